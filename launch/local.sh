@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Trains or evaluates on this machine; --help says how.
+set -euo pipefail
+# shellcheck source=launch/environment.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
+
+usage() {
+  cat <<'END'
+usage: launch/local.sh --config=FILE[:ARGUMENT] [--workdir=DIR] [FLAG...]
+
+Makes .venv, installs requirements.txt into it if that has changed, and runs
+`python -m segjax.main` with the flags given, from the project root.
+
+  --config=configs/deeplabv3.py           what to run; after a colon its argument
+  --workdir=DIR                           default runs/NAME, after the config:
+                                          runs/deeplabv3, runs/deeplabv3-camvid
+  --config.batch_size=4                   overrides one field of the config
+  --mode=eval                             evaluates instead of training
+  --helpfull                              every flag of segjax.main
+
+The same command again continues where the last one stopped.
+END
+}
+
+config='' workdir='' flag=''
+for argument in "$@"; do
+  case "$flag$argument" in
+    --help | -h) usage && exit ;;
+    --config=*) config=${argument#--config=} ;;
+    --workdir=*) workdir=${argument#--workdir=} ;;
+  esac
+  case "$argument" in
+    --config | --workdir) flag="$argument=" ;;
+    *) flag='' ;;
+  esac
+done
+
+if [ -z "$config" ]; then
+  echo "--config is missing; it is one of:" configs/*.py >&2
+  echo 'launch/local.sh --help says more.' >&2
+  exit 2
+fi
+
+if [ -z "$workdir" ]; then
+  file=${config%%:*}
+  name=$(basename "$file" .py)${config#"$file"}
+  set -- "$@" "--workdir=runs/$(printf %s "$name" | LC_ALL=C tr -c 'A-Za-z0-9._' -)"
+fi
+
+prepare requirements.txt
+exec "$python" -m segjax.main "$@"

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs the tests; arguments go to pytest: launch/test.sh tests/ops -k resize
+set -euo pipefail
+# shellcheck source=launch/environment.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
+
+prepare requirements.txt tests/requirements.txt
+# Whole files go to a worker, so that what a file compiles is compiled once.
+exec "$python" -m pytest -n auto --dist loadfile "$@"

@@ -1,0 +1,1 @@
+"""Semantic segmentation systems in JAX and Flax."""

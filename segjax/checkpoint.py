@@ -1,0 +1,193 @@
+"""Checkpoints by Orbax: the newest and the best, and how a run finds its own.
+
+A checkpoint is the train state as nested dicts, and the scores of the
+evaluation at that step where there was one.
+"""
+
+import math
+import shutil
+
+from absl import logging
+from etils import epath
+import flax
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+SCORE = 'mIoU'
+
+
+class Checkpoints:
+  """The checkpoints under one folder."""
+
+  def __init__(self, folder, keep=2, *, read_only=False):
+    """Opens a folder.
+
+    Args:
+      folder: where they are, or will be made at the first save.
+      keep: how many of the newest to keep, beside the best. With 2, a damaged
+        newest one costs the work since the one before.
+      read_only: nothing is made, saved or cleaned up.
+    """
+    self.folder = epath.Path(folder)
+    policy = checkpoint_managers.AnyPreservationPolicy(
+        [
+            checkpoint_managers.LatestN(keep),
+            checkpoint_managers.BestN(
+                get_metric_fn=_score,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            ),
+        ]
+    )
+    self._options = ocp.CheckpointManagerOptions(
+        preservation_policy=policy,
+        create=not read_only,
+        read_only=read_only,
+        cleanup_tmp_directories=not read_only,
+    )
+    self._manager = ocp.CheckpointManager(self.folder, options=self._options)
+
+  def steps(self):
+    """Returns the steps with a checkpoint, oldest first."""
+    return sorted(self._manager.all_steps())
+
+  def best_step(self):
+    """Returns the step with the best score, or the newest if none has one."""
+    scored = [
+        (_score(scores), step)
+        for step in self.steps()
+        if (scores := self.scores(step))
+    ]
+    return max(scored)[1] if scored else max(self.steps(), default=None)
+
+  def scores(self, step):
+    """Returns the scores of a step, {} if it was not evaluated."""
+    return dict(self._manager.metrics(step) or {})
+
+  def save(self, step, state, scores=None):
+    """Begins to write a checkpoint; training goes on meanwhile.
+
+    Raises:
+      OSError: this or the one before could not be written.
+    """
+    if step in self.steps():
+      return
+    try:
+      self._manager.save(
+          step,
+          args=ocp.args.StandardSave(flax.serialization.to_state_dict(state)),
+          metrics=scores,
+          force=True,
+      )
+    except Exception as error:
+      raise self._unwritten(error) from error
+
+  def wait(self):
+    """Returns when everything is on disk; raises OSError if it is not."""
+    try:
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+    except Exception as error:
+      raise self._unwritten(error) from error
+
+  def read(self, step):
+    """Returns a checkpoint as nested dicts of NumPy arrays."""
+    return self._manager.restore(step, args=ocp.args.StandardRestore())
+
+  def restore(self, state):
+    """Returns the newest state that can be read, or None if there is none.
+
+    One that cannot is set aside as `damaged-STEP`, named in the log, and the
+    one before is tried.
+
+    Args:
+      state: a state of the same structure, for shapes and types.
+
+    Raises:
+      ValueError: a readable checkpoint is of another model.
+    """
+    template = flax.serialization.to_state_dict(
+        jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+    )
+    for step in reversed(self.steps()):
+      try:
+        saved = self.read(step)
+      except Exception as error:  # Orbax raises as many kinds as files fail.
+        self._set_aside(step, error)
+        continue
+      self._check(step, saved, template)
+      return flax.serialization.from_state_dict(state, saved)
+    return None
+
+  def close(self):
+    """Waits for what is being written, and lets go of the folder."""
+    self.wait()
+    self._manager.close()
+
+  def _unwritten(self, error):
+    good = max(self.steps(), default=None)
+    kept = f'The last good one is step {good}.' if good else 'None was written.'
+    return OSError(
+        f'A checkpoint could not be written to {self.folder}: {error}. {kept}'
+    )
+
+  def _set_aside(self, step, error):
+    aside = self.folder / f'damaged-{step}'
+    logging.error(
+        'Checkpoint %s cannot be read (%s). It is kept as %s and the one'
+        ' before is used.',
+        self.folder / str(step),
+        str(error).splitlines()[0],
+        aside,
+    )
+    if aside.exists():
+      shutil.rmtree(aside)
+    (self.folder / str(step)).rename(aside)
+    self._manager.reload()
+
+  def _check(self, step, saved, template):
+    old, new = (
+        {
+            key: np.shape(value) if not hasattr(value, 'shape') else value.shape
+            for key, value in flax.traverse_util.flatten_dict(
+                tree, sep='/'
+            ).items()
+        }
+        for tree in (saved, template)
+    )
+    if old != new:
+      differing = sorted(
+          key for key in old.keys() | new if old.get(key) != new.get(key)
+      )
+      lines = '\n'.join(
+          f'  {key}: {old.get(key, "absent")} in the checkpoint,'
+          f' {new.get(key, "absent")} in the model'
+          for key in differing[:20]
+      )
+      raise ValueError(
+          f'Checkpoint {self.folder / str(step)} is of another model;'
+          f' {len(differing)} variables differ:\n{lines}'
+      )
+
+
+def best(folder):
+  """Returns the best step of a folder and its variables, NumPy arrays.
+
+  Raises:
+    FileNotFoundError: there is no checkpoint.
+  """
+  checkpoints = Checkpoints(folder, read_only=True)
+  step = checkpoints.best_step()
+  if step is None:
+    raise FileNotFoundError(f'There is no checkpoint in {folder}: train first.')
+  saved = checkpoints.read(step)
+  params = saved.get('ema') or saved['params']
+  return step, {'params': params, **saved['mutable']}
+
+
+def _score(scores):
+  """Ranks by `SCORE`; an undefined one is the worst."""
+  value = scores.get(SCORE, math.nan)
+  return -1.0 if math.isnan(value) else value

@@ -1,0 +1,35 @@
+"""What a person sees on the terminal: our log lines, and errors in words."""
+
+import contextlib
+import os
+import pathlib
+import sys
+
+from absl import logging
+
+# Other libraries are heard from warnings on.
+SPOKEN = (str(pathlib.Path(__file__).parent), f'{os.sep}clu{os.sep}')
+
+
+def speak():
+  """Shows the log lines of segjax and of CLU's progress, and all warnings."""
+  logging.set_verbosity(logging.INFO)
+  logging.get_absl_handler().addFilter(
+      lambda record: record.levelno >= logging.converter.STANDARD_WARNING
+      or any(part in record.pathname for part in SPOKEN)
+  )
+
+
+@contextlib.contextmanager
+def errors_in_words():
+  """Ends the program with what was wrong, where the user can mend it.
+
+  Errors of value and of files say what was given and what to do, so their
+  traceback is only shown with --verbosity=1.
+  """
+  speak()
+  try:
+    yield
+  except (ValueError, OSError) as error:
+    logging.debug('', exc_info=True)
+    sys.exit(f'segjax: {error}')

@@ -1,0 +1,1 @@
+"""Data: readers of data sets, label maps, transforms, the input pipeline."""

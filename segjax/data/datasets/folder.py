@@ -1,0 +1,100 @@
+"""A folder of one's own images and masks.
+
+  root/train/images/a.png  root/train/masks/a.png  root/dataset.json
+  root/val/images/b.jpg    root/val/masks/b.png
+
+Splits are the folders that have `images`, and may have any name. An image and
+its mask have the same stem; formats are those of `image.SUFFIXES`. The optional
+dataset.json names the classes as `label_map.parse` describes. Without it the
+ids in the masks of train are counted, and the label map made of them is shown.
+"""
+
+from concurrent import futures
+import json
+
+from absl import logging
+import numpy as np
+
+from segjax.data import image
+from segjax.data import label_map
+from segjax.data.datasets import files
+from segjax.data.label_map import IGNORE
+
+ABOUT = """\
+Expected: train/images/NAME.png (or jpg, webp, tif, bmp, npy), train/masks/
+NAME.png, the same for val, and optionally dataset.json, which names the
+classes."""
+
+
+def load(split, root):
+  """Returns a split of the set in `root`."""
+  root = files.find(root, 'folder', ('*/images',), ABOUT)
+  splits = sorted(path.parent.name for path in root.glob('*/images'))
+  files.check_split('folder', split, splits)
+  path = root / 'dataset.json'
+  if path.exists():
+    labels = _read_json(path)
+  else:
+    files.check_split('folder', 'train', splits)  # Its masks are counted.
+    labels = count(_examples(root, 'train'))
+  return files.Files(split, _examples(root, split), labels)
+
+
+def count(examples):
+  """Makes a label map of the ids in the masks, and logs how often they occur.
+
+  Ids become train ids in ascending order. Masks of 0 and 255 are background and
+  foreground; beside other ids 255 means ignored.
+  """
+  with futures.ThreadPoolExecutor() as pool:
+    counted = list(pool.map(_count_ids, [e.mask for e in examples]))
+  pixels = {}
+  for ids, counts in counted:
+    for raw, number in zip(ids.tolist(), counts.tolist(), strict=True):
+      pixels[raw] = pixels.get(raw, 0) + number
+  known = sorted(pixels)
+  if known == [0, IGNORE]:
+    names, ids = ['background', 'foreground'], {0: 0, IGNORE: 1}
+  else:
+    classes = [raw for raw in known if raw != IGNORE]
+    names = [f'id {raw}' for raw in classes]
+    ids = {raw: i for i, raw in enumerate(classes)} | {IGNORE: IGNORE}
+  total = sum(pixels.values())
+  logging.warning(
+      'There is no dataset.json; the ids in %d masks are:\n%s',
+      len(examples),
+      '\n'.join(
+          f'  {raw}: {pixels[raw] / total:7.2%} of the pixels, '
+          + ('ignored' if ids[raw] == IGNORE else f'class {ids[raw]}')
+          for raw in known
+      ),
+  )
+  colors = label_map.default_colors(len(names))
+  return label_map.LabelMap(tuple(names), colors, ids)
+
+
+def _examples(root, split):
+  return files.pair(root / split / 'images', root / split / 'masks')
+
+
+def _read_json(path):
+  try:
+    content = json.loads(path.read_text())
+  except json.JSONDecodeError as error:
+    raise ValueError(f'{path}: not JSON, {error}') from error
+  return label_map.parse(content, path)
+
+
+def _count_ids(path):
+  mask = image.read_mask(path)
+  if mask.ndim == 3:
+    raise ValueError(
+        f'{path}: a coloured mask; give the classes and their colours in'
+        ' dataset.json'
+    )
+  if path.suffix.lower() in ('.jpg', '.jpeg'):
+    raise ValueError(
+        f'{path}: JPEG alters the ids of a mask, so they cannot be counted;'
+        ' write masks as PNG'
+    )
+  return np.unique(mask, return_counts=True)

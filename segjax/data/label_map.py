@@ -1,0 +1,259 @@
+"""Class names, colours, and the one way from a mask's values to train ids."""
+
+from collections.abc import Mapping
+import dataclasses
+import functools
+import importlib.resources
+import json
+
+import numpy as np
+
+from segjax.data.image import BadExample
+
+IGNORE = 255
+_UNKNOWN = 256  # Fills the tables between the values that are known.
+
+_KEYS = {'classes', 'ignore', 'ignored_colors'}
+_CLASS_KEYS = {'name', 'color', 'ids'}
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelMap:
+  """The classes of a data set, and how its masks are read.
+
+  Train ids are 0, 1, ... in the order of `names`; ignored pixels are `IGNORE`.
+
+  Attributes:
+    names: train id -> name of the class.
+    colors: train id -> RGB.
+    ids: raw id -> train id or `IGNORE`; any other raw id is an error.
+    color_coded: RGB and indexed masks mean their colours; grey ones are ids.
+    ignored_colors: colours that mean `IGNORE` where masks are colour-coded.
+  """
+
+  names: tuple[str, ...]
+  colors: tuple[tuple[int, int, int], ...]
+  ids: Mapping[int, int]
+  color_coded: bool = False
+  ignored_colors: tuple[tuple[int, int, int], ...] = ()
+
+  def __post_init__(self):
+    if not 1 <= len(self.names) <= IGNORE:
+      raise ValueError(
+          f'a label map has 1 to {IGNORE} classes, this has {len(self.names)}'
+      )
+    if len(self.colors) != len(self.names):
+      raise ValueError(
+          f'{len(self.names)} names but {len(self.colors)} colours'
+      )
+    wrong = set(self.ids.values()) - {*range(self.num_classes), IGNORE}
+    if wrong:
+      raise ValueError(
+          f'ids lead to {sorted(wrong)}; train ids are'
+          f' 0..{self.num_classes - 1}, and {IGNORE} for ignored'
+      )
+    known = self.colors + self.ignored_colors
+    repeated = {color for color in known if known.count(color) > 1}
+    if self.color_coded and repeated:
+      raise ValueError(
+          f'two meanings for the colour {sorted(repeated)[0]}: masks cannot be'
+          ' mapped by colour; give the classes other colours, or ids'
+      )
+
+  @property
+  def num_classes(self):
+    return len(self.names)
+
+  def apply(self, mask, name):
+    """Returns the train ids of a mask, uint8 [H, W].
+
+    Args:
+      mask: raw ids [H, W] or colours [H, W, 3], as `image.read_mask` gives.
+      name: what to call the mask where it holds a value that is not known.
+    """
+    colored = mask.ndim == 3
+    if colored and not self.color_coded:
+      raise BadExample(
+          f'{name}: a coloured mask, but the masks of this set are ids (grey or'
+          ' indexed); a set is colour-coded when every class has a colour and'
+          ' no class has ids'
+      )
+    raw = _pack(mask) if colored else mask
+    first, table = self._color_table if colored else self._id_table
+    label = table.take(raw.astype(np.int64) - first, mode='clip')
+    unknown = label == _UNKNOWN
+    if unknown.any():
+      raise BadExample(self._complaint(raw[unknown], colored, name))
+    return label.astype(np.uint8)
+
+  @functools.cached_property
+  def _id_table(self):
+    return _table(self.ids)
+
+  @functools.cached_property
+  def _color_table(self):
+    known = {_pack(color): i for i, color in enumerate(self.colors)}
+    ignored = {_pack(color): IGNORE for color in self.ignored_colors}
+    return _table(known | ignored)
+
+  def _complaint(self, values, colored, name):
+    values, counts = np.unique(values, return_counts=True)
+    shown = [
+        f'{_unpack(values[i]) if colored else values[i]} ({counts[i]} px)'
+        for i in np.argsort(-counts, stable=True)[:10]
+    ]
+    if len(values) > len(shown):
+      shown.append(f'{len(values) - len(shown)} more')
+    if colored:
+      return (
+          f'{name}: colours outside the label map: {", ".join(shown)}; a set of'
+          " one's own lists them in dataset.json, as 'color' of a class or in"
+          " 'ignored_colors'"
+      )
+    return (
+        f'{name}: ids outside the label map: {", ".join(shown)}; it knows'
+        f" {_ranges(self.ids)}; a set of one's own lists them in dataset.json,"
+        " in 'ids' of a class or in 'ignore'"
+    )
+
+
+def read(name):
+  """Reads one of the label maps that come with segjax, such as 'ade20k'."""
+  folder = importlib.resources.files('segjax.data.datasets') / 'label_maps'
+  text = (folder / f'{name}.json').read_text()
+  return parse(json.loads(text), f'{name}.json')
+
+
+def parse(content, where):
+  """Makes a label map of the content of a JSON file.
+
+    {"classes": [{"name": "cell", "color": [0, 0, 0], "ids": [1, 2]}, ...],
+     "ignore": [255],
+     "ignored_colors": [[224, 224, 192]]}
+
+  Classes are in the order of their train ids; only their names are needed.
+  Colours and ids are given for all classes or for none.
+
+  Masks are grey or indexed files that hold raw ids, by default the train ids.
+  With colours and without ids the set is colour-coded: RGB and indexed files
+  mean their colours.
+
+  Args:
+    content: what `json.load` returned.
+    where: name of the file, for errors.
+  """
+  try:
+    return _parse(content)
+  except ValueError as error:
+    raise ValueError(f'{where}: {error}') from error
+
+
+def _parse(content):
+  _check_keys(content, {'classes'}, _KEYS)
+  classes = content['classes']
+  if not isinstance(classes, list) or not classes:
+    raise ValueError("'classes' is a list of one class or more")
+  for entry in classes:
+    _check_keys(entry, {'name'}, _CLASS_KEYS)
+  names = tuple(entry['name'] for entry in classes)
+  for name in names:
+    if not isinstance(name, str) or names.count(name) > 1:
+      raise ValueError(f'a name is text and given once, {name!r} is not')
+  given = {key for key in ('color', 'ids') if any(key in c for c in classes)}
+  for key in given:
+    lacking = [entry['name'] for entry in classes if key not in entry]
+    if lacking:
+      raise ValueError(
+          f"'{key}' is given for some classes but not for {lacking[:5]}; give"
+          ' it for all or for none'
+      )
+  colors = default_colors(len(classes))
+  if 'color' in given:
+    colors = tuple(_color(entry['color']) for entry in classes)
+  return LabelMap(
+      names=names,
+      colors=colors,
+      ids=_ids(classes, content.get('ignore', [])),
+      color_coded=given == {'color'},
+      ignored_colors=tuple(map(_color, content.get('ignored_colors', []))),
+  )
+
+
+def _ids(classes, ignored):
+  """Returns raw id -> train id or `IGNORE`."""
+  values = [entry.get('ids', train) for train, entry in enumerate(classes)]
+  ids = {}
+  for train, raws in [*enumerate(values), (IGNORE, ignored)]:
+    for raw in raws if isinstance(raws, list) else [raws]:
+      if type(raw) is not int:
+        raise ValueError(f'an id is a whole number, {raw!r} is not')
+      if raw in ids:
+        raise ValueError(f'two meanings for the id {raw}')
+      ids[raw] = train
+  return ids
+
+
+def default_colors(num_classes):
+  """Returns PASCAL VOC's palette: three bits of the id to each channel."""
+  colors = []
+  for i in range(num_classes):
+    bits = [
+        sum(
+            (i >> (3 * level + channel) & 1) << (7 - level)
+            for level in range(3)
+        )
+        for channel in range(3)
+    ]
+    colors.append(tuple(bits))
+  return tuple(colors)
+
+
+def _check_keys(entry, needed, known):
+  if not isinstance(entry, dict):
+    raise ValueError(f'expected an object, this is {entry!r}')
+  if needed - set(entry):
+    raise ValueError(f'{sorted(needed - set(entry))} is missing in {entry}')
+  if set(entry) - known:
+    raise ValueError(
+        f'unknown {sorted(set(entry) - known)}; known are {sorted(known)}'
+    )
+
+
+def _color(value):
+  right = isinstance(value, list) and len(value) == 3
+  if not right or not all(type(v) is int and 0 <= v <= 255 for v in value):
+    raise ValueError(f'a colour is three numbers 0..255, {value!r} is not')
+  return tuple(value)
+
+
+def _table(values):
+  """Returns the lowest key - 1, and the values from there, ends unknown."""
+  first, last = min(values), max(values)
+  if last - first >= 1 << 24:
+    raise ValueError(f'the ids {first} and {last} are too far apart')
+  table = np.full(last - first + 3, _UNKNOWN, np.uint16)
+  for key, value in values.items():
+    table[key - first + 1] = value
+  return first - 1, table
+
+
+def _pack(color):
+  """Returns R * 65536 + G * 256 + B for a colour or an array [..., 3]."""
+  red, green, blue = np.moveaxis(np.asarray(color, np.int32), -1, 0)
+  packed = red << 16 | green << 8 | blue
+  return packed if packed.ndim else int(packed)
+
+
+def _unpack(value):
+  return int(value) >> 16, int(value) >> 8 & 255, int(value) & 255
+
+
+def _ranges(values):
+  """Writes whole numbers briefly: '0..18, 255'."""
+  parts = []
+  for value in sorted(values):
+    if parts and value == parts[-1][1] + 1:
+      parts[-1][1] = value
+    else:
+      parts.append([value, value])
+  return ', '.join(str(a) if a == b else f'{a}..{b}' for a, b in parts)

@@ -1,0 +1,317 @@
+"""Ops that move pixels: the image is interpolated, the label is picked.
+
+Image and label are sampled at the same points: pixel x of a resized row looks
+at (x + 0.5) * old / new - 0.5. Those are OpenCV's INTER_LINEAR, and for labels
+INTER_NEAREST_EXACT; mmseg's INTER_NEAREST reads labels at x * old / new, half
+an output pixel off the image. Nothing is antialiased, as in mmseg. Pixels from
+outside are 0 in the image and ignored in the label.
+"""
+
+import dataclasses
+import math
+
+import cv2
+import grain
+import numpy as np
+
+from segjax.data.label_map import IGNORE
+from segjax.data.transforms.base import Sometimes
+
+
+@dataclasses.dataclass(frozen=True)
+class Sized:
+  """An op with a target size; `width` 0 means a square."""
+
+  height: int
+  width: int = 0
+
+  def __post_init__(self):
+    if not all(type(n) is int for n in (self.height, self.width)):
+      raise ValueError('height and width are whole numbers')
+    if self.height < 1 or self.width < 0:
+      raise ValueError('height and width are positive')
+
+  @property
+  def size(self):
+    return self.height, self.width or self.height
+
+
+@dataclasses.dataclass(frozen=True)
+class Resize(Sized, grain.transforms.Map):
+  """Resizes to the exact size, or until one side is `height` pixels long.
+
+  That is the shorter side in mode 'short' and the longer one in mode 'long';
+  both keep the aspect ratio and take no `width`.
+  """
+
+  mode: str = 'exact'
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.mode not in ('exact', 'short', 'long'):
+      raise ValueError(f"mode {self.mode!r} is not 'exact', 'short' or 'long'")
+    if self.mode != 'exact' and self.width:
+      raise ValueError(f'mode {self.mode!r} takes one number')
+
+  def new_size(self, size, rng=None):
+    """Returns what an image of `size` is resized to; nothing is drawn."""
+    del rng
+    if self.mode == 'exact':
+      return self.size
+    side = min(size) if self.mode == 'short' else max(size)
+    return _scaled(size, self.height / side)
+
+  def map(self, features):
+    return _resize(features, self.new_size(features['image'].shape[:2]))
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomScale(grain.transforms.RandomMap):
+  """Resizes both sides by one factor, drawn uniformly from `low` to `high`.
+
+  With a `step` the factor is one of low, low + step, ..., high.
+  """
+
+  low: float = 0.5
+  high: float = 2.0
+  step: float = 0.0
+
+  def __post_init__(self):
+    if not 0 < self.low <= self.high or self.step < 0:
+      raise ValueError('a scale needs 0 < low <= high and 0 <= step')
+
+  def new_size(self, size, rng):
+    """Returns what an image of `size` is resized to in this draw."""
+    if not self.step:
+      return _scaled(size, rng.uniform(self.low, self.high))
+    steps = int((self.high - self.low) / self.step + 1e-6)
+    return _scaled(size, self.low + self.step * rng.integers(steps + 1))
+
+  def random_map(self, features, rng):
+    return _resize(features, self.new_size(features['image'].shape[:2], rng))
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop(Sized, grain.transforms.RandomMap):
+  """Cuts out a window of the size; a smaller image is taken whole.
+
+  `pipeline.train_batches` pads what is missing then after all other ops, hence
+  after normalisation, as mmseg does.
+  """
+
+  def window(self, size, label, rng):
+    """Returns the slices of rows and columns to keep.
+
+    Args:
+      size: height and width of the image.
+      label: [H, W], or None if there is none to look at.
+      rng: a NumPy Generator.
+    """
+    raise NotImplementedError
+
+  def random_map(self, features, rng):
+    size = features['image'].shape[:2]
+    window = self.window(size, features.get('label'), rng)
+    return _map_arrays(features, lambda array: array[window])
+
+  def _margin(self, size):
+    """Returns the last corner (top, left) that a window may have."""
+    return np.maximum(np.subtract(size, self.size), 0)
+
+  def _window(self, size, corner):
+    ends = np.minimum(np.add(corner, self.size), size)
+    return tuple(map(slice, corner, ends))
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomCrop(Crop):
+  """Crops at random, up to 10 times again until the label is varied.
+
+  Varied means two classes at least, none with `cat_max_ratio` or more of the
+  pixels that are not ignored. The last draw is taken as it is.
+  """
+
+  cat_max_ratio: float = 0.75
+
+  def window(self, size, label, rng):
+    window = self._draw(size, rng)
+    if label is None or self.cat_max_ratio >= 1:
+      return window
+    for _ in range(10):
+      if self._is_varied(label[window]):
+        break
+      window = self._draw(size, rng)
+    return window
+
+  def _draw(self, size, rng):
+    return self._window(size, rng.integers(self._margin(size), endpoint=True))
+
+  def _is_varied(self, label):
+    counts = _class_counts(label)
+    most = self.cat_max_ratio * counts.sum()
+    return np.count_nonzero(counts) > 1 and counts.max() < most
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassBalancedCrop(Crop):
+  """Crops around a pixel of a class; each class present is equally likely.
+
+  So rare classes are seen more often than with a uniform crop. A window that
+  sticks out is shifted back into the image; if all is ignored, any pixel will
+  do.
+  """
+
+  def window(self, size, label, rng):
+    if label is None:
+      raise ValueError('class_balanced_crop needs a label')
+    classes = np.flatnonzero(_class_counts(label))
+    wanted = rng.choice(classes) if classes.size else IGNORE
+    pixel = rng.choice(np.flatnonzero(label == wanted))
+    corner = np.subtract(
+        np.unravel_index(pixel, size), np.floor_divide(self.size, 2)
+    )
+    return self._window(size, np.clip(corner, 0, self._margin(size)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaledCrop(grain.transforms.RandomMap):
+  """Resizings and a crop in one step: just the crop's pixels are computed.
+
+  Several resizings become one, without the blur of interpolating twice.
+  """
+
+  resizings: tuple[Resize | RandomScale, ...]
+  crop: Crop
+
+  def random_map(self, features, rng):
+    image, label = features['image'], features.get('label')
+    size = image.shape[:2]
+    for op in self.resizings:
+      size = op.new_size(size, rng)
+    if label is not None:
+      label = _resize_label(label, size)
+    window = self.crop.window(size, label, rng)
+    features = {**features, 'image': _resized_window(image, size, window)}
+    return features if label is None else {**features, 'label': label[window]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pad(Sized, grain.transforms.Map):
+  """Pads to the size, at the bottom and on the right."""
+
+  def map(self, features):
+    size = features['image'].shape[:2]
+    missing = np.subtract(self.size, size)
+    if missing.min() < 0:
+      raise ValueError(
+          f'an image of {size[0]} x {size[1]} does not fit into the '
+          f'{self.size[0]} x {self.size[1]} of pad; crop or resize it before'
+      )
+    if not missing.any():
+      return features
+    bottom, right = missing
+    return _map_arrays(
+        features,
+        lambda image: np.pad(image, ((0, bottom), (0, right), (0, 0))),
+        lambda label: np.pad(
+            label, ((0, bottom), (0, right)), constant_values=IGNORE
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip(Sometimes):
+  """Mirrors image and label, left to right."""
+
+  def change(self, features, rng):
+    return _map_arrays(features, lambda array: array[:, ::-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Rotate(Sometimes):
+  """Turns by up to `degrees` either way about the centre; the size stays."""
+
+  degrees: float = 10.0
+
+  def change(self, features, rng):
+    height, width = features['image'].shape[:2]
+    center = (width - 1) / 2, (height - 1) / 2
+    angle = rng.uniform(-self.degrees, self.degrees)
+    matrix = cv2.getRotationMatrix2D(center, angle, 1.0)
+    return _map_arrays(
+        features,
+        lambda image: _warp(image, matrix),
+        lambda label: _warp(
+            label, matrix, flags=cv2.INTER_NEAREST, borderValue=IGNORE
+        ),
+    )
+
+
+def _map_arrays(features, image, label=None):
+  """Applies a function to the image, and it or another one to the label."""
+  features = {**features, 'image': image(features['image'])}
+  if 'label' in features:
+    features['label'] = (label or image)(features['label'])
+  return features
+
+
+def _scaled(size, factor):
+  return tuple(max(int(side * factor + 0.5), 1) for side in size)
+
+
+def _class_counts(label):
+  """Returns the number of pixels of each id below IGNORE."""
+  return cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])
+
+
+def _resize(features, size):
+  return _map_arrays(
+      features,
+      lambda image: _resize_image(image, size),
+      lambda label: _resize_label(label, size),
+  )
+
+
+def _resize_image(image, size):
+  resized = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+  return resized.reshape(*size, image.shape[2])
+
+
+def _resize_label(label, size):
+  return cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _resized_window(image, size, window):
+  """Returns `_resize_image(image, size)[window]` without computing the rest.
+
+  It resizes the part of the image under a window that is a little larger, so
+  that the part begins and ends between two pixels, up to 1/32 of one.
+  """
+  outer, part = zip(*map(_outer, image.shape, size, window), strict=True)
+  resized = _resize_image(image[part], [o.stop - o.start for o in outer])
+  return resized[
+      tuple(
+          slice(w.start - o.start, w.stop - o.start)
+          for w, o in zip(window, outer, strict=True)
+      )
+  ]
+
+
+def _outer(old, new, window):
+  """Returns the larger window along one axis, and the part of the image."""
+  ratio = old / new
+  margin = math.ceil(1 / ratio)  # Pixels that the part's own border reaches.
+  starts = range(max(window.start - margin, 0), -1, -1)
+  stops = range(min(window.stop + margin, new), new + 1)
+  ends = [
+      next(n for n in at if abs(n * ratio - round(n * ratio)) <= 1 / 32)
+      for at in (starts, stops)
+  ]
+  return slice(*ends), slice(*(round(n * ratio) for n in ends))
+
+
+def _warp(array, matrix, **options):
+  """Warps [H, W] or [H, W, C]; OpenCV alone would drop a C of 1."""
+  height, width = array.shape[:2]
+  warped = cv2.warpAffine(array, matrix, (width, height), **options)
+  return warped.reshape(array.shape)

@@ -1,0 +1,349 @@
+r"""Checks a data set and the machine before a first run.
+
+  python -m segjax.doctor --config=configs/deeplabv3.py:camvid
+
+reads every example of the train and eval split as training does, and reports
+what is wrong, what is odd, how often each class occurs, the class weights that
+follow, and what the machine has and a training step needs. The exit code is 1
+when training would fail or learn the wrong thing.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import shutil
+
+from absl import app
+from absl import flags
+import grain
+import jax
+from ml_collections import config_flags
+import numpy as np
+
+from segjax import console
+from segjax import experiment
+from segjax import progress
+from segjax import workdir
+from segjax.data import datasets
+from segjax.data import image
+from segjax.data import statistics
+from segjax.data.datasets import files
+from segjax.data.image import BadExample
+
+SHOWN = 10  # Of a list of files; the rest is counted.
+
+ZERO_AND_255 = (
+    'hold only 0 and 255: give 255 to a class, in dataset.json'
+    ' {"classes": [{"name": "background", "ids": [0]}, {"name": "object",'
+    ' "ids": [255]}]}'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Good:
+  """What is kept of an example that could be read."""
+
+  name: str
+  size: tuple[int, int]
+  channels: int
+  dtype: str
+  pixels: np.ndarray  # [K + 1], as in `statistics`.
+  digest: bytes  # Of the decoded image.
+
+
+@dataclasses.dataclass(frozen=True)
+class Bad:
+  """What is kept of an example that could not be used."""
+
+  message: str
+  zero_and_255: bool
+
+
+@dataclasses.dataclass
+class Split:
+  """All that was read of a split."""
+
+  role: str  # 'train' or 'eval'.
+  dataset: datasets.Dataset
+  good: list[Good]
+  bad: list[Bad]
+
+  @property
+  def title(self):
+    return f'{self.role} split {self.dataset.split!r}'
+
+  @property
+  def counts(self):
+    width = self.dataset.label_map.num_classes + 1
+    return np.array([g.pixels for g in self.good], int).reshape(-1, width)
+
+
+@dataclasses.dataclass
+class Problems:
+  """What makes training wrong, and what may be meant as it is."""
+
+  errors: list[str] = dataclasses.field(default_factory=list)
+  warnings: list[str] = dataclasses.field(default_factory=list)
+
+
+def check_data(config):
+  """Reads both splits and returns (report, problems)."""
+  problems = Problems()
+  splits = []
+  for role in ('train', 'eval'):
+    try:
+      dataset = experiment.dataset(config, config.dataset[f'{role}_split'])
+    except (OSError, ValueError) as error:
+      problems.errors.append(f'The {role} split cannot be loaded: {error}')
+      continue
+    split = _read(role, dataset)
+    skip = role == 'train' and config.on_bad_example == 'skip'
+    _check_examples(split, problems.warnings if skip else problems.errors)
+    if not split.good:
+      problems.errors.append(f'The {split.title} has no usable example.')
+      continue
+    _check_images(split, problems)
+    _check_classes(split, problems)
+    splits.append(split)
+  if len(splits) == 2:
+    _check_overlap(*splits, problems)
+  parts = [_sizes(split) for split in splits]
+  if splits:
+    parts.append(_classes(splits))
+  return '\n\n'.join(parts), problems
+
+
+def check_machine(config):
+  """Returns (report, problems) of packages, devices and memory."""
+  problems = Problems()
+  devices = collections.Counter(
+      f'{device.platform} {device.device_kind}' for device in jax.devices()
+  )
+  if jax.default_backend() == 'cpu' and shutil.which('nvidia-smi'):
+    problems.warnings.append(
+        'There is an NVIDIA GPU, but JAX sees only the CPU: install'
+        f' jax[cuda13]=={jax.__version__}'
+    )
+  versions = (f'{name} {v}' for name, v in workdir.versions().items())
+  lines = [
+      f'Versions  {", ".join(versions)}',
+      f'Devices   {_share(devices)}',
+  ]
+  try:
+    lines.append(_memory(config))
+  except ValueError as error:
+    problems.errors.append(str(error))
+  return '\n'.join(lines), problems
+
+
+def main(config):
+  """Prints the report and returns the exit code."""
+  with console.errors_in_words():
+    report, problems = check_data(config)
+    print(report, end='\n\n' if report else '')
+    if not problems.errors:
+      report, more = check_machine(config)
+      print(report, end='\n\n')
+      problems.errors += more.errors
+      problems.warnings += more.warnings
+  for message in problems.warnings:
+    print(f'Warning: {message}')
+  for message in problems.errors:
+    print(f'Error: {message}')
+  if problems.errors:
+    print('Training would fail or learn the wrong thing.')
+    return 1
+  print('Ready to train.')
+  return 0
+
+
+def _read(role, dataset):
+  """Looks at all examples of a split, with a bar or lines that say how far."""
+  indices = grain.MapDataset.range(len(dataset))
+  looked = indices.map(lambda i: _look(dataset, i)).to_iter_dataset()
+  title = f'Reading {role} split {dataset.split!r}'
+  examples = list(progress.track(looked, len(dataset), title))
+  good = [e for e in examples if isinstance(e, Good)]
+  bad = [e for e in examples if isinstance(e, Bad)]
+  return Split(role, dataset, good, bad)
+
+
+def _look(dataset, index):
+  try:
+    example = dataset[index]
+  except BadExample as error:
+    return Bad(str(error), _is_zero_and_255(dataset, index))
+  pixels = np.ascontiguousarray(example['image'])
+  return Good(
+      name=example['name'],
+      size=pixels.shape[:2],
+      channels=pixels.shape[2],
+      dtype=str(pixels.dtype),
+      pixels=statistics.pixel_counts(
+          example['label'], dataset.label_map.num_classes
+      ),
+      digest=hashlib.blake2b(pixels, digest_size=16).digest(),
+  )
+
+
+def _is_zero_and_255(dataset, index):
+  """Tells whether the mask file of an example holds 0 and 255 alone."""
+  if not isinstance(dataset, files.Files):
+    return False
+  try:
+    mask = image.read_mask(dataset.examples[index].mask)
+  except BadExample:
+    return False
+  return set(np.unique(mask)) == {0, 255}
+
+
+def _check_examples(split, complaints):
+  if split.bad:
+    total = len(split.good) + len(split.bad)
+    messages = [bad.message for bad in split.bad]
+    complaints.append(
+        f'{len(split.bad)} of {total} examples of the {split.title} cannot be'
+        f' used:{_listing(messages)}'
+    )
+  binary = sum(bad.zero_and_255 for bad in split.bad)
+  if binary:
+    complaints.append(f'{binary} masks of the {split.title} {ZERO_AND_255}')
+
+
+def _check_images(split, problems):
+  channels = collections.Counter(f'{g.channels} channels' for g in split.good)
+  if len(channels) > 1:
+    problems.errors.append(
+        f'The images of the {split.title} cannot be batched: {_share(channels)}'
+    )
+  dtypes = collections.Counter(g.dtype for g in split.good)
+  if len(dtypes) > 1:
+    problems.warnings.append(
+        f'The images of the {split.title} have several ranges, but are'
+        f' normalised alike: {_share(dtypes)}'
+    )
+
+
+def _check_classes(split, problems):
+  counts = split.counts
+  names = split.dataset.label_map.names
+  occurs = counts[:, :-1].sum(0) > 0
+  if split.role == 'train' and occurs.sum() < 2:
+    what = f'only {names[occurs.argmax()]!r}' if occurs.any() else 'no class'
+    problems.errors.append(
+        f'The masks of the {split.title} hold {what}: nothing can be learned.'
+    )
+    if occurs[0] and counts[:, -1].any():
+      problems.errors.append(
+          f'If the masks of the {split.title} {ZERO_AND_255}'
+      )
+  absent = [name for name, seen in zip(names, occurs, strict=True) if not seen]
+  if occurs.any() and absent:
+    problems.warnings.append(
+        f'{len(absent)} of {len(names)} classes never occur in the'
+        f' {split.title}: {", ".join(absent)}'
+    )
+  blank = [g.name for g in split.good if not g.pixels[:-1].any()]
+  if blank:
+    problems.warnings.append(
+        f'{len(blank)} masks of the {split.title} have no pixel that counts:'
+        f'{_listing(blank)}'
+    )
+
+
+def _check_overlap(train, held_out, problems):
+  """Complains of splits that do not fit together, or share images."""
+  if train.good[0].channels != held_out.good[0].channels:
+    problems.errors.append(
+        f'The {train.title} has images of {train.good[0].channels} channels,'
+        f' the {held_out.title} of {held_out.good[0].channels}.'
+    )
+  seen = {g.digest: g.name for g in train.good}
+  twins = [
+      f'{g.name} is {seen[g.digest]} of {train.dataset.split!r}'
+      for g in held_out.good
+      if g.digest in seen
+  ]
+  if twins:
+    problems.warnings.append(
+        f'The score would be flattered: {len(twins)} of {len(held_out.good)}'
+        f' images of the {held_out.title} are trained on:{_listing(twins)}'
+    )
+
+
+def _sizes(split):
+  """Describes the images of a split."""
+  heights, widths = np.array([g.size for g in split.good]).T
+  kinds = collections.Counter(f'{g.channels} x {g.dtype}' for g in split.good)
+  lines = [f'The {split.title} of {len(split.good)} images: {_share(kinds)}']
+  for title, values in (('height', heights), ('width', widths)):
+    lines.append(
+        f'  {title:6}  {values.min():6} smallest  {np.median(values):8g} median'
+        f'  {values.max():6} largest'
+    )
+  return '\n'.join(lines)
+
+
+def _classes(splits):
+  """Tabulates how often each class occurs, and the weights for training."""
+  names = splits[0].dataset.label_map.names
+  width = max(len(name) for name in (*names, 'ignored'))
+  head = ' ' * (width + 5)
+  columns = []
+  for split in splits:
+    head += f'{split.dataset.split:>12.12}{"in images":>11}'
+    pixels = split.counts.sum(0)
+    shares = pixels / max(pixels.sum(), 1)
+    images = (split.counts > 0).sum(0)
+    columns.append(
+        [f'{s:12.3%}{n:11}' for s, n in zip(shares, images, strict=True)]
+    )
+  if splits[0].role == 'train':
+    head += f'{"median freq.":>14}{"1/ln(1.02+f)":>14}'
+    median = statistics.median_frequency(splits[0].counts)
+    inverse = statistics.inverse_log(splits[0].counts)
+    columns.append(
+        [f'{m:14.4f}{v:14.4f}' for m, v in zip(median, inverse, strict=True)]
+    )
+  lines = [head]
+  for i, name in enumerate(names):
+    row = ''.join(column[i] for column in columns)
+    lines.append(f'{i:4} {name:{width}}{row}')
+  ignored = ''.join(column[-1] for column in columns[: len(splits)])
+  lines.append(f'     {"ignored":{width}}{ignored}')
+  return '\n'.join(lines)
+
+
+def _memory(config):
+  """Says what the compiled step of training needs on each device."""
+  from segjax import train  # Imports TensorFlow: not for the data alone.
+
+  parts = train.memory(config)
+  needed = ', '.join(f'{name} {_bytes(n)}' for name, n in parts.items())
+  return f'Memory    {needed}, for a batch of {config.batch_size}'
+
+
+def _bytes(number):
+  for unit in ('B', 'KiB', 'MiB'):
+    if number < 1024:
+      return f'{number:.4g} {unit}'
+    number /= 1024
+  return f'{number:.4g} GiB'
+
+
+def _share(counter):
+  return ', '.join(f'{name} ({n})' for name, n in counter.most_common())
+
+
+def _listing(lines):
+  """Writes the first few of many, one a line."""
+  shown = [f'\n  {line}' for line in lines[:SHOWN]]
+  if len(lines) > SHOWN:
+    shown.append(f'\n  and {len(lines) - SHOWN} more')
+  return ''.join(shown)
+
+
+if __name__ == '__main__':
+  _CONFIG = config_flags.DEFINE_config_file('config')
+  flags.mark_flag_as_required('config')
+  app.run(lambda _: main(_CONFIG.value))

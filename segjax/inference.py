@@ -1,0 +1,314 @@
+"""From images to label maps: whole or sliding window, scales and mirrors.
+
+An image is seen in views, scaled and mirrored, and each view through windows of
+one shape; a whole image is the case of one window. Windows of several images
+share a batch. Views give their logits a band of rows at a time, from the top
+down, and a band becomes labels before the next is computed: but for the image
+and its labels, memory does not grow with the height.
+
+Labels do not depend on the batch size: a window is padded by its own size
+alone, and what fills up a batch is thrown away.
+
+The grid of windows and the average over views are those of mmsegmentation
+1.2.2.
+"""
+
+import dataclasses
+import functools
+import math
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+MODES = ('whole', 'slide')
+WEIGHTS = ('flat', 'hann')
+
+
+@dataclasses.dataclass(frozen=True)
+class Inference:
+  """How labels are predicted; the fields of `config.predict`."""
+
+  mode: str = 'whole'
+  window: tuple[int, int] = (512, 512)  # Height and width; for 'slide'.
+  stride: tuple[int, int] = (341, 341)
+  weights: str = 'flat'  # Of the pixels of a window: all equal, or a bell.
+  scales: tuple[float, ...] = (1.0,)
+  flip: bool = False  # Averages with the mirror image.
+  batch_size: int = 1  # Windows at a time.
+  pad_to: int = 1  # Sizes grow to a multiple of this: fewer compilations.
+
+  def __post_init__(self):
+    for name, known in (('mode', MODES), ('weights', WEIGHTS)):
+      if getattr(self, name) not in known:
+        raise ValueError(
+            f'{name}={getattr(self, name)!r} is not one of {known}.'
+        )
+    for stride, window in zip(self.stride, self.window, strict=True):
+      if not 0 < stride <= window:
+        raise ValueError(
+            f'stride={self.stride} must be positive and no larger than'
+            f' window={self.window}, or pixels are left out.'
+        )
+    if not self.scales or min(self.scales) <= 0:
+      raise ValueError(f'scales={self.scales} must be positive numbers.')
+    for name in ('batch_size', 'pad_to'):
+      if getattr(self, name) < 1:
+        raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
+
+
+def predict(forward, examples, options, probabilities=False):
+  """Predicts the labels of a stream of images.
+
+  Args:
+    forward: images [B, h, w, C] float32 -> logits [B, h, w, K], where B is
+      `options.batch_size`. It may be compiled for each shape it is given.
+    examples: iterable of dictionaries with the normalised `image` [h, w, C],
+      and with the `label` or the `size` (height, width) to predict for.
+    options: an `Inference`.
+    probabilities: whether to return those too; they need 4 K bytes a pixel.
+
+  Yields:
+    (example, labels [H, W] uint8, probabilities [H, W, K] float32 or None), in
+    the order in which images are finished. A few are under way at a time.
+  """
+  examples, size = iter(examples), options.batch_size
+  tasks = 0
+  queues = {}  # By shape, the (task, window) that wait for a batch.
+
+  def enqueue(task, windows):
+    for window in windows:
+      queues.setdefault(window.shape, []).append((task, window))
+
+  while True:
+    # Twice the images of a batch, because their shapes may be mixed.
+    while tasks < 2 * size and all(len(q) < size for q in queues.values()):
+      if (example := next(examples, None)) is None:
+        break
+      task = _Task(example, options, probabilities)
+      enqueue(task, task.start())
+      tasks += 1
+    if not queues:
+      return
+
+    # A full batch, or the oldest part of one when nothing else can go on.
+    shape = next((s for s, q in queues.items() if len(q) >= size), None)
+    shape = shape or next(iter(queues))
+    queue = queues.pop(shape)
+    batch, rest = queue[:size], queue[size:]
+    if rest:
+      queues[shape] = rest
+    logits = _run(forward, [window for _, window in batch], size)
+    for i, (task, _) in enumerate(batch):
+      enqueue(task, task.give(logits[i]))
+      if task.result:
+        tasks -= 1
+        yield task.example, *task.result
+
+
+def _run(forward, windows, size):
+  """Logits [size, h, w, K] of at most `size` windows [h, w, C]."""
+  images = np.zeros((size, *windows[0].shape), np.float32)
+  images[: len(windows)] = windows
+  logits = forward(images)
+  if logits.ndim != 4 or logits.shape[:3] != images.shape[:3]:
+    raise ValueError(
+        f'forward turned images {images.shape} into logits {logits.shape}: a'
+        ' model returns a vector of logits for each pixel of its input.'
+    )
+  # One device does the rest, whichever it was that computed an image.
+  return jax.device_put(logits, jax.local_devices()[0])
+
+
+class _Task:
+  """An image under way: it wants logits of windows until it has a result."""
+
+  def __init__(self, example, options, probabilities):
+    self.example, self.result = example, None
+    self._steps = _segment(example, options, probabilities)
+
+  def start(self):
+    """Returns the first windows."""
+    return self._resume(None)
+
+  def give(self, logits):
+    """Takes the logits of the next window; returns windows wanted now."""
+    self._logits.append(logits)
+    complete = len(self._logits) == self._wanted
+    return self._resume(self._logits) if complete else []
+
+  def _resume(self, logits):
+    try:
+      windows = self._steps.send(logits)
+    except StopIteration as end:
+      self.result = end.value
+      return []
+    self._logits, self._wanted = [], len(windows)
+    return windows
+
+
+def _segment(example, options, probabilities):
+  """Yields windows to get their logits; returns labels and probabilities."""
+  size = example['label'].shape if 'label' in example else example['size']
+  height, width = size
+  chunk = height
+  if options.mode == 'slide':
+    chunk = min(height, options.window[0])
+  shape = _round_up((chunk, width), options.pad_to)
+  starts = grid(height, chunk, chunk)
+  views = _views(example['image'], size, shape, options)
+  if len(starts) > 1:
+    views = list(views)  # Else only one is alive at a time.
+  weight = 1 / (len(options.scales) * (1 + options.flip))
+
+  labels = np.empty(size, np.uint8)
+  soft = []
+  for start in starts:
+    total = 0.0
+    for view in views:
+      logits, rows, columns = yield from view.band(start)
+      total = _accumulate(total, weight, logits, rows, columns)
+    ids, broken = _decide(total)
+    if broken:
+      raise ValueError(
+          f'The logits of {example.get("name", "an image")!r} are not finite:'
+          ' the parameters or the image contain NaN or infinity.'
+      )
+    labels[start : start + chunk] = np.asarray(ids)[:chunk, :width]
+    if probabilities:
+      if not len(soft):
+        soft = np.empty((*size, total.shape[-1]), np.float32)
+      soft[start : start + chunk] = np.asarray(total)[:chunk, :width]
+  return labels, soft if probabilities else None
+
+
+def _views(image, size, shape, options):
+  """Yields the scaled and mirrored views of an image [h, w, C]."""
+  for scale in options.scales:
+    scaled = image
+    if scale != 1:
+      h, w = (max(1, int(n * scale + 0.5)) for n in image.shape[:2])
+      scaled = cv2.resize(image, (w, h)).reshape(h, w, -1)
+    yield _View(scaled, size, shape, options, mirrored=False)
+    if options.flip:
+      yield _View(scaled[:, ::-1], size, shape, options, mirrored=True)
+
+
+class _View:
+  """Gives the logits of an image [h, w, C], a band of rows at a time."""
+
+  def __init__(self, image, size, shape, options, mirrored):
+    h, w = image.shape[:2]
+    window, stride = options.window, options.stride
+    if options.mode == 'whole':
+      window = stride = _round_up((h, w), options.pad_to)
+    self.image, self.window = image, window
+    self.ys = windows(h, window[0], stride[0], options.weights)
+    self.xs = windows(w, window[1], stride[1], options.weights)
+    self.rows = functools.partial(taps, count=shape[0], old=h, new=size[0])
+    self.columns = taps(0, shape[1], w, size[1], mirrored)
+
+    # A band begins at the first row that a chunk of the result needs, and goes
+    # to the end of the last window that begins before the next chunk does.
+    self.step = math.ceil(h / size[0])
+    depth = math.ceil(shape[0] * h / size[0]) + self.step + window[0]
+    self.shape = _round_up(
+        (min(depth, max(h, window[0])), max(w, window[1])), options.pad_to
+    )
+    self.logits, self.top = None, 0
+
+  def band(self, start):
+    """Yields windows to get their logits; returns a band and taps into it."""
+    low, fraction = self.rows(start)
+    if self.logits is not None:
+      self.logits = _scroll(self.logits, low[0] - self.top)
+    self.top = low[0]
+    while self.ys and self.ys[0][0] <= low[-1] + self.step:
+      y, share = self.ys.pop(0)
+      row = yield [self._crop(y, x) for x, _ in self.xs]
+      if self.logits is None:
+        self.logits = jnp.zeros((*self.shape, row[0].shape[-1]), jnp.float32)
+      for logits, (x, other) in zip(row, self.xs, strict=True):
+        self.logits = _add(self.logits, logits, share, other, y - self.top, x)
+    return self.logits, (low - self.top, fraction), self.columns
+
+  def _crop(self, y, x):
+    """The window at (y, x), 0 beyond the image."""
+    h, w = self.window
+    crop = self.image[y : y + h, x : x + w]
+    missing = (0, h - crop.shape[0]), (0, w - crop.shape[1]), (0, 0)
+    return np.pad(crop, missing) if crop.shape[:2] != (h, w) else crop
+
+
+def grid(length, window, stride):
+  """Where windows start along an axis; the last is moved back inside."""
+  count = max(length - window + stride - 1, 0) // stride + 1
+  return [max(min(i * stride, length - window), 0) for i in range(count)]
+
+
+def windows(length, window, stride, weights='flat'):
+  """Windows along an axis: [(start, what it adds to its pixels [window])].
+
+  What windows add to a pixel sums to 1: they share it equally, or those in the
+  middle of which it lies get more.
+  """
+  weight = np.ones(window)
+  if weights == 'hann':  # Sampled between its zeros, as one window has to do.
+    weight = np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
+  starts = grid(length, window, stride)
+  total = np.zeros(max(length, window))
+  for start in starts:
+    total[start : start + window] += weight
+  return [(s, np.float32(weight / total[s : s + window])) for s in starts]
+
+
+def taps(start, count, old, new, mirrored=False):
+  """Where pixels of a resized axis lie: after `low`, by a `fraction` of 1.
+
+  These are the pixels start, start + 1, ... of `ops.resize` from `old` to `new`
+  pixels; any beyond repeat the last.
+  """
+  position = (np.arange(start, start + count) + 0.5) * old / new - 0.5
+  position = np.clip(position, 0, old - 1)
+  if mirrored:
+    position = old - 1 - position
+  low = position.astype(np.int32)
+  return low, np.float32(position - low)
+
+
+def _round_up(size, unit):
+  return tuple(-(-n // unit) * unit for n in size)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _add(band, logits, rows, columns, y, x):
+  """Adds the weighted logits [h, w, K] of a window to a band."""
+  logits = logits.astype(band.dtype) * rows[:, None, None] * columns[:, None]
+  seen = jax.lax.dynamic_slice(band, (y, x, 0), logits.shape)
+  return jax.lax.dynamic_update_slice(band, seen + logits, (y, x, 0))
+
+
+@jax.jit
+def _scroll(band, rows):
+  """Drops the first rows of a band; zeros follow at its end."""
+  index = jnp.arange(len(band)) + rows
+  return jnp.take(band, index, axis=0, mode='fill', fill_value=0)
+
+
+@jax.jit
+def _accumulate(total, weight, band, rows, columns):
+  """Adds the weighted softmax of a band, resized by the taps of both axes."""
+  (y, dy), (x, dx) = rows, columns
+  dy, dx = dy[:, None, None], dx[:, None]
+  below = jnp.minimum(y + 1, len(band) - 1)
+  logits = band[y] * (1 - dy) + band[below] * dy
+  right = jnp.minimum(x + 1, band.shape[1] - 1)
+  logits = logits[:, x] * (1 - dx) + logits[:, right] * dx
+  return total + weight * jax.nn.softmax(logits)
+
+
+@jax.jit
+def _decide(total):
+  """The most probable class, uint8, and whether anything is NaN."""
+  return jnp.argmax(total, -1).astype(jnp.uint8), jnp.isnan(total).any()

@@ -1,0 +1,28 @@
+"""Heads that turn features into scores per class."""
+
+from flax import linen as nn
+
+from segjax.layers.conv import ConvNormAct
+
+
+def classifier(num_classes, name='classifier'):
+  """1x1 convolution to `num_classes` scores, nearly uniform at the start."""
+  init = nn.initializers.normal(0.01)
+  return nn.Conv(num_classes, (1, 1), kernel_init=init, name=name)
+
+
+class FCNHead(nn.Module):
+  """3x3 convolution to a quarter of the channels, dropout, classifier.
+
+  The auxiliary head of PSPNet, https://arxiv.org/abs/1612.01105, section 3.3,
+  as torchvision and mmsegmentation attach it to stage 4 of a ResNet.
+  """
+
+  num_classes: int
+  dropout: float = 0.1
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = ConvNormAct(x.shape[-1] // 4, name='conv')(x, train)
+    x = nn.Dropout(self.dropout)(x, deterministic=not train)
+    return classifier(self.num_classes)(x)

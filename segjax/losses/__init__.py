@@ -1,0 +1,74 @@
+"""Losses, one file each, summed by a string.
+
+`build('cross_entropy(label_smoothing=0.1) + 0.5 * ohem_cross_entropy')`
+"""
+
+import ast
+import functools
+import importlib
+import inspect
+import pkgutil
+
+from segjax import spec
+
+
+def names():
+  """Returns the losses that exist."""
+  return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def build(text, class_weights=None):
+  """Returns the function that a sum of losses names.
+
+  Args:
+    text: terms with a plus between them, each a loss or a number times a loss;
+      a loss is a file here, with literal arguments or without.
+    class_weights: [K] or None, given to the losses that take them.
+
+  Returns:
+    `function(logits, labels)` with the total and {name: term}, the terms
+    without their factors.
+
+  Raises:
+    ValueError: the string cannot be read, there is no such loss or argument,
+      or there are weights and no loss takes them.
+  """
+  functions = {
+      name: getattr(importlib.import_module(f'{__name__}.{name}'), name)
+      for name in names()
+  }
+  try:
+    node = ast.parse(text.strip(), mode='eval').body
+  except SyntaxError as error:
+    raise ValueError(f'Cannot read the loss {text!r}: {error}.') from error
+  terms = []
+  weighted = False
+  for factor, call in _terms(node):
+    name, kwargs = spec.parse(call, functions, 'loss')
+    function = functools.partial(functions[name], **kwargs)
+    if 'class_weights' in inspect.signature(functions[name]).parameters:
+      function = functools.partial(function, class_weights=class_weights)
+      weighted = True
+    if name in (known for known, _, _ in terms):
+      raise ValueError(f'{text!r} names {name} twice.')
+    terms.append((name, factor, function))
+  if class_weights is not None and not weighted:
+    raise ValueError(f'No loss of {text!r} takes class weights.')
+
+  def loss(logits, labels):
+    parts = {name: function(logits, labels) for name, _, function in terms}
+    return sum(factor * parts[name] for name, factor, _ in terms), parts
+
+  return loss
+
+
+def _terms(node):
+  """Yields (factor, syntax tree of a call) for each term of a sum."""
+  match node:
+    case ast.BinOp(left, ast.Add(), right):
+      yield from _terms(left)
+      yield from _terms(right)
+    case ast.BinOp(ast.Constant(int() | float() as factor), ast.Mult(), call):
+      yield factor, call
+    case _:
+      yield 1.0, node

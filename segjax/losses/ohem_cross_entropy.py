@@ -1,0 +1,53 @@
+"""Cross entropy over the hardest pixels."""
+
+import jax
+import jax.numpy as jnp
+
+from segjax import parallel
+from segjax.ops.reduce import mean_over
+
+
+def ohem_cross_entropy(
+    logits,
+    labels,
+    *,
+    class_weights=None,
+    threshold=0.7,
+    min_kept=100_000,
+    ignore=255,
+):
+  """Mean cross entropy of the pixels whose true class is not yet probable.
+
+  Args:
+    logits: [B, H, W, K], unnormalised.
+    labels: [B, H, W], integers in [0, K) or `ignore`.
+    class_weights: [K] or None; they multiply, and do not enter the count.
+    threshold: a pixel is kept if the probability of its class is lower.
+    min_kept: pixels to keep per image at the least; the threshold rises to
+      keep that many over the global batch. A batch with fewer valid pixels
+      keeps all but the easiest.
+    ignore: label of pixels that count neither as right nor as wrong.
+
+  Returns:
+    A float32 scalar; 0 if no pixel is kept.
+
+  References:
+    Shrivastava et al. 2016, https://arxiv.org/abs/1604.03540; the rule is that
+    of mmsegmentation 1.2.2's OHEMPixelSampler, with the mean over the kept
+    pixels where mmsegmentation divides by all.
+  """
+  num_classes = logits.shape[-1]
+  valid = labels != ignore
+  target = jax.nn.one_hot(labels, num_classes)
+  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+  loss = -(target * log_probs).sum(-1)
+  # The rule looks at the whole batch, so it looks across devices.
+  prob = jax.lax.stop_gradient(jnp.where(valid, jnp.exp(-loss), jnp.inf))
+  ordered = jnp.sort(parallel.all_gather(prob).ravel())
+  images = ordered.size // (labels.shape[1] * labels.shape[2])
+  count = jnp.isfinite(ordered).sum()
+  place = jnp.minimum(min_kept * images, jnp.maximum(count - 1, 0))
+  kept = valid & (prob < jnp.maximum(threshold, ordered[place]))
+  if class_weights is not None:
+    loss = loss * (target * class_weights).sum(-1)
+  return mean_over((loss * kept).sum(), kept.sum().astype(jnp.float32))

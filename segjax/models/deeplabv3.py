@@ -1,0 +1,46 @@
+"""DeepLabv3, https://arxiv.org/abs/1706.05587.
+
+Atrous convolution keeps the last backbone stages at `output_stride`, and ASPP
+looks at the result at several rates (figure 5). The 3x3 convolution after
+ASPP is torchvision's; the paper goes from ASPP straight to the classifier.
+Checked against torchvision 0.28.
+"""
+
+from flax import linen as nn
+
+from segjax import backbones
+from segjax.layers.aspp import ASPP
+from segjax.layers.conv import ConvNormAct
+from segjax.layers.head import FCNHead
+from segjax.layers.head import classifier
+from segjax.ops.resize import resize
+
+
+class Model(nn.Module):
+  """Dilated backbone, ASPP, one 3x3 convolution, bilinear upsampling."""
+
+  num_classes: int
+  backbone: str = 'resnet/50'
+  output_stride: int = 16
+  multi_grid: tuple[int, ...] = ()
+  rates: tuple[int, ...] = (6, 12, 18)
+  features: int = 256
+  dropout: float = 0.1
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    feats = backbones.build(
+        self.backbone,
+        output_stride=self.output_stride,
+        multi_grid=self.multi_grid,
+        name='backbone',
+    )(image, train)
+    x = ASPP(self.features, self.rates, name='aspp')(feats['c5'], train)
+    x = ConvNormAct(self.features, name='fuse')(x, train)
+    x = nn.Dropout(self.dropout)(x, deterministic=not train)
+    logits = classifier(self.num_classes)(x)
+    aux = FCNHead(self.num_classes, self.dropout, name='aux')(
+        feats['c4'], train
+    )
+    size = image.shape[1:3]
+    return {'logits': resize(logits, size), 'aux': {'c4': resize(aux, size)}}

@@ -1,0 +1,212 @@
+"""Pictures of images, labels and scores: uint8 RGB arrays [H, W, 3]."""
+
+import cv2
+import numpy as np
+
+from segjax.data.label_map import IGNORE
+
+IGNORED = (224, 224, 224)
+INK = (45, 50, 60)
+PAPER = (255, 255, 255)
+RAMP = ((244, 247, 250), (22, 72, 133))  # Of a share, from 0 to 1.
+NO_DATA = (228, 228, 228)
+
+
+def distinct_colors(num_classes):
+  """Returns the Pascal VOC palette, for sets that bring no colours.
+
+  It deals the bits of the class id out to red, green and blue in turn, highest
+  bit of the colour first, so that ids close together look different.
+  """
+  if not 0 < num_classes <= 256:
+    raise ValueError(f'{num_classes} classes, the palette has 1 to 256 colours')
+  ids = np.arange(num_classes)[:, None]
+  colors = np.zeros((num_classes, 3), int)
+  for bit in range(8):
+    colors |= ((ids >> (3 * bit + np.arange(3))) & 1) << (7 - bit)
+  return tuple(tuple(color) for color in colors.tolist())
+
+
+def displayable(image):
+  """Returns any image as uint8 RGB.
+
+  Args:
+    image: [H, W] or [H, W, C] of any type. One or two channels become grey from
+      the first, of more than three the first three are shown. Other types than
+      uint8 are stretched so that 98 % of the finite values fill the range.
+
+  Returns:
+    [H, W, 3], uint8.
+  """
+  image = np.asarray(image)
+  if image.ndim == 2:
+    image = image[..., None]
+  if image.ndim != 3 or not image.size:
+    raise ValueError(f'an image [H, W, C] is expected, not {image.shape}')
+  image = image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
+  if image.dtype != np.uint8:
+    image = image.astype(np.float32)
+    finite = image[np.isfinite(image)]
+    low, high = np.percentile(finite, (1, 99)) if finite.size else (0, 1)
+    image = (image - low) / max(high - low, np.finfo(np.float32).tiny)
+    image = np.rint(255 * np.clip(np.nan_to_num(image), 0, 1)).astype(np.uint8)
+  return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def colorize(label, colors):
+  """Returns ids [H, W] in `colors`, one a class; ignored is light grey."""
+  label = np.asarray(label)
+  if label.ndim != 2:
+    raise ValueError(f'a label [H, W] is expected, not {label.shape}')
+  wrong = set(np.unique(label).tolist()) - {*range(len(colors)), IGNORE}
+  if wrong:
+    raise ValueError(
+        f'the label has ids {sorted(wrong)[:10]}, expected 0 to'
+        f' {len(colors) - 1} or {IGNORE} for ignored'
+    )
+  table = np.full((256, 3), IGNORED, np.uint8)
+  table[: len(colors)] = colors
+  return table[label]
+
+
+def overlay(image, label, label_map, alpha=0.5, legend=True):
+  """Tints an image with its classes; ignored pixels stay as they are.
+
+  Args:
+    image: [H, W, C] as for `displayable`.
+    label: [H, W] class ids or `IGNORE`.
+    label_map: the `LabelMap` with names and colours.
+    alpha: from 0, the image alone, to 1, the colours alone.
+    legend: whether to add the strip of `add_legend`.
+
+  Returns:
+    [H, W, 3], larger where a legend is added.
+  """
+  picture = displayable(image)
+  _check_sizes(image=picture, label=label)
+  colors = colorize(label, label_map.colors)
+  tinted = cv2.addWeighted(picture, 1 - alpha, colors, alpha, 0)
+  picture = np.where((label == IGNORE)[..., None], picture, tinted)
+  return add_legend(picture, label, label_map) if legend else picture
+
+
+def add_legend(picture, label, label_map):
+  """Adds a strip below that names the classes in `label`, and no others.
+
+  A picture too narrow for the longest name is widened with white.
+  """
+  size = int(np.clip(picture.shape[1] // 60, 12, 36))
+  ids = np.setdiff1d(label, IGNORE)
+  entries = [_entry(label_map.names[i], label_map.colors[i], size) for i in ids]
+  if not entries:
+    return picture
+  cell = max(entry.shape[1] for entry in entries)
+  width = max(picture.shape[1], cell)
+  columns = width // cell
+  rows = -(-len(entries) // columns)
+  height = entries[0].shape[0]
+  page = np.full((picture.shape[0] + rows * height, width, 3), PAPER, np.uint8)
+  _paste(page, picture, 0, 0)
+  for i, entry in enumerate(entries):
+    row, column = divmod(i, columns)
+    _paste(page, entry, picture.shape[0] + row * height, column * cell)
+  return page
+
+
+def panel(image, label, prediction, label_map):
+  """Returns image | label | prediction, [H, 3 * W + 8, 3].
+
+  There is no legend, so that the panels of equally large images are equally
+  large and stack to a batch.
+  """
+  picture = displayable(image)
+  _check_sizes(image=picture, label=label, prediction=prediction)
+  gap = np.full((picture.shape[0], 4, 3), PAPER, np.uint8)
+  label = colorize(label, label_map.colors)
+  prediction = colorize(prediction, label_map.colors)
+  return np.hstack([picture, gap, label, gap, prediction])
+
+
+def confusion(matrix, names):
+  """Draws a confusion matrix as a heat map.
+
+  Args:
+    matrix: [K, K] counts, rows are labels and columns predictions.
+    names: K class names.
+
+  Returns:
+    [H, W, 3]. Each row shows where the pixels of a class went, in percent for
+    up to 30 classes; grey rows have no pixels.
+  """
+  matrix = np.asarray(matrix, np.float64)
+  n = len(names)
+  if matrix.shape != (n, n):
+    raise ValueError(f'{n} names ask for {(n, n)} counts, not {matrix.shape}')
+  totals = matrix.sum(1, keepdims=True)
+  shares = matrix / np.maximum(totals, 1)
+
+  cell = max(36, 360 // n) if n <= 30 else 14
+  size = min(max(12, cell // 4), 18) if n <= 30 else 11
+  titles = [_text('rows: label', size), _text('columns: prediction', size)]
+  rows = [_text(name, size) for name in names]
+  edge = max(tile.shape[1] for tile in titles + rows) + 2 * size
+  page = np.full((edge + n * cell + size,) * 2 + (3,), PAPER, np.uint8)
+  for i, tile in enumerate(titles):
+    _paste(page, tile, size + i * tile.shape[0], size)
+
+  low, high = np.array(RAMP)
+  colors = np.rint(low + shares[..., None] * (high - low)).astype(np.uint8)
+  for i in range(n):
+    middle = edge + i * cell + cell // 2
+    height, width = rows[i].shape[:2]
+    _paste(page, rows[i], middle - height // 2, edge - width - size // 2)
+    _paste(
+        page, np.rot90(rows[i]), edge - width - size // 2, middle - height // 2
+    )
+    for j in range(n):
+      color = colors[i, j] if totals[i] else NO_DATA
+      tile = np.full((cell - 1, cell - 1, 3), color, np.uint8)
+      if n <= 30 and matrix[i, j]:
+        ink = PAPER if shares[i, j] > 0.5 else INK
+        number = _text(_percent(shares[i, j]), size, ink, color)
+        y, x = (np.array(tile.shape[:2]) - number.shape[:2]) // 2
+        _paste(tile, number, y, x)
+      _paste(page, tile, edge + i * cell, edge + j * cell)
+  return page
+
+
+def _percent(share):
+  """Returns '87', and never '0' or '100' for what is only close to it."""
+  if share < 0.005:
+    return '<1'
+  return '>99' if 0.995 <= share < 1 else f'{100 * share:.0f}'
+
+
+def _text(words, size, ink=INK, paper=PAPER):
+  """Returns a tile [1.5 * size, W, 3] with one line of text."""
+  font = cv2.FontFace('sans')
+  _, _, width, _ = cv2.getTextSize((0, 0), words, (0, 0), font, size)
+  # OpenCV wraps a line that would touch the border.
+  tile = np.full((round(1.5 * size), width + size, 3), paper, np.uint8)
+  cv2.putText(tile, words, (0, round(1.1 * size)), ink, font, size)
+  return tile[:, : width + 1]
+
+
+def _entry(name, color, size):
+  """Returns a line of a legend: a swatch and a name."""
+  words = _text(name, size)
+  entry = np.full((2 * size, words.shape[1] + 3 * size, 3), PAPER, np.uint8)
+  entry[size // 2 : size // 2 + size, size // 2 : size // 2 + size] = color
+  _paste(entry, words, (2 * size - words.shape[0]) // 2, 2 * size)
+  return entry
+
+
+def _paste(page, tile, y, x):
+  page[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+
+
+def _check_sizes(**arrays):
+  """Raises ValueError unless all arrays have the same height and width."""
+  sizes = {name: np.shape(array)[:2] for name, array in arrays.items()}
+  if len(set(sizes.values())) > 1:
+    raise ValueError(f'one size [H, W] is expected for all, not {sizes}')

@@ -1,0 +1,47 @@
+"""Calls in configs: strings such as 'poly(power=0.9)', with literals alone.
+
+The grammar is Python's, read by `ast` and never executed.
+(`clu.preprocess_spec` has the like for preprocessing alone and imports
+TensorFlow for it.)
+"""
+
+import ast
+import inspect
+
+
+def parse(text, known, what):
+  """Returns the function that a call names, and its arguments by name.
+
+  Args:
+    text: a string such as 'sgd(momentum=0.9)' or 'flip', or its syntax tree.
+    known: {name: function or class}, what may be called.
+    what: what such a thing is called in errors, 'optimiser' for example.
+
+  Returns:
+    (name, {argument: value}), defaults left out.
+
+  Raises:
+    ValueError: not a call, no such name, or wrong arguments.
+  """
+  node = text
+  if isinstance(text, str):
+    try:
+      node = ast.parse(text.strip(), mode='eval').body
+    except SyntaxError as error:
+      raise ValueError(f'Cannot read the {what} {text!r}: {error}.') from error
+  text = ast.unparse(node)
+  call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+  name = ast.unparse(call.func)
+  if name not in known:
+    raise ValueError(
+        f'There is no {what} {name!r}. Known: {", ".join(sorted(known))}.'
+    )
+  signature = inspect.signature(known[name])
+  try:
+    args = [ast.literal_eval(arg) for arg in call.args]
+    kwargs = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    return name, signature.bind_partial(*args, **kwargs).arguments
+  except (TypeError, ValueError) as error:
+    raise ValueError(
+        f'{text}: {error}. It is used as {name}{signature}.'
+    ) from error

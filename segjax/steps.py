@@ -1,0 +1,180 @@
+"""Pure functions: the forward pass and the step of training.
+
+They know nothing of devices or files; `parallel` compiles them.
+"""
+
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from segjax import parallel
+
+
+class TrainState(flax.struct.PyTreeNode):
+  """Everything that a step changes, and nothing else.
+
+  The model, the optimiser and the seed are closed over. Randomness and the
+  order of the data follow from the seed and `step`.
+  """
+
+  step: jax.Array  # Batches seen, []
+  params: Any
+  mutable: Any  # All other collections of the model, such as batch_stats.
+  opt_state: Any
+  ema: Any  # Moving average of `params`, or an empty dict.
+  skipped: jax.Array  # Steps with a gradient that was not finite, []
+  bad_steps: jax.Array  # As many of them in a row; stays at the limit, []
+
+  @property
+  def variables(self):
+    """What evaluation and prediction apply the model with."""
+    return {'params': self.ema or self.params, **self.mutable}
+
+
+def init_variables(model, seed, image_shape):
+  """Returns fresh variables of a model for images [1, H, W, C]."""
+  image = jnp.zeros((1, *image_shape[1:]), jnp.float32)
+  return jax.jit(model.init)(jax.random.key(seed), image)
+
+
+def init_state(variables, tx, *, ema):
+  """Returns the state before the first step."""
+  mutable, params = flax.core.pop(variables, 'params')
+  return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      mutable=mutable,
+      opt_state=tx.init(params),
+      # A copy: a buffer must not be donated twice.
+      ema=jax.tree.map(jnp.copy, params) if ema else {},
+      skipped=jnp.zeros((), jnp.int32),
+      bad_steps=jnp.zeros((), jnp.int32),
+  )
+
+
+def forward(model, variables, image, *, dtype, train=False, rng=None):
+  """Applies a model in `dtype`; statistics and outputs stay float32.
+
+  Returns:
+    The outputs, and the collections that training changed.
+  """
+  params = variables['params']
+  if dtype != 'float32':
+    params = jax.tree.map(lambda x: x.astype(dtype), params)
+  out, mutable = model.apply(
+      {**variables, 'params': params},
+      image.astype(dtype),
+      train=train,
+      rngs={'dropout': rng} if train else None,
+      mutable=[name for name in variables if name != 'params'] if train else [],
+  )
+  return jax.tree.map(lambda x: x.astype(jnp.float32), out), mutable
+
+
+def make_train_step(
+    model,
+    loss_fn,
+    tx,
+    *,
+    seed,
+    dtype='float32',
+    learning_rate,
+    accumulate=1,
+    ema=0.0,
+    max_bad_steps=10,
+):
+  """Returns `step(state, batch) -> (state, scalars)`.
+
+  A step whose loss or gradient is not finite changes nothing but the counts,
+  and its scalars are NaN.
+
+  Args:
+    model: a Flax module.
+    loss_fn: `loss_fn(out, batch)` with the loss and {name: scalar}.
+    tx: an optax transformation.
+    seed: of dropout.
+    dtype: type of activations, 'float32' or 'bfloat16'.
+    learning_rate: function of the step, for the metrics.
+    accumulate: parts that a device works through its batch in, one by one, to
+      need less memory. The gradient is the mean over the parts.
+    ema: decay of the moving average of parameters, 0 for none; it starts
+      lower, as (1 + step) / (10 + step), to forget the initial values.
+    max_bad_steps: where the count of skipped steps in a row stops.
+  """
+
+  def gradients(variables, batch, rng):
+    def objective(params):
+      out, mutable = forward(
+          model,
+          {**variables, 'params': params},
+          batch['image'],
+          dtype=dtype,
+          train=True,
+          rng=rng,
+      )
+      loss, parts = loss_fn(out, batch)
+      return loss, ({'loss': loss, **parts}, mutable)
+
+    grads, (scalars, mutable) = jax.grad(objective, has_aux=True)(
+        variables['params']
+    )
+    return grads, scalars, mutable
+
+  def accumulated(variables, batch, rng):
+    if accumulate == 1:
+      return gradients(variables, batch, rng)
+    parts = jax.tree.map(
+        lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch
+    )
+
+    def part(mutable, indexed):
+      index, batch = indexed
+      grads, scalars, mutable = gradients(
+          {**variables, **mutable}, batch, jax.random.fold_in(rng, index)
+      )
+      return mutable, (grads, scalars)
+
+    mutable = {k: v for k, v in variables.items() if k != 'params'}
+    mutable, sums = jax.lax.scan(part, mutable, (jnp.arange(accumulate), parts))
+    grads, scalars = jax.tree.map(lambda x: x.mean(0), sums)
+    return grads, scalars, mutable
+
+  def step(state, batch):
+    rng = jax.random.fold_in(jax.random.key(seed), state.step)
+    grads, scalars, mutable = accumulated(
+        {'params': state.params, **state.mutable},
+        batch,
+        parallel.fold_in_device(rng),
+    )
+    grads, scalars, mutable = parallel.pmean((grads, scalars, mutable))
+    scalars['grad_norm'] = optax.tree.norm(grads)
+    scalars['learning_rate'] = learning_rate(state.step - state.skipped)
+    finite = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
+
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
+    average = state.ema and optax.incremental_update(
+        params, state.ema, 1 - decay
+    )
+    new = state.replace(
+        params=params,
+        mutable=mutable,
+        opt_state=opt_state,
+        ema=average,
+        bad_steps=jnp.where(
+            state.bad_steps < max_bad_steps, 0, state.bad_steps
+        ),
+    )
+    old = state.replace(
+        skipped=state.skipped + 1,
+        bad_steps=jnp.minimum(state.bad_steps + 1, max_bad_steps),
+    )
+    kept = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+    scalars = {k: jnp.where(finite, v, jnp.nan) for k, v in scalars.items()}
+    return kept.replace(step=state.step + 1), scalars
+
+  return step

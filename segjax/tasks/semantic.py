@@ -1,0 +1,28 @@
+"""Semantic segmentation: a class for every pixel.
+
+Outputs of a system: `logits` [B, H, W, K] at the size of the input, and `aux`,
+{name: logits of an auxiliary head, of the same shape}. A batch has `image`
+[B, H, W, C] and `label` [B, H, W], class ids or 255 for ignored pixels.
+"""
+
+
+def loss(out, batch, objective, aux_weight=0.0):
+  """Returns the loss to minimise and its parts, scalars by name.
+
+  Args:
+    out: outputs of a system.
+    batch: what they are outputs for.
+    objective: from `losses.build`.
+    aux_weight: factor of each auxiliary head's loss.
+  """
+  total, parts = objective(out['logits'], batch['label'])
+  for name, logits in out['aux'].items():
+    aux, _ = objective(logits, batch['label'])
+    parts[f'aux_{name}'] = aux
+    total = total + aux_weight * aux
+  return total, parts
+
+
+def predict(out):
+  """Returns the scores that inference works with: logits [B, H, W, K]."""
+  return out['logits']

@@ -1,0 +1,192 @@
+"""The folder of a run: whose it is, what made it, and where things lie."""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+
+from absl import logging
+from etils import epath
+import ml_collections
+
+from segjax.data import image
+from segjax.evaluation import semantic
+
+# What may differ when a run goes on: where it runs, not what it computes.
+FREE = ('data_dir', 'threads', 'profile')
+PACKAGES = (
+    'jax',
+    'jaxlib',
+    'flax',
+    'optax',
+    'orbax-checkpoint',
+    'grain',
+    'numpy',
+    'opencv-python-headless',
+    'clu',
+    'ml-collections',
+)
+
+
+class Workdir:
+  """Paths of a run."""
+
+  def __init__(self, path):
+    self.path = epath.Path(path)
+    self.config = self.path / 'config.json'
+    self.labels = self.path / 'labels.json'
+    self.versions = self.path / 'versions.json'
+    self.checkpoints = self.path / 'checkpoints'
+    self.pictures = self.path / 'pictures'
+    self.metrics = self.path / 'metrics.jsonl'
+
+  def make(self):
+    """Makes the folder; raises OSError with the reason if that fails."""
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      write_json(self.path / '.writable', {})
+      (self.path / '.writable').unlink()
+    except OSError as error:
+      raise OSError(
+          f'The workdir {self.path} cannot be written: {error}. Choose another'
+          ' with --workdir, or free its disk.'
+      ) from error
+
+  @contextlib.contextmanager
+  def locked(self):
+    """Holds the folder against a second run, until the process ends."""
+    if '://' in str(self.path):  # Object stores have no locks.
+      yield
+      return
+    with open(self.path / '.lock', 'a+') as file:
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError as error:
+        file.seek(0)
+        raise ValueError(
+            f'Another run ({file.read().strip() or "unknown"}) works in'
+            f' {self.path}. Wait for it, stop it, or choose another --workdir.'
+        ) from error
+      file.truncate(0)
+      file.write(f'process {os.getpid()} on {platform.node()}')
+      file.flush()
+      yield
+
+  def claim(self, config):
+    """Writes config and versions, or checks that they are this run's.
+
+    Raises:
+      ValueError: the folder is of another config; says what differs.
+    """
+    if self.config.exists():
+      differing = differences(json.loads(self.config.read_text()), config)
+      if differing:
+        raise ValueError(
+            f'{self.path} is the workdir of another config. Choose another'
+            ' --workdir, or go back to its config; these differ:\n  '
+            + '\n  '.join(differing)
+        )
+    else:
+      write_json(self.config, config.to_dict())
+    if self.versions.exists():
+      before = json.loads(self.versions.read_text())
+      for name, now in versions().items():
+        if before.get(name) != now:
+          logging.warning(
+              '%s is %s now; this run began with %s.',
+              name,
+              now,
+              before.get(name),
+          )
+    else:
+      write_json(self.versions, versions())
+
+  def write_labels(self, label_map, channels):
+    """Writes what prediction needs to know of the data set."""
+    write_json(
+        self.labels,
+        {
+            'names': label_map.names,
+            'colors': label_map.colors,
+            'channels': channels,
+        },
+    )
+
+  def write_pictures(self, folder, drawn):
+    """Writes pictures by name as PNG files."""
+    for name, picture in drawn.items():
+      path = self.pictures / folder / f'{name}.png'
+      path.parent.mkdir(parents=True, exist_ok=True)
+      image.write_png(path, picture)
+
+  def write_score(self, config, step, scores):
+    """Writes the scores of a step and how they were counted."""
+    split = config.dataset.eval_split
+    path = self.path / f'score-{split}.json'
+    said = {
+        'step': step,
+        'dataset': config.dataset.name,
+        'split': split,
+        'absent classes': semantic.ABSENT[config.absent],
+    }
+    write_json(path, said | scores)
+    return path
+
+  def read_config(self):
+    """Returns the config of the run; raises FileNotFoundError without one."""
+    if not self.config.exists():
+      raise FileNotFoundError(
+          f'{self.path} is no workdir: it has no {self.config.name}. Train'
+          ' first: python -m segjax.main --config=... --workdir=...'
+      )
+    return ml_collections.ConfigDict(
+        tuples(json.loads(self.config.read_text()))
+    )
+
+
+def versions():
+  """Returns the versions of Python and of the packages that compute."""
+  return {'python': platform.python_version()} | {
+      name: importlib.metadata.version(name) for name in PACKAGES
+  }
+
+
+def differences(saved, config):
+  """Returns a line for each field that differs, apart from `FREE` ones."""
+  old = flatten(saved)
+  new = flatten(json.loads(json.dumps(config.to_dict())))
+  return [
+      f'{key}: {old.get(key, "absent")!r} there,'
+      f' {new.get(key, "absent")!r} now'
+      for key in sorted(old.keys() | new)
+      if old.get(key) != new.get(key) and key not in FREE
+  ]
+
+
+def flatten(tree, prefix=''):
+  """Returns {'a.b': value} of nested dicts; an empty one is a value."""
+  flat = {}
+  for key, value in tree.items():
+    if isinstance(value, dict) and value:
+      flat |= flatten(value, f'{prefix}{key}.')
+    else:
+      flat[prefix + key] = value
+  return flat
+
+
+def tuples(value):
+  """Turns the lists of JSON back into the tuples of a config."""
+  if isinstance(value, dict):
+    return {key: tuples(item) for key, item in value.items()}
+  if isinstance(value, list):
+    return tuple(tuples(item) for item in value)
+  return value
+
+
+def write_json(path, value):
+  """Writes a file whole or not at all."""
+  temporary = path.parent / f'{path.name}.tmp'
+  temporary.write_text(json.dumps(value, indent=2) + '\n')
+  temporary.rename(path)

@@ -1,0 +1,126 @@
+import cv2
+import grain
+import numpy as np
+import pytest
+
+from segjax.data import datasets
+from segjax.data.datasets import files
+from segjax.data.image import BadExample
+from segjax.data.label_map import LabelMap
+
+LABELS = LabelMap(('a', 'b'), ((0, 0, 0), (255, 255, 255)), {0: 0, 1: 1})
+
+
+def write(path, array):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  assert cv2.imwrite(str(path), array)
+
+
+def split_of(tmp_path, *images, **fields):
+  """Writes images with masks of zeros and returns the data set."""
+  for i, image in enumerate(images):
+    write(tmp_path / f'images/{i}.png', image)
+    write(tmp_path / f'masks/{i}.png', np.zeros(image.shape[:2], np.uint8))
+  examples = files.pair(tmp_path / 'images', tmp_path / 'masks')
+  return files.Files('train', examples, LABELS, **fields)
+
+
+def test_grain_takes_it_as_a_source(tmp_path):
+  dataset = split_of(tmp_path, *np.zeros((3, 4, 5, 3), np.uint8))
+  names = [e['name'] for e in grain.MapDataset.source(dataset).repeat(2)]
+  assert names == ['0', '1', '2'] * 2
+  assert isinstance(dataset, datasets.Dataset)
+  assert repr(dataset) == "Files(split='train', size=3)"
+
+
+def test_a_mask_of_another_size_names_both_files(tmp_path):
+  dataset = split_of(tmp_path, np.zeros((4, 6, 3), np.uint8))
+  write(tmp_path / 'masks/0.png', np.zeros((6, 4), np.uint8))
+  with pytest.raises(
+      BadExample, match='masks/0.png is 6x4 .*images/0.png is 4'
+  ):
+    dataset[0]
+
+
+def test_an_id_outside_the_map_names_the_mask(tmp_path):
+  dataset = split_of(tmp_path, np.zeros((4, 6, 3), np.uint8))
+  write(tmp_path / 'masks/0.png', np.full((4, 6), 9, np.uint8))
+  with pytest.raises(BadExample, match=r'masks/0.png: .* 9 \(24 px\)'):
+    dataset[0]
+
+
+def test_a_file_that_has_gone_is_named(tmp_path):
+  dataset = split_of(tmp_path, np.zeros((4, 6, 3), np.uint8))
+  (tmp_path / 'masks/0.png').unlink()
+  with pytest.raises(BadExample, match=r'masks/0.png: .* No such file'):
+    dataset[0]
+
+
+def test_grey_and_alpha_images_join_the_colour_images(tmp_path):
+  shapes = (4, 6, 3), (4, 6), (4, 6, 4)
+  dataset = split_of(tmp_path, *(np.ones(s, np.uint8) for s in shapes))
+  assert [e['image'].shape for e in dataset] == [(4, 6, 3)] * 3
+
+
+def test_images_with_too_many_channels_are_named(tmp_path):
+  shapes = (4, 6), (4, 6, 3)
+  dataset = split_of(tmp_path, *(np.ones(s, np.uint8) for s in shapes))
+  assert dataset[0]['image'].shape == (4, 6, 1)
+  with pytest.raises(BadExample, match="1.png has 3 channels, .*'train' has 1"):
+    dataset[1]
+
+
+def test_a_damaged_first_image_does_not_spoil_the_others(tmp_path):
+  dataset = split_of(tmp_path, *np.zeros((2, 4, 6, 3), np.uint8))
+  (tmp_path / 'images/0.png').write_bytes(b'')
+  assert dataset[1]['image'].shape == (4, 6, 3)
+  with pytest.raises(BadExample, match='images/0.png: the file is empty'):
+    dataset[0]
+
+
+def test_names_are_paths_in_the_folder(tmp_path):
+  for path in (
+      'images/a/x.png',
+      'masks/a/x.tif',
+      'images/b.PNG',
+      'masks/b.png',
+  ):
+    write(tmp_path / path, np.zeros((2, 2), np.uint8))
+  (tmp_path / 'images/.b.png').touch()
+  (tmp_path / 'images/notes.txt').touch()
+  examples = files.pair(tmp_path / 'images', tmp_path / 'masks')
+  assert [e.name for e in examples] == ['a/x', 'b']
+
+
+def test_an_image_without_a_mask_is_named(tmp_path):
+  split_of(tmp_path, *np.zeros((3, 4, 6, 3), np.uint8))
+  (tmp_path / 'masks/1.png').unlink()
+  with pytest.raises(FileNotFoundError, match='1 of 3 images .*images/1.png'):
+    files.pair(tmp_path / 'images', tmp_path / 'masks')
+
+
+def test_two_images_of_one_name_are_named(tmp_path):
+  split_of(tmp_path, np.zeros((4, 6, 3), np.uint8))
+  write(tmp_path / 'images/0.bmp', np.zeros((4, 6, 3), np.uint8))
+  with pytest.raises(ValueError, match='images/0.bmp and .*images/0.png'):
+    files.pair(tmp_path / 'images', tmp_path / 'masks')
+
+
+def test_missing_and_empty_folders_are_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match='images is missing'):
+    files.pair(tmp_path / 'images', tmp_path / 'masks')
+  (tmp_path / 'images').mkdir()
+  with pytest.raises(FileNotFoundError, match=r'images has no files .*\.png'):
+    files.pair(tmp_path / 'images', tmp_path / 'masks')
+
+
+def test_a_list_of_examples_names_what_is_missing(tmp_path):
+  paths = tmp_path / 'list.txt', tmp_path / 'i/*.png', tmp_path / 'm/*.png'
+  with pytest.raises(FileNotFoundError, match='list.txt is missing'):
+    files.listed(*paths)
+  paths[0].touch()
+  with pytest.raises(FileNotFoundError, match='list.txt is empty'):
+    files.listed(*paths)
+  paths[0].write_text('a\n')
+  with pytest.raises(FileNotFoundError, match='2 of 2 files .*i/a.png'):
+    files.listed(*paths)

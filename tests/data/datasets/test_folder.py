@@ -1,0 +1,151 @@
+import json
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from segjax.data import datasets
+from segjax.data import image
+from segjax.data.image import BadExample
+from segjax.data.label_map import IGNORE
+
+RED, GREEN, GREY = (255, 0, 0), (0, 255, 0), (9, 9, 9)
+
+
+def write(path, array, palette=None):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if path.suffix == '.npy':
+    np.save(path, array)
+  elif path.suffix == '.png':
+    image.write_png(path, array, palette)
+  else:
+    Image.fromarray(array).save(path)
+
+
+def write_split(root, *masks, split='train', palette=None):
+  for i, mask in enumerate(masks):
+    mask = np.array(mask, np.uint8)
+    pixels = np.ones((*mask.shape[:2], 3), np.uint8)
+    write(root / split / f'images/{i}.png', pixels)
+    write(root / split / f'masks/{i}.png', mask, palette)
+
+
+def write_json(root, **content):
+  (root / 'dataset.json').write_text(json.dumps(content))
+
+
+def labels(root, split='train'):
+  dataset = datasets.load('folder', split, root)
+  return [example['label'].tolist() for example in dataset]
+
+
+@pytest.mark.parametrize('image_suffix', ['.png', '.jpg', '.webp', '.npy'])
+@pytest.mark.parametrize('mask_suffix', ['.png', '.tif', '.bmp', '.npy'])
+def test_formats_mix(tmp_path, image_suffix, mask_suffix):
+  write(
+      tmp_path / f'train/images/a{image_suffix}', np.zeros((2, 3, 3), np.uint8)
+  )
+  mask = np.array([[0, 1, 2]] * 2, np.uint8)
+  write(tmp_path / f'train/masks/a{mask_suffix}', mask)
+  assert labels(tmp_path) == [mask.tolist()]
+
+
+@pytest.mark.parametrize('shape', [(2, 3), (2, 3, 3), (2, 3, 6)])
+def test_images_may_be_16_bit_and_have_any_channels(tmp_path, shape):
+  write(tmp_path / 'train/images/a.npy', np.full(shape, 60_000, np.uint16))
+  write(tmp_path / 'train/masks/a.png', np.zeros((2, 3), np.uint8))
+  found = datasets.load('folder', 'train', tmp_path)[0]['image']
+  assert found.dtype == np.uint16
+  assert found.shape == (2, 3, 1 if len(shape) == 2 else shape[2])
+
+
+def test_without_a_json_the_ids_of_train_are_counted_and_shown(
+    tmp_path, caplog
+):
+  write_split(tmp_path, [[0, 3]], [[3, 255]])
+  write_split(tmp_path, [[3, 0]], split='val')
+  assert labels(tmp_path) == [[[0, 1]], [[1, IGNORE]]]
+  assert labels(tmp_path, 'val') == [[[1, 0]]]
+  assert '3:  50.00% of the pixels, class 1' in caplog.text
+  assert '255:  25.00% of the pixels, ignored' in caplog.text
+
+
+def test_without_a_json_0_and_255_are_two_classes(tmp_path):
+  write_split(tmp_path, [[0, 255]], [[0, 0]])
+  dataset = datasets.load('folder', 'train', tmp_path)
+  assert dataset.label_map.names == ('background', 'foreground')
+  assert labels(tmp_path) == [[[0, 1]], [[0, 0]]]
+
+
+def test_without_a_json_an_id_that_train_lacks_is_an_error(tmp_path):
+  write_split(tmp_path, [[0, 1]])
+  write_split(tmp_path, [[0, 2]], split='val')
+  with pytest.raises(BadExample, match=r'val/masks/0.png: .* 2 \(1 px\)'):
+    labels(tmp_path, 'val')
+
+
+def test_without_a_json_coloured_masks_are_an_error(tmp_path):
+  write_split(tmp_path, [[RED, GREEN]])
+  with pytest.raises(ValueError, match='masks/0.png: a coloured mask'):
+    labels(tmp_path)
+
+
+def test_without_a_json_jpeg_masks_are_an_error(tmp_path):
+  write(tmp_path / 'train/images/a.png', np.zeros((2, 3, 3), np.uint8))
+  write(tmp_path / 'train/masks/a.jpg', np.zeros((2, 3), np.uint8))
+  with pytest.raises(ValueError, match='masks/a.jpg: JPEG alters'):
+    labels(tmp_path)
+
+
+def test_the_json_maps_ids(tmp_path):
+  write_split(tmp_path, [[7, 8, 9, 0]])
+  classes = [{'name': 'a', 'ids': 9}, {'name': 'b', 'ids': [7, 8]}]
+  write_json(tmp_path, classes=classes, ignore=0)
+  assert labels(tmp_path) == [[[1, 1, 0, IGNORE]]]
+
+
+def test_indexed_and_rgb_masks_are_mapped_by_colour(tmp_path):
+  classes = [{'name': 'a', 'color': RED}, {'name': 'b', 'color': GREEN}]
+  write_json(tmp_path, classes=classes, ignored_colors=[GREY])
+  write_split(tmp_path, [[RED, GREEN, GREY]])
+  assert labels(tmp_path) == [[[0, 1, IGNORE]]]
+  write_split(tmp_path, [[0, 1, 2]], palette=[GREEN, GREY, RED])
+  assert labels(tmp_path) == [[[1, IGNORE, 0]]]
+
+
+def test_with_ids_in_the_json_indexed_masks_hold_ids(tmp_path):
+  classes = [
+      {'name': 'a', 'color': RED, 'ids': [1]},
+      {'name': 'b', 'color': GREEN, 'ids': [0]},
+  ]
+  write_json(tmp_path, classes=classes)
+  write_split(tmp_path, [[0, 1]], palette=[GREY, GREY])
+  assert labels(tmp_path) == [[[1, 0]]]
+
+
+def test_grey_masks_hold_ids_though_the_classes_have_colours(tmp_path):
+  classes = [{'name': 'a', 'color': RED}, {'name': 'b', 'color': GREEN}]
+  write_json(tmp_path, classes=classes)
+  write_split(tmp_path, [[0, 1]])
+  assert labels(tmp_path) == [[[0, 1]]]
+
+
+@pytest.mark.parametrize('text', ['{"classes": ', '{"classes": []}', '[]'])
+def test_a_wrong_json_is_named(tmp_path, text):
+  write_split(tmp_path, [[0, 1]])
+  (tmp_path / 'dataset.json').write_text(text)
+  with pytest.raises(ValueError, match='dataset.json: '):
+    labels(tmp_path)
+
+
+def test_splits_are_the_folders_with_images(tmp_path):
+  write_split(tmp_path, [[0, 1]], split='fold1')
+  write_split(tmp_path, [[0, 1]])
+  with pytest.raises(ValueError, match="no split 'val'; it has fold1, train"):
+    labels(tmp_path, 'val')
+
+
+def test_a_folder_of_masks_that_is_missing_is_named(tmp_path):
+  write(tmp_path / 'train/images/a.png', np.zeros((2, 3, 3), np.uint8))
+  with pytest.raises(FileNotFoundError, match='train/masks is missing'):
+    labels(tmp_path)

@@ -1,0 +1,421 @@
+import cv2
+import numpy as np
+import pytest
+
+from segjax.data import transforms
+from segjax.data.transforms import color
+
+GEOMETRY = (
+    'class_balanced_crop(20, 30)',
+    'flip(1.0)',
+    'pad(64, 80)',
+    'random_crop(20, 30)',
+    'random_scale',
+    'resize(37, 41)',
+    'rotate(1.0)',
+)
+COLOR = ('blur(1.0)', 'cutout(1.0)', 'normalize', 'photometric')
+
+
+def example(height=48, width=64, channels=3, dtype=np.uint8, seed=0):
+  """A smooth image and blocks of the classes 0 to 3, some of them ignored."""
+  rng = np.random.default_rng(seed)
+  top = 255 if dtype == np.uint8 else 60000
+  image = rng.integers(0, top, (height, width, channels)).astype(dtype)
+  image = cv2.GaussianBlur(image, (0, 0), 3).reshape(image.shape)
+  label = rng.choice([0, 1, 2, 3, 255], (6, 8)).astype(np.uint8)
+  label = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
+  return {'image': image, 'label': label, 'name': 'a'}
+
+
+def run(spec, features, seed=0):
+  return transforms.apply(
+      transforms.parse(spec), features, np.random.default_rng(seed)
+  )
+
+
+def same(a, b):
+  return all(np.array_equal(a[key], b[key]) for key in ('image', 'label'))
+
+
+def test_parse_gives_the_ops_in_order():
+  spec = "resize(9, mode='short') | random_crop(5, 7, cat_max_ratio=1.0) | flip"
+  assert transforms.parse(spec) == (
+      transforms.Resize(9, mode='short'),
+      transforms.RandomCrop(5, 7, 1.0),
+      transforms.Flip(0.5),
+  )
+
+
+@pytest.mark.parametrize(
+    ('spec', 'message'),
+    [
+        ('flop', 'there are blur, class_balanced_crop, cutout, flip'),
+        ('', 'there are blur'),
+        ('flip|', 'literal arguments'),
+        ('flip(0.5', 'literal arguments'),
+        ('random_crop', r'random_crop\(height: int, width: int = 0'),
+        ('random_crop(512, size=3)', r'it is random_crop\(height'),
+        ('random_crop(size)', r'random_crop\(height'),
+        ('random_crop(0)', 'height and width are positive'),
+        ('pad(10.5)', 'whole numbers'),
+        ('resize(5, mode="big")', "'exact', 'short' or 'long'"),
+        ('resize(5, 6, mode="short")', 'one number'),
+        ('flip(50)', 'between 0 and 1'),
+        ('random_scale(2.0, 0.5)', 'low <= high'),
+        ('normalize(0, 0)', 'positive'),
+        ('flip(__import__("os"))', 'flip'),
+    ],
+)
+def test_a_spec_that_is_wrong_says_why(spec, message):
+  with pytest.raises(ValueError, match=message):
+    transforms.parse(spec)
+
+
+@pytest.mark.parametrize('spec', [*GEOMETRY, *COLOR])
+def test_an_op_leaves_its_input_and_other_features_alone(spec):
+  before, features = example(), example()
+  after = run(spec, features)
+  assert same(before, features)
+  assert after['name'] == 'a'
+  assert after['image'].shape[:2] == after['label'].shape
+  assert after['label'].dtype == np.uint8
+
+
+@pytest.mark.parametrize('spec', [*GEOMETRY, *COLOR])
+def test_an_op_does_without_a_label(spec):
+  image = {'image': example()['image']}
+  if 'class_balanced' in spec:
+    with pytest.raises(ValueError, match='needs a label'):
+      run(spec, image)
+  else:
+    assert run(spec, image).keys() == {'image'}
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize('channels', [1, 2, 7])
+@pytest.mark.parametrize('spec', [*GEOMETRY, 'blur(1.0)', 'cutout(1.0)'])
+def test_an_op_works_channel_by_channel_on_any_image(spec, channels, dtype):
+  features = run('flip(1.0)', example(channels=channels, dtype=dtype))
+  together = run(spec, features)['image']
+  assert together.dtype == dtype
+  for channel in range(channels):
+    image = features['image'][:, :, channel : channel + 1]
+    alone = run(spec, {**features, 'image': image})['image']
+    # OpenCV takes another route for some numbers of channels.
+    np.testing.assert_allclose(
+        together[..., channel], alone[..., 0], rtol=0, atol=0.03 * image.max()
+    )
+
+
+@pytest.mark.parametrize('size', [(24, 32), (96, 130), (31, 100), (48, 64)])
+def test_resize_samples_image_and_label_at_the_same_points(size):
+  image = example(dtype=np.float32)['image']
+  rows, columns = np.indices(image.shape[:2], np.uint8)
+  resized = run(f'resize{size}', {'image': image, 'label': rows})['image']
+  picked = [
+      run(f'resize{size}', {'image': image, 'label': label})['label']
+      for label in (rows, columns.copy())
+  ]
+  for axis, new in enumerate(size):
+    old = image.shape[axis]
+    points = (np.arange(new) + 0.5) * old / new - 0.5
+    nearest = np.moveaxis(picked[axis], axis, -1)
+    assert np.abs(nearest - points).max() <= 0.5 + 1e-3
+    p = np.clip(points, 0, old - 1)
+    low = np.minimum(p.astype(int), old - 2)
+    part = (p - low).reshape([-1 if i == axis else 1 for i in range(3)])
+    image = (
+        image.take(low, axis) * (1 - part) + image.take(low + 1, axis) * part
+    )
+  np.testing.assert_allclose(resized, image, rtol=1e-4)
+
+
+def test_resize_by_a_side_keeps_the_aspect_ratio():
+  features = example(48, 64)
+  assert run("resize(24, mode='short')", features)['label'].shape == (24, 32)
+  assert run("resize(32, mode='long')", features)['label'].shape == (24, 32)
+  assert run('resize(32)', features)['label'].shape == (32, 32)
+
+
+def test_random_scale_keeps_its_range_and_its_steps():
+
+  def shapes(spec):
+    features = example(40, 80)
+    return {run(spec, features, seed)['label'].shape for seed in range(50)}
+
+  heights = sorted(height for height, _ in shapes('random_scale(0.5, 2.0)'))
+  assert len(heights) > 25
+  assert 20 <= heights[0] < 25
+  assert 70 < heights[-1] <= 80
+  stepped = shapes('random_scale(0.5, 1.0, step=0.25)')
+  assert stepped == {(20, 40), (30, 60), (40, 80)}
+
+
+@pytest.mark.parametrize('op', ['random_crop', 'class_balanced_crop'])
+def test_a_crop_cuts_image_and_label_alike(op):
+  at = np.arange(48 * 64, dtype=np.float32).reshape(48, 64, 1)
+  features = {'image': at, 'label': (at[..., 0] % 251).astype(np.uint8)}
+  corners = set()
+  for seed in range(200):
+    cropped = run(f'{op}(46, 61)', features, seed)
+    corner = divmod(int(cropped['image'][0, 0, 0]), 64)
+    corners.add(corner)
+    window = tuple(
+        slice(c, c + n) for c, n in zip(corner, (46, 61), strict=True)
+    )
+    np.testing.assert_array_equal(cropped['image'], at[window])
+    np.testing.assert_array_equal(cropped['label'], features['label'][window])
+  assert len(corners) > 6
+
+
+@pytest.mark.parametrize('op', ['random_crop', 'class_balanced_crop'])
+def test_a_crop_takes_a_smaller_image_whole(op):
+  features = example(48, 64)
+  assert same(run(f'{op}(100)', features), features)
+  assert run(f'{op}(30, 100)', features)['label'].shape == (30, 64)
+
+
+def test_random_crop_draws_again_as_mmseg_does():
+  label = np.zeros((40, 40), np.uint8)
+  label[:, 25:] = 1
+  label[20:, 20:] = 2
+  label[:15, :] = 255
+  features = {'image': label[..., None], 'label': label}
+  redraws = 0
+  for seed in range(100):
+    rng = np.random.default_rng(seed)
+    y, x = rng.integers(31), rng.integers(31)
+    for _ in range(10):
+      _, counts = np.unique(
+          [i for i in label[y : y + 10, x : x + 10].ravel() if i != 255],
+          return_counts=True,
+      )
+      if len(counts) > 1 and counts.max() / counts.sum() < 0.75:
+        break
+      y, x = rng.integers(31), rng.integers(31)
+      redraws += 1
+    cropped = run('random_crop(10)', features, seed)['label']
+    np.testing.assert_array_equal(cropped, label[y : y + 10, x : x + 10])
+  assert redraws > 100
+
+
+def test_class_balanced_crop_shows_rare_classes():
+  label = np.zeros((60, 90), np.uint8)
+  label[50, 80] = 1
+  label[:30] = 255
+  features = {'image': label[..., None], 'label': label}
+  crops = [
+      run('class_balanced_crop(15)', features, seed)['label']
+      for seed in range(200)
+  ]
+  assert 80 < sum((crop == 1).any() for crop in crops) < 140
+  ignored = {'image': label[..., None], 'label': np.full_like(label, 255)}
+  assert run('class_balanced_crop(15)', ignored)['label'].shape == (15, 15)
+
+
+def test_pad_adds_zeros_and_ignored_pixels_at_the_end():
+  features = example(48, 64)
+  padded = run('pad(50, 70)', features)
+  assert padded['image'].shape == (50, 70, 3)
+  assert same(
+      features,
+      {key: padded[key][:48, :64] for key in ('image', 'label')},
+  )
+  for rows, columns in ((slice(48, None), slice(None)), (..., slice(64, None))):
+    assert (padded['image'].transpose(2, 0, 1)[:, rows, columns] == 0).all()
+    assert (padded['label'][rows, columns] == 255).all()
+
+
+def test_pad_to_less_than_the_image_names_both_sizes():
+  with pytest.raises(
+      ValueError, match='48 x 64 does not fit .* 40 x 100 of pad'
+  ):
+    run('pad(40, 100)', example(48, 64))
+
+
+def test_flip_mirrors_image_and_label_together():
+  features = example()
+  mirrored = {key: features[key][:, ::-1] for key in ('image', 'label')}
+  assert same(run('flip(1.0)', features), mirrored)
+  assert same(run('flip(0.0)', features), features)
+  flips = sum(
+      same(run('flip', features, seed), mirrored) for seed in range(100)
+  )
+  assert 30 < flips < 70
+
+
+def test_rotate_turns_about_the_centre_and_ignores_what_comes_in():
+  features = {
+      'image': np.full((41, 61, 1), 200, np.uint8),
+      'label': np.ones((41, 61), np.uint8),
+  }
+  features['image'][20, 40] = 0
+  features['label'][18:23, 38:43] = 3
+  turned = run('rotate(1.0, degrees=30.0)', features)
+  rng = np.random.default_rng(0)
+  rng.random()
+  angle = np.deg2rad(rng.uniform(-30, 30))
+  y, x = round(20 - 10 * np.sin(angle)), round(30 + 10 * np.cos(angle))
+  assert abs(y - 20) > 1
+  assert turned['label'][y, x] == 3
+  assert turned['image'][y, x, 0] < 150
+  assert turned['label'][20, 30] == 1
+  assert turned['label'][0, 0] == 255
+  assert turned['image'][0, 0, 0] == 0
+  assert same(run('rotate(1.0, degrees=0.0)', features), features)
+
+
+def test_blur_smooths_by_a_sigma_of_its_range():
+  features = example()
+  rng = np.random.default_rng(0)
+  rng.random()
+  expected = cv2.GaussianBlur(features['image'], (0, 0), rng.uniform(0.5, 1.0))
+  np.testing.assert_array_equal(run('blur(1.0)', features)['image'], expected)
+
+
+def test_cutout_blanks_rectangles_of_the_image_alone():
+  features = example(40, 60)
+  features['image'] = np.ones_like(features['image'])
+  for seed in range(20):
+    cut = run('cutout(1.0, holes=1, ratio=0.5)', features, seed)
+    np.testing.assert_array_equal(cut['label'], features['label'])
+    rows, columns, _ = np.nonzero(cut['image'] == 0)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert rows.size == height * width * 3
+    assert height == min(20, 40 - rows.min())
+    assert width == min(30, 60 - columns.min())
+
+
+def distorted(image, rng):
+  """mmseg's PhotoMetricDistortion, step by step."""
+
+  def linear(array, alpha=1, beta=0):
+    array = array.astype(np.float32) * alpha + beta
+    return np.clip(array, 0, 255).astype(np.uint8)
+
+  def contrast(image):
+    return linear(image, rng.uniform(0.5, 1.5)) if rng.integers(2) else image
+
+  last = rng.integers(2)
+  if rng.integers(2):
+    image = linear(image, beta=rng.uniform(-32, 32))
+  if not last:
+    image = contrast(image)
+  if rng.integers(2):
+    hsv = cv2.cvtColor(image[..., ::-1], cv2.COLOR_BGR2HSV)
+    hsv[..., 1] = linear(hsv[..., 1], rng.uniform(0.5, 1.5))
+    image = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[..., ::-1]
+  if rng.integers(2):
+    hsv = cv2.cvtColor(image[..., ::-1], cv2.COLOR_BGR2HSV)
+    hsv[..., 0] = (hsv[..., 0].astype(int) + rng.integers(-18, 18)) % 180
+    image = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[..., ::-1]
+  return contrast(image) if last else image
+
+
+def test_photometric_equals_mmseg_step_by_step():
+  image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+  for seed in range(100):
+    expected = distorted(image, np.random.default_rng(seed))
+    result = run('photometric', {'image': image}, seed)['image']
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_photometric_changes_brightness_and_contrast_of_grey_images():
+  image = np.random.default_rng(0).integers(0, 256, (16, 16, 1), np.uint8)
+  changed = [
+      run('photometric', {'image': image}, s)['image'] for s in range(20)
+  ]
+  assert {c.shape for c in changed} == {(16, 16, 1)}
+  assert any((c != image).any() for c in changed)
+
+
+@pytest.mark.parametrize(
+    ('channels', 'dtype'), [(2, np.uint8), (3, np.uint16), (3, np.float32)]
+)
+def test_photometric_refuses_other_images(channels, dtype):
+  with pytest.raises(ValueError, match=f'{np.dtype(dtype)} with {channels}'):
+    run('photometric', example(channels=channels, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ('channels', 'dtype', 'mean', 'std'),
+    [
+        (3, np.uint8, color.IMAGENET_MEAN, color.IMAGENET_STD),
+        (3, np.uint16, (1000.0, 2000.0, 3000.0), (10.0, 20.0, 30.0)),
+        (1, np.uint8, 127.5, 127.5),
+        (5, np.float32, 0.5, (1.0, 2.0, 3.0, 4.0, 5.0)),
+    ],
+)
+def test_normalize_subtracts_the_mean_and_divides(channels, dtype, mean, std):
+  image = example(channels=channels, dtype=dtype)['image']
+  result = run(f'normalize({mean}, {std})', {'image': image})['image']
+  assert result.dtype == np.float32
+  expected = (image.astype(np.float64) - mean) / std
+  np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('spec', 'channels', 'dtype'),
+    [
+        ('normalize', 1, np.uint8),
+        ('normalize', 4, np.uint8),
+        ('normalize', 3, np.uint16),
+        ('normalize', 3, np.float32),
+        ('normalize((1, 2), 1)', 3, np.uint8),
+    ],
+)
+def test_normalize_refuses_statistics_of_other_images(spec, channels, dtype):
+  with pytest.raises(ValueError, match=f'{channels} channels; give them'):
+    run(spec, example(channels=channels, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    'spec',
+    [
+        'random_scale(0.5, 2.0)|random_crop(50, 70)',
+        'random_scale(0.9, 1.1)|random_crop(64)',
+        'random_scale(0.5, 2.0, 0.25)|class_balanced_crop(50, 70)',
+        'resize(333, 77)|random_crop(64)',
+        "resize(90, mode='short')|random_crop(64)|flip",
+    ],
+)
+def test_fused_equals_one_op_after_the_other(spec):
+  features = example(151, 203)
+  ops = transforms.parse(spec)
+  fused = transforms.fuse(ops)
+  assert len(fused) == len(ops) - 1
+  for seed in range(40):
+    slow = transforms.apply(ops, features, np.random.default_rng(seed))
+    fast = transforms.apply(fused, features, np.random.default_rng(seed))
+    np.testing.assert_array_equal(slow['label'], fast['label'])
+    error = np.abs(slow['image'].astype(int) - fast['image'])
+    assert error.max() <= 1
+
+
+def test_fuse_takes_resizings_right_before_a_crop_alone():
+  spec = 'flip|resize(70)|random_scale|random_crop(50)|random_scale|flip|pad(9)'
+  ops = transforms.parse(spec)
+  fused = transforms.fuse(ops)
+  crop = transforms.ScaledCrop(ops[1:3], ops[3])
+  assert fused == (ops[0], crop, *ops[4:])
+
+
+@pytest.mark.parametrize(
+    ('spec', 'size'),
+    [
+        ('random_scale|random_crop(5, 6)|flip|normalize', (5, 6)),
+        ('random_crop(5)|resize(8, 9)|rotate', (8, 9)),
+        ("resize(7, mode='long')|pad(7)", (7, 7)),
+    ],
+)
+def test_static_size_is_that_of_the_last_op_that_sets_one(spec, size):
+  assert transforms.static_size(transforms.parse(spec)) == size
+
+
+@pytest.mark.parametrize(
+    'spec', ['flip', 'random_crop(5)|random_scale', "resize(7, mode='short')"]
+)
+def test_a_spec_without_static_size_is_an_error(spec):
+  with pytest.raises(ValueError, match='must be a random_crop'):
+    transforms.static_size(transforms.parse(spec))

@@ -1,0 +1,218 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import ml_collections
+import numpy as np
+import pytest
+
+from segjax import doctor
+from segjax.data import image
+
+ROOT = pathlib.Path(__file__).parent.parent
+CLASSES = {'classes': [{'name': 'ground'}, {'name': 'cell'}], 'ignore': [255]}
+COLORS = {
+    'classes': [
+        {'name': 'ground', 'color': [0, 0, 0]},
+        {'name': 'cell', 'color': [0, 200, 0]},
+    ]
+}
+
+
+class Folder:
+  """A healthy set of two train images and one of val, to be spoilt."""
+
+  def __init__(self, root):
+    self.root = root
+    self.describe(CLASSES)
+    for i, where in enumerate(('train/a', 'train/b', 'val/c')):
+      self.image(where, np.full((12, 16, 3), 40 * i, np.uint8))
+      self.mask(where, np.arange(12 * 16).reshape(12, 16) % 2)
+
+  def describe(self, content):
+    (self.root / 'dataset.json').write_text(json.dumps(content))
+
+  def image(self, where, pixels):
+    image.write_png(self._path('images', where), pixels)
+
+  def mask(self, where, ids):
+    image.write_png(self._path('masks', where), ids.astype(np.uint8))
+
+  def truncate(self, where):
+    path = self._path('images', where)
+    path.write_bytes(path.read_bytes()[:50])
+
+  def check(self, **changes):
+    """Returns the doctor's errors and warnings, each as one text."""
+    _, problems = doctor.check_data(config(self.root, **changes))
+    return '\n'.join(problems.errors), '\n'.join(problems.warnings)
+
+  def _path(self, kind, where):
+    split, name = where.split('/')
+    folder = self.root / split / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f'{name}.png'
+
+
+def config(data_dir, **changes):
+  return ml_collections.ConfigDict(
+      {
+          'dataset': {
+              'name': 'folder',
+              'train_split': 'train',
+              'eval_split': 'val',
+              'options': {},
+          },
+          'data_dir': str(data_dir),
+          'batch_size': 2,
+          'on_bad_example': 'raise',
+          **changes,
+      }
+  )
+
+
+@pytest.fixture
+def folder(tmp_path):
+  return Folder(tmp_path)
+
+
+def test_healthy_set_is_described_without_complaint(folder):
+  report, problems = doctor.check_data(config(folder.root))
+  assert problems == doctor.Problems()
+  lines = [line.split() for line in report.splitlines()]
+  assert "The train split 'train' of 2 images: 3 x uint8 (2)" in report
+  assert ['height', '12', 'smallest', '12', 'median', '12', 'largest'] in lines
+  weights = ['1.0000', '2.3883']
+  row = ['0', 'ground', '50.000%', '2', '50.000%', '1', *weights]
+  assert row in lines
+
+
+def test_damaged_file_is_an_error_that_names_it(folder):
+  folder.truncate('train/b')
+  errors, _ = folder.check()
+  assert '1 of 2 examples of the train split' in errors
+  assert 'b.png' in errors
+
+
+def test_damaged_file_is_a_warning_where_training_skips_it(folder):
+  folder.truncate('train/b')
+  errors, warnings = folder.check(on_bad_example='skip')
+  assert not errors
+  assert 'b.png' in warnings
+
+
+def test_split_without_a_usable_example_is_an_error(folder):
+  folder.truncate('train/a')
+  folder.truncate('train/b')
+  errors, _ = folder.check(on_bad_example='skip')
+  assert "The train split 'train' has no usable example." in errors
+
+
+def test_damaged_eval_file_is_an_error_although_training_skips(folder):
+  folder.truncate('val/c')
+  errors, _ = folder.check(on_bad_example='skip')
+  assert 'c.png' in errors
+
+
+def test_mask_of_another_size_is_an_error(folder):
+  folder.mask('train/b', np.zeros((6, 8)))
+  errors, _ = folder.check()
+  assert 'b.png is 6x8' in errors
+  assert '12x16' in errors
+
+
+def test_id_outside_the_map_is_an_error(folder):
+  folder.mask('val/c', np.full((12, 16), 7))
+  errors, _ = folder.check()
+  assert '7 (192 px)' in errors
+
+
+def test_color_outside_the_table_is_an_error(folder):
+  folder.describe(COLORS)
+  mask = np.zeros((12, 16, 3))
+  mask[:3] = 0, 200, 0
+  for where in ('train/a', 'train/b', 'val/c'):
+    folder.mask(where, mask)
+  assert folder.check() == ('', '')
+  mask[0] = 9, 9, 200
+  folder.mask('train/b', mask)
+  errors, _ = folder.check()
+  assert '(9, 9, 200) (16 px)' in errors
+
+
+@pytest.mark.parametrize('ignore', [[], [255]])
+def test_masks_of_0_and_255_are_an_error_that_tells_the_cure(folder, ignore):
+  folder.describe({**CLASSES, 'ignore': ignore})
+  for where in ('train/a', 'train/b'):
+    folder.mask(where, 255 * (np.arange(12 * 16).reshape(12, 16) % 2))
+  errors, _ = folder.check()
+  assert 'hold only 0 and 255: give 255 to a class' in errors
+
+
+def test_only_one_class_is_an_error(folder):
+  folder.mask('train/a', np.ones((12, 16)))
+  folder.mask('train/b', np.ones((12, 16)))
+  errors, _ = folder.check()
+  assert "hold only 'cell'" in errors
+
+
+def test_class_that_never_occurs_is_a_warning(folder):
+  folder.describe({**CLASSES, 'classes': [*CLASSES['classes'], {'name': 'x'}]})
+  errors, warnings = folder.check()
+  assert not errors
+  assert "1 of 3 classes never occur in the train split 'train': x" in warnings
+
+
+def test_mask_without_a_pixel_that_counts_is_a_warning(folder):
+  folder.mask('train/b', np.full((12, 16), 255))
+  errors, warnings = folder.check()
+  assert not errors
+  assert 'have no pixel that counts:\n  b' in warnings
+
+
+def test_image_in_both_splits_is_a_warning(folder):
+  folder.image('val/c', np.full((12, 16, 3), 40, np.uint8))
+  errors, warnings = folder.check()
+  assert not errors
+  assert "c is b of 'train'" in warnings
+
+
+def test_splits_of_different_channels_are_an_error(folder):
+  folder.image('val/c', np.zeros((12, 16), np.uint8))
+  errors, _ = folder.check()
+  assert 'images of 3 channels' in errors
+
+
+def test_images_of_several_depths_are_a_warning(folder):
+  folder.image('train/b', np.full((12, 16, 3), 9000, np.uint16))
+  errors, warnings = folder.check()
+  assert not errors
+  assert 'uint8 (1), uint16 (1)' in warnings
+
+
+def test_missing_set_is_an_error_that_tells_the_layout(tmp_path):
+  _, problems = doctor.check_data(config(tmp_path / 'nowhere'))
+  assert len(problems.errors) == 2
+  assert 'Expected: train/images' in problems.errors[0]
+
+
+def test_exit_code_is_1_when_training_would_be_wrong(folder):
+  folder.mask('train/b', np.full((12, 16), 7))
+  path = folder.root / 'config.py'
+  path.write_text(f"""
+import ml_collections
+
+
+def get_config():
+  return ml_collections.ConfigDict({config(folder.root).to_dict()})
+""")
+  process = subprocess.run(
+      [sys.executable, '-m', 'segjax.doctor', f'--config={path}'],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+  )
+  assert process.returncode == 1, process.stderr
+  assert 'Error: 1 of 2 examples' in process.stdout
+  assert process.stdout.endswith('learn the wrong thing.\n')

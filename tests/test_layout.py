@@ -1,0 +1,143 @@
+"""The layout: what lies where, and who may import whom."""
+
+import ast
+import fnmatch
+import pathlib
+import re
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+TOP = {
+    *('segjax', 'configs', 'launch', 'tests'),
+    *('requirements.txt', 'pyproject.toml', 'README.md', 'LICENSE'),
+}
+
+# A file or folder of segjax -> what it may import of segjax beside itself.
+ANYTHING = None
+MAY_IMPORT = {
+    '__init__': '',
+    'console': '',
+    'progress': '',
+    'spec': '',
+    'summaries': '',
+    'evaluation': '',
+    'data': 'spec',
+    'pictures': 'data',
+    'parallel': '',
+    'checkpoint': 'parallel',
+    'ops': 'parallel',
+    'layers': 'ops parallel',
+    'backbones': 'layers ops parallel',
+    'models': 'backbones layers ops',
+    'losses': 'ops parallel spec',
+    'metrics': 'evaluation parallel',
+    'tasks': 'losses metrics ops',
+    'optim': 'spec',
+    'steps': 'metrics parallel',
+    'inference': 'ops',
+    'workdir': 'data evaluation',
+    'experiment': ANYTHING,
+    'evaluate': ANYTHING,
+    'predict': ANYTHING,
+    'train': ANYTHING,
+    'doctor': ANYTHING,
+    'main': ANYTHING,
+}
+# What only some files may import; TensorFlow hides behind parts of CLU.
+ONLY_IN = {
+    'segjax.main': (),
+    'segjax.train': ('segjax/main.py', 'segjax/doctor.py'),
+    'tensorflow': (),
+    'tensorflow_datasets': ('segjax/data/datasets/oxford_iiit_pet.py',),
+    'clu.metric_writers': ('segjax/summaries.py',),
+    'clu.periodic_actions': ('segjax/train.py',),
+    'clu.checkpoint': (),
+    'clu.deterministic_data': (),
+    'clu.preprocess_spec': (),
+}
+
+SOURCES = sorted(p.relative_to(ROOT) for p in ROOT.glob('segjax/**/*.py'))
+CONFIGS = sorted(p.relative_to(ROOT) for p in ROOT.glob('configs/*.py'))
+MODELS = [p for p in SOURCES if p.match('models/*.py') and p.stem[0] != '_']
+
+
+def imports(path):
+  """Yields 'a.b.c' for `import a.b.c` and `from a.b import c` in a file."""
+  for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      dots = '.' * node.level
+      yield from (f'{dots}{node.module}.{alias.name}' for alias in node.names)
+
+
+def within(name, module):
+  return f'{name}.'.startswith(f'{module}.')
+
+
+def test_top_level_holds_what_the_design_names():
+  ignored = (ROOT / '.gitignore').read_text().split()
+  names = {
+      path.name
+      for path in ROOT.glob('[!.]*')
+      if not any(fnmatch.fnmatch(path.name, p.rstrip('/')) for p in ignored)
+  }
+  assert names == TOP
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=str)
+def test_imports_go_the_allowed_way(path):
+  part = path.with_suffix('').parts[1]
+  assert part in MAY_IMPORT, f'{path}: add {part!r} to the table MAY_IMPORT'
+  allowed = MAY_IMPORT[part]
+  for name in imports(path):
+    assert not name.startswith('.'), f'{path}: write `from segjax import ...`'
+    if within(name, 'segjax') and allowed is not ANYTHING:
+      other = f'{name}.'.split('.')[1]
+      known = {part, *allowed.split()}
+      assert other in known, (
+          f'{path} imports {name}; {part} may import {allowed or "nothing"} of'
+          ' segjax'
+      )
+    for module, files in ONLY_IN.items():
+      assert (
+          not within(name, module) or str(path) in files
+      ), f'{path} imports {name}, which is left to {files or "nobody"}'
+    if part == 'ops':
+      assert not within(name, 'flax'), f'{path}: ops are functions, not modules'
+
+
+@pytest.mark.parametrize('path', MODELS, ids=str)
+def test_a_system_imports_no_other_system(path):
+  others = [n for n in imports(path) if within(n, 'segjax.models')]
+  assert not others, f'{path}: what systems share moves to segjax/layers'
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=str)
+def test_configs_are_read_without_jax(path):
+  known = {*sys.stdlib_module_names, 'ml_collections', 'configs'}
+  for name in imports(path):
+    assert name.split('.')[0] in known, (
+        f'{path} imports {name}; configs import ml_collections and'
+        ' configs.common alone, so that a launcher reads them anywhere'
+    )
+    assert not within(name, 'configs') or within(
+        name, 'configs.common'
+    ), f'{path} imports {name}; what configs share is in configs/common.py'
+
+
+@pytest.mark.parametrize('path', MODELS, ids=str)
+def test_a_system_names_its_paper(path):
+  docstring = ast.get_docstring(ast.parse((ROOT / path).read_text())) or ''
+  assert 'https://' in docstring, f'{path}: its docstring has no link'
+
+
+def test_systems_configs_and_rows_of_the_readme_are_the_same():
+  readme = (ROOT / 'README.md').read_text()
+  rows = re.findall(r'^\|.*segjax/models/(\w+)\.py', readme, re.MULTILINE)
+  systems = sorted(path.stem for path in MODELS)
+  configs = [path.stem for path in CONFIGS if path.stem != 'common']
+  assert sorted(configs) == systems
+  assert sorted(rows) == systems, 'a row of the README links its model file'
