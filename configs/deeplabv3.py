@@ -9,10 +9,10 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; the argument is `dataset=...,backbone=...`."""
-  arg = common.parse_arg(arg, dataset='shapes', backbone='')
-  config = common.base(arg.dataset)
-  small = arg.dataset == 'shapes'
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
+  small = arg.small or arg.dataset == 'shapes'
+  config = common.base(arg.dataset, small=small)
   config.model_name = 'deeplabv3'
   config.model = dict(
       backbone=arg.backbone or ('resnet/tiny' if small else 'resnet/101'),
@@ -22,12 +22,12 @@ def get_config(arg=''):
       features=256,
       dropout=0.1,
   )
-  if small:
-    config.model.update(output_stride=8, rates=(1, 2, 3), features=64)
-    config.optim.optimizer = 'adamw'
-    config.optim.weight_decay = 0.05
-    config.lr.base = 3e-3
-    config.lr.schedule = 'cosine'
-    config.lr.warmup_steps = 50
+  if small:  # Feature maps are small too: the usual rates would see padding.
+    config.model.update(rates=(3, 6, 9), features=128)
+  if arg.dataset == 'shapes':
+    config.model.update(output_stride=8, features=64)
+    config.lr.base = 5e-3
     config.predict.batch_size = 16
+  if arg.dataset == 'camvid':
+    config.class_weights = 'auto'
   return config

@@ -116,9 +116,7 @@ def check_data(config):
 def check_machine(config):
   """Returns (report, problems) of packages, devices and memory."""
   problems = Problems()
-  devices = collections.Counter(
-      f'{device.platform} {device.device_kind}' for device in jax.devices()
-  )
+  devices = collections.Counter(d.device_kind for d in jax.devices())
   if jax.default_backend() == 'cpu' and shutil.which('nvidia-smi'):
     problems.warnings.append(
         'There is an NVIDIA GPU, but JAX sees only the CPU: install'
@@ -130,7 +128,7 @@ def check_machine(config):
       f'Devices   {_share(devices)}',
   ]
   try:
-    lines.append(_memory(config))
+    lines.append(f'Memory    {_memory(config)}')
   except ValueError as error:
     problems.errors.append(str(error))
   return '\n'.join(lines), problems
@@ -315,12 +313,25 @@ def _classes(splits):
 
 
 def _memory(config):
-  """Says what the compiled step of training needs on each device."""
+  """Says what a training step needs; raises ValueError if it cannot fit."""
   from segjax import train  # Imports TensorFlow: not for the data alone.
 
   parts = train.memory(config)
-  needed = ', '.join(f'{name} {_bytes(n)}' for name, n in parts.items())
-  return f'Memory    {needed}, for a batch of {config.batch_size}'
+  listed = ', '.join(f'{name} {_bytes(n)}' for name, n in parts.items())
+  needed = f'{_bytes(sum(parts.values()))} a device ({listed})'
+  limit = _device_memory()
+  if limit and sum(parts.values()) > limit:
+    raise ValueError(
+        f'config.batch_size={config.batch_size} needs {needed}, more than the'
+        f' {_bytes(limit)} there are: lower it, raise config.optim.accumulate,'
+        ' or crop smaller'
+    )
+  return f'{needed}, for config.batch_size={config.batch_size}'
+
+
+def _device_memory():
+  """Returns the bytes of a device, or 0 where JAX does not know them."""
+  return (jax.local_devices()[0].memory_stats() or {}).get('bytes_limit', 0)
 
 
 def _bytes(number):

@@ -67,7 +67,7 @@ def predict(forward, examples, options, probabilities=False):
     examples: iterable of dictionaries with the normalised `image` [h, w, C],
       and with the `label` or the `size` (height, width) to predict for.
     options: an `Inference`.
-    probabilities: whether to return those too; they need 4 K bytes a pixel.
+    probabilities: whether to return those too: K float32 for each pixel.
 
   Yields:
     (example, labels [H, W] uint8, probabilities [H, W, K] float32 or None), in
@@ -152,6 +152,7 @@ def _segment(example, options, probabilities):
   """Yields windows to get their logits; returns labels and probabilities."""
   size = example['label'].shape if 'label' in example else example['size']
   height, width = size
+  # The result is made in chunks of rows, computed in arrays of one shape.
   chunk = height
   if options.mode == 'slide':
     chunk = min(height, options.window[0])
@@ -162,8 +163,7 @@ def _segment(example, options, probabilities):
     views = list(views)  # Else only one is alive at a time.
   weight = 1 / (len(options.scales) * (1 + options.flip))
 
-  labels = np.empty(size, np.uint8)
-  soft = []
+  labels, soft = np.empty(size, np.uint8), None
   for start in starts:
     total = 0.0
     for view in views:
@@ -177,10 +177,10 @@ def _segment(example, options, probabilities):
       )
     labels[start : start + chunk] = np.asarray(ids)[:chunk, :width]
     if probabilities:
-      if not len(soft):
+      if soft is None:
         soft = np.empty((*size, total.shape[-1]), np.float32)
       soft[start : start + chunk] = np.asarray(total)[:chunk, :width]
-  return labels, soft if probabilities else None
+  return labels, soft
 
 
 def _views(image, size, shape, options):
@@ -221,12 +221,15 @@ class _View:
   def band(self, start):
     """Yields windows to get their logits; returns a band and taps into it."""
     low, fraction = self.rows(start)
-    if self.logits is not None:
+    if start:
       self.logits = _scroll(self.logits, low[0] - self.top)
-    self.top = low[0]
+      self.top = low[0]
     while self.ys and self.ys[0][0] <= low[-1] + self.step:
       y, share = self.ys.pop(0)
       row = yield [self._crop(y, x) for x, _ in self.xs]
+      if row[0].shape[:2] == self.shape:
+        self.logits = row[0]  # One window is all there is.
+        break
       if self.logits is None:
         self.logits = jnp.zeros((*self.shape, row[0].shape[-1]), jnp.float32)
       for logits, (x, other) in zip(row, self.xs, strict=True):
@@ -254,7 +257,7 @@ def windows(length, window, stride, weights='flat'):
   middle of which it lies get more.
   """
   weight = np.ones(window)
-  if weights == 'hann':  # Sampled between its zeros, as one window has to do.
+  if weights == 'hann':  # Without its zeros: the border has one window alone.
     weight = np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
   starts = grid(length, window, stride)
   total = np.zeros(max(length, window))

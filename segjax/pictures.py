@@ -145,11 +145,12 @@ def confusion(matrix, names):
   totals = matrix.sum(1, keepdims=True)
   shares = matrix / np.maximum(totals, 1)
 
-  cell = max(36, 360 // n) if n <= 30 else 14
-  size = min(max(12, cell // 4), 18) if n <= 30 else 11
+  numbers = n <= 30
+  cell = max(36, 360 // n) if numbers else 16
+  size = int(np.clip(cell // 4, 12, 18)) if numbers else 10
   titles = [_text('rows: label', size), _text('columns: prediction', size)]
-  rows = [_text(name, size) for name in names]
-  edge = max(tile.shape[1] for tile in titles + rows) + 2 * size
+  words = [_text(name, size) for name in names]
+  edge = max(tile.shape[1] for tile in titles + words) + 2 * size
   page = np.full((edge + n * cell + size,) * 2 + (3,), PAPER, np.uint8)
   for i, tile in enumerate(titles):
     _paste(page, tile, size + i * tile.shape[0], size)
@@ -158,27 +159,27 @@ def confusion(matrix, names):
   colors = np.rint(low + shares[..., None] * (high - low)).astype(np.uint8)
   for i in range(n):
     middle = edge + i * cell + cell // 2
-    height, width = rows[i].shape[:2]
-    _paste(page, rows[i], middle - height // 2, edge - width - size // 2)
-    _paste(
-        page, np.rot90(rows[i]), edge - width - size // 2, middle - height // 2
-    )
+    height, width = words[i].shape[:2]
+    along, across = edge - width - size // 2, middle - height // 2
+    _paste(page, words[i], across, along)
+    _paste(page, np.rot90(words[i]), along, across)
     for j in range(n):
       color = colors[i, j] if totals[i] else NO_DATA
-      tile = np.full((cell - 1, cell - 1, 3), color, np.uint8)
-      if n <= 30 and matrix[i, j]:
-        ink = PAPER if shares[i, j] > 0.5 else INK
-        number = _text(_percent(shares[i, j]), size, ink, color)
-        y, x = (np.array(tile.shape[:2]) - number.shape[:2]) // 2
-        _paste(tile, number, y, x)
-      _paste(page, tile, edge + i * cell, edge + j * cell)
+      ink = PAPER if shares[i, j] > 0.5 else INK
+      y, x = edge + i * cell, edge + j * cell
+      page[y : y + cell - 1, x : x + cell - 1] = color
+      if numbers:
+        tile = _text(_percent(shares[i, j]), size, ink, color)
+        y += (cell - 1 - tile.shape[0]) // 2
+        x += (cell - 1 - tile.shape[1]) // 2
+        _paste(page, tile, y, x)
   return page
 
 
 def _percent(share):
-  """Returns '87', and never '0' or '100' for what is only close to it."""
+  """Returns '87'; '' for 0, and never '0' or '100' for what is close to it."""
   if share < 0.005:
-    return '<1'
+    return '<1' if share else ''
   return '>99' if 0.995 <= share < 1 else f'{100 * share:.0f}'
 
 

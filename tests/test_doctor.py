@@ -197,6 +197,22 @@ def test_missing_set_is_an_error_that_tells_the_layout(tmp_path):
   assert 'Expected: train/images' in problems.errors[0]
 
 
+def test_machine_is_described_with_what_a_step_needs(monkeypatch):
+  parts = {'arguments': 3 * 2**20, 'temporaries': 2**30}
+  monkeypatch.setattr('segjax.train.memory', lambda _: parts)
+  report, problems = doctor.check_machine(config(''))
+  assert not problems.errors
+  assert 'python 3.' in report
+  assert '1.003 GiB a device (arguments 3 MiB, temporaries 1 GiB)' in report
+
+
+def test_batch_that_does_not_fit_is_an_error(monkeypatch):
+  monkeypatch.setattr('segjax.train.memory', lambda _: {'all': 3 * 2**30})
+  monkeypatch.setattr(doctor, '_device_memory', lambda: 2 * 2**30)
+  _, problems = doctor.check_machine(config(''))
+  assert 'more than the 2 GiB there are' in problems.errors[0]
+
+
 def test_exit_code_is_1_when_training_would_be_wrong(folder):
   folder.mask('train/b', np.full((12, 16), 7))
   path = folder.root / 'config.py'

@@ -165,7 +165,14 @@ def test_the_shade_of_a_confusion_is_the_share_of_its_row():
 
 @pytest.mark.parametrize(
     ('share', 'text'),
-    [(0.001, '<1'), (0.01, '1'), (0.5, '50'), (0.999, '>99'), (1.0, '100')],
+    [
+        (0.0, ''),
+        (0.001, '<1'),
+        (0.01, '1'),
+        (0.5, '50'),
+        (0.999, '>99'),
+        (1.0, '100'),
+    ],
 )
 def test_a_percentage_never_rounds_to_none_or_all(share, text):
   assert pictures._percent(share) == text

@@ -22,7 +22,7 @@ LABEL_MAP = LabelMap(
     names=('background', 'vessel'),
     colors=((0, 0, 0), (255, 255, 255)),
     ids={0: 0, 255: 1},
-    color_coded=True,
+    color_coded=True,  # GIF is indexed, in an order of its own.
 )
 
 
