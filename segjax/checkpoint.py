@@ -43,6 +43,7 @@ class Checkpoints:
     )
     self._options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
+        best_fn=_score,  # Without it Orbax does not store the scores.
         create=not read_only,
         read_only=read_only,
         cleanup_tmp_directories=not read_only,

@@ -104,8 +104,7 @@ def training(config):
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
   size = transforms.static_size(transforms.parse(config.preprocess.train))
-  channels = train_set[0]['image'].shape[-1]
-  batch_shape = (config.batch_size, *size, channels)
+  batch_shape = (config.batch_size, *size, train_set.channels)
 
   step = steps.make_train_step(
       system,

@@ -84,13 +84,31 @@ def shard(batch, mode):
     global arrays [B, ...] for jit.
   """
   if mode == 'pmap':
-    count = jax.local_device_count()
+    devices = count(local=True)
     return jax.tree.map(
-        lambda x: np.reshape(x, (count, len(x) // count, *x.shape[1:])), batch
+        lambda x: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])),
+        batch,
     )
   sharding = jax.NamedSharding(mesh(), jax.P(AXIS))
   return jax.tree.map(
       lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+  )
+
+
+def shard_shapes(batch, mode):
+  """Returns the shapes that `shard` gives a global batch of shapes."""
+  if mode == 'pmap':
+    devices = count(local=True)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+            (devices, x.shape[0] // count(), *x.shape[1:]), x.dtype
+        ),
+        batch,
+    )
+  sharding = jax.NamedSharding(mesh(), jax.P(AXIS))
+  return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+      batch,
   )
 
 

@@ -9,6 +9,7 @@ from absl import logging
 from clu import parameter_overview
 from clu import periodic_actions
 import jax
+import jax.numpy as jnp
 
 from segjax import evaluate
 from segjax import experiment
@@ -144,6 +145,29 @@ def train(config, workdir):
   writer.close()
   report(workdir, config, scores)
   return scores
+
+
+def memory(config):
+  """Returns the bytes that a training step takes on each device, by use."""
+  setup = experiment.training(config)
+  state = jax.eval_shape(setup.init)
+  shape = setup.batch_shape
+  batch = parallel.shard_shapes(
+      {
+          'image': jax.ShapeDtypeStruct(shape, jnp.float32),
+          'label': jax.ShapeDtypeStruct(shape[:-1], jnp.uint8),
+      },
+      config.parallel,
+  )
+  step = parallel.compile_step(setup.step, config.parallel)
+  analysis = step.lower(state, batch).compile().memory_analysis()
+  return {
+      'arguments': analysis.argument_size_in_bytes,
+      'temporaries': analysis.temp_size_in_bytes,
+      'outputs': (
+          analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+      ),
+  }
 
 
 def check_finite(state, config, checkpoints):

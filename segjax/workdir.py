@@ -189,4 +189,4 @@ def write_json(path, value):
   """Writes a file whole or not at all."""
   temporary = path.parent / f'{path.name}.tmp'
   temporary.write_text(json.dumps(value, indent=2) + '\n')
-  temporary.rename(path)
+  temporary.replace(path)

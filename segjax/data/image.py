@@ -35,6 +35,21 @@ def read_image(path):
   return image.astype(np.float32)
 
 
+def with_channels(image, channels, name):
+  """Gives an image [H, W, C] the channels that are expected.
+
+  Grey is repeated and alpha is dropped; anything else is a `BadExample`.
+  """
+  given = image.shape[2]
+  if given == channels:
+    return image
+  if given == 1:
+    return np.repeat(image, channels, axis=2)
+  if (given, channels) == (4, 3):
+    return image[:, :, :3]
+  raise BadExample(f'{name} has {given} channels, expected {channels}')
+
+
 def read_mask(path, colors=False):
   """Reads a mask as integers [H, W], or as colours [H, W, 3].
 

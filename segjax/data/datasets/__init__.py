@@ -4,6 +4,7 @@ One file a set. A file has `load(split, root, **options)`, which finds the set
 under `root` and returns a `Dataset`; nothing else needs to know of it.
 """
 
+import functools
 import importlib
 import inspect
 import os
@@ -28,6 +29,11 @@ class Dataset:
 
   def __getitem__(self, index):
     raise NotImplementedError
+
+  @functools.cached_property
+  def channels(self):
+    """Of every image."""
+    return self[0]['image'].shape[-1]
 
   def __repr__(self):
     return f'{type(self).__name__}(split={self.split!r}, size={len(self)})'

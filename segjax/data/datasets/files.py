@@ -61,16 +61,7 @@ class Files(Dataset):
   def read_image(self, example):
     """Returns the image of an example, [H, W, C]."""
     pixels = image.read_image(example.image)
-    if pixels.shape[2] == self.channels:
-      return pixels
-    if pixels.shape[2] == 1:
-      return np.repeat(pixels, self.channels, axis=2)
-    if (pixels.shape[2], self.channels) == (4, 3):
-      return pixels[:, :, :3]
-    raise BadExample(
-        f'{example.image} has {pixels.shape[2]} channels, the split'
-        f" '{self.split}' has {self.channels}"
-    )
+    return image.with_channels(pixels, self.channels, example.image)
 
   def read_label(self, example):
     """Returns the train ids of an example, [H, W]."""

@@ -1,0 +1,1 @@
+"""Modules of torchvision 0.28, https://github.com/pytorch/vision."""
