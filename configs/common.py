@@ -62,10 +62,10 @@ SMALL = {
         train='flip|random_crop(96, 128)|normalize', steps=1000, batch=16
     ),
     'camvid': dict(
-        # Street scenes at 0.5 to 0.9 of their size, scored from 0.7.
-        train='random_scale(0.5, 0.9)|random_crop(192, 256)|flip|normalize',
-        eval='resize(252, 336)|normalize',
-        steps=2000,
+        # Scenes at 0.5 to 0.8 of their size, predicted at 0.65.
+        train='random_scale(0.5, 0.8)|random_crop(176, 240)|flip|normalize',
+        eval='resize(234, 312)|normalize',
+        steps=1800,
         batch=8,
     ),
     'isbi2012': dict(
@@ -147,7 +147,8 @@ def base(dataset, *, small=False):
 
   config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.
   config.aux_weight = 0.4  # Of the loss of each auxiliary head.
-  # '', 'auto' (1 / ln(1.02 + f)), 'median_frequency', or numbers: '1.0, 2.5'.
+  # '', numbers ('1.0, 2.5'), or a rule of segjax/data/statistics.py: 'auto',
+  # 'inverse_log(offset=1.1)', 'median_frequency'.
   config.class_weights = ''
 
   config.optim = ml_collections.ConfigDict()

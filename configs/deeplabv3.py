@@ -29,5 +29,5 @@ def get_config(arg=''):
     config.lr.base = 5e-3
     config.predict.batch_size = 16
   if arg.dataset == 'camvid':
-    config.class_weights = 'auto'
+    config.class_weights = 'inverse_log(offset=1.1)'
   return config

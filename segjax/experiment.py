@@ -12,6 +12,7 @@ import pkgutil
 from absl import logging
 import numpy as np
 
+from segjax import calls
 from segjax import losses
 from segjax import models
 from segjax import optim
@@ -144,36 +145,31 @@ def class_weights(config, train_set):
   """Returns the weights of the classes in the loss, [K], or None.
 
   `config.class_weights` is '', numbers with commas between, or a rule:
-  'median_frequency', 'inverse_log', or 'auto', which is the latter. The rules
-  read every mask of the training split once.
+  'median_frequency', 'inverse_log(offset=1.1)', or 'auto', which is
+  'inverse_log'. The rules read every mask of the training split once.
   """
-  rules = {
-      'median_frequency': statistics.median_frequency,
-      'inverse_log': statistics.inverse_log,
-      'auto': statistics.inverse_log,
-  }
   label_map = train_set.label_map
   text = config.class_weights
   if not text:
     return None
-  if text in rules:
-    weights = rules[text](
-        statistics.class_counts(train_set, on_bad_example=config.on_bad_example)
+  try:
+    weights = np.array([float(word) for word in text.split(',')])
+  except ValueError:
+    rules = {
+        'auto': statistics.inverse_log,
+        'inverse_log': statistics.inverse_log,
+        'median_frequency': statistics.median_frequency,
+    }
+    name, kwargs = calls.parse(text, rules, 'rule for class weights')
+    counts = statistics.class_counts(
+        train_set, on_bad_example=config.on_bad_example
     )
-  else:
-    try:
-      weights = np.array([float(word) for word in text.split(',')])
-    except ValueError:
-      raise ValueError(
-          f'config.class_weights={text!r} is neither one of {list(rules)} nor'
-          ' numbers with commas between.'
-      ) from None
-    if len(weights) != label_map.num_classes or weights.min() < 0:
-      raise ValueError(
-          f'config.class_weights has {len(weights)} numbers from'
-          f' {weights.min()}; wanted are {label_map.num_classes}, none'
-          ' negative.'
-      )
+    weights = rules[name](counts, **kwargs)
+  if len(weights) != label_map.num_classes or weights.min() < 0:
+    raise ValueError(
+        f'config.class_weights has {len(weights)} numbers from'
+        f' {weights.min()}; wanted are {label_map.num_classes}, none negative.'
+    )
   for name, weight in zip(label_map.names, weights, strict=True):
     logging.info('Class weight %8.3f  %s', weight, name)
   return weights.astype(np.float32)

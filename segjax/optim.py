@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from segjax import spec
+from segjax import calls
 
 
 def poly(base, total, *, power=0.9, floor=0.0):
@@ -88,7 +88,7 @@ def schedule(config, total_steps):
       multiplies the schedule.
     total_steps: length of the run.
   """
-  name, kwargs = spec.parse(config.schedule, SCHEDULES, 'schedule')
+  name, kwargs = calls.parse(config.schedule, SCHEDULES, 'schedule')
   after = SCHEDULES[name](config.base, total_steps, **kwargs)
   if not config.warmup_steps:
     return after
@@ -106,7 +106,7 @@ def create(config, learning_rate):
       and `clip` (norm of the gradient, 0 for no limit).
     learning_rate: function of the step.
   """
-  name, kwargs = spec.parse(config.optimizer, OPTIMIZERS, 'optimizer')
+  name, kwargs = calls.parse(config.optimizer, OPTIMIZERS, 'optimizer')
   for pattern in (config.decay_on, *(pattern for pattern, _ in config.factors)):
     try:
       re.compile(pattern)

@@ -69,7 +69,7 @@ def train(config, workdir):
   writer = summaries.writer(workdir)
   hooks = [
       periodic_actions.ReportProgress(
-          num_train_steps=config.total_steps, writer=writer, every_secs=10
+          num_train_steps=config.total_steps, every_secs=10
       )
   ]
   if config.profile:
@@ -164,9 +164,7 @@ def memory(config):
   return {
       'arguments': analysis.argument_size_in_bytes,
       'temporaries': analysis.temp_size_in_bytes,
-      'outputs': (
-          analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-      ),
+      'outputs': (analysis.output_size_in_bytes - analysis.alias_size_in_bytes),
   }
 
 

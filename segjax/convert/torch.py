@@ -36,7 +36,7 @@ def convert(state, rules, template):
       a shape is wrong. The message lists all that is amiss.
   """
   variables = traverse_util.flatten_dict(template, sep='/')
-  filled, source, problems = {}, {}, []
+  filled, problems = {}, []
   for name, tensor in state.items():
     shown = f'{name} {list(tensor.shape)}'
     try:
@@ -49,10 +49,9 @@ def convert(state, rules, template):
     path, axes = place
     if path not in variables:
       problems.append(f'{shown}: the model has no {path}')
-    elif path in source:
-      problems.append(f'{shown}: {source[path]} fills {path} already')
+    elif path in filled:
+      problems.append(f'{shown}: {path} has a value already')
     else:
-      source[path] = name
       value, wanted = np.transpose(tensor, axes), variables[path]
       filled[path] = np.asarray(value, wanted.dtype)
       if value.shape != wanted.shape:
@@ -63,13 +62,12 @@ def convert(state, rules, template):
   problems += [
       f'{path} {list(variable.shape)}: no tensor fills it'
       for path, variable in variables.items()
-      if path not in source
+      if path not in filled
   ]
   if problems:
     raise ValueError(
-        'The state does not fit the model. Rules or fields for it that belong'
-        f' together are needed; amiss are {len(problems)}:\n  '
-        + '\n  '.join(problems)
+        'The state does not fit the model; give the rules of its source and'
+        ' the fields it was trained with. Amiss:\n  ' + '\n  '.join(problems)
     )
   return traverse_util.unflatten_dict(filled, sep='/')
 

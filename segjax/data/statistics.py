@@ -69,11 +69,11 @@ def median_frequency(counts):
   return weights
 
 
-def inverse_log(counts):
-  """Returns class weights [K] of 1 / ln(1.02 + f), f as in `frequencies`.
+def inverse_log(counts, *, offset=1.02):
+  """Returns class weights [K] of 1 / ln(offset + f), f as in `frequencies`.
 
   References:
     Paszke et al., ENet, 2016, https://arxiv.org/abs/1606.02147; 1.02 keeps the
-    weights between 1 and 50.
+    weights between 1 and 50, and 1.1 keeps them below 11.
   """
-  return 1 / np.log(1.02 + frequencies(counts))
+  return 1 / np.log(offset + frequencies(counts))

@@ -9,7 +9,7 @@ import importlib
 import inspect
 import pkgutil
 
-from segjax import spec
+from segjax import calls
 
 
 def names():
@@ -44,7 +44,7 @@ def build(text, class_weights=None):
   terms = []
   weighted = False
   for factor, call in _terms(node):
-    name, kwargs = spec.parse(call, functions, 'loss')
+    name, kwargs = calls.parse(call, functions, 'loss')
     function = functools.partial(functions[name], **kwargs)
     if 'class_weights' in inspect.signature(functions[name]).parameters:
       function = functools.partial(function, class_weights=class_weights)

@@ -5,8 +5,6 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import numpy as np
-
 from segjax.data import image
 from segjax.data.datasets import Dataset
 from segjax.data.image import BadExample

@@ -12,6 +12,7 @@ import inspect
 
 import grain
 
+from segjax import calls
 from segjax.data.transforms.color import Blur
 from segjax.data.transforms.color import Cutout
 from segjax.data.transforms.color import Normalize
@@ -107,17 +108,11 @@ def static_size(ops):
 
 def _op(node):
   """Builds the op that one step of a spec, a syntax tree, names."""
-  text = ast.unparse(node)
-  call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
-  name = ast.unparse(call.func)
-  if name not in OPS:
-    raise ValueError(f'Unknown op {text!r}; there are {", ".join(OPS)}.')
+  name, fields = calls.parse(node, OPS, 'op')
   try:
-    args = [ast.literal_eval(arg) for arg in call.args]
-    kwargs = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-    return OPS[name](*args, **kwargs)
+    return OPS[name](**fields)
   except (TypeError, ValueError) as error:
-    fields = ', '.join(
-        map(str, inspect.signature(OPS[name]).parameters.values())
-    )
-    raise ValueError(f'{text}: {error}; it is {name}({fields}).') from error
+    raise ValueError(
+        f'{ast.unparse(node)}: {error}. It is used as'
+        f' {name}{inspect.signature(OPS[name])}.'
+    ) from error

@@ -1,0 +1,28 @@
+"""Makes small fixtures of full ones: python -m tests.parity.compact FOLDER ...
+
+A full fixture is a folder with `spec.json` (source, structure, input, names
+and shapes of the tensors) and `outputs.npz` (what the original computes). Of
+each output some values at fixed positions are kept.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+
+from tests.parity import reference
+
+
+def compact(folder):
+  folder = pathlib.Path(folder)
+  with np.load(folder / 'outputs.npz') as file:
+    sampled = {name: reference.sample(name, file[name]) for name in file}
+  target = pathlib.Path(__file__).parent / f'{folder.name}.npz'
+  spec = (folder / 'spec.json').read_text()
+  np.savez_compressed(target, spec=spec, **sampled)
+  print(f'{target}: {target.stat().st_size} bytes')
+
+
+if __name__ == '__main__':
+  for argument in sys.argv[1:]:
+    compact(argument)
