@@ -173,7 +173,7 @@ def base(dataset, *, small=False):
   config.predict.weights = 'flat'  # Or 'hann'.
   config.predict.scales = (1.0,)
   config.predict.flip = False
-  config.predict.batch_size = 1
+  config.predict.batch_size = 1  # Windows at a time on each device.
   config.predict.pad_to = 1
   config.absent = 'skip'  # Classes that do not occur; or 'zero', 'truth'.
 

@@ -9,13 +9,14 @@ import ast
 import inspect
 
 
-def parse(text, known, what):
+def parse(text, known, what, given=()):
   """Returns the function that a call names, and its arguments by name.
 
   Args:
     text: a string such as 'sgd(momentum=0.9)' or 'flip', or its syntax tree.
     known: {name: function or class}, what may be called.
     what: what such a thing is called in errors, 'optimiser' for example.
+    given: names of arguments that the program gives and the string must not.
 
   Returns:
     (name, {argument: value}), defaults left out.
@@ -37,6 +38,8 @@ def parse(text, known, what):
         f'There is no {what} {name!r}. Known: {", ".join(sorted(known))}.'
     )
   signature = inspect.signature(known[name])
+  free = [p for p in signature.parameters.values() if p.name not in given]
+  signature = signature.replace(parameters=free)
   try:
     args = [ast.literal_eval(arg) for arg in call.args]
     kwargs = {word.arg: ast.literal_eval(word.value) for word in call.keywords}

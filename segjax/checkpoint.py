@@ -64,7 +64,9 @@ class Checkpoints:
     return max(scored)[1] if scored else max(self.steps(), default=None)
 
   def scores(self, step):
-    """Returns the scores of a step, {} if it was not evaluated."""
+    """Returns the scores of a step, {} if it was not evaluated or is gone."""
+    if step not in self.steps():
+      return {}
     return dict(self._manager.metrics(step) or {})
 
   def save(self, step, state, scores=None):

@@ -11,9 +11,21 @@ from absl import logging
 SPOKEN = (str(pathlib.Path(__file__).parent), f'{os.sep}clu{os.sep}')
 
 
+class _StandardError:
+  """The standard error of the moment: a progress bar puts itself in front."""
+
+  def write(self, text):
+    return sys.stderr.write(text)
+
+  def flush(self):
+    sys.stderr.flush()
+
+
 def speak():
   """Shows the log lines of segjax and of CLU's progress, and all warnings."""
-  logging.set_verbosity(logging.INFO)
+  if logging.get_verbosity() < logging.INFO:
+    logging.set_verbosity(logging.INFO)
+  logging.get_absl_handler().python_handler.setStream(_StandardError())
   logging.get_absl_handler().addFilter(
       lambda record: record.levelno >= logging.converter.STANDARD_WARNING
       or any(part in record.pathname for part in SPOKEN)

@@ -26,6 +26,10 @@ from segjax.data import transforms
 from segjax.inference import Inference
 
 DTYPES = ('float32', 'bfloat16')
+POSITIVE = (
+    *('total_steps', 'log_every', 'eval_every', 'checkpoint_every'),
+    *('keep', 'threads', 'max_bad_steps'),
+)
 
 
 def dataset(config, split):
@@ -59,10 +63,9 @@ def model(config, num_classes):
 def inference(config):
   """Returns the options of prediction, with a batch for all local devices."""
   options = Inference(**config.predict)
-  parallel.check_batch_size(
-      options.batch_size, 'config.predict.batch_size', local=True
+  return dataclasses.replace(
+      options, batch_size=options.batch_size * parallel.count(local=True)
   )
-  return options
 
 
 def make_forward(config, num_classes):
@@ -91,6 +94,9 @@ class Training:
 
 def training(config):
   """Builds everything that training needs; reads one image."""
+  for name in POSITIVE:
+    if config[name] < 1:
+      raise ValueError(f'config.{name}={config[name]} must be at least 1.')
   parallel.check_batch_size(config.batch_size, 'config.batch_size')
   local_batch = config.batch_size // parallel.count()
   if config.optim.accumulate < 1 or local_batch % config.optim.accumulate:
@@ -160,7 +166,9 @@ def class_weights(config, train_set):
         'inverse_log': statistics.inverse_log,
         'median_frequency': statistics.median_frequency,
     }
-    name, kwargs = calls.parse(text, rules, 'rule for class weights')
+    name, kwargs = calls.parse(
+        text, rules, 'rule for class weights', given=('counts',)
+    )
     counts = statistics.class_counts(
         train_set, on_bad_example=config.on_bad_example
     )

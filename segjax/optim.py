@@ -88,7 +88,9 @@ def schedule(config, total_steps):
       multiplies the schedule.
     total_steps: length of the run.
   """
-  name, kwargs = calls.parse(config.schedule, SCHEDULES, 'schedule')
+  name, kwargs = calls.parse(
+      config.schedule, SCHEDULES, 'schedule', given=('base', 'total')
+  )
   after = SCHEDULES[name](config.base, total_steps, **kwargs)
   if not config.warmup_steps:
     return after
@@ -106,7 +108,9 @@ def create(config, learning_rate):
       and `clip` (norm of the gradient, 0 for no limit).
     learning_rate: function of the step.
   """
-  name, kwargs = calls.parse(config.optimizer, OPTIMIZERS, 'optimizer')
+  name, kwargs = calls.parse(
+      config.optimizer, OPTIMIZERS, 'optimizer', given=('weight_decay', 'mask')
+  )
   for pattern in (config.decay_on, *(pattern for pattern, _ in config.factors)):
     try:
       re.compile(pattern)

@@ -62,9 +62,9 @@ def num_hosts():
   return jax.process_count()
 
 
-def check_batch_size(batch_size, name, *, local=False):
-  """Raises ValueError unless `batch_size` splits evenly over the devices."""
-  devices = count(local)
+def check_batch_size(batch_size, name):
+  """Raises ValueError unless `batch_size` splits evenly over all devices."""
+  devices = count()
   if batch_size <= 0 or batch_size % devices:
     raise ValueError(
         f'{name}={batch_size} cannot be split over {devices} devices: make it'

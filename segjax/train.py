@@ -15,6 +15,7 @@ from segjax import evaluate
 from segjax import experiment
 from segjax import metrics
 from segjax import parallel
+from segjax import progress
 from segjax import summaries
 from segjax.checkpoint import Checkpoints
 
@@ -41,110 +42,118 @@ def train(config, workdir):
     OSError: the workdir cannot be written.
   """
   checkpoints = Checkpoints(workdir.checkpoints, config.keep)
-  finished = max(checkpoints.steps(), default=0) >= config.total_steps
-  if finished and (scores := checkpoints.scores(config.total_steps)):
+  if scores := checkpoints.scores(config.total_steps):
     logging.info('This run is finished; nothing is left to do.')
     report(workdir, config, scores)
     return scores
 
   setup = experiment.training(config)
-  eval_set = experiment.dataset(config, config.dataset.eval_split)
   workdir.write_labels(setup.dataset.label_map, setup.batch_shape[-1])
-  forward = experiment.make_forward(config, setup.dataset.label_map.num_classes)
+  state = start(setup, checkpoints)
+  first = int(state.step)
   step_fn = parallel.compile_step(setup.step, config.parallel)
+  stop = stop_on_sigterm()
+  ahead = None
+  with (
+      contextlib.closing(setup.batches(first)) as batches,
+      contextlib.closing(summaries.writer(workdir)) as writer,
+  ):
+    score = make_score(config, workdir, writer)
+    record = Record(batches, config.batch_size)
+    for step in stepping(config, workdir, first):
+      batch = parallel.shard(record.next_batch(), config.parallel)
+      with jax.profiler.StepTraceAnnotation('train', step_num=step):
+        state, scalars = step_fn(state, batch)
+      record.add(scalars)
+      # One step ahead of the devices is enough; more would pile up batches.
+      jax.block_until_ready(ahead)
+      ahead = scalars
 
+      last = step == config.total_steps
+      stopped = stop.is_set() and not last
+      to_score = last or step % config.eval_every == 0
+      to_save = to_score or stopped or step % config.checkpoint_every == 0
+      # What was averaged since the last time is no part of the state. It is
+      # written whenever the state is, so that a resumed run writes the same.
+      if to_save or step % config.log_every == 0:
+        check_finite(state, config, checkpoints)
+        writer.write_scalars(step, record.read(state))
+      with record.paused():
+        scores = score(step, state) if to_score else None
+        if to_save:
+          checkpoints.save(step, state, scores)
+      if stopped:
+        checkpoints.close()
+        logging.info('Stopped by SIGTERM; step %d is saved.', step)
+        raise SystemExit(0)
+  checkpoints.close()
+  report(workdir, config, scores)
+  return scores
+
+
+def start(setup, checkpoints):
+  """Returns the first state, or that of the newest readable checkpoint."""
   state = setup.init()
+  table = parameter_overview.get_parameter_overview
+  logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
+  restored = checkpoints.restore(state)
+  if restored is None:
+    return state
   logging.info(
-      'Parameters:\n%s',
-      parameter_overview.get_parameter_overview(
-          state.params, include_stats='global'
-      ),
+      'Going on from step %d, with parameters:\n%s',
+      restored.step,
+      table(jax.device_get(restored.params)),
   )
-  if (restored := checkpoints.restore(state)) is not None:
-    state = restored
-    logging.info('Going on from step %d.', state.step)
-  step = int(state.step)
+  return restored
 
-  batches = setup.batches(step)
-  writer = summaries.writer(workdir)
-  hooks = [
-      periodic_actions.ReportProgress(
-          num_train_steps=config.total_steps, every_secs=10
-      )
-  ]
+
+def make_score(config, workdir, writer):
+  """Returns `score(step, state)`, which evaluates, writes and tells."""
+  eval_set = experiment.dataset(config, config.dataset.eval_split)
+  forward = experiment.make_forward(config, eval_set.label_map.num_classes)
+
+  def score(step, state):
+    scores, drawn = evaluate.evaluate(
+        config,
+        forward,
+        state.variables,
+        eval_set,
+        num_pictures=config.num_pictures,
+    )
+    writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
+    writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
+    workdir.write_pictures(f'step-{step}', drawn)
+    words = evaluate.describe(scores, config.absent)
+    logging.info('Step %d: %s', step, words)
+    return scores
+
+  return score
+
+
+def stepping(config, workdir, first):
+  """Yields the steps that are left and shows progress; profiles if asked."""
+  steps = range(first + 1, config.total_steps + 1)
+  hooks = []
+  if progress.on_terminal():
+    steps = progress.bar(steps, config.total_steps, 'Training', first)
+  else:
+    hooks.append(
+        periodic_actions.ReportProgress(
+            num_train_steps=config.total_steps, every_secs=progress.SECONDS
+        )
+    )
   if config.profile:
     hooks.append(
         periodic_actions.Profile(
             logdir=str(workdir.path / 'tensorboard'),
-            first_profile=step + 10,
+            first_profile=first + 10,
             every_secs=None,
         )
     )
-  stop = stop_on_sigterm()
-  meter = Meter(config.batch_size)
-  reports, scores, ahead = None, {}, None
-  while step < config.total_steps:
-    with meter.waiting():
-      batch = next(batches)
-    with jax.profiler.StepTraceAnnotation('train', step_num=step):
-      state, scalars = step_fn(state, parallel.shard(batch, config.parallel))
-    step += 1
-    # One step ahead of the devices is enough; more would pile up batches.
-    jax.block_until_ready(ahead)
-    ahead = scalars
+  for step in steps:
+    yield step
     for hook in hooks:
       hook(step)
-    kind = metrics.train(tuple(scalars))
-    report_now = kind.single_from_model_output(**scalars)
-    reports = report_now if reports is None else reports.merge(report_now)
-
-    last = step == config.total_steps
-    to_evaluate = last or step % config.eval_every == 0
-    to_save = (
-        to_evaluate or step % config.checkpoint_every == 0 or stop.is_set()
-    )
-    # What was averaged since is not part of the state: it is written whenever
-    # the state is, and a resumed run writes the same.
-    if to_save or step % config.log_every == 0:
-      check_finite(state, config, checkpoints)
-      written = {f'train/{k}': v for k, v in reports.compute().items()}
-      written['train/skipped_steps'] = int(state.skipped)
-      written |= {f'speed/{k}': v for k, v in meter.read().items()}
-      written['speed/skipped_examples'] = batches.skipped
-      writer.write_scalars(step, written)
-      reports = None
-    if to_evaluate:
-      with meter.paused():
-        scores, drawn = evaluate.evaluate(
-            config,
-            forward,
-            state.variables,
-            eval_set,
-            num_pictures=config.num_pictures,
-        )
-      writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
-      writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
-      workdir.write_pictures(f'step-{step}', drawn)
-      logging.info(
-          'Step %d: %s', step, evaluate.describe(scores, config.absent)
-      )
-    if to_save:
-      with meter.paused():
-        checkpoints.save(step, state, scores if to_evaluate else None)
-    if stop.is_set() and not last:
-      checkpoints.close()
-      writer.close()
-      logging.info(
-          'Stopped by SIGTERM; step %d is saved. The same command goes on.',
-          step,
-      )
-      raise SystemExit(0)
-
-  batches.close()
-  checkpoints.close()
-  writer.close()
-  report(workdir, config, scores)
-  return scores
 
 
 def memory(config):
@@ -214,23 +223,29 @@ def stop_on_sigterm():
   return stop
 
 
-class Meter:
-  """How fast training goes, and how much of the time it waits for data."""
+class Record:
+  """What happened in the steps since it was read last."""
 
-  def __init__(self, batch_size):
+  def __init__(self, batches, batch_size):
+    self._batches = batches
     self._batch_size = batch_size
     self._reset()
 
   def _reset(self):
-    self._start, self._steps = time.monotonic(), 0
+    self._start, self._steps, self._scalars = time.monotonic(), 0, None
     self._waited = self._paused = 0.0
 
-  @contextlib.contextmanager
-  def waiting(self):
-    """Around the wait for a batch, once a step."""
+  def next_batch(self):
+    """Returns the next batch and measures the wait for it."""
     start = time.monotonic()
-    yield
+    batch = next(self._batches)
     self._waited += time.monotonic() - start
+    return batch
+
+  def add(self, scalars):
+    """Adds what a step returned; does not wait for it."""
+    now = metrics.train(tuple(scalars)).single_from_model_output(**scalars)
+    self._scalars = self._scalars.merge(now) if self._scalars else now
     self._steps += 1
 
   @contextlib.contextmanager
@@ -240,14 +255,20 @@ class Meter:
     yield
     self._paused += time.monotonic() - start
 
-  def read(self):
-    """Returns the speed since the last reading."""
+  def read(self, state):
+    """Returns scalars by name, and begins anew."""
+    scalars = self._scalars.compute()
     seconds = time.monotonic() - self._start - self._paused
     images = self._steps * self._batch_size
-    result = {
-        'steps_per_second': self._steps / seconds,
-        'images_per_second_per_device': images / seconds / parallel.count(),
-        'data_wait_share': self._waited / seconds,
+    written = {f'train/{name}': value for name, value in scalars.items()}
+    written |= {
+        'train/skipped_steps': int(state.skipped),
+        'speed/steps_per_second': self._steps / seconds,
+        'speed/images_per_second_per_device': (
+            images / seconds / parallel.count()
+        ),
+        'speed/data_wait_share': self._waited / seconds,
+        'speed/skipped_examples': self._batches.skipped,
     }
     self._reset()
-    return result
+    return written

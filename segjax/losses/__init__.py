@@ -11,6 +11,9 @@ import pkgutil
 
 from segjax import calls
 
+# Arguments that are no part of the string.
+GIVEN = ('logits', 'labels', 'class_weights')
+
 
 def names():
   """Returns the losses that exist."""
@@ -44,7 +47,7 @@ def build(text, class_weights=None):
   terms = []
   weighted = False
   for factor, call in _terms(node):
-    name, kwargs = calls.parse(call, functions, 'loss')
+    name, kwargs = calls.parse(call, functions, 'loss', given=GIVEN)
     function = functools.partial(functions[name], **kwargs)
     if 'class_weights' in inspect.signature(functions[name]).parameters:
       function = functools.partial(function, class_weights=class_weights)

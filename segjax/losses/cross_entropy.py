@@ -13,7 +13,7 @@ def cross_entropy(
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K) or `ignore`.
+    labels: [B, H, W], integers in [0, K) or `ignore`; others are ignored too.
     class_weights: [K] or None; the mean is then weighted, as in PyTorch.
     label_smoothing: part of the target that is spread evenly over all classes.
     ignore: label of pixels that count neither as right nor as wrong.
@@ -29,7 +29,7 @@ def cross_entropy(
   num_classes = logits.shape[-1]
   if class_weights is None:
     class_weights = jnp.ones(num_classes)
-  valid = labels != ignore
+  valid = (labels != ignore) & (labels >= 0) & (labels < num_classes)
   # A product with a one-hot target has a cheap gradient, a gather has not; and
   # it is 0, not NaN, for a label that no class has.
   target = jax.nn.one_hot(labels, num_classes) * class_weights

@@ -20,7 +20,7 @@ def ohem_cross_entropy(
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K) or `ignore`.
+    labels: [B, H, W], integers in [0, K) or `ignore`; others are ignored too.
     class_weights: [K] or None; they multiply, and do not enter the count.
     threshold: a pixel is kept if the probability of its class is lower.
     min_kept: pixels to keep per image at the least; the threshold rises to
@@ -37,7 +37,7 @@ def ohem_cross_entropy(
     pixels where mmsegmentation divides by all.
   """
   num_classes = logits.shape[-1]
-  valid = labels != ignore
+  valid = (labels != ignore) & (labels >= 0) & (labels < num_classes)
   target = jax.nn.one_hot(labels, num_classes)
   log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
   loss = -(target * log_probs).sum(-1)
