@@ -8,8 +8,8 @@ import types
 
 import ml_collections
 
-# What the usual training of a scene parser does to an image, after mmsegmentation
-# 1.2.2; the crop differs by data set.
+# What training usually does to an image, after mmsegmentation 1.2.2; the crop
+# differs by data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
 # The recipes of mmsegmentation where it has the set, else ours.

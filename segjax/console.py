@@ -1,14 +1,16 @@
 """What a person sees on the terminal: our log lines, and errors in words."""
 
 import contextlib
+import logging as std_logging
 import os
 import pathlib
 import sys
 
 from absl import logging
 
-# Other libraries are heard from warnings on.
+# Other libraries are heard from warnings on, but Orbax has too many of those.
 SPOKEN = (str(pathlib.Path(__file__).parent), f'{os.sep}clu{os.sep}')
+SILENT = f'{os.sep}orbax{os.sep}'
 
 
 class _StandardError:
@@ -22,14 +24,18 @@ class _StandardError:
 
 
 def speak():
-  """Shows the log lines of segjax and of CLU's progress, and all warnings."""
+  """Shows the log lines of segjax and of CLU's progress, and warnings."""
   if logging.get_verbosity() < logging.INFO:
     logging.set_verbosity(logging.INFO)
   logging.get_absl_handler().python_handler.setStream(_StandardError())
-  logging.get_absl_handler().addFilter(
-      lambda record: record.levelno >= logging.converter.STANDARD_WARNING
-      or any(part in record.pathname for part in SPOKEN)
-  )
+  logging.get_absl_handler().addFilter(_is_worth_reading)
+
+
+def _is_worth_reading(record):
+  if SILENT in record.pathname:
+    return record.levelno >= std_logging.ERROR
+  spoken = any(part in record.pathname for part in SPOKEN)
+  return spoken or record.levelno >= std_logging.WARNING
 
 
 @contextlib.contextmanager
