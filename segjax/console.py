@@ -22,6 +22,9 @@ class _StandardError:
   def flush(self):
     sys.stderr.flush()
 
+  def close(self):
+    """It is not ours to close."""
+
 
 def speak():
   """Shows the log lines of segjax and of CLU's progress, and warnings."""

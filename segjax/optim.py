@@ -19,9 +19,13 @@ def poly(base, total, *, power=0.9, floor=0.0):
   Chen et al., DeepLab, https://arxiv.org/abs/1606.00915, section 4.1.2; the
   floor is mmsegmentation's.
   """
-  return lambda step: (
-      floor + (base - floor) * (1 - step / max(total - 1, 1)) ** power
-  )
+
+  def rate(step):
+    # Compiled, the quotient can exceed 1 in the last step, by rounding.
+    left = jnp.maximum(1 - step / max(total - 1, 1), 0.0)
+    return floor + (base - floor) * left**power
+
+  return rate
 
 
 def cosine(base, total, *, floor=0.0):

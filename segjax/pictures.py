@@ -12,21 +12,6 @@ RAMP = ((244, 247, 250), (22, 72, 133))  # Of a share, from 0 to 1.
 NO_DATA = (228, 228, 228)
 
 
-def distinct_colors(num_classes):
-  """Returns the Pascal VOC palette, for sets that bring no colours.
-
-  It deals the bits of the class id out to red, green and blue in turn, highest
-  bit of the colour first, so that ids close together look different.
-  """
-  if not 0 < num_classes <= 256:
-    raise ValueError(f'{num_classes} classes, the palette has 1 to 256 colours')
-  ids = np.arange(num_classes)[:, None]
-  colors = np.zeros((num_classes, 3), int)
-  for bit in range(8):
-    colors |= ((ids >> (3 * bit + np.arange(3))) & 1) << (7 - bit)
-  return tuple(tuple(color) for color in colors.tolist())
-
-
 def displayable(image):
   """Returns any image as uint8 RGB.
 

@@ -16,21 +16,6 @@ def has_color(picture, color):
   return (picture == np.array(color)).all(-1).any()
 
 
-def test_the_palette_is_that_of_pascal_voc():
-  colors = pictures.distinct_colors(21)
-  assert colors[:3] == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
-  assert colors[8] == (64, 0, 0)
-  assert colors[15] == (192, 128, 128)
-  assert colors[20] == (0, 64, 128)
-  assert len(set(pictures.distinct_colors(256))) == 256
-
-
-@pytest.mark.parametrize('num_classes', [0, 257])
-def test_a_palette_of_no_or_too_many_classes_is_refused(num_classes):
-  with pytest.raises(ValueError, match='1 to 256'):
-    pictures.distinct_colors(num_classes)
-
-
 def test_a_byte_image_is_shown_as_it_is():
   image = np.random.default_rng(0).integers(256, size=(5, 7, 3), dtype=np.uint8)
   np.testing.assert_array_equal(pictures.displayable(image), image)

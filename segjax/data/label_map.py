@@ -194,18 +194,16 @@ def _ids(classes, ignored):
 
 
 def default_colors(num_classes):
-  """Returns PASCAL VOC's palette: three bits of the id to each channel."""
-  colors = []
-  for i in range(num_classes):
-    bits = [
-        sum(
-            (i >> (3 * level + channel) & 1) << (7 - level)
-            for level in range(3)
-        )
-        for channel in range(3)
-    ]
-    colors.append(tuple(bits))
-  return tuple(colors)
+  """Returns the palette of PASCAL VOC, for sets that bring no colours.
+
+  It deals the bits of the class id out to red, green and blue in turn, highest
+  bit of the colour first, so that ids close together look different.
+  """
+  ids = np.arange(num_classes)[:, None]
+  colors = np.zeros((num_classes, 3), int)
+  for bit in range(8):
+    colors |= ((ids >> (3 * bit + np.arange(3))) & 1) << (7 - bit)
+  return tuple(map(tuple, colors.tolist()))
 
 
 def _check_keys(entry, needed, known):
