@@ -30,4 +30,5 @@ def get_config(arg=''):
     config.predict.batch_size = 16
   if arg.dataset == 'camvid':
     config.class_weights = 'inverse_log(offset=1.1)'
+    config.predict.flip = True
   return config

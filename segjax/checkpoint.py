@@ -4,6 +4,7 @@ A checkpoint is the train state as nested dicts, and the scores of the
 evaluation at that step where there was one.
 """
 
+import json
 import math
 import shutil
 
@@ -41,14 +42,24 @@ class Checkpoints:
             ),
         ]
     )
-    self._options = ocp.CheckpointManagerOptions(
+    options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
         best_fn=_score,  # Without it Orbax does not store the scores.
         create=not read_only,
         read_only=read_only,
+        lightweight_initialize=read_only,  # Scores are read when needed.
         cleanup_tmp_directories=not read_only,
+        # Else a disk that is full then keeps threads waiting for minutes.
+        async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
     )
-    self._manager = ocp.CheckpointManager(self.folder, options=self._options)
+    if not read_only:
+      self._set_aside_without_scores()
+    self._manager = ocp.CheckpointManager(
+        self.folder,
+        options=options,
+        # Else Orbax asks the first checkpoint it meets, be it damaged.
+        item_handlers=ocp.StandardCheckpointHandler(),
+    )
 
   def steps(self):
     """Returns the steps with a checkpoint, oldest first."""
@@ -67,7 +78,11 @@ class Checkpoints:
     """Returns the scores of a step, {} if it was not evaluated or is gone."""
     if step not in self.steps():
       return {}
-    return dict(self._manager.metrics(step) or {})
+    try:
+      return dict(self._manager.metrics(step) or {})
+    except ValueError as error:
+      logging.error('%s has no readable scores: %s', self._path(step), error)
+      return {}
 
   def save(self, step, state, scores=None):
     """Begins to write a checkpoint; training goes on meanwhile.
@@ -118,7 +133,8 @@ class Checkpoints:
       try:
         saved = self.read(step)
       except Exception as error:  # Orbax raises as many kinds as files fail.
-        self._set_aside(step, error)
+        self._set_aside(self._path(step), error)
+        self._manager.reload()
         continue
       self._check(step, saved, template)
       return flax.serialization.from_state_dict(state, saved)
@@ -136,19 +152,31 @@ class Checkpoints:
         f'A checkpoint could not be written to {self.folder}: {error}. {kept}'
     )
 
-  def _set_aside(self, step, error):
-    aside = self.folder / f'damaged-{step}'
+  def _path(self, step):
+    return self.folder / str(step)
+
+  def _set_aside_without_scores(self):
+    """Sets aside those whose scores would keep Orbax from opening a folder."""
+    for path in self.folder.glob('*/metrics/metrics'):
+      checkpoint = path.parent.parent
+      if checkpoint.name.isdigit():
+        try:
+          json.loads(path.read_text())
+        except ValueError as error:
+          self._set_aside(checkpoint, error)
+
+  def _set_aside(self, path, error):
+    aside = self.folder / f'damaged-{path.name}'
     logging.error(
         'Checkpoint %s cannot be read (%s). It is kept as %s and the one'
         ' before is used.',
-        self.folder / str(step),
+        path,
         str(error).splitlines()[0],
         aside,
     )
     if aside.exists():
       shutil.rmtree(aside)
-    (self.folder / str(step)).rename(aside)
-    self._manager.reload()
+    path.rename(aside)
 
   def _check(self, step, saved, template):
     old, new = (
@@ -170,7 +198,7 @@ class Checkpoints:
           for key in differing[:20]
       )
       raise ValueError(
-          f'Checkpoint {self.folder / str(step)} is of another model;'
+          f'Checkpoint {self._path(step)} is of another model;'
           f' {len(differing)} variables differ:\n{lines}'
       )
 
@@ -180,12 +208,19 @@ def best(folder):
 
   Raises:
     FileNotFoundError: there is no checkpoint.
+    OSError: the best one is damaged.
   """
   checkpoints = Checkpoints(folder, read_only=True)
   step = checkpoints.best_step()
   if step is None:
     raise FileNotFoundError(f'There is no checkpoint in {folder}: train first.')
-  saved = checkpoints.read(step)
+  try:
+    saved = checkpoints.read(step)
+  except Exception as error:
+    raise OSError(
+        f'Checkpoint {checkpoints.folder / str(step)}, the best, cannot be'
+        f' read: {error}. Move it away to use another.'
+    ) from error
   params = saved.get('ema') or saved['params']
   return step, {'params': params, **saved['mutable']}
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 
+from absl import flags
 from absl import logging
 
 # Other libraries are heard from warnings on, but Orbax has too many of those.
@@ -39,6 +40,19 @@ def _is_worth_reading(record):
     return record.levelno >= std_logging.ERROR
   spoken = any(part in record.pathname for part in SPOKEN)
   return spoken or record.levelno >= std_logging.WARNING
+
+
+def parse_flags(argv):
+  """Parses flags, for `app.run`; says in words what is wrong with them."""
+  try:
+    return flags.FLAGS(argv)
+  except (flags.Error, OSError) as error:
+    # What a config file raises comes after its traceback.
+    wrong = str(error).strip().splitlines()[-1]
+  except (AttributeError, KeyError) as error:  # Both are about a KeyError.
+    known = (error.__context__ or error).args[0]
+    wrong = f'The config has no such field: {known}'
+  sys.exit(f'segjax: {wrong}')
 
 
 @contextlib.contextmanager

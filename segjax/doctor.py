@@ -357,4 +357,4 @@ def _listing(lines):
 if __name__ == '__main__':
   _CONFIG = config_flags.DEFINE_config_file('config')
   flags.mark_flag_as_required('config')
-  app.run(lambda _: main(_CONFIG.value))
+  app.run(lambda _: main(_CONFIG.value), flags_parser=console.parse_flags)

@@ -15,50 +15,65 @@ from segjax.data import pipeline
 from segjax.evaluation import semantic
 
 
-def evaluate(config, forward, variables, dataset, *, num_pictures=0):
-  """Scores a model on this host's share of a data set, then over all hosts.
+def make(config, dataset):
+  """Returns `evaluate(variables)`, which scores a model on a data set.
+
+  Whatever the config says of it is checked here: a mistake must not show at the
+  first evaluation, after hours of training.
 
   Args:
     config: the run's.
-    forward: from `experiment.make_forward`.
-    variables: of the model.
-    dataset: what to evaluate on.
-    num_pictures: how many of the first examples to draw.
+    dataset: what to evaluate on; each host takes its share.
 
   Returns:
-    Scores by name, and pictures by name, [H, W, 3] uint8.
+    A function from the variables of the model to scores by name, over all
+    hosts, and pictures by name, [H, W, 3] uint8.
   """
-  label_map = dataset.label_map
-  examples = pipeline.eval_examples(
-      dataset,
-      config.preprocess.eval,
-      num_hosts=parallel.num_hosts(),
-      host=parallel.host(),
-      threads=config.threads,
-  )
-  predictions = inference.predict(
-      lambda images: forward(variables, images),
-      examples,
-      experiment.inference(config),
-  )
-  kind = metrics.semantic(label_map.names, config.absent)
-  total, panels = kind.empty(), {}
-  start = time.monotonic()
-  for example, labels, _ in progress.track(
-      predictions, len(dataset) // parallel.num_hosts(), 'Evaluating'
-  ):
-    total = total.merge(
-        kind.single_from_model_output(prediction=labels, label=example['label'])
+  if config.absent not in semantic.ABSENT:
+    raise ValueError(
+        f'config.absent={config.absent!r} is not one of'
+        f' {tuple(semantic.ABSENT)}.'
     )
-    if len(panels) < num_pictures:
-      panels[f'panel_{len(panels)}'] = pictures.panel(
-          example['raw'], example['label'], labels, label_map
+  label_map = dataset.label_map
+  forward = experiment.make_forward(config, label_map.num_classes)
+  options = experiment.inference(config)
+  kind = metrics.semantic(label_map.names, config.absent)
+
+  def examples():
+    return pipeline.eval_examples(
+        dataset,
+        config.preprocess.eval,
+        num_hosts=parallel.num_hosts(),
+        host=parallel.host(),
+        threads=config.threads,
+    )
+
+  examples()  # Reads nothing yet, but the spec.
+
+  def evaluate(variables):
+    predictions = inference.predict(
+        lambda images: forward(variables, images), examples(), options
+    )
+    total, panels = kind.empty(), {}
+    start = time.monotonic()
+    for example, labels, _ in progress.track(
+        predictions, len(dataset) // parallel.num_hosts(), 'Evaluating'
+    ):
+      label = example['label']
+      total = total.merge(
+          kind.single_from_model_output(prediction=labels, label=label)
       )
-  seconds = time.monotonic() - start
-  total = total.gather()
-  scores = total.compute() | {'images_per_second': len(dataset) / seconds}
-  heat_map = pictures.confusion(total.confusion.counts, label_map.names)
-  return scores, panels | {'confusion': heat_map}
+      if len(panels) < config.num_pictures:
+        panels[f'panel_{len(panels)}'] = pictures.panel(
+            example['raw'], label, labels, label_map
+        )
+    seconds = time.monotonic() - start
+    total = total.gather()
+    scores = total.compute() | {'images_per_second': len(dataset) / seconds}
+    heat_map = pictures.confusion(total.confusion.counts, label_map.names)
+    return scores, panels | {'confusion': heat_map}
+
+  return evaluate
 
 
 def describe(scores, absent):
@@ -77,15 +92,11 @@ def describe(scores, absent):
 
 def run(config, workdir):
   """Evaluates the best checkpoint of a workdir; `--mode=eval`."""
+  workdir.check(config, part='model')
   dataset = experiment.dataset(config, config.dataset.eval_split)
+  evaluate = make(config, dataset)
   step, variables = checkpoint.best(workdir.checkpoints)
-  scores, drawn = evaluate(
-      config,
-      experiment.make_forward(config, dataset.label_map.num_classes),
-      variables,
-      dataset,
-      num_pictures=config.num_pictures,
-  )
+  scores, drawn = evaluate(variables)
   workdir.write_pictures(f'eval-{dataset.split}', drawn)
   score = workdir.write_score(config, step, scores)
   logging.info(

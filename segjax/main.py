@@ -6,6 +6,8 @@ from absl import app
 from absl import flags
 from ml_collections import config_flags
 
+from segjax import console
+
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'File with get_config(), and after a colon its argument.'
 )
@@ -22,11 +24,11 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   # After the flags: --help answers at once.
-  from segjax import console
   from segjax.workdir import Workdir
 
   with console.errors_in_words():
-    config, workdir = _CONFIG.value, Workdir(_WORKDIR.value)
+    config = _CONFIG.value.lock()  # Fails where there is no such file.
+    workdir = Workdir(_WORKDIR.value)
     if _MODE.value == 'eval':
       from segjax import evaluate
 
@@ -36,12 +38,9 @@ def main(argv):
       os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
       from segjax import train
 
-      workdir.make()
-      with workdir.locked():
-        workdir.claim(config)
-        train.train(config, workdir)
+      train.run(config, workdir)
 
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+  app.run(main, flags_parser=console.parse_flags)

@@ -211,4 +211,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['workdir', 'output'])
-  app.run(main)
+  app.run(main, flags_parser=console.parse_flags)

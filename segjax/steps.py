@@ -126,8 +126,10 @@ def make_train_step(
   def accumulated(variables, batch, rng):
     if accumulate == 1:
       return gradients(variables, batch, rng)
+    # Every n-th image: a part is then made of images of all devices, and of the
+    # same ones, under jit as under pmap.
     parts = jax.tree.map(
-        lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch
+        lambda x: x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1), batch
     )
 
     def part(mutable, indexed):

@@ -1,6 +1,7 @@
 """Where numbers and pictures of a run go: CLU's writers, and JSON lines."""
 
 import json
+import os
 import time
 
 from clu import metric_writers
@@ -16,6 +17,8 @@ class JsonLinesWriter(metric_writers.MetricWriter):
 
   def __init__(self, path):
     self._path = path
+    if path.exists():  # A kill or a full disk may have left half a line.
+      os.truncate(path, path.read_bytes().rfind(b'\n') + 1)
 
   def write_scalars(self, step, scalars):
     line = {'step': step, 'time': round(time.time(), 3)} | {
@@ -23,8 +26,11 @@ class JsonLinesWriter(metric_writers.MetricWriter):
         name: float(value) if np.isfinite(value) else None
         for name, value in scalars.items()
     }
-    with open(self._path, 'a') as file:
-      file.write(json.dumps(line) + '\n')
+    try:
+      with open(self._path, 'a') as file:
+        file.write(json.dumps(line) + '\n')
+    except OSError as error:
+      raise OSError(f'{self._path} cannot be written: {error}.') from error
 
   def _ignore(self, *args, **kwargs):
     """Only scalars become lines; those are flushed at once."""

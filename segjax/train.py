@@ -24,8 +24,16 @@ class DivergedError(ValueError):
   """The gradient was not finite too many times in a row."""
 
 
+def run(config, workdir):
+  """Trains in a workdir, alone there; `--mode=train`."""
+  workdir.make()
+  with workdir.locked():
+    workdir.claim(config)
+    return train(config, workdir)
+
+
 def train(config, workdir):
-  """Trains to the end, from where the workdir is; `--mode=train`.
+  """Trains to the end, from where the workdir is.
 
   The state after a step is a pure function of the config, so a run that was
   killed and started again ends as one that was not.
@@ -48,17 +56,21 @@ def train(config, workdir):
     return scores
 
   setup = experiment.training(config)
+  evaluation = evaluate.make(
+      config, experiment.dataset(config, config.dataset.eval_split)
+  )
   workdir.write_labels(setup.dataset.label_map, setup.batch_shape[-1])
   state = start(setup, checkpoints)
   first = int(state.step)
   step_fn = parallel.compile_step(setup.step, config.parallel)
-  stop = stop_on_sigterm()
   ahead = None
   with (
+      sigterm_noticed() as stop,
+      contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
       contextlib.closing(summaries.writer(workdir)) as writer,
   ):
-    score = make_score(config, workdir, writer)
+    score = make_score(evaluation, config, workdir, writer)
     record = Record(batches, config.batch_size)
     for step in stepping(config, workdir, first):
       batch = parallel.shard(record.next_batch(), config.parallel)
@@ -83,10 +95,9 @@ def train(config, workdir):
         if to_save:
           checkpoints.save(step, state, scores)
       if stopped:
-        checkpoints.close()
+        checkpoints.wait()
         logging.info('Stopped by SIGTERM; step %d is saved.', step)
         raise SystemExit(0)
-  checkpoints.close()
   report(workdir, config, scores)
   return scores
 
@@ -107,19 +118,11 @@ def start(setup, checkpoints):
   return restored
 
 
-def make_score(config, workdir, writer):
+def make_score(evaluation, config, workdir, writer):
   """Returns `score(step, state)`, which evaluates, writes and tells."""
-  eval_set = experiment.dataset(config, config.dataset.eval_split)
-  forward = experiment.make_forward(config, eval_set.label_map.num_classes)
 
   def score(step, state):
-    scores, drawn = evaluate.evaluate(
-        config,
-        forward,
-        state.variables,
-        eval_set,
-        num_pictures=config.num_pictures,
-    )
+    scores, drawn = evaluation(state.variables)
     writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
     writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
     workdir.write_pictures(f'step-{step}', drawn)
@@ -215,12 +218,18 @@ def report(workdir, config, scores):
   )
 
 
-def stop_on_sigterm():
-  """Returns an event that SIGTERM, the notice of a preemption, sets."""
+@contextlib.contextmanager
+def sigterm_noticed():
+  """Yields an event that SIGTERM, the notice of a preemption, sets."""
   stop = threading.Event()
-  if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-  return stop
+  if threading.current_thread() is not threading.main_thread():
+    yield stop  # Only the main thread may ask for signals.
+    return
+  before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+  try:
+    yield stop
+  finally:
+    signal.signal(signal.SIGTERM, before)
 
 
 class Record:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import importlib.metadata
 import json
+import math
 import os
 import platform
 
@@ -75,33 +76,43 @@ class Workdir:
       yield
 
   def claim(self, config):
-    """Writes config and versions, or checks that they are this run's.
+    """Makes the folder this config's, or checks that it is.
+
+    It belongs to a config from the first checkpoint on: what a run without one
+    left behind is overwritten.
 
     Raises:
       ValueError: the folder is of another config; says what differs.
     """
-    if self.config.exists():
-      differing = differences(json.loads(self.config.read_text()), config)
-      if differing:
-        raise ValueError(
-            f'{self.path} is the workdir of another config. Choose another'
-            ' --workdir, or go back to its config; these differ:\n  '
-            + '\n  '.join(differing)
-        )
-    else:
+    if not any(path.name.isdigit() for path in self.checkpoints.glob('*')):
       write_json(self.config, config.to_dict())
-    if self.versions.exists():
-      before = json.loads(self.versions.read_text())
-      for name, now in versions().items():
-        if before.get(name) != now:
-          logging.warning(
-              '%s is %s now; this run began with %s.',
-              name,
-              now,
-              before.get(name),
-          )
-    else:
       write_json(self.versions, versions())
+      self.metrics.unlink(missing_ok=True)
+      return
+    self.check(config)
+    before = json.loads(self.versions.read_text())
+    for name, now in versions().items():
+      if before.get(name) != now:
+        logging.warning(
+            '%s is %s now; this run began with %s.',
+            name,
+            now,
+            before.get(name),
+        )
+
+  def check(self, config, part=''):
+    """Raises ValueError if fields that begin with `part` differ; says how."""
+    differing = [
+        line
+        for line in differences(self.read_config(), config)
+        if line.startswith(part)
+    ]
+    if differing:
+      raise ValueError(
+          f'{self.path} is the workdir of another config. Choose another'
+          ' --workdir, or go back to its config; these differ:\n  '
+          + '\n  '.join(differing)
+      )
 
   def write_labels(self, label_map, channels):
     """Writes what prediction needs to know of the data set."""
@@ -131,7 +142,9 @@ class Workdir:
         'split': split,
         'absent classes': semantic.ABSENT[config.absent],
     }
-    write_json(path, said | scores)
+    # JSON has no NaN.
+    counted = {k: None if math.isnan(v) else v for k, v in scores.items()}
+    write_json(path, said | counted)
     return path
 
   def read_config(self):
@@ -141,9 +154,7 @@ class Workdir:
           f'{self.path} is no workdir: it has no {self.config.name}. Train'
           ' first: python -m segjax.main --config=... --workdir=...'
       )
-    return ml_collections.ConfigDict(
-        tuples(json.loads(self.config.read_text()))
-    )
+    return ml_collections.ConfigDict(from_json(self.config.read_text()))
 
 
 def versions():
@@ -155,8 +166,8 @@ def versions():
 
 def differences(saved, config):
   """Returns a line for each field that differs, apart from `FREE` ones."""
-  old = flatten(saved)
-  new = flatten(json.loads(json.dumps(config.to_dict())))
+  old = flatten(saved.to_dict())
+  new = flatten(from_json(json.dumps(config.to_dict())))
   return [
       f'{key}: {old.get(key, "absent")!r} there,'
       f' {new.get(key, "absent")!r} now'
@@ -176,13 +187,15 @@ def flatten(tree, prefix=''):
   return flat
 
 
-def tuples(value):
-  """Turns the lists of JSON back into the tuples of a config."""
-  if isinstance(value, dict):
-    return {key: tuples(item) for key, item in value.items()}
-  if isinstance(value, list):
-    return tuple(tuples(item) for item in value)
-  return value
+def from_json(text):
+  """Returns what JSON holds, with tuples for lists, as configs have them."""
+
+  def tuples(value):
+    if isinstance(value, dict):
+      return {key: tuples(item) for key, item in value.items()}
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+  return tuples(json.loads(text))
 
 
 def write_json(path, value):

@@ -20,16 +20,21 @@ last_norm = functools.partial(
 
 
 class BasicBlock(nn.Module):
-  """Two 3x3 convolutions and a shortcut; figure 5, left."""
+  """Two 3x3 convolutions and a shortcut; figure 5, left.
+
+  `first` is the dilation of the convolution that strides, or would stride if
+  the stage were not dilated; what comes after it has `dilation`.
+  """
 
   width: int
   stride: int = 1
+  first: int = 1
   dilation: int = 1
 
   @nn.compact
   def __call__(self, x, train):
     y = ConvNormAct(
-        self.width, stride=self.stride, dilation=self.dilation, name='conv1'
+        self.width, stride=self.stride, dilation=self.first, name='conv1'
     )(x, train)
     y = ConvNormAct(
         self.width,
@@ -46,13 +51,14 @@ class Bottleneck(nn.Module):
 
   width: int
   stride: int = 1
-  dilation: int = 1
+  first: int = 1
+  dilation: int = 1  # Of the other 3x3 convolutions, which are none here.
 
   @nn.compact
   def __call__(self, x, train):
     y = ConvNormAct(self.width, kernel=1, name='conv1')(x, train)
     y = ConvNormAct(
-        self.width, stride=self.stride, dilation=self.dilation, name='conv2'
+        self.width, stride=self.stride, dilation=self.first, name='conv2'
     )(y, train)
     y = ConvNormAct(
         4 * self.width, kernel=1, norm=last_norm, act=None, name='conv3'
@@ -72,9 +78,9 @@ def shortcut(x, y, stride, train):
 class Backbone(nn.Module):
   """Four stages of residual blocks behind a strided stem.
 
-  Beyond `output_stride`, stages dilate instead of striding: the first block
-  keeps the dilation so far, the others double it, so that dense features,
-  subsampled, equal the strided ones.
+  Beyond `output_stride`, stages dilate instead of striding: the convolution
+  that would stride keeps the dilation so far, all after it double it, so that
+  dense features, subsampled, equal the strided ones.
   """
 
   block: Callable[..., nn.Module]
@@ -106,14 +112,13 @@ class Backbone(nn.Module):
         first, stride, dilation = dilation, 1, dilation * stride
       else:
         first, total = dilation, total * stride
-      rates = (first,) + (dilation,) * (depth - 1)
-      if level == 5 and self.multi_grid:
-        rates = tuple(dilation * rate for rate in self.multi_grid)
-      for i, rate in enumerate(rates):
+      for i in range(depth):
+        unit = self.multi_grid[i] if level == 5 and self.multi_grid else 0
         x = self.block(
             self.width * 2 ** (level - 2),
             stride=stride if i == 0 else 1,
-            dilation=rate,
+            first=unit * dilation or (first if i == 0 else dilation),
+            dilation=unit * dilation or dilation,
             name=f'stage{level - 1}_{i}',
         )(x, train)
       feats[f'c{level}'] = x
