@@ -1,6 +1,8 @@
 import logging
 import sys
 
+from rich.console import Console
+
 from segjax import progress
 
 
@@ -19,5 +21,7 @@ def test_short_work_logs_nothing(caplog):
 
 def test_terminal_gets_a_bar(monkeypatch, capsys):
   monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+  console = Console(stderr=True, force_terminal=True, width=80)
+  monkeypatch.setattr(progress, 'CONSOLE', console)
   assert list(progress.track('abc', 3, 'Reading')) == ['a', 'b', 'c']
   assert 'Reading' in capsys.readouterr().err

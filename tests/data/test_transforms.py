@@ -50,12 +50,12 @@ def test_parse_gives_the_ops_in_order():
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
-        ('flop', 'there are blur, class_balanced_crop, cutout, flip'),
-        ('', 'there are blur'),
+        ('flop', 'Known: blur, class_balanced_crop, cutout, flip'),
+        ('', 'Known: blur'),
         ('flip|', 'literal arguments'),
         ('flip(0.5', 'literal arguments'),
         ('random_crop', r'random_crop\(height: int, width: int = 0'),
-        ('random_crop(512, size=3)', r'it is random_crop\(height'),
+        ('random_crop(512, size=3)', r'used as random_crop\(height'),
         ('random_crop(size)', r'random_crop\(height'),
         ('random_crop(0)', 'height and width are positive'),
         ('pad(10.5)', 'whole numbers'),
