@@ -128,7 +128,7 @@ def base(dataset, *, small=False):
   config.dataset.name = dataset
   config.dataset.train_split = recipe.get('train_split', 'train')
   config.dataset.eval_split = recipe.get('eval_split', 'val')
-  config.dataset.options = ml_collections.ConfigDict()
+  config.dataset.options = ml_collections.ConfigDict()  # Of this set alone.
   config.data_dir = ''  # Or the environment variable SEGJAX_DATA_DIR.
   # An example that cannot be read: 'raise', or 'skip' and count it.
   config.on_bad_example = 'raise'

@@ -25,6 +25,7 @@ def get_config(arg=''):
   if small:  # Feature maps are small too: the usual rates would see padding.
     config.model.update(rates=(3, 6, 9), features=128)
   if arg.dataset == 'shapes':
+    config.dataset.options.difficulty = 0.0  # Up to 1.
     config.model.update(output_stride=8, features=64)
     config.lr.base = 5e-3
     config.predict.batch_size = 16

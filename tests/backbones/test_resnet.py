@@ -1,0 +1,129 @@
+from flax import linen as nn
+import jax
+import numpy as np
+import pytest
+
+from segjax import backbones
+from segjax.backbones import resnet
+
+# torchvision's published counts for 1000 classes, less those of its classifier.
+PARAMETERS = {
+    '18': 11_689_512 - (512 + 1) * 1000,
+    '34': 21_797_672 - (512 + 1) * 1000,
+    '50': 25_557_032 - (2048 + 1) * 1000,
+    '101': 44_549_160 - (2048 + 1) * 1000,
+    '152': 60_192_808 - (2048 + 1) * 1000,
+}
+
+
+def shapes(image, name, **fields):
+  """Variables, and features, as shapes."""
+  model = backbones.build(name, **fields)
+  feats, variables = jax.eval_shape(
+      model.init_with_output,
+      jax.random.key(0),
+      jax.ShapeDtypeStruct(image, np.float32),
+  )
+  return variables, feats
+
+
+def dilations(**fields):
+  """{path of a convolution of resnet/50: its dilation}."""
+  found = {}
+
+  def record(call, args, kwargs, context):
+    if isinstance(context.module, nn.Conv):
+      found['/'.join(context.module.path)] = context.module.kernel_dilation
+    return call(*args, **kwargs)
+
+  with nn.intercept_methods(record):
+    shapes((1, 64, 64, 3), 'resnet/50', **fields)
+  return found
+
+
+@pytest.mark.parametrize('size', [(64, 96), (65, 79)])
+def test_dilated_features_subsampled_equal_strided_ones(random_variables, size):
+  image = np.random.default_rng(1).normal(size=(1, *size, 3))
+  strided = backbones.build('resnet/tiny')
+  variables = random_variables(strided, image.shape)
+  sparse = jax.jit(strided.apply)(variables, image)['c5']
+  assert sparse.std() > 0.1 * np.abs(sparse).max()
+  for output_stride in (8, 16):
+    dilated = backbones.build('resnet/tiny', output_stride=output_stride)
+    dense = jax.jit(dilated.apply)(variables, image)['c5']
+    step = 32 // output_stride
+    np.testing.assert_allclose(
+        dense[:, ::step, ::step], sparse, atol=1e-5 * np.abs(sparse).max()
+    )
+
+
+@pytest.mark.parametrize('output_stride', [8, 16, 32])
+def test_levels_stop_striding_at_the_output_stride(output_stride):
+  _, feats = shapes((2, 65, 97, 3), 'resnet/50', output_stride=output_stride)
+  assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
+  for level, width in enumerate((64, 256, 512, 1024, 2048), 1):
+    stride = min(2**level, output_stride)
+    shape = (2, -(-65 // stride), -(-97 // stride), width)
+    assert feats[f'c{level}'].shape == shape
+
+
+@pytest.mark.parametrize('name', PARAMETERS)
+def test_there_are_as_many_parameters_as_torchvision_publishes(name):
+  variables, _ = shapes((1, 64, 64, 3), f'resnet/{name}')
+  sizes = [x.size for x in jax.tree.leaves(variables['params'])]
+  assert sum(sizes) == PARAMETERS[name]
+
+
+def test_every_published_variant_is_counted():
+  assert set(resnet.VARIANTS) == {'tiny', *PARAMETERS}
+
+
+def test_the_first_block_of_a_dilated_stage_keeps_the_dilation_so_far():
+  found = dilations(output_stride=8)
+  assert found['stage2_3/conv2/conv'] == 1
+  assert found['stage3_0/conv2/conv'] == 1
+  assert found['stage3_1/conv2/conv'] == 2
+  assert found['stage3_5/conv2/conv'] == 2
+  assert found['stage4_0/conv2/conv'] == 2
+  assert found['stage4_1/conv2/conv'] == 4
+
+
+@pytest.mark.parametrize(
+    ('output_stride', 'rates'),
+    [(32, (1, 2, 4)), (16, (2, 4, 8)), (8, (4, 8, 16))],
+)
+def test_multi_grid_multiplies_the_dilation_of_the_last_stage(
+    output_stride, rates
+):
+  plain = dilations(output_stride=output_stride)
+  found = dilations(output_stride=output_stride, multi_grid=(1, 2, 4))
+  blocks = [f'stage4_{i}/conv2/conv' for i in range(3)]
+  assert tuple(found[block] for block in blocks) == rates
+  for block in blocks:
+    del plain[block], found[block]
+  assert found == plain
+
+
+def test_multi_grid_wants_a_rate_for_each_block():
+  with pytest.raises(ValueError, match='each of the 3 blocks'):
+    shapes((1, 64, 64, 3), 'resnet/50', multi_grid=(1, 2))
+
+
+def test_an_output_stride_that_a_resnet_has_not_is_refused():
+  with pytest.raises(ValueError, match='output_stride=4: .* 8, 16 or 32'):
+    shapes((1, 64, 64, 3), 'resnet/50', output_stride=4)
+
+
+def test_blocks_begin_as_the_identity():
+  image = jax.random.normal(jax.random.key(1), (1, 32, 32, 3))
+  model = backbones.build('resnet/tiny')
+  feats, _ = jax.jit(model.init_with_output)(jax.random.key(0), image)
+  pooled = nn.max_pool(feats['c1'], (3, 3), (2, 2), ((1, 1), (1, 1)))
+  np.testing.assert_array_equal(feats['c2'], pooled)
+
+
+@pytest.mark.parametrize('name', ['resnet/51', 'resnet', 'vit/b/16', ''])
+def test_an_unknown_backbone_is_refused_with_the_names(name):
+  with pytest.raises(ValueError, match='Known: .*resnet/18') as error:
+    backbones.build(name)
+  assert repr(name) in str(error.value)

@@ -1,0 +1,138 @@
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.losses.cross_entropy import cross_entropy
+
+# Values and gradients of torch 2.13 in float64.
+TORCH = np.load(pathlib.Path(__file__).parent / 'losses.npz')
+CLASSES = 4
+WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0], np.float32)
+
+
+@pytest.fixture
+def logits():
+  rng = np.random.default_rng(0)
+  return 3 * rng.normal(size=(2, 5, 6, CLASSES)).astype(np.float32)
+
+
+@pytest.fixture
+def labels():
+  rng = np.random.default_rng(1)
+  labels = rng.integers(0, CLASSES, (2, 5, 6)).astype(np.uint8)
+  labels[rng.random(labels.shape) < 0.3] = 255
+  return labels
+
+
+def reference(logits, labels, weights, smoothing):
+  """The mean, pixel by pixel."""
+  total, count = 0.0, 0.0
+  for z, label in zip(logits.reshape(-1, CLASSES), labels.ravel(), strict=True):
+    if label == 255:
+      continue
+    log_probs = z - np.log(np.exp(np.float64(z)).sum())
+    target = np.full(CLASSES, smoothing / CLASSES)
+    target[label] += 1 - smoothing
+    total -= (weights * target * log_probs).sum()
+    count += weights[label]
+  return total / count
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+@pytest.mark.parametrize('weights', [None, WEIGHTS], ids=['even', 'weighted'])
+def test_loss_equals_a_loop_over_pixels(logits, labels, weights, smoothing):
+  loss = cross_entropy(
+      logits, labels, class_weights=weights, label_smoothing=smoothing
+  )
+  weights = np.ones(CLASSES) if weights is None else weights
+  expected = reference(logits, labels, weights, smoothing)
+  np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('name', 'weighted', 'smoothing'),
+    [
+        ('ce', False, 0.0),
+        ('ce_weighted', True, 0.0),
+        ('ce_label_smoothing', False, 0.1),
+        ('ce_label_smoothing_weighted', True, 0.1),
+    ],
+)
+def test_value_and_gradient_equal_those_of_torch(name, weighted, smoothing):
+  value, gradient = jax.value_and_grad(cross_entropy)(
+      TORCH['in_logits'],
+      TORCH['in_labels'],
+      class_weights=TORCH['in_class_weight'] if weighted else None,
+      label_smoothing=smoothing,
+  )
+  expected = TORCH[f'grad_{name}']
+  np.testing.assert_allclose(value, TORCH[f'value_{name}'], rtol=1e-6)
+  np.testing.assert_allclose(gradient, expected, atol=1e-6 * expected.max())
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+@pytest.mark.parametrize('label', [CLASSES, 254, -1])
+def test_a_label_of_no_class_counts_as_ignored(
+    logits, labels, label, smoothing
+):
+  wrong = labels.astype(np.int32)
+  wrong[labels == 255] = label
+  expected, same = (
+      jax.value_and_grad(cross_entropy)(logits, y, label_smoothing=smoothing)
+      for y in (labels, wrong)
+  )
+  np.testing.assert_array_equal(same[0], expected[0])
+  np.testing.assert_array_equal(same[1], expected[1])
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+def test_ignored_pixels_get_no_gradient(logits, labels, smoothing):
+  gradient = jax.grad(cross_entropy)(logits, labels, label_smoothing=smoothing)
+  np.testing.assert_array_equal(gradient[labels == 255], 0)
+  assert (np.abs(gradient[labels != 255]).max(-1) > 0).all()
+
+
+@pytest.mark.parametrize('weights', [None, WEIGHTS], ids=['even', 'weighted'])
+def test_without_a_valid_pixel_loss_and_gradient_are_zero(logits, weights):
+  labels = np.full(logits.shape[:-1], 255, np.uint8)
+  value, gradient = jax.value_and_grad(cross_entropy)(
+      logits, labels, class_weights=weights, label_smoothing=0.1
+  )
+  assert value == 0
+  np.testing.assert_array_equal(gradient, 0)
+
+
+def test_where_all_valid_pixels_weigh_nothing_the_loss_is_zero(logits):
+  labels = np.full(logits.shape[:-1], 2, np.uint8)
+  value, gradient = jax.value_and_grad(cross_entropy)(
+      logits, labels, class_weights=WEIGHTS
+  )
+  assert value == 0
+  np.testing.assert_array_equal(gradient, 0)
+
+
+def test_the_label_to_ignore_can_be_another(logits, labels):
+  labels = np.where(labels == 255, 0, labels)
+  np.testing.assert_array_equal(
+      cross_entropy(logits, labels, ignore=0),
+      cross_entropy(logits, np.where(labels == 0, 255, labels)),
+  )
+
+
+def test_confident_logits_stay_finite(labels):
+  right = np.where(labels == 255, 0, labels)
+  logits = 1e4 * np.eye(CLASSES, dtype=np.float32)[right]
+  assert cross_entropy(logits, labels) == 0
+  value, gradient = jax.value_and_grad(cross_entropy)(-logits, labels)
+  assert value == pytest.approx(1e4, rel=1e-3)
+  assert np.isfinite(gradient).all()
+
+
+def test_loss_of_bfloat16_logits_is_computed_in_float32(logits, labels):
+  half = jnp.array(logits, jnp.bfloat16)
+  loss = cross_entropy(half, labels)
+  assert loss.dtype == jnp.float32
+  assert loss == cross_entropy(half.astype(jnp.float32), labels)

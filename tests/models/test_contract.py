@@ -1,0 +1,132 @@
+"""What holds for every file of segjax/models; see its README."""
+
+import functools
+import importlib
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from segjax import models
+
+FOLDER = pathlib.Path(models.__file__).parent
+NAMES = [p.stem for p in sorted(FOLDER.glob('*.py')) if p.stem != '__init__']
+CLASSES = 21
+IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
+
+# Of `Model(num_classes=21)`, and where the number is published.
+PARAMETERS = {
+    'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
+}
+
+
+def configured(name):
+  """The model of the config without an argument."""
+  config = importlib.import_module(f'configs.{name}').get_config()
+  assert config.model_name == name
+  return models.create(config.model_name, CLASSES, **config.model)
+
+
+@functools.cache
+def initialised(model):
+  return jax.eval_shape(model.init, jax.random.key(0), IMAGE)
+
+
+def outputs(model, dtype=jnp.float32, *, train):
+  """Outputs and intermediate values of a model, as shapes."""
+  variables = initialised(model)
+  params = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, dtype), variables['params']
+  )
+  return jax.eval_shape(
+      functools.partial(
+          model.apply,
+          train=train,
+          capture_intermediates=True,
+          mutable=['batch_stats', 'intermediates'],
+      ),
+      {**variables, 'params': params},
+      jax.ShapeDtypeStruct(IMAGE.shape, dtype),
+      rngs={'dropout': jax.random.key(0)},
+  )
+
+
+def test_models_are_found_by_their_files():
+  assert models.names() == NAMES
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_outputs_are_logits_at_the_size_of_the_image(name):
+  out, _ = outputs(configured(name), train=False)
+  assert set(out) == {'logits', 'aux'}
+  for logits in (out['logits'], *out['aux'].values()):
+    assert logits.shape == (2, 65, 97, CLASSES)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_train_and_eval_return_the_same_tree(name):
+  model = configured(name)
+  trained, _ = outputs(model, train=True)
+  evaluated, _ = outputs(model, train=False)
+  assert trained == evaluated
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_training_keeps_the_shapes_of_statistics(name):
+  model = configured(name)
+  _, collections = outputs(model, train=True)
+  statistics = initialised(model).get('batch_stats', {})
+  assert collections.get('batch_stats', {}) == statistics
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_layer_computes_in_the_type_it_is_given(name):
+  _, collections = outputs(configured(name), jnp.bfloat16, train=True)
+  values, _ = jax.tree.flatten_with_path(collections['intermediates'])
+  wrong = [
+      jax.tree_util.keystr(path, simple=True, separator='/')
+      for path, value in values
+      if value.dtype != jnp.bfloat16
+  ]
+  assert not wrong
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_parameters_are_as_many_as_recorded(name):
+  params = initialised(models.create(name, CLASSES))['params']
+  assert sum(x.size for x in jax.tree.leaves(params)) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_parameters_are_named_by_their_role(name):
+  params = initialised(configured(name))['params']
+  for path, _ in jax.tree.leaves_with_path(params):
+    for key in path:
+      assert key.key.islower(), f'{name}: {key.key} is a name flax chose'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_an_unknown_field_is_refused_with_the_fields_there_are(name):
+  with pytest.raises(ValueError, match='no field depht. Known: .*backbone'):
+    models.create(name, CLASSES, depht=50)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_an_unknown_backbone_is_refused_with_the_names(name):
+  model = models.create(name, CLASSES, backbone='resnet/51')
+  with pytest.raises(ValueError, match="'resnet/51'. Known: .*resnet/50"):
+    initialised(model)
+
+
+@pytest.mark.parametrize('name', ['deeplabv4', 'DeepLabv3', '', '__init__'])
+def test_an_unknown_model_is_refused_with_the_names(name):
+  with pytest.raises(ValueError, match='Known: .*deeplabv3') as error:
+    models.create(name, CLASSES)
+  assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize('num_classes', [-1, 0, 1])
+def test_fewer_than_two_classes_are_refused(num_classes):
+  with pytest.raises(ValueError, match=f'num_classes={num_classes}'):
+    models.create('deeplabv3', num_classes)

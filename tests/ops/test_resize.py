@@ -1,0 +1,95 @@
+import jax.numpy as jnp
+from jax.test_util import check_grads
+import numpy as np
+import pytest
+
+from segjax.ops.resize import resize
+
+SIZES = [(5, 7), (9, 13), (8, 8), (3, 2), (1, 1), (4, 21)]
+
+
+def random(*shape):
+  return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def source(index, old, new, align_corners):
+  """PyTorch's area_pixel_compute_source_index."""
+  if align_corners:
+    return index * (old - 1) / (new - 1) if new > 1 else 0.0
+  return max(old / new * (index + 0.5) - 0.5, 0.0)
+
+
+def reference(x, size, align_corners):
+  """PyTorch's upsample_bilinear2d, pixel by pixel."""
+  height, width = x.shape[1:3]
+  out = np.zeros((len(x), *size, x.shape[-1]))
+  for i in range(size[0]):
+    y = source(i, height, size[0], align_corners)
+    y0 = int(y)
+    y1 = y0 + (y0 < height - 1)
+    for j in range(size[1]):
+      z = source(j, width, size[1], align_corners)
+      z0 = int(z)
+      z1 = z0 + (z0 < width - 1)
+      top = (1 - z + z0) * x[:, y0, z0] + (z - z0) * x[:, y0, z1]
+      bottom = (1 - z + z0) * x[:, y1, z0] + (z - z0) * x[:, y1, z1]
+      out[:, i, j] = (1 - y + y0) * top + (y - y0) * bottom
+  return out
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize('new', SIZES)
+@pytest.mark.parametrize('old', [(5, 7), (8, 4), (1, 3)])
+def test_resize_equals_the_formula_of_pytorch(old, new, align_corners):
+  x = random(2, *old, 3)
+  np.testing.assert_allclose(
+      resize(x, new, align_corners=align_corners),
+      reference(x, new, align_corners),
+      atol=1e-5,
+  )
+
+
+@pytest.mark.parametrize(
+    ('old', 'align_corners', 'new'),
+    [
+        ([0, 1], False, [0, 0.25, 0.75, 1]),
+        ([0, 1], True, [0, 1 / 3, 2 / 3, 1]),
+        ([0, 1, 2, 3], False, [0.5, 2.5]),
+        ([0, 1, 2, 3], True, [0, 3]),
+        ([0, 1, 2, 3, 4], False, [0.75, 3.25]),
+        ([0, 4], True, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_resize_equals_values_computed_by_hand(old, align_corners, new):
+  row = jnp.array(old, jnp.float32)
+  shapes = {(1, len(old), 1): (1, len(new)), (len(old), 1, 1): (len(new), 1)}
+  for shape, size in shapes.items():
+    x = row.reshape(1, *shape)
+    out = resize(x, size, align_corners=align_corners)
+    np.testing.assert_allclose(out.ravel(), new, atol=1e-6)
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize('size', [(11, 5), (2, 3)])
+def test_gradient_of_resize_is_that_of_finite_differences(size, align_corners):
+  check_grads(
+      lambda x: resize(x, size, align_corners=align_corners),
+      (random(1, 4, 6, 2),),
+      order=1,
+      modes=['rev'],
+      atol=1e-2,
+      rtol=1e-2,
+  )
+
+
+def test_resize_to_the_same_size_changes_nothing():
+  x = random(1, 5, 6, 2)
+  np.testing.assert_array_equal(resize(x, (5, 6)), x)
+
+
+def test_resize_computes_in_float32_and_returns_the_type_it_got():
+  x = jnp.array(random(1, 5, 6, 2), jnp.bfloat16)
+  out = resize(x, (9, 9))
+  assert out.dtype == jnp.bfloat16
+  exact = resize(x.astype(jnp.float32), (9, 9))
+  np.testing.assert_array_equal(out, exact.astype(jnp.bfloat16))

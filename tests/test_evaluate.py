@@ -1,0 +1,138 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from segjax import checkpoint
+from segjax import evaluate
+from segjax import experiment
+from segjax import parallel
+from segjax import train
+from segjax.checkpoint import Checkpoints
+from segjax.data import datasets
+from segjax.data.datasets import shapes
+from segjax.data.label_map import IGNORE
+from segjax.workdir import Workdir
+from tests import tiny
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+class TwoSizes(datasets.Dataset):
+  """Eleven scenes, of which some are lower; no batch size divides them."""
+
+  label_map = shapes.LABEL_MAP
+  split = 'val'
+
+  def __len__(self):
+    return 11
+
+  def __getitem__(self, i):
+    example = shapes.load('val', size=(32, 48), length=11)[i]
+    height = 25 if i % 4 == 1 else 32
+    cut = {key: example[key][:height] for key in ('image', 'label')}
+    return {**example, **cut}
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  workdir = Workdir(tmp_path_factory.mktemp('run'))
+  train.run(tiny.get_config(), workdir)
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def expected(workdir):
+  """Confusion counts of one image at a time, by the model alone."""
+  config = workdir.read_config()
+  _, variables = checkpoint.best(workdir.checkpoints)
+  model = experiment.model(config, 8)
+  apply = jax.jit(lambda image: model.apply(variables, image)['logits'])
+  counts = np.zeros((8, 8), int)
+  for example in TwoSizes():
+    image = (example['image'] - np.float32(MEAN)) / np.float32(STD)
+    prediction = np.asarray(apply(image[None])[0].argmax(-1))
+    counted = example['label'] != IGNORE
+    np.add.at(counts, (example['label'][counted], prediction[counted]), 1)
+  return counts
+
+
+@pytest.mark.parametrize(
+    ('mode', 'devices', 'batch_size'),
+    [
+        ('pmap', 1, 1),
+        ('pmap', 1, 5),
+        ('pmap', 8, 1),
+        ('pmap', 8, 2),
+        ('jit', 2, 2),
+        ('jit', 8, 1),
+    ],
+)
+def test_scores_are_those_of_one_image_at_a_time(
+    workdir, expected, monkeypatch, mode, devices, batch_size
+):
+  some = jax.local_devices()[:devices]
+  monkeypatch.setattr(jax, 'local_devices', lambda: some)
+  monkeypatch.setattr(parallel, 'count', lambda local=False: devices)
+  config = workdir.read_config()
+  config.parallel = mode
+  config.predict.batch_size = batch_size
+  _, variables = checkpoint.best(workdir.checkpoints)
+  scores, _ = evaluate.make(config, TwoSizes())(variables)
+
+  hits = np.diag(expected)
+  union = expected.sum(0) + expected.sum(1) - hits
+  # Rounding differs between shapes, and a pixel may be undecided.
+  accuracy = pytest.approx(hits.sum() / expected.sum(), abs=5e-4)
+  assert scores['accuracy'] == accuracy
+  for i, name in enumerate(shapes.LABEL_MAP.names):
+    iou = pytest.approx(hits[i] / union[i], abs=5e-4)
+    assert scores[f'IoU/{name}'] == iou
+
+
+def test_the_reference_tells_classes_apart(expected):
+  assert np.count_nonzero(np.diag(expected)) > 1
+  assert np.diag(expected).sum() < expected.sum()
+
+
+def test_evaluation_writes_the_score_of_the_best_checkpoint(workdir):
+  path = workdir.path / 'score-val.json'
+  path.unlink()
+  scores = evaluate.run(workdir.read_config(), workdir)
+  written = json.loads(path.read_text())
+  checkpoints = Checkpoints(workdir.checkpoints, read_only=True)
+  assert written['step'] == checkpoints.best_step()
+  trained = checkpoints.scores(written['step'])
+  for name in trained.keys() - {'images_per_second'}:
+    assert scores[name] == pytest.approx(trained[name], nan_ok=True)
+  assert written['mIoU'] == scores['mIoU']
+  assert 'are left out' in written['absent classes']
+  drawn = (workdir.pictures / 'eval-val').glob('*.png')
+  assert {path.name for path in drawn} == {'panel_0.png', 'confusion.png'}
+
+
+def test_evaluation_may_use_another_split_and_other_windows(workdir):
+  config = workdir.read_config()
+  config.dataset.eval_split = 'train'
+  config.predict.update(mode='slide', window=(32, 32), stride=(16, 16))
+  config.predict.update(scales=(0.75, 1.0), flip=True)
+  scores = evaluate.run(config, workdir)
+  written = json.loads((workdir.path / 'score-train.json').read_text())
+  assert written['split'] == 'train'
+  assert written['mIoU'] == pytest.approx(scores['mIoU'])
+
+
+def test_evaluation_needs_the_model_of_the_run(workdir):
+  config = workdir.read_config()
+  config.model.features = 4
+  with pytest.raises(ValueError, match='model.features: 8 there, 4 now'):
+    evaluate.run(config, workdir)
+
+
+def test_the_convention_for_absent_classes_is_told(workdir):
+  scores = Checkpoints(workdir.checkpoints, read_only=True).scores(12)
+  words = evaluate.describe(scores, 'skip')
+  assert 'classes in neither truth nor prediction are left out' in words
+  for name in shapes.LABEL_MAP.names:
+    assert name in words

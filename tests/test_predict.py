@@ -1,0 +1,174 @@
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from segjax import predict
+from segjax import train
+from segjax.data import image as images
+from segjax.data.datasets import shapes
+from segjax.workdir import Workdir
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).parent.parent
+SIZES = {'a': (32, 48), 'b': (21, 17), 'c': (50, 40)}
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  workdir = Workdir(tmp_path_factory.mktemp('run'))
+  train.run(tiny.get_config(), workdir)
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def predictor(workdir):
+  return predict.load(workdir.path)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """Images of several sizes, and something else."""
+  folder = tmp_path_factory.mktemp('images')
+  for i, (name, size) in enumerate(SIZES.items()):
+    scene = shapes.load('val', size=size, length=3)[i]
+    images.write_png(folder / f'{name}.png', scene['image'])
+  (folder / 'notes.txt').write_text('not an image')
+  return folder
+
+
+@pytest.fixture(scope='module')
+def written(predictor, folder, tmp_path_factory):
+  output = tmp_path_factory.mktemp('predictions') / 'new'
+  predict.write(predictor, [folder], output, probabilities=True)
+  return output
+
+
+def test_each_image_gets_its_files(written):
+  assert {path.name for path in written.iterdir()} == {
+      f'{name}{end}'
+      for name in SIZES
+      for end in ('.png', '_overlay.png', '.npz')
+  }
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_files_hold_what_the_function_returns(predictor, folder, written, name):
+  labels, probabilities = predictor(images.read_image(folder / f'{name}.png'))
+  assert labels.shape == SIZES[name]
+  assert labels.dtype == np.uint8
+  assert probabilities.shape == (*SIZES[name], 8)
+  np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+  np.testing.assert_array_equal(probabilities.argmax(-1), labels)
+
+  mask = images.read_mask(written / f'{name}.png')
+  # Rounding differs between batch sizes, and a pixel may be undecided.
+  assert np.mean(mask != labels) < 2e-3
+  saved = np.load(written / f'{name}.npz')['probabilities']
+  assert saved.dtype == np.float16
+  np.testing.assert_allclose(saved, probabilities, atol=2e-3)
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_label_files_carry_the_colours_of_the_classes(written, name):
+  with Image.open(written / f'{name}.png') as picture:
+    assert picture.mode == 'P'
+    palette = np.reshape(picture.getpalette(), (-1, 3))[:8]
+  np.testing.assert_array_equal(palette, shapes.LABEL_MAP.colors)
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_an_overlay_shows_the_image_above_a_legend(written, folder, name):
+  height, width = SIZES[name]
+  overlay = images.read_image(written / f'{name}_overlay.png')
+  assert overlay.shape[0] > height
+  assert overlay.shape[1] >= width
+  assert not np.array_equal(
+      overlay[:height, :width], images.read_image(folder / f'{name}.png')
+  )
+
+
+def test_nothing_is_overwritten(predictor, folder, written):
+  before = (written / 'b.png').read_bytes()
+  with pytest.raises(ValueError, match='a.png exists already, and so do 2'):
+    predict.write(predictor, [folder], written)
+  assert (written / 'b.png').read_bytes() == before
+
+
+def test_images_of_the_same_name_are_refused(predictor, folder, tmp_path):
+  images.write_png(tmp_path / 'a.png', np.zeros((9, 9, 3), np.uint8))
+  with pytest.raises(ValueError, match='the same file: a. Predict them in'):
+    predict.write(predictor, [folder, tmp_path / 'a.png'], tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
+
+
+def test_a_missing_image_and_an_empty_folder_are_named(predictor, tmp_path):
+  for path in (tmp_path / 'x.png', tmp_path):
+    with pytest.raises(FileNotFoundError, match=str(path)):
+      predict.write(predictor, [path], tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
+
+
+def test_a_damaged_image_is_named(predictor, folder, tmp_path):
+  path = tmp_path / 'cut.png'
+  path.write_bytes((folder / 'a.png').read_bytes()[:200])
+  with pytest.raises(ValueError, match=str(path)):
+    predict.write(predictor, [path], tmp_path / 'out')
+
+
+def test_grey_images_become_colour_and_alpha_is_dropped(predictor):
+  scene = shapes.load('val', size=(32, 48), length=1)[0]['image']
+  grey = scene[..., :1]
+  alpha = np.concatenate([scene, grey], -1)
+  three = np.repeat(grey, 3, axis=2)
+  for other, image in ((grey, three), (grey[..., 0], three), (alpha, scene)):
+    np.testing.assert_array_equal(predictor(other)[0], predictor(image)[0])
+
+
+def test_other_channels_than_the_models_are_refused(predictor):
+  with pytest.raises(ValueError, match='has 5 channels, expected 3'):
+    predictor(np.zeros((8, 8, 5), np.uint8))
+
+
+def test_a_folder_that_is_no_workdir_is_refused(tmp_path):
+  with pytest.raises(FileNotFoundError, match='is no workdir'):
+    predict.load(tmp_path)
+
+
+def test_the_command_writes_files_and_tells_its_speed(
+    workdir, folder, predictor, tmp_path
+):
+  process = subprocess.run(
+      [
+          *(sys.executable, '-m', 'segjax.predict', folder / 'a.png'),
+          *(f'--workdir={workdir.path}', f'--output={tmp_path / "out"}'),
+      ],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+  )
+  assert process.returncode == 0, process.stderr
+  assert 'images/s' in process.stderr
+  names = {path.name for path in (tmp_path / 'out').iterdir()}
+  assert names == {'a.png', 'a_overlay.png'}
+  labels, _ = predictor(images.read_image(folder / 'a.png'))
+  mask = images.read_mask(tmp_path / 'out' / 'a.png')
+  assert np.mean(mask != labels) < 2e-3
+
+
+def test_the_command_ends_with_what_is_wrong(tmp_path):
+  process = subprocess.run(
+      [
+          *(sys.executable, '-m', 'segjax.predict', tmp_path),
+          *(f'--workdir={tmp_path}', f'--output={tmp_path / "out"}'),
+      ],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+  )
+  assert process.returncode == 1
+  assert f'segjax: {tmp_path} is no workdir' in process.stderr
+  assert 'Traceback' not in process.stderr

@@ -1,0 +1,318 @@
+import functools
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from segjax import steps
+from segjax.layers.conv import ConvNormAct
+from segjax.layers.head import classifier
+from segjax.losses.cross_entropy import cross_entropy
+from segjax.tasks import semantic
+
+CLASSES = 3
+
+
+class Net(nn.Module):
+  dropout: float = 0.0
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    x = ConvNormAct(8, name='conv')(image, train)
+    x = nn.Dropout(self.dropout)(x, deterministic=not train)
+    return {'logits': classifier(CLASSES)(x), 'aux': {}}
+
+
+def objective(logits, labels):
+  loss = cross_entropy(logits, labels)
+  return loss, {'cross_entropy': loss}
+
+
+def loss_fn(out, batch):
+  return semantic.loss(out, batch, objective)
+
+
+def make_step(model=None, tx=None, **options):
+  options = {
+      'seed': 0,
+      'learning_rate': optax.constant_schedule(1.0),
+      'loss_fn': loss_fn,
+      **options,
+  }
+  return steps.make_train_step(
+      model=model or Net(), tx=tx or optax.sgd(1.0), **options
+  )
+
+
+def make_batch(seed, count=4):
+  rng = np.random.default_rng(seed)
+  labels = rng.integers(0, CLASSES, (count, 6, 7)).astype(np.uint8)
+  labels[:, :2] = 255
+  image = rng.normal(size=(count, 6, 7, 3)).astype(np.float32)
+  return {'image': image, 'label': labels}
+
+
+def spoilt(batch):
+  image = batch['image'].copy()
+  image[0, 0, 0, 0] = np.nan
+  return {**batch, 'image': image}
+
+
+@functools.cache
+def fresh_variables(seed):
+  return steps.init_variables(Net(), seed, (4, 6, 7, 3))
+
+
+def make_state(tx=None, ema=False):
+  return steps.init_state(fresh_variables(0), tx or optax.sgd(1.0), ema=ema)
+
+
+def assert_equal(tree, expected):
+  jax.tree.map(np.testing.assert_array_equal, tree, expected)
+
+
+def assert_close(tree, expected):
+  jax.tree.map(
+      lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6),
+      tree,
+      expected,
+  )
+
+
+@pytest.fixture(scope='module')
+def plain():
+  """A step of gradient descent, with a rate of 1."""
+  return jax.jit(make_step())
+
+
+@pytest.fixture(scope='module')
+def robust():
+  """A step with all that has a memory: momentum, averages, counts."""
+  tx = optax.adam(1e-2)
+  step = jax.jit(make_step(tx=tx, ema=0.9, max_bad_steps=2))
+  return step, make_state(tx, ema=True)
+
+
+def test_a_step_descends_the_gradient_of_the_loss(plain):
+  state, batch = make_state(), make_batch(0)
+
+  def loss(params):
+    out, _ = Net().apply(
+        {'params': params, **state.mutable},
+        batch['image'],
+        train=True,
+        mutable='batch_stats',
+    )
+    return cross_entropy(out['logits'], batch['label'])
+
+  value, gradient = jax.jit(jax.value_and_grad(loss))(state.params)
+  after, scalars = plain(state, batch)
+  assert_close(after.params, jax.tree.map(jnp.subtract, state.params, gradient))
+  np.testing.assert_allclose(scalars['loss'], value, rtol=1e-6)
+  np.testing.assert_allclose(scalars['cross_entropy'], value, rtol=1e-6)
+  np.testing.assert_allclose(
+      scalars['grad_norm'], optax.tree.norm(gradient), rtol=1e-5
+  )
+  assert after.step == 1
+  assert after.skipped == after.bad_steps == 0
+
+
+def test_the_learning_rate_is_reported_by_steps_that_counted():
+  step = jax.jit(make_step(learning_rate=lambda step: 10.0 + step))
+  state, scalars = step(make_state(), make_batch(0))
+  assert scalars['learning_rate'] == 10
+  state, _ = step(state, spoilt(make_batch(1)))
+  state, scalars = step(state, make_batch(2))
+  assert scalars['learning_rate'] == 11
+
+
+def test_statistics_move_by_a_tenth_towards_those_of_the_batch(plain):
+  state, batch = make_state(), make_batch(0)
+  kernel = state.params['conv']['conv']['kernel']
+  x = jax.lax.conv_general_dilated(
+      batch['image'],
+      kernel,
+      (1, 1),
+      ((1, 1), (1, 1)),
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+  after, _ = plain(state, batch)
+  statistics = after.mutable['batch_stats']['conv']['norm']
+  expected = {
+      'mean': 0.1 * x.mean((0, 1, 2)),
+      'var': 0.9 + 0.1 * x.var((0, 1, 2)),
+  }
+  assert_close(statistics, expected)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_but_counts(robust):
+  step, state = robust
+  state, _ = step(state, make_batch(0))
+  after, scalars = step(state, spoilt(make_batch(1)))
+  assert after.step == state.step + 1
+  assert after.skipped == state.skipped + 1
+  assert after.bad_steps == state.bad_steps + 1
+  assert_equal(
+      after.replace(
+          step=state.step, skipped=state.skipped, bad_steps=state.bad_steps
+      ),
+      state,
+  )
+  assert all(np.isnan(value) for value in scalars.values())
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is():
+  def root(out, batch):
+    del batch
+    return jnp.sqrt(jnp.square(0 * out['logits']).sum()), {}
+
+  state = make_state()
+  after, scalars = jax.jit(make_step(loss_fn=root))(state, make_batch(0))
+  assert after.skipped == 1
+  assert np.isnan(scalars['loss'])
+  assert_equal(after.params, state.params)
+
+
+def test_a_good_step_ends_a_row_of_bad_ones(robust):
+  step, state = robust
+  state, _ = step(state, spoilt(make_batch(0)))
+  state, _ = step(state, make_batch(1))
+  assert state.bad_steps == 0
+  assert state.skipped == 1
+
+
+def test_the_count_of_bad_steps_in_a_row_stays_at_its_limit(robust):
+  step, state = robust
+  counts = []
+  for bad in (True, True, True, False, False, True):
+    batch = make_batch(0)
+    state, _ = step(state, spoilt(batch) if bad else batch)
+    counts.append(int(state.bad_steps))
+  assert counts == [1, 2, 2, 2, 2, 2]
+  assert state.skipped == 4
+
+
+def test_the_average_forgets_the_first_parameters_fast(robust):
+  step, state = robust
+  average = state.params
+  for i, decay in enumerate((0.1, 2 / 11, 0.25)):
+    state, _ = step(state, make_batch(i))
+    average = jax.tree.map(
+        lambda a, p, d=decay: d * a + (1 - d) * p, average, state.params
+    )
+    assert_close(state.ema, average)
+
+
+def test_the_average_ends_with_the_decay_given(robust):
+  step, state = robust
+  state = state.replace(step=jnp.int32(1000))
+  after, _ = step(state, make_batch(0))
+  expected = jax.tree.map(
+      lambda a, p: 0.9 * a + 0.1 * p, state.ema, after.params
+  )
+  assert_close(after.ema, expected)
+
+
+def test_evaluation_sees_the_average_if_there_is_one(robust):
+  _, averaged = robust
+  averaged = averaged.replace(ema=jax.tree.map(jnp.zeros_like, averaged.ema))
+  assert_equal(averaged.variables['params'], averaged.ema)
+  plain = make_state()
+  assert_equal(plain.variables['params'], plain.params)
+  assert plain.variables['batch_stats'] == plain.mutable['batch_stats']
+
+
+def test_accumulation_takes_the_mean_of_the_gradients_of_the_parts(plain):
+  state, batch = make_state(), make_batch(0)
+  first, second = (
+      {k: v[s] for k, v in batch.items()} for s in ([0, 2], [1, 3])
+  )
+  one, reported = plain(state, first)
+  other, reported_too = plain(one.replace(params=state.params), second)
+  both, scalars = jax.jit(make_step(accumulate=2))(state, batch)
+  assert_close(
+      both.params,
+      jax.tree.map(lambda a, b: (a + b) / 2, one.params, other.params),
+  )
+  assert_close(both.mutable, other.mutable)
+  np.testing.assert_allclose(
+      scalars['loss'], (reported['loss'] + reported_too['loss']) / 2, rtol=1e-5
+  )
+  assert both.step == 1
+
+
+def test_bfloat16_keeps_float32_parameters_statistics_and_losses(plain):
+  state = make_state()
+  after, scalars = jax.jit(make_step(dtype='bfloat16'))(state, make_batch(0))
+  types = jax.tree.map(lambda x: x.dtype, (state.params, state.mutable))
+  assert jax.tree.map(lambda x: x.dtype, (after.params, after.mutable)) == types
+  assert scalars['loss'].dtype == jnp.float32
+  expected, reference = plain(state, make_batch(0))
+  assert scalars['loss'] != reference['loss']
+  np.testing.assert_allclose(scalars['loss'], reference['loss'], rtol=2e-2)
+  jax.tree.map(
+      lambda x, y: np.testing.assert_allclose(x, y, atol=2e-2),
+      (after.params, after.mutable),
+      (expected.params, expected.mutable),
+  )
+
+
+@pytest.mark.parametrize('train', [False, True])
+def test_bfloat16_is_the_type_inside_and_float32_that_of_outputs(train):
+  seen = []
+
+  class Probe(nn.Module):
+
+    @nn.compact
+    def __call__(self, image, *, train=False):
+      x = ConvNormAct(4, name='conv')(image, train)
+      seen.extend([image.dtype, x.dtype])
+      return {'logits': x, 'aux': {'inner': x}}
+
+  image = jax.ShapeDtypeStruct((1, 4, 4, 3), jnp.float32)
+  variables = jax.eval_shape(Probe().init, jax.random.key(0), image)
+  seen.clear()
+  forward = functools.partial(
+      steps.forward, Probe(), dtype='bfloat16', train=train
+  )
+  out, _ = jax.eval_shape(forward, variables, image, rng=jax.random.key(0))
+  assert seen == [jnp.bfloat16, jnp.bfloat16]
+  assert {x.dtype for x in jax.tree.leaves(out)} == {jnp.dtype('float32')}
+
+
+def test_dropout_is_a_function_of_seed_and_step():
+  state, batch = make_state(), make_batch(0)
+  step, other = (jax.jit(make_step(Net(0.5), seed=seed)) for seed in (0, 1))
+  later = state.replace(step=jnp.int32(1))
+  _, first = step(state, batch)
+  _, again = step(state, batch)
+  assert_equal(again, first)
+  assert step(later, batch)[1]['loss'] != first['loss']
+  assert other(state, batch)[1]['loss'] != first['loss']
+
+
+def test_dropout_differs_between_the_parts_of_a_batch():
+  half = make_batch(0, count=2)
+  batch = {k: np.repeat(v, 2, axis=0) for k, v in half.items()}
+  losses = []
+
+  def record(out, batch):
+    loss, parts = loss_fn(out, batch)
+    jax.debug.callback(lambda x: losses.append(float(x)), loss)
+    return loss, parts
+
+  step = make_step(Net(0.5), loss_fn=record, accumulate=2)
+  jax.block_until_ready(jax.jit(step)(make_state(), batch))
+  jax.effects_barrier()
+  first, second = losses
+  assert first != second
+
+
+def test_fresh_variables_are_a_function_of_the_seed():
+  one, other = fresh_variables(0), fresh_variables(1)
+  assert_equal(steps.init_variables(Net(), 0, (8, 6, 7, 3)), one)
+  kernels = [v['params']['conv']['conv']['kernel'] for v in (one, other)]
+  assert (kernels[0] != kernels[1]).all()
