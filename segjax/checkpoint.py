@@ -95,7 +95,10 @@ class Checkpoints:
     try:
       self._manager.save(
           step,
-          args=ocp.args.StandardSave(flax.serialization.to_state_dict(state)),
+          args=ocp.args.StandardSave(
+              # On the host: read again wherever, on any number of devices.
+              flax.serialization.to_state_dict(jax.device_get(state))
+          ),
           metrics=scores,
           force=True,
       )

@@ -103,7 +103,7 @@ def assert_same_end(workdir, other):
     jax.tree.map(np.testing.assert_array_equal, one, two)
   one, two = map(exact_metrics, (workdir, other))
   assert one == two
-  for path in workdir.pictures.rglob('*.png'):
+  for path in pathlib.Path(workdir.pictures).rglob('*.png'):
     same = other.pictures / path.relative_to(workdir.pictures)
     assert path.read_bytes() == same.read_bytes()
 
