@@ -134,7 +134,7 @@ def test_a_run_killed_again_and_again_ends_as_if_undisturbed(runs, undisturbed):
     process.kill()
     if process.wait() == -signal.SIGKILL:
       kills.append(moment.__name__)
-    print(kills, last_line(workdir), os.listdir(workdir.path))
+    print(kills, last_line(workdir))
   assert len(kills) > 1, runs.log('killed')
   assert_same_end(runs.finish('killed'), undisturbed)
   names = {path.name for path in workdir.checkpoints.iterdir()}
