@@ -31,7 +31,7 @@ class Checkpoints:
         newest one costs the work since the one before.
       read_only: nothing is made, saved or cleaned up.
     """
-    self.folder = epath.Path(folder)
+    self.folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
     policy = checkpoint_managers.AnyPreservationPolicy(
         [
             checkpoint_managers.LatestN(keep),

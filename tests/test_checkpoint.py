@@ -52,6 +52,12 @@ def assert_equal(one, other):
   assert dtypes[0] == dtypes[1]
 
 
+def test_a_folder_may_be_named_from_the_current_one(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  save('here', [None])
+  assert_equal(Checkpoints('here').restore(state()), state(1))
+
+
 def test_a_state_comes_back_bit_for_bit(tmp_path):
   save(tmp_path, [None] * 5)
   assert_equal(Checkpoints(tmp_path).restore(state()), state(5))
