@@ -59,7 +59,7 @@ DATASETS = {
 # The like for a laptop without an accelerator: minutes to an hour.
 SMALL = {
     'shapes': dict(
-        train='flip|random_crop(96, 128)|normalize', steps=1000, batch=16
+        train='flip|random_crop(96, 128)|normalize', steps=700, batch=16
     ),
     'camvid': dict(
         # Scenes at 0.5 to 0.8 of their size, predicted at 0.75.

@@ -43,6 +43,8 @@ def parse(text, known, what, given=()):
   try:
     args = [ast.literal_eval(arg) for arg in call.args]
     kwargs = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    if len(kwargs) < len(call.keywords):
+      raise TypeError('an argument is given twice')
     return name, signature.bind_partial(*args, **kwargs).arguments
   except (TypeError, ValueError) as error:
     raise ValueError(

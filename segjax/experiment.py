@@ -173,10 +173,11 @@ def class_weights(config, train_set):
         train_set, on_bad_example=config.on_bad_example
     )
     weights = rules[name](counts, **kwargs)
-  if len(weights) != label_map.num_classes or weights.min() < 0:
+  good = np.isfinite(weights).all() and weights.min() >= 0 and weights.any()
+  if len(weights) != label_map.num_classes or not good:
     raise ValueError(
-        f'config.class_weights has {len(weights)} numbers from'
-        f' {weights.min()}; wanted are {label_map.num_classes}, none negative.'
+        f'config.class_weights is {weights}; wanted are'
+        f' {label_map.num_classes} numbers, none negative and not all 0.'
     )
   for name, weight in zip(label_map.names, weights, strict=True):
     logging.info('Class weight %8.3f  %s', weight, name)

@@ -8,6 +8,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from segjax import calls
@@ -41,7 +42,7 @@ def cosine(base, total, *, floor=0.0):
 
 def steps(base, total, *, at=(0.6, 0.8), factor=0.1):
   """Multiplies by `factor` at each of these fractions of the run."""
-  places = jnp.array([round(fraction * total) for fraction in at])
+  places = np.round(np.atleast_1d(at) * total)
   return lambda step: base * factor ** (step >= places).sum()
 
 

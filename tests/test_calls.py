@@ -69,6 +69,7 @@ def test_what_is_no_expression_is_refused(text):
         'poly(pow=1)',
         'poly(1)',
         'poly(base=1)',
+        'poly(power=1, power=2)',
         'poly(*(1, 2))',
         "poly(**{'power': 1})",
     ],
