@@ -36,4 +36,4 @@ def build(backbone, **fields):
     )
   family, variant = backbone.split('/')
   module = importlib.import_module(f'{__name__}.{family}')
-  return module.Backbone(**module.VARIANTS[variant], **fields)
+  return module.Backbone(**{**module.VARIANTS[variant], **fields})

@@ -1,7 +1,17 @@
 """ResNet, https://arxiv.org/abs/1512.03385, with stride or dilation.
 
 The stride of a bottleneck sits in its 3x3 convolution, as in torchvision 0.28
-and in the weights that most people hold. Checked against torchvision.
+and in the weights that most people hold ("v1b"). Other stems and shortcuts are
+those of Bag of Tricks, https://arxiv.org/abs/1812.01187: three 3x3 convolutions
+(v1c, of 32, 32 and 64 channels; v1s, of 64, 64 and 128) and shortcuts that
+average where they stride (v1d). 'next' is ResNeXt,
+https://arxiv.org/abs/1611.05431, and 'wide' Wide ResNet,
+https://arxiv.org/abs/1605.07146.
+
+Checked against torchvision 0.28, mmsegmentation 1.2.2 (v1b, v1c, v1d), timm
+1.0.31 (v1d) and hszhao/semseg (v1s). A trap: mmsegmentation dilates only the
+first convolution of a basic block, so of its ResNet-18 those at output stride 8
+are not these.
 """
 
 from collections.abc import Callable
@@ -20,21 +30,21 @@ last_norm = functools.partial(
 
 
 class BasicBlock(nn.Module):
-  """Two 3x3 convolutions and a shortcut; figure 5, left.
-
-  `first` is the dilation of the convolution that strides, or would stride if
-  the stage were not dilated; what comes after it has `dilation`.
-  """
+  """Two 3x3 convolutions and a shortcut; figure 5, left."""
 
   width: int
   stride: int = 1
-  first: int = 1
   dilation: int = 1
+  first_dilation: int = 0  # Of the first 3x3 convolution; 0: `dilation`.
+  average: bool = False
 
   @nn.compact
   def __call__(self, x, train):
     y = ConvNormAct(
-        self.width, stride=self.stride, dilation=self.first, name='conv1'
+        self.width,
+        stride=self.stride,
+        dilation=self.first_dilation or self.dilation,
+        name='conv1',
     )(x, train)
     y = ConvNormAct(
         self.width,
@@ -43,7 +53,7 @@ class BasicBlock(nn.Module):
         act=None,
         name='conv2',
     )(y, train)
-    return nn.relu(y + shortcut(x, y, self.stride, train))
+    return nn.relu(y + shortcut(x, y, self.stride, self.average, train))
 
 
 class Bottleneck(nn.Module):
@@ -51,25 +61,47 @@ class Bottleneck(nn.Module):
 
   width: int
   stride: int = 1
-  first: int = 1
-  dilation: int = 1  # Of the other 3x3 convolutions, which are none here.
+  dilation: int = 1
+  first_dilation: int = 0  # Of the first 3x3 convolution; 0: `dilation`.
+  average: bool = False
+  groups: int = 1  # Of the 3x3 convolution.
+  widen: int = 1  # Factor on its channels.
 
   @nn.compact
   def __call__(self, x, train):
-    y = ConvNormAct(self.width, kernel=1, name='conv1')(x, train)
+    inner = self.width * self.widen
+    y = ConvNormAct(inner, kernel=1, name='conv1')(x, train)
     y = ConvNormAct(
-        self.width, stride=self.stride, dilation=self.first, name='conv2'
+        inner,
+        stride=self.stride,
+        dilation=self.first_dilation or self.dilation,
+        groups=self.groups,
+        name='conv2',
     )(y, train)
     y = ConvNormAct(
         4 * self.width, kernel=1, norm=last_norm, act=None, name='conv3'
     )(y, train)
-    return nn.relu(y + shortcut(x, y, self.stride, train))
+    return nn.relu(y + shortcut(x, y, self.stride, self.average, train))
 
 
-def shortcut(x, y, stride, train):
-  """Returns `x`, projected by a 1x1 convolution where its shape differs."""
+def shortcut(x, y, stride, average, train):
+  """Returns `x`, projected by a 1x1 convolution where its shape differs.
+
+  Args:
+    x: input of the block, [B, H, W, C].
+    y: output of its branch.
+    stride: of the block.
+    average: averages `stride` x `stride` pixels instead of skipping some.
+    train: whether the norm takes its statistics from the batch.
+  """
   if x.shape == y.shape:
     return x
+  if average and stride > 1:
+    # 'SAME' pads the end alone here, and what pads does not count: PyTorch's
+    # `ceil_mode=True, count_include_pad=False`.
+    window = (stride, stride)
+    mean = nn.avg_pool(x, window, window, 'SAME', count_include_pad=False)
+    x, stride = mean.astype(x.dtype), 1
   return ConvNormAct(
       y.shape[-1], kernel=1, stride=stride, act=None, name='shortcut'
   )(x, train)
@@ -86,10 +118,17 @@ class Backbone(nn.Module):
   block: Callable[..., nn.Module]
   depths: tuple[int, int, int, int]
   width: int = 64
+  # Channels of three 3x3 convolutions in place of the 7x7 one.
+  deep_stem: tuple[int, ...] = ()
+  average_shortcut: bool = False
   output_stride: int = 32
   # Unit rates of the blocks of the last stage, multiplied with its dilation:
   # DeepLabv3, section 3.2.1. Empty: the rule above.
   multi_grid: tuple[int, ...] = ()
+  # The first block of a dilated stage dilates like the others, as the authors'
+  # code of PSPNet has it.
+  dilate_first: bool = False
+  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
 
   @nn.compact
   def __call__(self, image, train=False):
@@ -102,7 +141,14 @@ class Backbone(nn.Module):
           f'multi_grid={self.multi_grid} wants one rate for each of the'
           f' {self.depths[-1]} blocks of the last stage.'
       )
-    x = ConvNormAct(self.width, kernel=7, stride=2, name='stem')(image, train)
+    if self.deep_stem:
+      x = image
+      for i, features in enumerate(self.deep_stem, 1):
+        x = ConvNormAct(features, stride=2 if i == 1 else 1, name=f'stem{i}')(
+            x, train
+        )
+    else:
+      x = ConvNormAct(self.width, kernel=7, stride=2, name='stem')(image, train)
     feats = {'c1': x}
     x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
     total, dilation = 4, 1
@@ -112,24 +158,56 @@ class Backbone(nn.Module):
         first, stride, dilation = dilation, 1, dilation * stride
       else:
         first, total = dilation, total * stride
-      for i in range(depth):
-        unit = self.multi_grid[i] if level == 5 and self.multi_grid else 0
+      rates = self.multi_grid if level == 5 else ()
+      if rates or self.dilate_first:
+        first = 0
+      for i, rate in enumerate(rates or (1,) * depth):
         x = self.block(
             self.width * 2 ** (level - 2),
             stride=stride if i == 0 else 1,
-            first=unit * dilation or (first if i == 0 else dilation),
-            dilation=unit * dilation or dilation,
+            dilation=dilation * rate,
+            first_dilation=first if i == 0 else 0,
+            average=self.average_shortcut,
             name=f'stage{level - 1}_{i}',
         )(x, train)
       feats[f'c{level}'] = x
+    if self.num_classes:
+      feats['class_logits'] = nn.Dense(self.num_classes, name='classifier')(
+          x.mean((1, 2))
+      )
     return feats
 
 
-VARIANTS = {
-    'tiny': dict(block=BasicBlock, depths=(1, 1, 1, 1), width=16),
+def next_block(groups, width):
+  """Bottleneck of ResNeXt: of `groups` times `width` channels at first."""
+  return functools.partial(
+      Bottleneck, groups=groups, widen=groups * width // 64
+  )
+
+
+PLAIN = {
     '18': dict(block=BasicBlock, depths=(2, 2, 2, 2)),
     '34': dict(block=BasicBlock, depths=(3, 4, 6, 3)),
     '50': dict(block=Bottleneck, depths=(3, 4, 6, 3)),
     '101': dict(block=Bottleneck, depths=(3, 4, 23, 3)),
     '152': dict(block=Bottleneck, depths=(3, 8, 36, 3)),
+}
+STYLES = {
+    'v1c': dict(deep_stem=(32, 32, 64)),
+    'v1d': dict(deep_stem=(32, 32, 64), average_shortcut=True),
+    'v1s': dict(deep_stem=(64, 64, 128)),
+}
+WIDE = functools.partial(Bottleneck, widen=2)
+VARIANTS = {
+    'tiny': dict(block=BasicBlock, depths=(1, 1, 1, 1), width=16),
+    **PLAIN,
+    **{
+        f'{depth}_{style}': {**fields, **STYLES[style]}
+        for style in STYLES
+        for depth, fields in PLAIN.items()
+    },
+    'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
+    'next101_32x8d': {**PLAIN['101'], 'block': next_block(32, 8)},
+    'wide50_2': {**PLAIN['50'], 'block': WIDE},
+    'wide101_2': {**PLAIN['101'], 'block': WIDE},
 }

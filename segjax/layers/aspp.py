@@ -4,6 +4,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import SeparableConvNormAct
 
 
 class ASPP(nn.Module):
@@ -11,20 +12,27 @@ class ASPP(nn.Module):
 
   DeepLabv3, https://arxiv.org/abs/1706.05587, figure 5: a 1x1 convolution,
   one 3x3 convolution a rate and the image's mean, concatenated in this order
-  (torchvision's) and projected.
+  (torchvision's) and projected. TensorFlow's DeepLab and mmsegmentation begin
+  with the image's mean; mmsegmentation projects by a 3x3 convolution.
   """
 
   features: int = 256
   rates: tuple[int, ...] = (6, 12, 18)
+  separable: bool = False  # The 3x3 convolutions: DeepLabv3+, section 3.1.
+  image_first: bool = False
+  project_kernel: int = 1
 
   @nn.compact
   def __call__(self, x, train):
+    conv = SeparableConvNormAct if self.separable else ConvNormAct
     branches = [ConvNormAct(self.features, kernel=1, name='point')(x, train)]
     for i, rate in enumerate(self.rates, 1):
-      conv = ConvNormAct(self.features, dilation=rate, name=f'atrous{i}')
-      branches.append(conv(x, train))
+      atrous = conv(self.features, dilation=rate, name=f'atrous{i}')
+      branches.append(atrous(x, train))
     mean = x.mean((1, 2), keepdims=True)
     mean = ConvNormAct(self.features, kernel=1, name='image')(mean, train)
-    branches.append(jnp.broadcast_to(mean, branches[0].shape))
-    x = jnp.concatenate(branches, -1)
-    return ConvNormAct(self.features, kernel=1, name='project')(x, train)
+    mean = jnp.broadcast_to(mean, branches[0].shape)
+    branches.insert(0 if self.image_first else len(branches), mean)
+    return ConvNormAct(
+        self.features, kernel=self.project_kernel, name='project'
+    )(jnp.concatenate(branches, -1), train)

@@ -10,6 +10,33 @@ from segjax.layers import norm as norms
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
+def conv(
+    features,
+    kernel=3,
+    *,
+    stride=1,
+    dilation=1,
+    groups=1,
+    padding=None,
+    bias=False,
+    name,
+):
+  """Square convolution; None pads so that stride 1 keeps the size."""
+  if padding is None:
+    padding = dilation * (kernel - 1) // 2
+  return nn.Conv(
+      features,
+      (kernel, kernel),
+      strides=stride,
+      padding=padding,
+      kernel_dilation=dilation,
+      feature_group_count=groups,
+      use_bias=bias,
+      kernel_init=he_normal,
+      name=name,
+  )
+
+
 class ConvNormAct(nn.Module):
   """Convolution, normalisation, activation.
 
@@ -21,21 +48,56 @@ class ConvNormAct(nn.Module):
   kernel: int = 3
   stride: int = 1
   dilation: int = 1
-  norm: Callable[..., nn.Module] = norms.batch_norm
+  groups: int = 1
+  padding: int | None = None  # On each side; None keeps the size at stride 1.
+  bias: bool = False
+  norm: Callable[..., nn.Module] | None = norms.batch_norm
   act: Callable | None = nn.relu
 
   @nn.compact
   def __call__(self, x, train):
-    padding = self.dilation * (self.kernel - 1) // 2
-    x = nn.Conv(
+    x = conv(
         self.features,
-        (self.kernel, self.kernel),
-        strides=self.stride,
-        padding=padding,
-        kernel_dilation=self.dilation,
-        use_bias=False,
-        kernel_init=he_normal,
+        self.kernel,
+        stride=self.stride,
+        dilation=self.dilation,
+        groups=self.groups,
+        padding=self.padding,
+        bias=self.bias,
         name='conv',
     )(x)
-    x = self.norm(train, name='norm')(x)
+    if self.norm:
+      x = self.norm(train, name='norm')(x)
     return self.act(x) if self.act else x
+
+
+class SeparableConvNormAct(nn.Module):
+  """A convolution within each channel, then a 1x1 one across channels.
+
+  Each has its own norm. Depthwise separable convolution as DeepLabv3+ uses it,
+  https://arxiv.org/abs/1802.02611, section 3.1.
+  """
+
+  features: int
+  kernel: int = 3
+  stride: int = 1
+  dilation: int = 1
+  norm: Callable[..., nn.Module] = norms.batch_norm
+  depthwise_act: Callable | None = nn.relu
+  act: Callable | None = nn.relu
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = ConvNormAct(
+        x.shape[-1],
+        kernel=self.kernel,
+        stride=self.stride,
+        dilation=self.dilation,
+        groups=x.shape[-1],
+        norm=self.norm,
+        act=self.depthwise_act,
+        name='depthwise',
+    )(x, train)
+    return ConvNormAct(
+        self.features, kernel=1, norm=self.norm, act=self.act, name='pointwise'
+    )(x, train)

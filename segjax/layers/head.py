@@ -20,9 +20,11 @@ class FCNHead(nn.Module):
 
   num_classes: int
   dropout: float = 0.1
+  features: int = 0  # Of the convolution; 0: a quarter of its input's.
 
   @nn.compact
   def __call__(self, x, train):
-    x = ConvNormAct(x.shape[-1] // 4, name='conv')(x, train)
+    features = self.features or x.shape[-1] // 4
+    x = ConvNormAct(features, name='conv')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     return classifier(self.num_classes)(x)

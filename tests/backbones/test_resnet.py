@@ -1,5 +1,6 @@
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +14,13 @@ PARAMETERS = {
     '50': 25_557_032 - (2048 + 1) * 1000,
     '101': 44_549_160 - (2048 + 1) * 1000,
     '152': 60_192_808 - (2048 + 1) * 1000,
+    'next50_32x4d': 25_028_904 - (2048 + 1) * 1000,
+    'next101_32x8d': 88_791_336 - (2048 + 1) * 1000,
+    'wide50_2': 68_883_240 - (2048 + 1) * 1000,
+    'wide101_2': 126_886_696 - (2048 + 1) * 1000,
+    # mmsegmentation's, of the backbone alone.
+    '50_v1c': 23_527_264,
+    '50_v1d': 23_527_264,
 }
 
 
@@ -68,14 +76,50 @@ def test_levels_stop_striding_at_the_output_stride(output_stride):
 
 
 @pytest.mark.parametrize('name', PARAMETERS)
-def test_there_are_as_many_parameters_as_torchvision_publishes(name):
+def test_there_are_as_many_parameters_as_the_originals_have(name):
   variables, _ = shapes((1, 64, 64, 3), f'resnet/{name}')
   sizes = [x.size for x in jax.tree.leaves(variables['params'])]
   assert sum(sizes) == PARAMETERS[name]
 
 
-def test_every_published_variant_is_counted():
-  assert set(resnet.VARIANTS) == {'tiny', *PARAMETERS}
+def test_every_variant_is_counted_or_a_style_of_one_that_is():
+  for name in set(resnet.VARIANTS) - {'tiny', *PARAMETERS}:
+    depth, style = name.split('_')
+    assert depth in PARAMETERS
+    assert style in resnet.STYLES
+
+
+@pytest.mark.parametrize('style', resnet.STYLES)
+def test_a_deep_stem_is_three_convolutions_at_stride_two(style):
+  variables, feats = shapes((1, 65, 97, 3), f'resnet/50_{style}')
+  widths = resnet.STYLES[style]['deep_stem']
+  kernels = [
+      variables['params'][f'stem{i}']['conv']['kernel'].shape for i in (1, 2, 3)
+  ]
+  assert kernels == [
+      (3, 3, before, after)
+      for before, after in zip((3, *widths), widths, strict=False)
+  ]
+  assert feats['c1'].shape == (1, 33, 49, widths[-1])
+
+
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_an_average_shortcut_counts_no_padding_and_keeps_the_type(dtype):
+  x = jnp.ones((1, 5, 7, 4), dtype)
+  block = resnet.BasicBlock(8, stride=2, average=True)
+  variables = block.init(jax.random.key(0), x, False)
+  cast = jax.tree.map(lambda leaf: leaf.astype(dtype), variables)
+  out = block.apply(cast, x, False)
+  assert out.shape == (1, 3, 4, 8)
+  assert out.dtype == dtype
+  np.testing.assert_array_equal(out, np.broadcast_to(out[:, :1, :1], out.shape))
+
+
+def test_class_logits_come_when_there_are_classes():
+  _, without = shapes((2, 65, 97, 3), 'resnet/tiny')
+  _, feats = shapes((2, 65, 97, 3), 'resnet/tiny', num_classes=7)
+  assert 'class_logits' not in without
+  assert feats['class_logits'].shape == (2, 7)
 
 
 def test_the_first_block_of_a_dilated_stage_keeps_the_dilation_so_far():
@@ -86,6 +130,13 @@ def test_the_first_block_of_a_dilated_stage_keeps_the_dilation_so_far():
   assert found['stage3_5/conv2/conv'] == 2
   assert found['stage4_0/conv2/conv'] == 2
   assert found['stage4_1/conv2/conv'] == 4
+
+
+def test_the_first_block_dilates_like_the_others_when_told_to():
+  found = dilations(output_stride=8, dilate_first=True)
+  assert found['stage2_0/conv2/conv'] == 1
+  assert found['stage3_0/conv2/conv'] == 2
+  assert found['stage4_0/conv2/conv'] == 4
 
 
 @pytest.mark.parametrize(

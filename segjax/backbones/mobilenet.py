@@ -1,0 +1,301 @@
+"""MobileNetV2 and MobileNetV3.
+
+https://arxiv.org/abs/1801.04381 and https://arxiv.org/abs/1905.02244: blocks
+that widen, filter each channel by itself, and narrow again, with a shortcut
+between the narrow ends. Checked against torchvision 0.28.
+
+Weights fit every output stride, but those who published some of dilated
+networks do not agree on which convolutions dilate, see `RATES`, and nothing
+fails when these differ. 'v3_large' and 'v3_small' are torchvision's,
+'v2_mmseg' and 'v2_jfzhang' those of mmsegmentation 1.2.2 and of
+jfzhang95/pytorch-deeplab-xception. 'v3_large_seg' and 'v3_small_seg' have half
+the channels after the last stride, as the authors segment with them:
+tensorflow/models, research/deeplab/core/feature_extractor.py.
+"""
+
+from collections.abc import Callable
+import functools
+from typing import NamedTuple
+
+from flax import linen as nn
+import jax.numpy as jnp
+
+from segjax.layers import norm as norms
+from segjax.layers.conv import ConvNormAct
+
+# torchvision's MobileNetV3; the momentum is 0.01 in PyTorch's sense.
+v3_norm = functools.partial(norms.batch_norm, momentum=0.99, epsilon=1e-3)
+
+# Dilation of a block, from whether it is the first of its width, and the
+# dilation before and after the stride that this width comes with.
+RATES = {
+    # Dense features, subsampled, equal the strided ones. TensorFlow's DeepLab.
+    'exact': lambda first, before, after: before if first else after,
+    'all': lambda first, before, after: after,  # torchvision.
+    'first': lambda first, before, after: after if first else 1,  # mmseg.
+    'late': lambda first, before, after: before,  # jfzhang.
+}
+
+
+class Row(NamedTuple):
+  """A block, as in the tables of the papers."""
+
+  kernel: int
+  expanded: int
+  features: int
+  squeeze: bool
+  act: Callable
+  stride: int
+
+
+class SqueezeExcite(nn.Module):
+  """Scales each channel by what the means of all channels ask for."""
+
+  features: int  # In between.
+
+  @nn.compact
+  def __call__(self, x):
+    gate = x.mean((1, 2), keepdims=True)
+    gate = nn.relu(nn.Conv(self.features, (1, 1), name='fc1')(gate))
+    gate = nn.Conv(x.shape[-1], (1, 1), name='fc2')(gate)
+    return x * nn.hard_sigmoid(gate)
+
+
+class InvertedResidual(nn.Module):
+  """1x1 convolution to more channels, depthwise one, 1x1 back to fewer."""
+
+  row: Row
+  stride: int = 1
+  dilation: int = 1
+  norm: Callable[..., nn.Module] = norms.batch_norm
+  # Pads the input rather than what the depthwise convolution reads, so that
+  # its border is not 0 but what the norm makes of 0.
+  pad_input: bool = False
+
+  @nn.compact
+  def __call__(self, x, train):
+    kernel, expanded, features, squeeze, act, _ = self.row
+    y, padding = x, None
+    if self.pad_input:
+      reach = self.dilation * (kernel - 1) // 2
+      y = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+      padding = 0
+    if expanded != x.shape[-1]:
+      y = ConvNormAct(
+          expanded, kernel=1, norm=self.norm, act=act, name='expand'
+      )(y, train)
+    y = ConvNormAct(
+        expanded,
+        kernel=kernel,
+        stride=self.stride,
+        dilation=self.dilation,
+        groups=expanded,
+        padding=padding,
+        norm=self.norm,
+        act=act,
+        name='depthwise',
+    )(y, train)
+    if squeeze:
+      y = SqueezeExcite(divisible(expanded // 4), name='squeeze')(y)
+    y = ConvNormAct(
+        features, kernel=1, norm=self.norm, act=None, name='project'
+    )(y, train)
+    return x + y if x.shape == y.shape else y
+
+
+def divisible(width):
+  """Returns the multiple of 8 next to `width`, but not below 0.9 of it."""
+  rounded = max(8, (width + 4) // 8 * 8)
+  return rounded + 8 if rounded < 0.9 * width else rounded
+
+
+class Backbone(nn.Module):
+  """A strided stem and inverted residual blocks.
+
+  A level is the last block of its stride; 'c2_first' to 'c5_first' are the
+  first ones, which torchvision's segmentation systems read. MobileNetV3's 'c5'
+  is the 1x1 convolution after the blocks; that of MobileNetV2 belongs to its
+  classifier and is there with `num_classes` only.
+  """
+
+  blocks: tuple[Row, ...]
+  last: int  # Channels of the 1x1 convolution after the blocks.
+  stem: int
+  act: Callable  # Of the stem and the 1x1 convolution.
+  norm: Callable[..., nn.Module]
+  hidden: int = 0  # Of MobileNetV3's classifier; MobileNetV2's is one layer.
+  rates: str = 'exact'  # A key of `RATES`.
+  pad_input: bool = False
+  output_stride: int = 32
+  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+
+  @nn.compact
+  def __call__(self, image, train=False):
+    if self.output_stride not in (8, 16, 32):
+      raise ValueError(
+          f'output_stride={self.output_stride}: a MobileNet has 8, 16 or 32.'
+      )
+    conv = functools.partial(ConvNormAct, norm=self.norm, act=self.act)
+    x = conv(self.stem, stride=2, name='stem')(image, train)
+    feats, level, total, dilation = {'c1': x}, 1, 2, 1
+    features = 0
+    for i, row in enumerate(self.blocks, 1):
+      first, features = row.features != features, row.features
+      if first:
+        before = dilation
+      stride = row.stride
+      if total * stride > self.output_stride:  # Dilate instead of striding.
+        stride, dilation = 1, dilation * stride
+      total *= stride
+      x = InvertedResidual(
+          row,
+          stride=stride,
+          dilation=RATES[self.rates](first, before, dilation),
+          norm=self.norm,
+          pad_input=self.pad_input,
+          name=f'block{i}',
+      )(x, train)
+      if row.stride > 1:
+        level += 1
+        feats[f'c{level}_first'] = x
+      feats[f'c{level}'] = x
+    if self.hidden or self.num_classes:
+      x = conv(self.last, kernel=1, name='last')(x, train)
+    if self.hidden:
+      feats['c5'] = x
+    if self.num_classes:
+      init = nn.initializers.normal(0.01)
+      y = x.mean((1, 2))
+      if self.hidden:
+        y = nn.Dense(self.hidden, kernel_init=init, name='hidden')(y)
+        y = nn.hard_swish(y)
+      y = nn.Dense(self.num_classes, kernel_init=init, name='classifier')(y)
+      feats['class_logits'] = y
+    return feats
+
+
+def v2(**fields):
+  """Table 2 of the paper: expansion, channels, number and stride of blocks."""
+  blocks, width = [], 32
+  for expansion, features, depth, stride in (
+      (1, 16, 1, 1),
+      (6, 24, 2, 2),
+      (6, 32, 3, 2),
+      (6, 64, 4, 2),
+      (6, 96, 3, 1),
+      (6, 160, 3, 2),
+      (6, 320, 1, 1),
+  ):
+    for i in range(depth):
+      blocks.append(
+          Row(
+              kernel=3,
+              expanded=expansion * width,
+              features=features,
+              squeeze=False,
+              act=nn.relu6,
+              stride=stride if i == 0 else 1,
+          )
+      )
+      width = features
+  return dict(
+      blocks=tuple(blocks),
+      last=1280,
+      stem=32,
+      act=nn.relu6,
+      norm=norms.batch_norm,
+      **fields,
+  )
+
+
+def v3(*blocks, last, hidden, stem=16, rates='all'):
+  """Returns the fields of a MobileNetV3."""
+  return dict(
+      blocks=tuple(Row(*block) for block in blocks),
+      last=last,
+      stem=stem,
+      act=nn.hard_swish,
+      norm=v3_norm,
+      hidden=hidden,
+      rates=rates,
+  )
+
+
+# Tables 1 and 2 of MobileNetV3 up to the last stride. The letters are theirs.
+RE, HS = nn.relu, nn.hard_swish
+LARGE = (
+    (3, 16, 16, False, RE, 1),
+    (3, 64, 24, False, RE, 2),
+    (3, 72, 24, False, RE, 1),
+    (5, 72, 40, True, RE, 2),
+    (5, 120, 40, True, RE, 1),
+    (5, 120, 40, True, RE, 1),
+    (3, 240, 80, False, HS, 2),
+    (3, 200, 80, False, HS, 1),
+    (3, 184, 80, False, HS, 1),
+    (3, 184, 80, False, HS, 1),
+    (3, 480, 112, True, HS, 1),
+    (3, 672, 112, True, HS, 1),
+)
+SMALL = (
+    (3, 16, 16, True, RE, 2),
+    (3, 72, 24, False, RE, 2),
+    (3, 88, 24, False, RE, 1),
+    (5, 96, 40, True, HS, 2),
+    (5, 240, 40, True, HS, 1),
+    (5, 240, 40, True, HS, 1),
+    (5, 120, 48, True, HS, 1),
+    (5, 144, 48, True, HS, 1),
+)
+
+VARIANTS = {
+    'tiny': v3(
+        (3, 8, 8, False, RE, 1),
+        (3, 24, 12, False, RE, 2),
+        (5, 36, 16, True, RE, 2),
+        (3, 64, 24, True, HS, 2),
+        (5, 96, 32, True, HS, 2),
+        (5, 128, 32, True, HS, 1),
+        last=64,
+        hidden=64,
+        stem=8,
+        rates='exact',
+    ),
+    'v2': v2(),
+    'v2_mmseg': v2(rates='first'),
+    'v2_jfzhang': v2(rates='late', pad_input=True),
+    'v3_large': v3(
+        *LARGE,
+        (5, 672, 160, True, HS, 2),
+        (5, 960, 160, True, HS, 1),
+        (5, 960, 160, True, HS, 1),
+        last=960,
+        hidden=1280,
+    ),
+    'v3_small': v3(
+        *SMALL,
+        (5, 288, 96, True, HS, 2),
+        (5, 576, 96, True, HS, 1),
+        (5, 576, 96, True, HS, 1),
+        last=576,
+        hidden=1024,
+    ),
+    'v3_large_seg': v3(
+        *LARGE,
+        (5, 336, 80, True, HS, 2),
+        (5, 480, 80, True, HS, 1),
+        (5, 480, 80, True, HS, 1),
+        last=480,
+        hidden=1280,
+        rates='exact',
+    ),
+    'v3_small_seg': v3(
+        *SMALL,
+        (5, 144, 48, True, HS, 2),
+        (5, 288, 48, True, HS, 1),
+        (5, 288, 48, True, HS, 1),
+        last=288,
+        hidden=1024,
+        rates='exact',
+    ),
+}

@@ -1,0 +1,128 @@
+"""ResNet-38, wide and shallow, https://arxiv.org/abs/1611.10080.
+
+Pre-activated residual units, up to 4096 channels wide: variant 'a1' is the
+paper's Model A1, checked against itijyou/ademxapp, and 'a2' the WiderResNet-38
+of NVIDIA/semantic-segmentation, checked against that. Weights of one do not
+suit the other: they differ in where they stride and in how they dilate.
+
+The input is divided by 255 and normalised by ImageNet's mean and deviation.
+"""
+
+from flax import linen as nn
+
+from segjax.layers import norm as norms
+from segjax.layers.conv import conv
+
+
+class Unit(nn.Module):
+  """Norm, ReLU and convolution, two or three times, and a shortcut.
+
+  Two convolutions are 3x3, three are 1x1, 3x3 and 1x1. The first one strides.
+  """
+
+  widths: tuple[int, ...]
+  stride: int = 1
+  dilations: tuple[int, int] = (1, 1)  # Of the first convolution, the others.
+  project: bool = False  # A 1x1 convolution on the shortcut.
+  dropout: float = 0.0  # Before the last convolution.
+  epsilon: float = 1e-5
+
+  @nn.compact
+  def __call__(self, x, train):
+    kernels = (3, 3) if len(self.widths) == 2 else (1, 3, 1)
+    shortcut = x
+    for i, (width, kernel) in enumerate(
+        zip(self.widths, kernels, strict=True), 1
+    ):
+      norm = norms.batch_norm(train, epsilon=self.epsilon, name=f'norm{i}')
+      x = nn.relu(norm(x))
+      if i == 1 and self.project:
+        shortcut = conv(
+            self.widths[-1], 1, stride=self.stride, name='shortcut'
+        )(x)
+      if i == len(kernels):
+        x = nn.Dropout(self.dropout)(x, deterministic=not train)
+      x = conv(
+          width,
+          kernel,
+          stride=self.stride if i == 1 else 1,
+          dilation=self.dilations[min(i, 2) - 1],
+          name=f'conv{i}',
+      )(x)
+    return shortcut + x
+
+
+class Backbone(nn.Module):
+  """A convolution and levels 2 to 7; 'c1' to 'c5' end levels 2 to 5 and 7.
+
+  All but the last of them are sums to which no norm or ReLU was applied.
+  """
+
+  depths: tuple[int, int, int, int] = (3, 3, 6, 3)  # Of levels 2 to 5.
+  width: int = 64
+  output_stride: int = 32
+  # Levels that a 3x3 maximum, instead of their first convolution, strides.
+  pooled: tuple[int, ...] = ()
+  # A level that dilates does so from its first convolution on. Otherwise that
+  # one keeps the dilation so far, so that dense features, subsampled, equal
+  # the strided ones.
+  dilate_first: bool = False
+  # Of levels 6 and 7; (0.3, 0.5) for segmentation.
+  dropout: tuple[float, float] = (0.0, 0.0)
+  epsilon: float = 1e-5
+  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+
+  @nn.compact
+  def __call__(self, image, train=False):
+    if self.output_stride not in (8, 16, 32):
+      raise ValueError(
+          f'output_stride={self.output_stride}: a ResNet-38 has 8, 16 or 32.'
+      )
+    x = conv(self.width, name='stem')(image)
+    feats = {}
+    total, dilation = 1, 1
+    for level, depth, widths, dropout in (
+        (2, self.depths[0], (2, 2), 0.0),
+        (3, self.depths[1], (4, 4), 0.0),
+        (4, self.depths[2], (8, 8), 0.0),
+        (5, self.depths[3], (8, 16), 0.0),
+        (6, 1, (8, 16, 32), self.dropout[0]),
+        (7, 1, (16, 32, 64), self.dropout[1]),
+    ):
+      stride = 2 if level < 7 else 1
+      if total * stride > self.output_stride:  # Dilate instead of striding.
+        first, stride, dilation = dilation, 1, dilation * stride
+      else:
+        first, total = dilation, total * stride
+      if self.dilate_first:
+        first = dilation
+      if level in self.pooled and stride == 2:
+        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        stride = 1
+      for i in range(depth):
+        x = Unit(
+            tuple(self.width * width for width in widths),
+            stride=stride if i == 0 else 1,
+            dilations=(first if i == 0 else dilation, dilation),
+            project=i == 0,
+            dropout=dropout,
+            epsilon=self.epsilon,
+            name=f'level{level}_{i}',
+        )(x, train)
+      if level < 6:
+        feats[f'c{level - 1}'] = x
+    norm = norms.batch_norm(train, epsilon=self.epsilon, name='norm')
+    feats['c5'] = nn.relu(norm(x))
+    if self.num_classes:
+      mean = feats['c5'].mean((1, 2))
+      feats['class_logits'] = nn.Dense(self.num_classes, name='classifier')(
+          mean
+      )
+    return feats
+
+
+VARIANTS = {
+    'tiny': dict(depths=(1, 1, 1, 1), width=4),
+    'a1': dict(epsilon=1.001e-5),  # MXNet's.
+    'a2': dict(pooled=(2, 3), dilate_first=True),
+}

@@ -1,0 +1,171 @@
+"""Modified aligned Xception, https://arxiv.org/abs/1802.02611, figure 4.
+
+Blocks of three separable convolutions, of which the last strides; no pooling.
+Checked against timm 1.0.31, whose weights come from TensorFlow's DeepLab, and
+against jfzhang95/pytorch-deeplab-xception, which differs; see `jfzhang`.
+timm's weights want images scaled to [-1, 1].
+"""
+
+import functools
+
+from flax import linen as nn
+
+from segjax.layers import norm as norms
+from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import SeparableConvNormAct
+
+
+class Block(nn.Module):
+  """Three separable convolutions, each behind a ReLU, and a shortcut.
+
+  Returns the sum and, for a stride in the third convolution, what that one
+  reads: the last features of the stride so far.
+  """
+
+  widths: tuple[int, int, int]
+  stride: int
+  dilation: int
+  project: bool  # The shortcut; else it is the identity.
+  epsilon: float
+
+  @nn.compact
+  def __call__(self, x, train):
+    norm = functools.partial(norms.batch_norm, epsilon=self.epsilon)
+    y = x
+    for i, width in enumerate(self.widths, 1):
+      before = y
+      y = SeparableConvNormAct(
+          width,
+          stride=self.stride if i == 3 else 1,
+          dilation=self.dilation,
+          norm=norm,
+          depthwise_act=None,
+          act=None,
+          name=f'separable{i}',
+      )(nn.relu(y), train)
+    if self.project:
+      x = ConvNormAct(
+          self.widths[-1],
+          kernel=1,
+          stride=self.stride,
+          norm=norm,
+          act=None,
+          name='shortcut',
+      )(x, train)
+    return x + y, before
+
+
+class LastBlock(nn.Module):
+  """Three separable convolutions with a ReLU behind each, no shortcut."""
+
+  widths: tuple[int, int, int]
+  dilation: int
+  depthwise_relu: bool
+  epsilon: float
+
+  @nn.compact
+  def __call__(self, x, train):
+    for i, width in enumerate(self.widths, 1):
+      x = SeparableConvNormAct(
+          width,
+          dilation=self.dilation,
+          norm=functools.partial(norms.batch_norm, epsilon=self.epsilon),
+          depthwise_act=nn.relu if self.depthwise_relu else None,
+          name=f'separable{i}',
+      )(x, train)
+    return x
+
+
+class Backbone(nn.Module):
+  """Entry, middle and exit flow, in blocks that are counted from 0.
+
+  Beyond `output_stride`, blocks dilate instead of striding: such a block keeps
+  the dilation so far, those behind it double it, so that dense features,
+  subsampled, equal the strided ones. 'c1' to 'c4' are the last features of
+  their stride, batch-normed, without the ReLU that follows; the decoder of
+  DeepLabv3+ reads 'c2'.
+  """
+
+  entry: tuple[tuple[int, int], ...]  # Width and stride of its blocks.
+  middle: int  # How many blocks.
+  stem: tuple[int, int] = (32, 64)
+  exit: tuple[int, int, int] = (1024, 1536, 2048)
+  output_stride: int = 32
+  num_classes: int = 0
+  # As jfzhang95 wrote it: the ReLU before a block works in place, so that its
+  # shortcut reads the result too; there is one before the last block, but none
+  # within its separable convolutions; levels are what the next block to stride
+  # reads; the norms have another epsilon. At output stride 8, where the third
+  # convolution of the last block but one does not dilate there, ours does.
+  jfzhang: bool = False
+
+  @nn.compact
+  def __call__(self, image, train=False):
+    if self.output_stride not in (8, 16, 32):
+      raise ValueError(
+          f'output_stride={self.output_stride}: an Xception has 8, 16 or 32.'
+      )
+    epsilon = 1e-5 if self.jfzhang else 1e-3
+    norm = functools.partial(norms.batch_norm, epsilon=epsilon)
+    x = image
+    for i, width in enumerate(self.stem, 1):
+      x = ConvNormAct(
+          width, stride=2 if i == 1 else 1, norm=norm, name=f'stem{i}'
+      )(x, train)
+    width = self.entry[-1][0]
+    blocks = [((w, w, w), stride) for w, stride in self.entry]
+    blocks += [((width, width, width), 1)] * self.middle
+    blocks += [((width, self.exit[0], self.exit[0]), 2)]
+    feats, level = {}, 1
+    total, dilation = 2, 1
+    for i, (widths, stride) in enumerate(blocks):
+      if self.jfzhang:
+        x = nn.relu(x)
+      dense = total * stride > self.output_stride
+      before = x
+      x, inner = Block(
+          widths,
+          stride=1 if dense else stride,
+          dilation=dilation,
+          project=stride == 2 or widths[-1] != x.shape[-1],
+          epsilon=epsilon,
+          name=f'block{i}',
+      )(x, train)
+      if dense:  # From here on, dilate instead of having strided.
+        dilation *= stride
+      else:
+        total *= stride
+      if stride == 2:
+        feats[f'c{level}'] = before if self.jfzhang else inner
+        level += 1
+    if self.jfzhang:
+      x = nn.relu(x)
+    x = LastBlock(
+        (self.exit[1], *self.exit[1:]),
+        dilation=dilation,
+        depthwise_relu=not self.jfzhang,
+        epsilon=epsilon,
+        name=f'block{len(blocks)}',
+    )(x, train)
+    feats['c5'] = x
+    if self.num_classes:
+      feats['class_logits'] = nn.Dense(self.num_classes, name='classifier')(
+          x.mean((1, 2))
+      )
+    return feats
+
+
+SHALLOW = ((128, 2), (256, 2), (728, 2))
+DEEP = ((128, 2), (256, 1), (256, 2), (728, 1), (728, 2))
+VARIANTS = {
+    'tiny': dict(
+        entry=((16, 2), (24, 2), (32, 2)),
+        middle=1,
+        stem=(8, 16),
+        exit=(48, 64, 64),
+    ),
+    '41': dict(entry=SHALLOW, middle=8),
+    '65': dict(entry=SHALLOW, middle=16),
+    '71': dict(entry=DEEP, middle=16),
+    '65_jfzhang': dict(entry=SHALLOW, middle=16, jfzhang=True),
+}
