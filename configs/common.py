@@ -140,6 +140,11 @@ def base(dataset, *, small=False):
   config.preprocess.train = recipe['train']
   config.preprocess.eval = recipe.get('eval', 'normalize')
 
+  # A workdir, of a run or of segjax.convert, whose weights to begin with; '' is
+  # from scratch. Variables that do not fit are initialised anew, and named.
+  config.init_from = ''
+  config.init_only = ''  # Regular expression of those to take; '' takes all.
+
   config.total_steps = recipe['steps']
   config.batch_size = recipe['batch']  # Over all devices.
   config.parallel = 'pmap'  # Or 'jit', over a mesh.
@@ -155,7 +160,9 @@ def base(dataset, *, small=False):
   config.optim.optimizer = 'sgd(momentum=0.9)'  # A call of segjax/optim.py.
   config.optim.weight_decay = 5e-4
   config.optim.decay_on = '.*'  # Regular expression of parameter names.
-  config.optim.factors = ()  # On the rate: (('classifier', 10.0), ...).
+  # On the rate: (('classifier', 10.0), ...). 0.0 freezes what has the name, and
+  # statistics of norms too: they are used as in evaluation, and kept.
+  config.optim.factors = ()
   config.optim.clip = 0.0  # Norm of the gradient; 0 does not clip.
   config.optim.accumulate = 1  # Parts to work through a batch in.
   config.optim.ema = 0.0  # Decay of averaged parameters; 0 keeps none.

@@ -20,7 +20,11 @@ def get_config(arg=''):
       multi_grid=(),
       rates=(6, 12, 18),
       features=256,
+      image_first=False,
+      project_kernel=1,
+      fuse=True,
       dropout=0.1,
+      aux_level='c4',
   )
   if small:  # Feature maps are small too: the usual rates would see padding.
     config.model.update(rates=(3, 6, 9), features=128)

@@ -2,8 +2,10 @@
 
 Atrous convolution keeps the last backbone stages at `output_stride`, and ASPP
 looks at the result at several rates (figure 5). The 3x3 convolution after
-ASPP is torchvision's; the paper goes from ASPP straight to the classifier.
-Checked against torchvision 0.28.
+ASPP is torchvision's; the paper goes from ASPP straight to the classifier:
+`fuse=False`. mmsegmentation projects by a 3x3 convolution instead:
+`features=512, image_first=True, project_kernel=3, fuse=False`.
+Checked against torchvision 0.28 and mmsegmentation 1.2.2.
 """
 
 from flax import linen as nn
@@ -22,25 +24,40 @@ class Model(nn.Module):
   num_classes: int
   backbone: str = 'resnet/50'
   output_stride: int = 16
-  multi_grid: tuple[int, ...] = ()
+  multi_grid: tuple[int, ...] = ()  # Of a ResNet.
   rates: tuple[int, ...] = (6, 12, 18)
   features: int = 256
+  image_first: bool = False  # In the concatenation of ASPP.
+  project_kernel: int = 1
+  fuse: bool = True
   dropout: float = 0.1
+  aux_level: str = 'c4'
 
   @nn.compact
   def __call__(self, image, *, train=False):
+    fields = {'multi_grid': self.multi_grid} if self.multi_grid else {}
     feats = backbones.build(
         self.backbone,
         output_stride=self.output_stride,
-        multi_grid=self.multi_grid,
         name='backbone',
+        **fields,
     )(image, train)
-    x = ASPP(self.features, self.rates, name='aspp')(feats['c5'], train)
-    x = ConvNormAct(self.features, name='fuse')(x, train)
+    x = ASPP(
+        self.features,
+        self.rates,
+        image_first=self.image_first,
+        project_kernel=self.project_kernel,
+        name='aspp',
+    )(feats['c5'], train)
+    if self.fuse:
+      x = ConvNormAct(self.features, name='fuse')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     logits = classifier(self.num_classes)(x)
     aux = FCNHead(self.num_classes, self.dropout, name='aux')(
-        feats['c4'], train
+        feats[self.aux_level], train
     )
     size = image.shape[1:3]
-    return {'logits': resize(logits, size), 'aux': {'c4': resize(aux, size)}}
+    return {
+        'logits': resize(logits, size),
+        'aux': {self.aux_level: resize(aux, size)},
+    }

@@ -1,0 +1,42 @@
+r"""DeepLabv3+, https://arxiv.org/abs/1802.02611.
+
+  bash launch/local.sh --config=configs/deeplabv3plus.py
+  python -m segjax.main --workdir=runs/voc \
+      --config=configs/deeplabv3plus.py:dataset=voc2012,backbone=resnet/101
+
+The paper publishes, on the test sets, 89.0 mIoU on PASCAL VOC 2012 and 82.1 on
+Cityscapes (abstract), both with Xception and more data than the sets' own.
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
+  small = arg.small or arg.dataset == 'shapes'
+  config = common.base(arg.dataset, small=small)
+  config.model_name = 'deeplabv3plus'
+  config.model = dict(
+      backbone=arg.backbone or ('resnet/tiny' if small else 'xception/65'),
+      output_stride=16,
+      multi_grid=(),
+      rates=(6, 12, 18),
+      features=256,
+      low_features=48,
+      separable=True,
+      image_first=True,
+      project_kernel=1,
+      align_corners=True,
+      dropout=(0.1, 0.0, 0.0),
+      aux_features=0,
+  )
+  if small:  # Feature maps are small too: the usual rates would see padding.
+    config.model.update(rates=(3, 6, 9), features=128)
+  if arg.dataset == 'shapes':
+    config.model.update(output_stride=8, features=64, low_features=16)
+    config.lr.base = 5e-3
+    config.predict.batch_size = 16
+  if arg.dataset == 'camvid':
+    config.class_weights = 'inverse_log(offset=1.1)'
+  return config

@@ -1,0 +1,32 @@
+r"""FCN on a dilated ResNet, https://arxiv.org/abs/1411.4038.
+
+mmsegmentation reports 73.61 mIoU on Cityscapes val (ResNet-50, output stride 8,
+crops of 512x1024, 80k steps); the paper's VGG-16 FCN-8s has 62.2 on the test
+set of VOC 2012.
+
+  bash launch/local.sh --config=configs/fcn.py
+  python -m segjax.main --workdir=runs/cityscapes \
+      --config=configs/fcn.py:dataset=cityscapes,backbone=resnet/50_v1c
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
+  small = arg.small or arg.dataset == 'shapes'
+  config = common.base(arg.dataset, small=small)
+  config.model_name = 'fcn'
+  config.model = dict(
+      backbone=arg.backbone or ('resnet/tiny' if small else 'resnet/50_v1c'),
+      output_stride=8,
+      head_convs=2,
+      head_dilation=1,
+      head_concat=True,
+      dropout=0.1,
+  )
+  if arg.dataset == 'shapes':
+    config.lr.base = 5e-3
+    config.predict.batch_size = 16
+  return config

@@ -1,0 +1,29 @@
+r"""HRNet with its head for segmentation, https://arxiv.org/abs/1908.07919.
+
+Paper: 81.1 mIoU on Cityscapes val (W48, one scale). mmsegmentation reports
+79.93 (W48, crops of 512x1024, 80k steps).
+
+  bash launch/local.sh --config=configs/hrnet.py
+  python -m segjax.main --workdir=runs/cityscapes \
+      --config=configs/hrnet.py:dataset=cityscapes,backbone=hrnet/w18
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
+  small = arg.small or arg.dataset == 'shapes'
+  config = common.base(arg.dataset, small=small)
+  config.model_name = 'hrnet'
+  config.model = dict(
+      backbone=arg.backbone or ('hrnet/tiny' if small else 'hrnet/w48'),
+      align_corners=False,
+      resize_twice=False,
+      fuse_bias=True,
+  )
+  if arg.dataset == 'shapes':
+    config.lr.base = 5e-3
+    config.predict.batch_size = 16
+  return config

@@ -1,0 +1,32 @@
+r"""LR-ASPP, https://arxiv.org/abs/1905.02244, section 6.4.
+
+  bash launch/local.sh --config=configs/lraspp.py
+  python -m segjax.main --workdir=runs/cityscapes \
+      --config=configs/lraspp.py:dataset=cityscapes
+
+torchvision publishes 57.9 mIoU on those images of COCO val2017 that have
+classes of VOC, with their labels.
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
+  small = arg.small or arg.dataset == 'shapes'
+  config = common.base(arg.dataset, small=small)
+  config.model_name = 'lraspp'
+  config.model = dict(
+      backbone=arg.backbone
+      or ('mobilenet/tiny' if small else 'mobilenet/v3_large'),
+      output_stride=16,
+      low='c3_first',
+      features=128,
+      pool_window=(0, 0),
+      pool_stride=(1, 1),
+  )
+  if arg.dataset == 'shapes':
+    config.lr.base = 5e-3
+    config.predict.batch_size = 16
+  return config

@@ -1,0 +1,54 @@
+"""HRNet with its head for segmentation, https://arxiv.org/abs/1908.07919.
+
+Four resolutions kept from start to end are joined at the highest and
+classified (figure 4b). As in the authors' HRNet-Semantic-Segmentation, branch
+pytorch-v1.1; mmsegmentation 1.2.2 has `resize_twice=True, fuse_bias=False`.
+Checked against both.
+"""
+
+from flax import linen as nn
+import jax.numpy as jnp
+
+from segjax import backbones
+from segjax.layers.conv import ConvNormAct
+from segjax.layers.head import classifier
+from segjax.ops.resize import resize
+
+
+def join(feats, align_corners=False):
+  """Returns the branches, enlarged to the highest resolution and joined."""
+  size = feats['c2'].shape[1:3]
+  branches = [
+      resize(feats[level], size, align_corners=align_corners)
+      for level in ('c2', 'c3', 'c4', 'c5')
+  ]
+  return jnp.concatenate(branches, -1)
+
+
+class Model(nn.Module):
+  """HRNet, one 1x1 convolution over all resolutions, bilinear upsampling."""
+
+  num_classes: int
+  backbone: str = 'hrnet/w48'
+  align_corners: bool = False
+  resize_twice: bool = False
+  fuse_bias: bool = True
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    feats = backbones.build(
+        self.backbone,
+        align_corners=self.align_corners,
+        resize_twice=self.resize_twice,
+        name='backbone',
+    )(image, train)
+    x = join(feats, self.align_corners)
+    x = ConvNormAct(x.shape[-1], kernel=1, bias=self.fuse_bias, name='fuse')(
+        x, train
+    )
+    logits = classifier(self.num_classes)(x)
+    size = image.shape[1:3]
+    return {
+        'logits': resize(logits, size, align_corners=self.align_corners),
+        'aux': {},
+    }

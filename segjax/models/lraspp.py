@@ -1,0 +1,50 @@
+"""LR-ASPP, https://arxiv.org/abs/1905.02244, section 6.4.
+
+The lightest of the heads that look at the whole image: its mean, squeezed
+through a sigmoid, scales the deep features, and finer ones are added as
+scores. The defaults are torchvision's network, against which it was checked.
+The paper takes means over windows instead, figure 10, and fewer channels from
+the backbone: `backbone='mobilenet/v3_large_seg', low='c3',
+pool_window=(49, 49), pool_stride=(16, 20)`, for images of 1024 x 2048.
+"""
+
+from flax import linen as nn
+import jax.numpy as jnp
+
+from segjax import backbones
+from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import conv
+from segjax.layers.head import classifier
+from segjax.ops.resize import resize
+
+
+class Model(nn.Module):
+  """Two 1x1 convolutions, one of which gates the other, and a skip."""
+
+  num_classes: int
+  backbone: str = 'mobilenet/v3_large'
+  output_stride: int = 16
+  low: str = 'c3_first'  # Level of the skip: torchvision's, of MobileNets.
+  features: int = 128
+  pool_window: tuple[int, int] = (0, 0)  # 0: the whole image.
+  pool_stride: tuple[int, int] = (1, 1)
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    feats = backbones.build(
+        self.backbone, output_stride=self.output_stride, name='backbone'
+    )(image, train)
+    low, high = feats[self.low], feats['c5']
+    sides = high.shape[1:3]
+    window = tuple(
+        min(side, asked or side)
+        for side, asked in zip(sides, self.pool_window, strict=True)
+    )
+    gate = nn.avg_pool(high.astype(jnp.float32), window, self.pool_stride)
+    gate = gate.astype(high.dtype)  # A sum of many, so not in bfloat16.
+    gate = nn.sigmoid(conv(self.features, 1, name='gate')(gate))
+    high = ConvNormAct(self.features, kernel=1, name='project')(high, train)
+    high = resize(high * resize(gate, sides), low.shape[1:3])
+    logits = classifier(self.num_classes, 'low_classifier')(low)
+    logits += classifier(self.num_classes, 'high_classifier')(high)
+    return {'logits': resize(logits, image.shape[1:3]), 'aux': {}}
