@@ -182,6 +182,12 @@ class Checkpoints:
     path.rename(aside)
 
   def _check(self, step, saved, template):
+    if 'opt_state' not in saved:
+      raise ValueError(
+          f'{self.folder.parent} holds converted weights, not a run. Begin one'
+          ' with them in another --workdir: --config.init_from='
+          f'{self.folder.parent}'
+      )
     old, new = (
         {
             key: np.shape(value) if not hasattr(value, 'shape') else value.shape

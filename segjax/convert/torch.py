@@ -16,6 +16,9 @@ LEAVES = {
     ('running_mean', 1): ('batch_stats', 'mean', (0,)),
     ('running_var', 1): ('batch_stats', 'var', (0,)),
     ('num_batches_tracked', 0): None,
+    # nn.MultiheadAttention itself holds queries, keys and values, in one.
+    ('in_proj_weight', 2): ('params', 'qkv/kernel', (1, 0)),
+    ('in_proj_bias', 1): ('params', 'qkv/bias', (0,)),
 }
 
 
@@ -72,6 +75,42 @@ def convert(state, rules, template):
   return traverse_util.unflatten_dict(filled, sep='/')
 
 
+def export(variables, rules, ranks):
+  """Returns variables as the state of another: the inverse of `convert`.
+
+  Args:
+    variables: of a model.
+    rules: see `segjax.convert.rules`.
+    ranks: {name: rank} of the entries of such a state. Those that the rules
+      drop on purpose, such as `num_batches_tracked`, are not in the result.
+
+  Raises:
+    ValueError: an entry and no variable correspond, or the other way round.
+  """
+  left = traverse_util.flatten_dict(variables, sep='/')
+  state, problems = {}, []
+  for name, rank in ranks.items():
+    try:
+      place = locate(name, rank, rules)
+    except LookupError as error:
+      problems.append(f'{name}: {error.args[0]}')
+      continue
+    if place is None:
+      continue
+    path, axes = place
+    if path not in left or left[path].ndim != rank:
+      problems.append(f'{name}: the model has no {path} of rank {rank}')
+    else:
+      state[name] = np.transpose(left.pop(path), np.argsort(axes))
+  problems += [f'{path}: it has no name there' for path in left]
+  if problems:
+    raise ValueError(
+        'The variables and the names of the state do not fit. Amiss:\n  '
+        + '\n  '.join(problems)
+    )
+  return state
+
+
 def locate(name, rank, rules):
   """Returns where a tensor goes, or None if it is dropped on purpose.
 
@@ -88,19 +127,25 @@ def locate(name, rank, rules):
     LookupError: no rule matches the module, or no kind of leaf the tensor.
   """
   module, _, leaf = name.rpartition('.')
-  path = rename(module, rules)
-  if path is None:
-    return None
-  if (leaf, rank) not in LEAVES:
-    raise LookupError(f'no layer is known to have a {leaf!r} of this rank')
-  if LEAVES[leaf, rank] is None:
-    return None
-  collection, variable, axes = LEAVES[leaf, rank]
-  return f'{collection}/{path}/{variable}', axes
+  if (leaf, rank) in LEAVES:
+    path, kind = rename(module, rules), LEAVES[leaf, rank]
+    if path is None or kind is None:
+      return None
+    collection, variable, axes = kind
+    return f'{collection}/{path}/{variable}', axes
+  try:  # A parameter of no such layer has a rule of its own and stays as it is.
+    path = rename(name, rules)
+  except LookupError:
+    if rename(module, rules) is None:
+      return None
+    raise LookupError(
+        f'no layer is known to have a {leaf!r} of this rank'
+    ) from None
+  return None if path is None else (f'params/{path}', tuple(range(rank)))
 
 
 def rename(module, rules):
-  """Returns the path of a module here, or None; see `locate`."""
+  """Returns the path of a module or parameter here, or None; see `locate`."""
   for pattern, replacement in rules:
     if match := re.fullmatch(pattern, module):
       return None if replacement is None else match.expand(replacement)

@@ -132,3 +132,26 @@ def test_under_keeps_alternatives_and_dropped_modules_in_its_prefix():
   assert torch.locate('body.c.bias', 1, rules) is None
   with pytest.raises(LookupError, match='no rule'):
     torch.locate('b.bias', 1, rules)
+
+
+def test_a_parameter_of_no_known_layer_has_a_rule_over_its_whole_name():
+  rules = under('body', (('table', 'embed/positions'), ('stem', 'embed')))
+  place = torch.locate('body.table', 3, rules)
+  assert place == ('params/body/embed/positions', (0, 1, 2))
+  assert torch.locate('body.table', 3, (('body.table', None),)) is None
+  with pytest.raises(LookupError, match="'scales' of this rank"):
+    torch.locate('body.stem.scales', 3, rules)
+
+
+def test_queries_keys_and_values_of_an_attention_stay_one_layer():
+  rules = (('attn', 'attention'),)
+  kernel = torch.locate('attn.in_proj_weight', 2, rules)
+  bias = torch.locate('attn.in_proj_bias', 1, rules)
+  assert kernel == ('params/attention/qkv/kernel', (1, 0))
+  assert bias == ('params/attention/qkv/bias', (0,))
+
+
+def test_under_moves_modules_from_the_top_into_a_part_of_the_model():
+  rules = under('', (('stem', 'conv'),), 'backbone')
+  place = torch.locate('stem.bias', 1, rules)
+  assert place == ('params/backbone/conv/bias', (0,))

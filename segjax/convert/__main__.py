@@ -1,0 +1,90 @@
+r"""Turns weights of other libraries into a workdir, and back.
+
+  python -m segjax.convert --source=torchvision --checkpoint=FILE.pth \
+      --config=configs/deeplabv3.py:dataset=voc2012,backbone=resnet/50 \
+      --output=runs/torchvision
+
+writes what evaluation, prediction and `--config.init_from=runs/torchvision`
+take, and says what went where. `--backbone=resnet/50` instead of a config
+converts a classifier of ImageNet, to begin with. `--list` shows what there are
+rules for.
+
+  python -m segjax.convert --workdir=runs/mine --to=FILE.safetensors
+
+writes the best checkpoint under the names of the file that the run began with,
+or, with `--source=torchvision --like=FILE.pth`, under those of another file.
+"""
+
+from absl import app
+from absl import flags
+from ml_collections import config_flags
+
+from segjax import console
+from segjax import weights
+
+_LIST = flags.DEFINE_bool('list', False, 'Shows sources and their systems.')
+_SOURCE = flags.DEFINE_string('source', None, 'Whose weights; see --list.')
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'File with get_config(), and after a colon its argument.'
+)
+_BACKBONE = flags.DEFINE_string(
+    'backbone', '', "Instead of a config, a classifier such as 'resnet/50'."
+)
+_CHECKPOINT = flags.DEFINE_string(
+    'checkpoint', None, 'File: .pth, .pt, .safetensors or .npz.'
+)
+_KEY = flags.DEFINE_string(
+    'key', '', 'Entry of the file with the weights, if it is not clear.'
+)
+_NUM_CLASSES = flags.DEFINE_integer(
+    'num_classes', 0, 'Of the weights, if not those of the data set.'
+)
+_CHANNELS = flags.DEFINE_integer('channels', 3, 'Of the images.')
+_OUTPUT = flags.DEFINE_string('output', None, 'Workdir to be written.')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Workdir to be read.')
+_TO = flags.DEFINE_string('to', None, 'File: .safetensors or .npz.')
+_LIKE = flags.DEFINE_string('like', None, 'File that has the names for --to.')
+
+
+def main(argv):
+  """Does what the flags say."""
+  with console.errors_in_words():
+    if len(argv) > 1:
+      raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
+    if _LIST.value:
+      print(weights.describe())
+    elif _TO.value:
+      _require(_WORKDIR)
+      weights.write_back(
+          _WORKDIR.value,
+          _TO.value,
+          source=_SOURCE.value,
+          like=_LIKE.value,
+      )
+    else:
+      _require(_SOURCE, _CHECKPOINT, _OUTPUT)
+      given = dict(key=_KEY.value, channels=_CHANNELS.value)
+      where = (_CHECKPOINT.value, _OUTPUT.value)
+      if _BACKBONE.value:
+        weights.convert_backbone(
+            _SOURCE.value, _BACKBONE.value, *where, **given
+        )
+      else:
+        _require(_CONFIG)
+        weights.convert(
+            _SOURCE.value,
+            _CONFIG.value,
+            *where,
+            num_classes=_NUM_CLASSES.value,
+            **given,
+        )
+
+
+def _require(*wanted):
+  missing = [f'--{flag.name}' for flag in wanted if not flag.value]
+  if missing:
+    raise ValueError(f'{", ".join(missing)} must be given; see --help.')
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=console.parse_flags)

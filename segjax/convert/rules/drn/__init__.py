@@ -1,0 +1,1 @@
+"""Modules of fyu/drn, https://github.com/fyu/drn."""

@@ -1,0 +1,1 @@
+"""Modules of HRNet's authors, https://github.com/HRNet."""

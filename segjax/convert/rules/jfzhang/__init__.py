@@ -1,0 +1,1 @@
+"""Modules of https://github.com/jfzhang95/pytorch-deeplab-xception."""

@@ -1,0 +1,26 @@
+"""DeepLabv3 from mmsegmentation, `deeplabv3_r50-d8` and others.
+
+Their fields: `backbone='resnet/50_v1c', features=512, image_first=True,
+project_kernel=3, fuse=False`, at output stride 8 `rates=(12, 24, 36)` too.
+"""
+
+from segjax.convert.rules import conv_norm
+from segjax.convert.rules import under
+from segjax.convert.rules.mmseg import heads
+from segjax.convert.rules.mmseg import resnet
+
+# What DeepLabv3+ has too.
+HEAD = (
+    *conv_norm(r'decode_head\.image_pool\.1', 'aspp/image', 'conv', 'bn'),
+    *conv_norm(r'decode_head\.aspp_modules\.0', 'aspp/point', 'conv', 'bn'),
+    *conv_norm(r'decode_head\.bottleneck', 'aspp/project', 'conv', 'bn'),
+    *heads.RULES,
+)
+
+RULES = (
+    *under('backbone', resnet.PLAIN),
+    *HEAD,
+    *conv_norm(
+        r'decode_head\.aspp_modules\.(\d)', r'aspp/atrous\1', 'conv', 'bn'
+    ),
+)

@@ -1,0 +1,18 @@
+"""PSPNet from mmsegmentation, `pspnet_r50-d8` and others on ResNets.
+
+Their backbones: 'resnet/50_v1c' or, of `pspnet_r50b-d8`, 'resnet/50'.
+"""
+
+from segjax.convert.rules import conv_norm
+from segjax.convert.rules import under
+from segjax.convert.rules.mmseg import heads
+from segjax.convert.rules.mmseg import resnet
+
+RULES = (
+    *under('backbone', resnet.PLAIN),
+    *conv_norm(
+        r'decode_head\.psp_modules\.(\d)\.1', r'ppm/level\1', 'conv', 'bn'
+    ),
+    *conv_norm(r'decode_head\.bottleneck', 'fuse', 'conv', 'bn'),
+    *heads.RULES,
+)

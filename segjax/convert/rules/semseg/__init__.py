@@ -1,0 +1,1 @@
+"""Modules of PSPNet's author, https://github.com/hszhao/semseg."""

@@ -1,0 +1,405 @@
+"""Reads files of weights, without PyTorch and without running what they say.
+
+A `.pth` file is a pickle, and a pickle may call whatever it names. This reader
+imports nothing that a file names: tensors, and the plain data that training
+tools put beside them, have stand-ins here; any other name is refused.
+"""
+
+import collections
+import dataclasses
+import functools
+import io
+import pathlib
+import pickle
+import re
+import zipfile
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+# Entries of a checkpoint under which its weights are.
+WRAPPERS = (
+    *('state_dict', 'model_state_dict', 'model_state', 'model', 'module'),
+    *('net', 'params'),
+)
+# What wrappers of modules put in front of every name.
+PREFIXES = ('module.', '_orig_mod.')
+
+STORAGES = {
+    'torch.DoubleStorage': np.float64,
+    'torch.FloatStorage': np.float32,
+    'torch.HalfStorage': np.float16,
+    'torch.BFloat16Storage': np.dtype(jnp.bfloat16),
+    'torch.LongStorage': np.int64,
+    'torch.IntStorage': np.int32,
+    'torch.ShortStorage': np.int16,
+    'torch.CharStorage': np.int8,
+    'torch.ByteStorage': np.uint8,
+    'torch.BoolStorage': np.bool_,
+    # Of tensors that are not read.
+    'torch.storage.UntypedStorage': np.uint8,
+    'torch.QInt8Storage': np.int8,
+    'torch.QUInt8Storage': np.uint8,
+    'torch.QInt32Storage': np.int32,
+}
+# Objects that are no weights but lie beside them; what they hold is dropped.
+BESIDE = (
+    *('argparse.Namespace', 'pathlib.PosixPath', 'torch.device'),
+    *('torch.float32', 'torch.float16', 'torch.bfloat16', 'torch.float64'),
+    *('torch.uint16', 'torch.uint32', 'torch.uint64'),
+    *('torch.float8_e4m3fn', 'torch.float8_e5m2'),
+    *('torch.per_tensor_affine', 'torch.per_channel_affine'),
+    *('torch.serialization._get_layout', 'torch.Tensor'),
+    'torch.nn.parameter.Parameter',
+    *('numpy.dtype', 'numpy.ndarray', '_codecs.encode'),
+    *('numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar'),
+    'numpy.core.multiarray._reconstruct',
+    'numpy._core.multiarray._reconstruct',
+    'mmengine.logging.history_buffer.HistoryBuffer',
+)
+# The first pickle in a file of PyTorch before 1.6.
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+class RefusedError(ValueError):
+  """A file names something that is neither a tensor nor plain data."""
+
+
+def read(path, key=''):
+  """Returns {name: array}, the weights in a file.
+
+  Args:
+    path: a file of PyTorch (`.pth`, `.pt`), safetensors or NumPy (`.npz`); its
+      content tells which.
+    key: entry of the checkpoint that holds the weights, 'state_dict_ema' for
+      instance. By default its only entry among `WRAPPERS` does, or the weights
+      are all that is in the file.
+
+  Raises:
+    RefusedError: a pickle names more than plain data; nothing was executed.
+    ValueError: the file is damaged or of another kind, or it is not clear
+      which of its entries are weights.
+  """
+  path = pathlib.Path(path)
+  with open(path, 'rb') as file:
+    start = file.read(9)
+    file.seek(0)
+    try:
+      if start.startswith(b'PK'):
+        content = _read_zip(file)
+      elif start.startswith(b'\x80'):
+        content = _read_legacy(file)
+      elif start[8:] == b'{':
+        content = safetensors.numpy.load_file(path)
+      else:
+        raise ValueError(
+            'it is neither of PyTorch nor safetensors nor npz, and begins with'
+            f' {start!r}'
+        )
+      return _arrays(_select(content, key))
+    except RefusedError as error:
+      raise RefusedError(f'{path} is refused: {error}') from error
+    except ValueError as error:
+      raise ValueError(f'{path} cannot be read: {error}') from error
+    except Exception as error:  # Damaged pickles raise whatever they like.
+      raise ValueError(
+          f'{path} is damaged, get it anew: {type(error).__name__}: {error}'
+      ) from error
+
+
+def write(path, arrays):
+  """Writes {name: array} as `.safetensors` or `.npz`, whole or not at all."""
+  path = pathlib.Path(path)
+  writers = {
+      '.safetensors': safetensors.numpy.save_file,
+      '.npz': lambda arrays, file: np.savez(file, **arrays),
+  }
+  if path.suffix not in writers:
+    raise ValueError(f'{path}: the suffix has to be {" or ".join(writers)}.')
+  temporary = path.with_name(f'{path.stem}.tmp{path.suffix}')
+  # A view would be written as the memory that it looks at.
+  whole = {n: np.asarray(array, order='C') for n, array in arrays.items()}
+  writers[path.suffix](whole, temporary)
+  temporary.replace(path)
+
+
+def _read_zip(file):
+  """Reads an archive of PyTorch 1.6 and later, or of NumPy."""
+  archive = zipfile.ZipFile(file)
+  names = archive.namelist()
+  if all(name.endswith('.npy') for name in names):
+    with np.load(file, allow_pickle=False) as arrays:
+      return dict(arrays)
+  pickles = [name for name in names if re.fullmatch('[^/]+/data.pkl', name)]
+  if len(pickles) != 1:
+    raise ValueError('it is a zip archive, but not of weights.')
+  folder = pickles[0].removesuffix('data.pkl')
+  if f'{folder}constants.pkl' in names:
+    raise ValueError(
+        'it is TorchScript, a program. Save the state_dict of the module.'
+    )
+  order = 'little'
+  if f'{folder}byteorder' in names:
+    order = archive.read(f'{folder}byteorder').decode()
+  return _Unpickler(
+      io.BytesIO(archive.read(pickles[0])),
+      lambda name: archive.read(f'{folder}data/{name}'),
+      order,
+  ).load()
+
+
+def _read_legacy(file):
+  """Reads a file of PyTorch before 1.6: pickles, then bytes of storages."""
+  if _Unpickler(file).load() != LEGACY_MAGIC:
+    raise ValueError('it is a pickle, but not of PyTorch.')
+  _Unpickler(file).load()  # Version of the format; there was one.
+  _Unpickler(file).load()  # About the machine; the bytes are little-endian.
+  data = {}
+  unpickler = _Unpickler(file, data.__getitem__)
+  content = unpickler.load()
+  for name in _Unpickler(file).load():
+    count = int.from_bytes(file.read(8), 'little')
+    data[name] = file.read(count * unpickler.storages[name].dtype.itemsize)
+  return content
+
+
+def _select(content, key):
+  """Returns the entry of a checkpoint that holds the weights."""
+  while isinstance(content, dict):
+    inner = {k: v for k, v in content.items() if isinstance(v, dict)}
+    if key:
+      if key not in inner:
+        raise ValueError(
+            f'it has no entry {key!r} with weights. Its entries are'
+            f' {", ".join(map(str, content))}.'
+        )
+      return inner[key]
+    found = [name for name in WRAPPERS if name in inner]
+    if len(found) > 1:
+      raise ValueError(
+          f'its weights may be in any of {", ".join(found)}. Choose with --key.'
+      )
+    if not found:
+      break
+    content = inner[found[0]]
+  else:
+    raise ValueError(f'it holds no weights by name, but {_describe(content)}.')
+  if not any(map(_is_tensor, content.values())):
+    raise ValueError(
+        'no entry of it is a tensor. Choose with --key among'
+        f' {", ".join(map(str, inner)) or "none"}.'
+    )
+  return content
+
+
+def _arrays(weights):
+  """Returns {name: array}; raises ValueError with all that is no array."""
+  wrong = [
+      f'{name}: {_describe(value)}'
+      for name, value in weights.items()
+      if not _is_tensor(value) or not isinstance(name, str)
+  ]
+  if wrong:
+    raise ValueError(
+        'some of its weights are no ordinary tensors:\n  ' + '\n  '.join(wrong)
+    )
+  arrays = {
+      name: value.array() if isinstance(value, _Tensor) else value
+      for name, value in weights.items()
+  }
+  while prefix := next(
+      (p for p in PREFIXES if arrays and all(n.startswith(p) for n in arrays)),
+      '',
+  ):
+    arrays = {n.removeprefix(prefix): array for n, array in arrays.items()}
+  return arrays
+
+
+def _is_tensor(value):
+  return isinstance(value, _Tensor | np.ndarray)
+
+
+def _describe(value):
+  if isinstance(value, _Unsupported):
+    return value.what
+  return type(value).__name__.lstrip('_')
+
+
+class _Unpickler(pickle.Unpickler):
+  """Unpickles plain data and tensors; `storages` has those met, by name."""
+
+  def __init__(self, file, read_storage=None, order='little'):
+    super().__init__(file, encoding='latin1')
+    self._read_storage = read_storage
+    self._order = order
+    self.storages = {}
+
+  def find_class(self, module, name):
+    path = f'{module}.{name}'.replace('__builtin__.', 'builtins.')
+    if path in BESIDE:
+      return type(name, (_Dropped,), {})  # Its own, which a file may spoil.
+    if path in CALLED:
+      return _Name(CALLED[path])
+    if path in STORAGES:
+      return _Name(STORAGES[path])
+    raise RefusedError(
+        f'it names {path}, which is neither a tensor nor plain data. Nothing'
+        ' in it was executed. If you trust where it is from, load it with'
+        ' PyTorch and save its state_dict alone.'
+    )
+
+  def persistent_load(self, identity):
+    match identity:
+      case (
+          'storage',
+          _Name(call=dtype),
+          str(name),
+          _,
+          int(count),
+          *view,
+      ) if dtype in STORAGES.values() and not any(view):
+        return self.storages.setdefault(
+            name,
+            _Storage(
+                np.dtype(dtype),
+                count,
+                self._order,
+                functools.partial(self._read_storage, name),
+            ),
+        )
+    raise ValueError(
+        'it holds a module or a kind of storage of PyTorch before 0.4; save'
+        ' its state_dict with a later one.'
+    )
+
+
+class _Fixed:
+  """Is what it is: a pickle has an opcode that alters objects."""
+
+  def __setstate__(self, state):
+    raise ValueError('it alters what stands for a tensor.')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Name(_Fixed):
+  """What a pickle names, and how it is made."""
+
+  call: object
+
+  def __call__(self, *args):
+    return self.call(*args)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Storage(_Fixed):
+  """Numbers in a row, read when they are asked for."""
+
+  dtype: np.dtype
+  count: int
+  order: str
+  read: object
+
+  @functools.cached_property
+  def values(self):
+    order = {'little': '<', 'big': '>'}[self.order]
+    size = self.dtype.itemsize
+    raw = np.frombuffer(self.read(), f'{order}u{size}', self.count)
+    return raw.astype(f'=u{size}', copy=False).view(self.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tensor(_Fixed):
+  """A look at a storage, which others may share."""
+
+  storage: _Storage
+  offset: int
+  shape: tuple[int, ...]
+  strides: tuple[int, ...]
+
+  def array(self):
+    """Returns a read-only array; checks that it stays in the storage."""
+    values = self.storage.values
+    steps = zip(self.shape, self.strides, strict=True)
+    last = self.offset + sum((size - 1) * step for size, step in steps)
+    empty = 0 in self.shape
+    if min(self.offset, *self.shape, *self.strides, 0) < 0 or (
+        not empty and last >= len(values)
+    ):
+      raise ValueError(
+          f'a tensor of shape {self.shape} and strides {self.strides} leaves'
+          f' its storage of {len(values)} numbers.'
+      )
+    if empty:
+      return np.zeros(self.shape, values.dtype)
+    return np.lib.stride_tricks.as_strided(
+        values[self.offset :],
+        self.shape,
+        [step * values.itemsize for step in self.strides],
+        writeable=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Unsupported(_Fixed):
+  """A tensor of a kind that is not read; an error only among the weights."""
+
+  what: str
+
+
+class _Dropped:
+  """Takes whatever it is given, and keeps nothing."""
+
+  def __new__(cls, *args, **kwargs):
+    del args, kwargs
+    return super().__new__(cls)
+
+  def __init__(self, *args, **kwargs):
+    pass
+
+  def __setstate__(self, state):
+    pass
+
+
+def _tensor(storage, offset, shape, strides, *rest):
+  """Stands for `torch._utils._rebuild_tensor_v2` and the one before it."""
+  if not isinstance(storage, _Storage):
+    raise ValueError('a tensor has no storage.')
+  if any(rest[2:]):  # Metadata: it is yet to be conjugated or negated.
+    return _Unsupported('a tensor with an operation pending; save its clone()')
+  return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _unsupported(what):
+  return lambda *_: _Unsupported(what)
+
+
+CALLED = {
+    'collections.OrderedDict': collections.OrderedDict,
+    'collections.defaultdict': lambda *_: {},
+    'collections.Counter': dict,
+    'builtins.set': set,
+    'torch.Size': tuple,
+    'torch._utils._rebuild_tensor': _tensor,
+    'torch._utils._rebuild_tensor_v2': _tensor,
+    'torch._utils._rebuild_tensor_v3': _unsupported(
+        'of a type that NumPy lacks; save it as float32'
+    ),
+    'torch._utils._rebuild_parameter': lambda data, *_: data,
+    'torch._utils._rebuild_parameter_with_state': lambda data, *_: data,
+    'torch._utils._rebuild_sparse_tensor': _unsupported(
+        'sparse; save its to_dense()'
+    ),
+    'torch._utils._rebuild_qtensor': _unsupported(
+        'quantised; save its dequantize()'
+    ),
+    'torch._utils._rebuild_meta_tensor_no_storage': _unsupported(
+        'on the meta device, without values'
+    ),
+    'torch._utils._rebuild_nested_tensor': _unsupported('nested'),
+    # A tensor with attributes of its own.
+    'torch._tensor._rebuild_from_type_v2': (
+        lambda rebuild, kind, args, state: rebuild(*args)
+    ),
+}
