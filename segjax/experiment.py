@@ -125,6 +125,7 @@ def training(config):
       accumulate=config.optim.accumulate,
       ema=config.optim.ema,
       max_bad_steps=config.max_bad_steps,
+      frozen=lambda name: optim.factor(config.optim, name) == 0,
   )
 
   def init():

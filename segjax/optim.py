@@ -109,8 +109,9 @@ def create(config, learning_rate):
   Args:
     config: `optimizer`, `weight_decay`, `decay_on` (regular expression of the
       parameters that decay), `factors` (pairs of a regular expression and a
-      factor on the learning rate; the first that is found in a name counts)
-      and `clip` (norm of the gradient, 0 for no limit).
+      factor on the learning rate; the first that is found in a name counts,
+      and 0.0 leaves the parameter as it is, undecayed) and `clip` (norm of the
+      gradient, 0 for no limit).
     learning_rate: function of the step.
   """
   name, kwargs = calls.parse(
@@ -127,12 +128,6 @@ def create(config, learning_rate):
   def decays(params):
     return by_name(params, lambda n: bool(re.search(config.decay_on, n)))
 
-  def factor(name):
-    for pattern, value in config.factors:
-      if re.search(pattern, name):
-        return value
-    return 1.0
-
   return optax.chain(
       optax.clip_by_global_norm(config.clip)
       if config.clip
@@ -140,13 +135,23 @@ def create(config, learning_rate):
       OPTIMIZERS[name](config.weight_decay, decays, **kwargs),
       optax.stateless(
           lambda updates, _: jax.tree.map(
-              jnp.multiply, updates, by_name(updates, factor)
+              jnp.multiply,
+              updates,
+              by_name(updates, lambda name: factor(config, name)),
           )
           if config.factors
           else updates
       ),
       optax.scale_by_learning_rate(learning_rate),
   )
+
+
+def factor(config, name):
+  """Returns the factor on the learning rate of a parameter."""
+  for pattern, value in config.factors:
+    if re.search(pattern, name):
+      return value
+  return 1.0
 
 
 def by_name(params, function):

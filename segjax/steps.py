@@ -6,6 +6,7 @@ They know nothing of devices or files; `parallel` compiles them.
 from typing import Any
 
 import flax
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -74,6 +75,38 @@ def forward(model, variables, image, *, dtype, train=False, rng=None):
   return jax.tree.map(lambda x: x.astype(jnp.float32), out), mutable
 
 
+def choose(named, yes, no):
+  """Returns those of `yes` where `named('stem/conv/kernel')`, else of `no`."""
+  return jax.tree_util.tree_map_with_path(
+      lambda path, a, b: a if named('/'.join(k.key for k in path)) else b,
+      yes,
+      no,
+  )
+
+
+def freeze_norms(frozen):
+  """Returns a context in which frozen norms do as in evaluation.
+
+  They normalise with the statistics that they have, and keep them: then a
+  frozen layer computes what it did where its weights are from.
+  """
+
+  def call(next_call, args, kwargs, context):
+    module = context.module
+    if (
+        isinstance(module, nn.BatchNorm)
+        and context.method_name == '__call__'
+        and frozen('/'.join((*module.path, 'mean')))
+    ):
+      still = module.clone(
+          parent=None, use_running_average=True, axis_name=None
+      )
+      return still.apply(module.variables, *args, **kwargs)
+    return next_call(*args, **kwargs)
+
+  return nn.intercept_methods(call)
+
+
 def make_train_step(
     model,
     loss_fn,
@@ -85,6 +118,7 @@ def make_train_step(
     accumulate=1,
     ema=0.0,
     max_bad_steps=10,
+    frozen=lambda name: False,
 ):
   """Returns `step(state, batch) -> (state, scalars)`.
 
@@ -103,18 +137,24 @@ def make_train_step(
     ema: decay of the moving average of parameters, 0 for none; it starts
       lower, as (1 + step) / (10 + step), to forget the initial values.
     max_bad_steps: where the count of skipped steps in a row stops.
+    frozen: tells by name, as in 'stem/norm/scale', which parameters get no
+      gradient (`tx` has to leave them alone) and, as in 'stem/norm/mean', which
+      norms keep and use the statistics that they have.
   """
 
   def gradients(variables, batch, rng):
     def objective(params):
-      out, mutable = forward(
-          model,
-          {**variables, 'params': params},
-          batch['image'],
-          dtype=dtype,
-          train=True,
-          rng=rng,
-      )
+      # What needs no gradient costs no time for it.
+      params = choose(frozen, jax.lax.stop_gradient(params), params)
+      with freeze_norms(frozen):
+        out, mutable = forward(
+            model,
+            {**variables, 'params': params},
+            batch['image'],
+            dtype=dtype,
+            train=True,
+            rng=rng,
+        )
       loss, parts = loss_fn(out, batch)
       return loss, ({'loss': loss, **parts}, mutable)
 
@@ -152,6 +192,10 @@ def make_train_step(
         parallel.fold_in_device(rng),
     )
     grads, scalars, mutable = parallel.pmean((grads, scalars, mutable))
+    mutable = {  # A mean of equal numbers may differ from them by rounding.
+        name: choose(frozen, state.mutable[name], tree)
+        for name, tree in mutable.items()
+    }
     scalars['grad_norm'] = optax.tree.norm(grads)
     scalars['learning_rate'] = learning_rate(state.step - state.skipped)
     finite = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
@@ -162,6 +206,8 @@ def make_train_step(
     average = state.ema and optax.incremental_update(
         params, state.ema, 1 - decay
     )
+    # The average of what is frozen is that itself, without rounding.
+    average = state.ema and choose(frozen, params, average)
     new = state.replace(
         params=params,
         mutable=mutable,

@@ -17,6 +17,7 @@ from segjax import metrics
 from segjax import parallel
 from segjax import progress
 from segjax import summaries
+from segjax import warm_start
 from segjax.checkpoint import Checkpoints
 
 
@@ -60,7 +61,7 @@ def train(config, workdir):
       config, experiment.dataset(config, config.dataset.eval_split)
   )
   workdir.write_labels(setup.dataset.label_map, setup.batch_shape[-1])
-  state = start(setup, checkpoints)
+  state = start(config, setup, checkpoints)
   first = int(state.step)
   step_fn = parallel.compile_step(setup.step, config.parallel)
   ahead = None
@@ -102,12 +103,14 @@ def train(config, workdir):
   return scores
 
 
-def start(setup, checkpoints):
-  """Returns the first state, or that of the newest readable checkpoint."""
+def start(config, setup, checkpoints):
+  """Returns the state of the newest readable checkpoint, or the first one."""
   state = setup.init()
   table = parameter_overview.get_parameter_overview
   logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
+  if restored is None and config.init_from:
+    return warm_start.start(state, config, setup.batch_shape[-1])
   if restored is None:
     return state
   logging.info(
