@@ -17,7 +17,7 @@ def compact(folder):
   folder = pathlib.Path(folder)
   with np.load(folder / 'outputs.npz') as file:
     sampled = {name: reference.sample(name, file[name]) for name in file}
-  target = pathlib.Path(__file__).parent / f'{folder.name}.npz'
+  target = pathlib.Path(__file__).parent / 'fixtures' / f'{folder.name}.npz'
   spec = (folder / 'spec.json').read_text()
   np.savez_compressed(target, spec=spec, **sampled)
   print(f'{target}: {target.stat().st_size} bytes')

@@ -1,0 +1,36 @@
+"""A case: how to compute with a model of ours what a fixture holds."""
+
+from collections.abc import Callable
+import dataclasses
+import functools
+
+from flax import linen as nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """How to compute with a model of ours what a fixture holds."""
+
+  # From the fixture's spec to a module of ours, without dropout.
+  build: Callable[[dict], nn.Module]
+  rules: tuple
+  # The fixture's name of an output -> where it is: `find(out, parts)`, with
+  # what the model returns and what its parts return, by path ('backbone',
+  # 'aspp/image').
+  outputs: dict[str, Callable]
+  # Paths of the parts that `outputs` looks at.
+  parts: tuple[str, ...] = ()
+
+
+def returned(*keys, first=None, every=None):
+  """Finds channels of what the model returns under `keys`."""
+  return lambda out, parts: _look(out, keys)[..., :first:every]
+
+
+def inside(path, *keys, first=None, every=None):
+  """Finds channels of what the part at `path` returns under `keys`."""
+  return lambda out, parts: _look(parts[path], keys)[..., :first:every]
+
+
+def _look(tree, keys):
+  return functools.reduce(lambda node, key: node[key], keys, tree)

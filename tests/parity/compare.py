@@ -1,0 +1,60 @@
+"""Computes a case and says how far it is from its fixture."""
+
+import functools
+import re
+
+import jax
+import numpy as np
+
+from segjax.convert import torch
+from tests.parity import reference
+
+
+def compute(case, spec):
+  """Returns {name: array} as the fixture names them; 'train_' in train mode."""
+  model, image = case.build(spec), reference.image(spec)
+  template = jax.eval_shape(model.init, jax.random.key(0), image)
+  variables = torch.convert(reference.state(spec), case.rules, template)
+  computed = {}
+  for train, prefix in ((False, ''), (True, 'train_')):
+    if not any(n.startswith('train_') == train for n in spec['outputs']):
+      continue
+    forward = functools.partial(
+        model.apply,
+        train=train,
+        mutable=['batch_stats', 'intermediates'],
+        capture_intermediates=(
+            lambda module, _: '/'.join(module.path) in case.parts
+        ),
+    )
+    out, collections = jax.jit(forward)(variables, image)
+    captured = collections.get('intermediates', {})
+    parts = {path: _inside(captured, path) for path in case.parts}
+    for name, find in case.outputs.items():
+      if f'{prefix}{name}' in spec['outputs']:
+        computed[f'{prefix}{name}'] = np.asarray(find(out, parts))
+  return computed
+
+
+def tolerance(spec, name):
+  """Allowed difference, in standard deviations of the original's output."""
+  if name.startswith('train_'):  # Batch statistics of few pixels amplify noise.
+    return max(1e-2, 20 * float32_error(spec, name))
+  return 1e-3
+
+
+def float32_error(spec, name):
+  """How far the original in float32 is from itself in float64.
+
+  Some specs have it in a table and some in words: 'logits 3e-06, aux_0 2e-06'.
+  """
+  if 'float32_error' in spec:
+    return spec['float32_error'][name]
+  match = re.search(rf'\b{name} (\d[\d.]*e-\d+)', spec['notes'])
+  return float(match[1]) if match else 0.0
+
+
+def _inside(tree, path):
+  for key in path.split('/'):
+    tree = tree[key]
+  return tree['__call__'][0]

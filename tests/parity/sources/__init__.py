@@ -1,0 +1,1 @@
+"""The cases, by the source that the original comes from."""
