@@ -14,7 +14,12 @@ USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
 # The recipes of mmsegmentation where it has the set, else ours.
 DATASETS = {
-    'camvid': dict(train=USUAL.format('360, 480'), steps=40_000, batch=8),
+    'camvid': dict(
+        train=USUAL.format('360, 480'),
+        class_weights='inverse_log(offset=1.1)',
+        steps=40_000,
+        batch=8,
+    ),
     'cityscapes': dict(train=USUAL.format('512, 1024'), steps=80_000, batch=8),
     'voc2012': dict(
         train_split='train_aug',
@@ -59,14 +64,21 @@ DATASETS = {
 # The like for a laptop without an accelerator: minutes to an hour.
 SMALL = {
     'shapes': dict(
-        train='flip|random_crop(96, 128)|normalize', steps=700, batch=16
+        options=dict(difficulty=0.0),  # Up to 1.
+        train='flip|random_crop(96, 128)|normalize',
+        steps=700,
+        batch=16,
+        lr=5e-3,
+        predict_batch=16,
     ),
     'camvid': dict(
         # Scenes at 0.5 to 0.8 of their size, predicted at 0.75.
         train='random_scale(0.5, 0.8)|random_crop(176, 240)|flip|normalize',
         eval='resize(270, 360)|normalize',
+        class_weights='inverse_log(offset=1.1)',
         steps=1800,
         batch=8,
+        flip=True,
     ),
     'isbi2012': dict(
         train='random_crop(128)|flip|normalize(127.5, 64.0)',
@@ -103,6 +115,8 @@ def parse_arg(arg, **defaults):
         raise ValueError(f'{name} is True or False, not {value!r}.')
       value = value == 'True'
     values[name] = value
+  if values.get('dataset') == 'shapes':
+    values['small'] = True  # There is no other recipe.
   return types.SimpleNamespace(**values)
 
 
@@ -128,7 +142,8 @@ def base(dataset, *, small=False):
   config.dataset.name = dataset
   config.dataset.train_split = recipe.get('train_split', 'train')
   config.dataset.eval_split = recipe.get('eval_split', 'val')
-  config.dataset.options = ml_collections.ConfigDict()  # Of this set alone.
+  # Of this set alone.
+  config.dataset.options = ml_collections.ConfigDict(recipe.get('options', {}))
   config.data_dir = ''  # Or the environment variable SEGJAX_DATA_DIR.
   # An example that cannot be read: 'raise', or 'skip' and count it.
   config.on_bad_example = 'raise'
@@ -154,7 +169,7 @@ def base(dataset, *, small=False):
   config.aux_weight = 0.4  # Of the loss of each auxiliary head.
   # '', numbers ('1.0, 2.5'), or a rule of segjax/data/statistics.py: 'auto',
   # 'inverse_log(offset=1.1)', 'median_frequency'.
-  config.class_weights = ''
+  config.class_weights = recipe.get('class_weights', '')
 
   config.optim = ml_collections.ConfigDict()
   config.optim.optimizer = 'sgd(momentum=0.9)'  # A call of segjax/optim.py.
@@ -179,15 +194,16 @@ def base(dataset, *, small=False):
   config.predict.stride = (341, 341)
   config.predict.weights = 'flat'  # Or 'hann'.
   config.predict.scales = (1.0,)
-  config.predict.flip = False
-  config.predict.batch_size = 1  # Windows at a time on each device.
+  config.predict.flip = recipe.get('flip', False)
+  # Windows at a time on each device.
+  config.predict.batch_size = recipe.get('predict_batch', 1)
   config.predict.pad_to = 1
   config.absent = 'skip'  # Classes that do not occur; or 'zero', 'truth'.
 
   if small:  # From random weights, in few steps.
     config.optim.optimizer = 'adamw'
     config.optim.weight_decay = 0.05
-    config.lr.base = 1e-3
+    config.lr.base = recipe.get('lr', 1e-3)
     config.lr.schedule = 'cosine'
     config.lr.warmup_steps = config.total_steps // 20
 

@@ -11,11 +11,10 @@ from configs import common
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  small = arg.small or arg.dataset == 'shapes'
-  config = common.base(arg.dataset, small=small)
+  config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'deeplabv3'
   config.model = dict(
-      backbone=arg.backbone or ('resnet/tiny' if small else 'resnet/101'),
+      backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/101'),
       output_stride=16,
       multi_grid=(),
       rates=(6, 12, 18),
@@ -26,14 +25,8 @@ def get_config(arg=''):
       dropout=0.1,
       aux_level='c4',
   )
-  if small:  # Feature maps are small too: the usual rates would see padding.
+  if arg.small:  # So are the feature maps: the usual rates would see padding.
     config.model.update(rates=(3, 6, 9), features=128)
   if arg.dataset == 'shapes':
-    config.dataset.options.difficulty = 0.0  # Up to 1.
     config.model.update(output_stride=8, features=64)
-    config.lr.base = 5e-3
-    config.predict.batch_size = 16
-  if arg.dataset == 'camvid':
-    config.class_weights = 'inverse_log(offset=1.1)'
-    config.predict.flip = True
   return config

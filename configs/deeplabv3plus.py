@@ -14,11 +14,10 @@ from configs import common
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  small = arg.small or arg.dataset == 'shapes'
-  config = common.base(arg.dataset, small=small)
+  config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'deeplabv3plus'
   config.model = dict(
-      backbone=arg.backbone or ('resnet/tiny' if small else 'xception/65'),
+      backbone=arg.backbone or ('resnet/tiny' if arg.small else 'xception/65'),
       output_stride=16,
       multi_grid=(),
       rates=(6, 12, 18),
@@ -31,12 +30,8 @@ def get_config(arg=''):
       dropout=(0.1, 0.0, 0.0),
       aux_features=0,
   )
-  if small:  # Feature maps are small too: the usual rates would see padding.
+  if arg.small:  # So are the feature maps: the usual rates would see padding.
     config.model.update(rates=(3, 6, 9), features=128)
   if arg.dataset == 'shapes':
     config.model.update(output_stride=8, features=64, low_features=16)
-    config.lr.base = 5e-3
-    config.predict.batch_size = 16
-  if arg.dataset == 'camvid':
-    config.class_weights = 'inverse_log(offset=1.1)'
   return config

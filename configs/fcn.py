@@ -15,18 +15,15 @@ from configs import common
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  small = arg.small or arg.dataset == 'shapes'
-  config = common.base(arg.dataset, small=small)
+  config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'fcn'
   config.model = dict(
-      backbone=arg.backbone or ('resnet/tiny' if small else 'resnet/50_v1c'),
+      backbone=arg.backbone
+      or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
       output_stride=8,
       head_convs=2,
       head_dilation=1,
       head_concat=True,
       dropout=0.1,
   )
-  if arg.dataset == 'shapes':
-    config.lr.base = 5e-3
-    config.predict.batch_size = 16
   return config

@@ -14,16 +14,12 @@ from configs import common
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  small = arg.small or arg.dataset == 'shapes'
-  config = common.base(arg.dataset, small=small)
+  config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'hrnet'
   config.model = dict(
-      backbone=arg.backbone or ('hrnet/tiny' if small else 'hrnet/w48'),
+      backbone=arg.backbone or ('hrnet/tiny' if arg.small else 'hrnet/w48'),
       align_corners=False,
       resize_twice=False,
       fuse_bias=True,
   )
-  if arg.dataset == 'shapes':
-    config.lr.base = 5e-3
-    config.predict.batch_size = 16
   return config

@@ -14,19 +14,15 @@ from configs import common
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  small = arg.small or arg.dataset == 'shapes'
-  config = common.base(arg.dataset, small=small)
+  config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'lraspp'
   config.model = dict(
       backbone=arg.backbone
-      or ('mobilenet/tiny' if small else 'mobilenet/v3_large'),
+      or ('mobilenet/tiny' if arg.small else 'mobilenet/v3_large'),
       output_stride=16,
       low='c3_first',
       features=128,
       pool_window=(0, 0),
       pool_stride=(1, 1),
   )
-  if arg.dataset == 'shapes':
-    config.lr.base = 5e-3
-    config.predict.batch_size = 16
   return config
