@@ -182,7 +182,7 @@ class Checkpoints:
     path.rename(aside)
 
   def _check(self, step, saved, template):
-    if 'opt_state' not in saved:
+    if 'opt_state' in template.keys() - saved.keys():
       raise ValueError(
           f'{self.folder.parent} holds converted weights, not a run. Begin one'
           ' with them in another --workdir: --config.init_from='
