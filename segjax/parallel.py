@@ -28,6 +28,16 @@ def pmean(tree):
   return jax.lax.pmean(tree, AXIS) if axis() else tree
 
 
+def psum(tree):
+  """Sums over devices where they are mapped, else returns `tree`.
+
+  A function of such sums is the same on all devices. The gradient of a sum is
+  summed in its turn, so each device has its part of the gradient as often as
+  there are devices, and `pmean` makes of these the gradient of the function.
+  """
+  return jax.lax.psum(tree, AXIS) if axis() else tree
+
+
 def all_gather(x):
   """Concatenates the first axis over devices where they are mapped."""
   return jax.lax.all_gather(x, AXIS, tiled=True) if axis() else x

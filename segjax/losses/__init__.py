@@ -1,6 +1,12 @@
 """Losses, one file each, summed by a string.
 
-`build('cross_entropy(label_smoothing=0.1) + 0.5 * ohem_cross_entropy')`
+`build('cross_entropy(label_smoothing=0.1) + 0.5 * dice(squared=True)')`
+
+A loss is a function of logits [B, H, W, K] and integer labels [B, H, W]. One
+channel is that of a sigmoid, for the labels 0 and 1. Labels that are to be
+ignored, or are of no class, count for nothing, and without any other the loss
+is 0. All is computed in float32, and over the global batch: the mean over
+devices of values and gradients is that of the whole batch.
 """
 
 import ast

@@ -3,19 +3,31 @@
 import jax
 import jax.numpy as jnp
 
+from segjax import parallel
 from segjax.ops.reduce import mean_over
+from segjax.ops.targets import class_logits
+from segjax.ops.targets import one_hot
 
 
 def cross_entropy(
-    logits, labels, *, class_weights=None, label_smoothing=0.0, ignore=255
+    logits,
+    labels,
+    *,
+    class_weights=None,
+    label_smoothing=0.0,
+    divide_by='weights',
+    ignore=255,
 ):
   """Mean per-pixel softmax cross entropy.
 
   Args:
     logits: [B, H, W, K], unnormalised.
     labels: [B, H, W], integers in [0, K) or `ignore`; others are ignored too.
-    class_weights: [K] or None; the mean is then weighted, as in PyTorch.
+    class_weights: [K] or None, factors of the pixels of each class.
     label_smoothing: part of the target that is spread evenly over all classes.
+    divide_by: what the sum over the valid pixels is divided by: the 'weights'
+      of their classes, as in PyTorch; the number of 'valid' pixels, or of 'all'
+      pixels, as in mmsegmentation; 'nothing', as in the heavy learning of FCN.
     ignore: label of pixels that count neither as right nor as wrong.
 
   Returns:
@@ -23,17 +35,32 @@ def cross_entropy(
 
   References:
     Long et al., Fully Convolutional Networks for Semantic Segmentation, 2015,
-    https://arxiv.org/abs/1411.4038, section 4. Label smoothing: Szegedy et al.
+    https://arxiv.org/abs/1411.4038, section 4; heavy learning is in the longer
+    version, https://arxiv.org/abs/1605.06211. Label smoothing: Szegedy et al.
     2016, https://arxiv.org/abs/1512.00567, section 7.
   """
+  logits = class_logits(logits)
   num_classes = logits.shape[-1]
   if class_weights is None:
     class_weights = jnp.ones(num_classes)
-  valid = (labels != ignore) & (labels >= 0) & (labels < num_classes)
-  # A product with a one-hot target has a cheap gradient, a gather has not; and
-  # it is 0, not NaN, for a label that no class has.
-  target = jax.nn.one_hot(labels, num_classes) * class_weights
+  # A product with a one-hot target has a cheap gradient, a gather has not.
+  target, valid = one_hot(labels, num_classes, ignore)
+  target = target * class_weights
   spread = label_smoothing / num_classes * class_weights
-  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
-  loss = -(((1 - label_smoothing) * target + spread) * log_probs).sum(-1)
-  return mean_over((loss * valid).sum(), (target.sum(-1) * valid).sum())
+  smooth = (1 - label_smoothing) * target + spread
+  loss = -(smooth * jax.nn.log_softmax(logits)).sum(-1, keepdims=True)
+  match divide_by:
+    case 'weights':
+      count = (target.sum(-1, keepdims=True) * valid).sum()
+    case 'valid':
+      count = valid.sum()
+    case 'all':
+      count = valid.size
+    case 'nothing':
+      count = 1 / parallel.psum(1)
+    case _:
+      raise ValueError(
+          f'cross_entropy(divide_by={divide_by!r}): known are'
+          " 'weights', 'valid', 'all' and 'nothing'."
+      )
+  return mean_over((loss * valid).sum(), count)

@@ -1,8 +1,20 @@
-"""Means that count every valid element of the global batch once."""
+"""Sums and means over the global batch, on any number of devices.
+
+Losses and gradients are averaged over devices afterwards. What is computed here
+is such that this average is the loss, or the gradient, of the global batch.
+
+A region is what a score is computed of before scores are averaged: an image,
+or the whole batch.
+"""
 
 import jax.numpy as jnp
 
 from segjax import parallel
+
+
+def ratio(total, count):
+  """Returns `total / count`, or 0 with no gradient where count is 0."""
+  return jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), 0.0)
 
 
 def mean_over(total, count):
@@ -17,5 +29,34 @@ def mean_over(total, count):
     total: scalar, this device's sum.
     count: scalar, what this device's sum is a sum of; has no gradient.
   """
-  count = parallel.pmean(count)
-  return jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), 0.0)
+  return ratio(total, parallel.pmean(count))
+
+
+def region_sum(x, per_image):
+  """Sums over the pixels of each region.
+
+  Args:
+    x: [B, H, W, K].
+    per_image: whether a region is an image, else the global batch.
+
+  Returns:
+    [R, K]; R is B, or 1 for the global batch.
+  """
+  if per_image:
+    return x.sum((1, 2))
+  return parallel.psum(x.sum((0, 1, 2)))[None]
+
+
+def region_mean(x, valid, per_image):
+  """Averages over the regions that have a valid pixel.
+
+  Args:
+    x: [R], a value of each region, as made of `region_sum`.
+    valid: [B, H, W, 1], which pixels are valid.
+    per_image: whether a region is an image, else the global batch.
+
+  Returns:
+    A scalar; 0 if no pixel is valid.
+  """
+  counted = region_sum(valid, per_image)[:, 0] > 0
+  return mean_over((x * counted).sum(), counted.sum())

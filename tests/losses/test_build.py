@@ -3,6 +3,7 @@ import pytest
 
 from segjax import losses
 from segjax.losses.cross_entropy import cross_entropy
+from segjax.losses.dice import dice
 from segjax.losses.ohem_cross_entropy import ohem_cross_entropy
 
 LABELS = np.random.default_rng(0).integers(0, 3, (2, 4, 5)).astype(np.uint8)
@@ -35,6 +36,19 @@ def test_the_order_of_terms_does_not_matter():
   np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+def test_arguments_are_those_of_their_term():
+  text = 'cross_entropy + 0.5 * dice(squared=True)'
+  total, parts = losses.build(text)(LOGITS, LABELS)
+  overlap = dice(LOGITS, LABELS, squared=True)
+  assert parts == {
+      'cross_entropy': cross_entropy(LOGITS, LABELS),
+      'dice': overlap,
+  }
+  np.testing.assert_allclose(
+      total, parts['cross_entropy'] + 0.5 * overlap, rtol=1e-6
+  )
+
+
 def test_class_weights_reach_every_loss_that_takes_them():
   _, parts = losses.build('cross_entropy + ohem_cross_entropy', WEIGHTS)(
       LOGITS, LABELS
@@ -50,8 +64,9 @@ def test_class_weights_reach_every_loss_that_takes_them():
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('crossentropy', "no loss 'crossentropy'. Known: cross_entropy, ohem"),
-        ('cross_entropy + dice(1)', "no loss 'dice'. Known: cross_entropy"),
+        ('crossentropy', "no loss 'crossentropy'. Known: .*, cross_entropy, "),
+        ('cross_entropy + ice(1)', "no loss 'ice'. Known: binary_cross_entrop"),
+        ('cross_entropy + dice(1)', r'used as dice\(\*, squared=False, per_im'),
         (
             'cross_entropy + cross_entropy(ignore=0)',
             'names cross_entropy twice',
@@ -70,3 +85,8 @@ def test_class_weights_reach_every_loss_that_takes_them():
 def test_what_cannot_be_built_is_refused_with_what_can(text, message):
   with pytest.raises(ValueError, match=message):
     losses.build(text)
+
+
+def test_class_weights_that_no_loss_takes_are_refused():
+  with pytest.raises(ValueError, match="No loss of 'dice' takes class weights"):
+    losses.build('dice', WEIGHTS)
