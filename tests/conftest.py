@@ -50,3 +50,10 @@ os.environ['JAX_COMPILATION_CACHE_DIR'] = str(CACHE)
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def no_programs_of_other_files():
+  """Drops what a file has compiled: all of it together fills the memory."""
+  yield
+  jax.clear_caches()

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -25,3 +26,4 @@ def test_outputs_equal_the_originals_in_eval_and_train_mode(name):
     ours = reference.sample(output, computed[output])
     difference = np.abs(ours - theirs).max() / theirs.std()
     assert difference <= compare.tolerance(spec, output), output
+  jax.clear_caches()  # All these networks together fill the memory.
