@@ -3,8 +3,8 @@ import jax
 import numpy as np
 import pytest
 
-from segjax import backbones
 from segjax.backbones import densenet
+from tests.backbones.shapes import shapes
 
 # torchvision's published counts for 1000 classes.
 PARAMETERS = {
@@ -13,15 +13,6 @@ PARAMETERS = {
     '169': 14_149_480,
     '201': 20_013_928,
 }
-
-
-def shapes(name, image=(1, 64, 64, 3), **fields):
-  """Features and variables, as shapes."""
-  return jax.eval_shape(
-      backbones.build(f'densenet/{name}', **fields).init_with_output,
-      jax.random.key(0),
-      jax.ShapeDtypeStruct(image, np.float32),
-  )
 
 
 @pytest.mark.parametrize(
@@ -34,7 +25,7 @@ def shapes(name, image=(1, 64, 64, 3), **fields):
     ],
 )
 def test_levels_stop_striding_at_the_output_stride(output_stride, sides):
-  feats, _ = shapes('121', (2, 65, 97, 3), output_stride=output_stride)
+  feats, _ = shapes('densenet/121', (2, 65, 97, 3), output_stride=output_stride)
   assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
   for level, (size, width) in enumerate(
       zip(sides, (64, 256, 512, 1024, 1024), strict=True), 1
@@ -57,7 +48,7 @@ def test_layers_dilate_after_a_transition_that_does_not_pool(
     return call(*args, **kwargs)
 
   with nn.intercept_methods(record):
-    shapes('tiny', output_stride=output_stride)
+    shapes('densenet/tiny', output_stride=output_stride)
   for block, rate in enumerate(expected, 1):
     for layer in (1, 2):
       assert found[f'block{block}_{layer}/conv2'] == rate
@@ -73,7 +64,7 @@ def test_a_layer_appends_to_what_it_reads():
 
 @pytest.mark.parametrize('name', PARAMETERS)
 def test_there_are_as_many_parameters_as_torchvision_publishes(name):
-  feats, variables = shapes(name, num_classes=1000)
+  feats, variables = shapes(f'densenet/{name}', num_classes=1000)
   assert feats['class_logits'].shape == (1, 1000)
   sizes = [x.size for x in jax.tree.leaves(variables['params'])]
   assert sum(sizes) == PARAMETERS[name]
@@ -85,4 +76,4 @@ def test_every_published_variant_is_counted():
 
 def test_an_output_stride_that_a_densenet_has_not_is_refused():
   with pytest.raises(ValueError, match='output_stride=4: .* 8, 16 or 32'):
-    shapes('121', output_stride=4)
+    shapes('densenet/121', output_stride=4)

@@ -1,10 +1,9 @@
 from flax import linen as nn
 import jax
-import numpy as np
 import pytest
 
-from segjax import backbones
 from segjax.backbones import drn
+from tests.backbones.shapes import shapes
 
 # Millions of parameters with 1000 classes, as https://github.com/fyu/drn says.
 PUBLISHED = {
@@ -15,16 +14,6 @@ PUBLISHED = {
     'd_54': 35.8,
     'd_105': 54.8,
 }
-
-
-def shapes(name, image=(1, 64, 64, 3), **fields):
-  """Variables, and features, as shapes."""
-  feats, variables = jax.eval_shape(
-      backbones.build(name, **fields).init_with_output,
-      jax.random.key(0),
-      jax.ShapeDtypeStruct(image, np.float32),
-  )
-  return variables, feats
 
 
 def dilations(name):
@@ -45,7 +34,7 @@ def dilations(name):
 
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_there_are_as_many_parameters_as_published(name):
-  variables, _ = shapes(f'drn/{name}', num_classes=1000)
+  _, variables = shapes(f'drn/{name}', num_classes=1000)
   sizes = [x.size for x in jax.tree.leaves(variables['params'])]
   assert round(sum(sizes) / 1e6, 1) == PUBLISHED[name]
 
@@ -62,7 +51,7 @@ def test_every_published_variant_is_counted():
     ],
 )
 def test_levels_stay_at_stride_8(name, widths):
-  _, feats = shapes(f'drn/{name}', (2, 65, 97, 3))
+  feats, _ = shapes(f'drn/{name}', (2, 65, 97, 3))
   assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
   strides = (2, 4, 8, 8, 8)
   for feat, stride, width in zip(feats.values(), strides, widths, strict=True):
@@ -85,5 +74,5 @@ def test_another_output_stride_is_refused():
 
 
 def test_class_logits_are_one_row_for_an_image():
-  _, feats = shapes('drn/tiny', (2, 33, 49, 3), num_classes=7)
+  feats, _ = shapes('drn/tiny', (2, 33, 49, 3), num_classes=7)
   assert feats['class_logits'].shape == (2, 7)

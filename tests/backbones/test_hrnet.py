@@ -1,22 +1,14 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from segjax import backbones
-
-IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
-
-
-def shapes(name, image=IMAGE, **fields):
-  """Features and variables, as shapes."""
-  model = backbones.build(name, **fields)
-  return jax.eval_shape(model.init_with_output, jax.random.key(0), image)
+from tests.backbones.shapes import shapes
 
 
 @pytest.mark.parametrize(('name', 'width'), [('w18_small', 18), ('w48', 48)])
 def test_a_branch_of_twice_the_width_at_every_stride(name, width):
-  feats, _ = shapes(f'hrnet/{name}')
+  feats, _ = shapes(f'hrnet/{name}', (2, 65, 97, 3))
   assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
   assert feats['c1'].shape == (2, 33, 49, 64)
   for i, level in enumerate(('c2', 'c3', 'c4', 'c5')):

@@ -5,6 +5,7 @@ import pytest
 
 from segjax import backbones
 from segjax.backbones import mobilenet
+from tests.backbones.shapes import shapes
 
 # torchvision's published counts for 1000 classes.
 PARAMETERS = {
@@ -14,15 +15,6 @@ PARAMETERS = {
     'v3_large': 5_483_032,
     'v3_small': 2_542_856,
 }
-
-
-def shapes(name, image=(1, 64, 64, 3), **fields):
-  """Features and variables, as shapes."""
-  return jax.eval_shape(
-      backbones.build(f'mobilenet/{name}', **fields).init_with_output,
-      jax.random.key(0),
-      jax.ShapeDtypeStruct(image, np.float32),
-  )
 
 
 def dilations(name, output_stride):
@@ -36,7 +28,7 @@ def dilations(name, output_stride):
     return call(*args, **kwargs)
 
   with nn.intercept_methods(record):
-    shapes(name, output_stride=output_stride)
+    shapes(f'mobilenet/{name}', output_stride=output_stride)
   return found
 
 
@@ -94,7 +86,9 @@ def test_blocks_dilate_as_in_the_source(name, output_stride, expected):
     ],
 )
 def test_levels_stop_striding_at_the_output_stride(name, widths, output_stride):
-  feats, _ = shapes(name, (2, 65, 97, 3), output_stride=output_stride)
+  feats, _ = shapes(
+      f'mobilenet/{name}', (2, 65, 97, 3), output_stride=output_stride
+  )
   for level, width in enumerate(widths, 1):
     stride = min(2**level, output_stride)
     shape = (2, -(-65 // stride), -(-97 // stride), width)
@@ -105,7 +99,7 @@ def test_levels_stop_striding_at_the_output_stride(name, widths, output_stride):
 
 @pytest.mark.parametrize('name', PARAMETERS)
 def test_there_are_as_many_parameters_as_torchvision_publishes(name):
-  feats, variables = shapes(name, num_classes=1000)
+  feats, variables = shapes(f'mobilenet/{name}', num_classes=1000)
   assert feats['class_logits'].shape == (1, 1000)
   sizes = [x.size for x in jax.tree.leaves(variables['params'])]
   assert sum(sizes) == PARAMETERS[name]
@@ -113,7 +107,7 @@ def test_there_are_as_many_parameters_as_torchvision_publishes(name):
 
 @pytest.mark.parametrize('name', mobilenet.VARIANTS)
 def test_there_are_scores_of_classes_only_on_demand(name):
-  feats, variables = shapes(name)
+  feats, variables = shapes(f'mobilenet/{name}')
   assert 'class_logits' not in feats
   assert not {'hidden', 'classifier'} & set(variables['params'])
 
@@ -123,8 +117,8 @@ def test_there_are_scores_of_classes_only_on_demand(name):
     [('v3_large', (160, 960)), ('v3_small', (96, 576))],
 )
 def test_for_segmentation_the_tail_has_half_the_channels(name, widths):
-  _, whole = shapes(name)
-  _, half = shapes(f'{name}_seg')
+  _, whole = shapes(f'mobilenet/{name}')
+  _, half = shapes(f'mobilenet/{name}_seg')
   for variables, factor in ((whole, 1), (half, 2)):
     kernel = variables['params']['last']['conv']['kernel']
     assert kernel.shape[2:] == tuple(width // factor for width in widths)
@@ -145,4 +139,4 @@ def test_padding_the_input_changes_the_border_only():
 
 def test_an_output_stride_that_a_mobilenet_has_not_is_refused():
   with pytest.raises(ValueError, match='output_stride=4: .* 8, 16 or 32'):
-    shapes('v2', output_stride=4)
+    shapes('mobilenet/v2', output_stride=4)

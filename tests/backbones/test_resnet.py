@@ -6,6 +6,7 @@ import pytest
 
 from segjax import backbones
 from segjax.backbones import resnet
+from tests.backbones.shapes import shapes
 
 # torchvision's published counts for 1000 classes, less those of its classifier.
 PARAMETERS = {
@@ -24,17 +25,6 @@ PARAMETERS = {
 }
 
 
-def shapes(image, name, **fields):
-  """Variables, and features, as shapes."""
-  model = backbones.build(name, **fields)
-  feats, variables = jax.eval_shape(
-      model.init_with_output,
-      jax.random.key(0),
-      jax.ShapeDtypeStruct(image, np.float32),
-  )
-  return variables, feats
-
-
 def dilations(**fields):
   """{path of a convolution of resnet/50: its dilation}."""
   found = {}
@@ -45,7 +35,7 @@ def dilations(**fields):
     return call(*args, **kwargs)
 
   with nn.intercept_methods(record):
-    shapes((1, 64, 64, 3), 'resnet/50', **fields)
+    shapes('resnet/50', **fields)
   return found
 
 
@@ -67,7 +57,7 @@ def test_dilated_features_subsampled_equal_strided_ones(random_variables, size):
 
 @pytest.mark.parametrize('output_stride', [8, 16, 32])
 def test_levels_stop_striding_at_the_output_stride(output_stride):
-  _, feats = shapes((2, 65, 97, 3), 'resnet/50', output_stride=output_stride)
+  feats, _ = shapes('resnet/50', (2, 65, 97, 3), output_stride=output_stride)
   assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
   for level, width in enumerate((64, 256, 512, 1024, 2048), 1):
     stride = min(2**level, output_stride)
@@ -77,7 +67,7 @@ def test_levels_stop_striding_at_the_output_stride(output_stride):
 
 @pytest.mark.parametrize('name', PARAMETERS)
 def test_there_are_as_many_parameters_as_the_originals_have(name):
-  variables, _ = shapes((1, 64, 64, 3), f'resnet/{name}')
+  _, variables = shapes(f'resnet/{name}')
   sizes = [x.size for x in jax.tree.leaves(variables['params'])]
   assert sum(sizes) == PARAMETERS[name]
 
@@ -91,7 +81,7 @@ def test_every_variant_is_counted_or_a_style_of_one_that_is():
 
 @pytest.mark.parametrize('style', resnet.STYLES)
 def test_a_deep_stem_is_three_convolutions_at_stride_two(style):
-  variables, feats = shapes((1, 65, 97, 3), f'resnet/50_{style}')
+  feats, variables = shapes(f'resnet/50_{style}', (1, 65, 97, 3))
   widths = resnet.STYLES[style]['deep_stem']
   kernels = [
       variables['params'][f'stem{i}']['conv']['kernel'].shape for i in (1, 2, 3)
@@ -116,8 +106,8 @@ def test_an_average_shortcut_counts_no_padding_and_keeps_the_type(dtype):
 
 
 def test_class_logits_come_when_there_are_classes():
-  _, without = shapes((2, 65, 97, 3), 'resnet/tiny')
-  _, feats = shapes((2, 65, 97, 3), 'resnet/tiny', num_classes=7)
+  without, _ = shapes('resnet/tiny', (2, 65, 97, 3))
+  feats, _ = shapes('resnet/tiny', (2, 65, 97, 3), num_classes=7)
   assert 'class_logits' not in without
   assert feats['class_logits'].shape == (2, 7)
 
@@ -157,12 +147,12 @@ def test_multi_grid_multiplies_the_dilation_of_the_last_stage(
 
 def test_multi_grid_wants_a_rate_for_each_block():
   with pytest.raises(ValueError, match='each of the 3 blocks'):
-    shapes((1, 64, 64, 3), 'resnet/50', multi_grid=(1, 2))
+    shapes('resnet/50', multi_grid=(1, 2))
 
 
 def test_an_output_stride_that_a_resnet_has_not_is_refused():
   with pytest.raises(ValueError, match='output_stride=4: .* 8, 16 or 32'):
-    shapes((1, 64, 64, 3), 'resnet/50', output_stride=4)
+    shapes('resnet/50', output_stride=4)
 
 
 def test_blocks_begin_as_the_identity():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segjax import backbones
+from tests.backbones.shapes import shapes
 
 
 @pytest.fixture(scope='module')
@@ -18,16 +19,6 @@ def variables():
   return jax.tree.map(
       lambda x: rng.uniform(0.5, 1.5, x.shape) if x.ndim == 1 else x, fresh
   )
-
-
-def shapes(name, image=(1, 64, 64, 3), **fields):
-  """Variables, and features, as shapes."""
-  feats, variables = jax.eval_shape(
-      backbones.build(name, **fields).init_with_output,
-      jax.random.key(0),
-      jax.ShapeDtypeStruct(image, np.float32),
-  )
-  return variables, feats
 
 
 def dilations(name, **fields):
@@ -65,7 +56,7 @@ def test_dilated_features_subsampled_equal_strided_ones(
 @pytest.mark.parametrize('name', ['a1', 'a2'])
 @pytest.mark.parametrize('output_stride', [8, 16, 32])
 def test_levels_stop_striding_at_the_output_stride(name, output_stride):
-  _, feats = shapes(
+  feats, _ = shapes(
       f'resnet38/{name}', (2, 65, 97, 3), output_stride=output_stride
   )
   assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
@@ -77,7 +68,7 @@ def test_levels_stop_striding_at_the_output_stride(name, output_stride):
 
 @pytest.mark.parametrize('name', ['a1', 'a2'])
 def test_there_are_as_many_parameters_as_in_nvidias_code(name):
-  variables, _ = shapes(f'resnet38/{name}')
+  _, variables = shapes(f'resnet38/{name}')
   sizes = [x.size for x in jax.tree.leaves(variables['params'])]
   assert sum(sizes) == 105_070_912
 
@@ -119,5 +110,5 @@ def test_an_output_stride_that_a_resnet_38_has_not_is_refused():
 
 
 def test_class_logits_are_one_row_for_an_image():
-  _, feats = shapes('resnet38/tiny', (2, 33, 49, 3), num_classes=7)
+  feats, _ = shapes('resnet38/tiny', (2, 33, 49, 3), num_classes=7)
   assert feats['class_logits'].shape == (2, 7)

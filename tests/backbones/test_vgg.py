@@ -4,6 +4,7 @@ import pytest
 
 from segjax import backbones
 from segjax.backbones import vgg
+from tests.backbones.shapes import shapes
 
 # torchvision's published counts for 1000 classes.
 PARAMETERS = {
@@ -17,15 +18,6 @@ PARAMETERS = {
     '19': 143_667_240,
     '19_bn': 143_678_248,
 }
-
-
-def shapes(name, image=(1, 64, 64, 3), **fields):
-  """Features and variables, as shapes."""
-  return jax.eval_shape(
-      backbones.build(f'vgg/{name}', **fields).init_with_output,
-      jax.random.key(0),
-      jax.ShapeDtypeStruct(image, np.float32),
-  )
 
 
 # At these sizes neither pool cuts a border that the dense features have.
@@ -53,7 +45,7 @@ def test_dilated_features_subsampled_equal_strided_ones(
 
 
 def test_pools_of_2x2_drop_an_odd_last_row_and_column():
-  feats, _ = shapes('16_bn', (2, 65, 97, 3))
+  feats, _ = shapes('vgg/16_bn', (2, 65, 97, 3))
   assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
   for level, width in enumerate((64, 128, 256, 512, 512), 1):
     shape = (2, 65 // 2**level, 97 // 2**level, width)
@@ -66,7 +58,7 @@ def test_pools_of_2x2_drop_an_odd_last_row_and_column():
     [(65, (33, 17, 9, 9, 9)), (64, (33, 17, 9, 9, 9)), (63, (32, 17, 9, 9, 9))],
 )
 def test_the_pools_of_the_atrous_form_round_up(side, sides):
-  feats, _ = shapes('16_atrous', (1, side, 65, 3), output_stride=8)
+  feats, _ = shapes('vgg/16_atrous', (1, side, 65, 3), output_stride=8)
   assert tuple(feats[f'c{i}'].shape[1] for i in range(1, 6)) == sides
 
 
@@ -78,7 +70,7 @@ def test_pools_of_3x3_see_a_border_of_nothing():
 
 @pytest.mark.parametrize('name', PARAMETERS)
 def test_there_are_as_many_parameters_as_torchvision_publishes(name):
-  feats, variables = shapes(name, num_classes=1000)
+  feats, variables = shapes(f'vgg/{name}', num_classes=1000)
   assert feats['class_logits'].shape == (1, 1000)
   sizes = [x.size for x in jax.tree.leaves(variables['params'])]
   assert sum(sizes) == PARAMETERS[name]
@@ -90,4 +82,4 @@ def test_every_published_variant_is_counted():
 
 def test_an_output_stride_that_a_vgg_has_not_is_refused():
   with pytest.raises(ValueError, match='output_stride=4: .* 8, 16 or 32'):
-    shapes('16', output_stride=4)
+    shapes('vgg/16', output_stride=4)

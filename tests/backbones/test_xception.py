@@ -5,18 +5,10 @@ import pytest
 
 from segjax import backbones
 from segjax.backbones import xception
+from tests.backbones.shapes import shapes
 
 # timm's published counts for 1000 classes, in millions.
 PARAMETERS = {'41': 26.97, '65': 39.92, '71': 42.34}
-
-
-def shapes(name, image=(1, 64, 64, 3), **fields):
-  """Features and variables, as shapes."""
-  return jax.eval_shape(
-      backbones.build(f'xception/{name}', **fields).init_with_output,
-      jax.random.key(0),
-      jax.ShapeDtypeStruct(image, np.float32),
-  )
 
 
 def dilations(name, output_stride):
@@ -30,7 +22,7 @@ def dilations(name, output_stride):
     return call(*args, **kwargs)
 
   with nn.intercept_methods(record):
-    shapes(name, output_stride=output_stride)
+    shapes(f'xception/{name}', output_stride=output_stride)
   return [dilation for dilations in found.values() for dilation in dilations]
 
 
@@ -56,7 +48,9 @@ def test_dilated_features_subsampled_equal_strided_ones(
 @pytest.mark.parametrize('name', ['41', '65', '71'])
 @pytest.mark.parametrize('output_stride', [8, 16, 32])
 def test_levels_stop_striding_at_the_output_stride(name, output_stride):
-  feats, _ = shapes(name, (2, 65, 97, 3), output_stride=output_stride)
+  feats, _ = shapes(
+      f'xception/{name}', (2, 65, 97, 3), output_stride=output_stride
+  )
   widths = (128, 256, 728, 1024, 2048)
   assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
   for level, width in enumerate(widths, 1):
@@ -81,7 +75,7 @@ def test_blocks_dilate_as_in_the_source(name, output_stride, expected):
 
 @pytest.mark.parametrize('name', PARAMETERS)
 def test_there_are_as_many_parameters_as_timm_publishes(name):
-  feats, variables = shapes(name, num_classes=1000)
+  feats, variables = shapes(f'xception/{name}', num_classes=1000)
   assert feats['class_logits'].shape == (1, 1000)
   sizes = [x.size for x in jax.tree.leaves(variables['params'])]
   assert round(sum(sizes) / 1e6, 2) == PARAMETERS[name]
@@ -89,8 +83,8 @@ def test_there_are_as_many_parameters_as_timm_publishes(name):
 
 @pytest.mark.parametrize('name', xception.VARIANTS)
 def test_an_output_stride_has_no_part_in_the_variables(name):
-  _, strided = shapes(name)
-  _, dilated = shapes(name, output_stride=8)
+  _, strided = shapes(f'xception/{name}')
+  _, dilated = shapes(f'xception/{name}', output_stride=8)
   assert dilated == strided
   assert 'classifier' not in strided['params']
 
@@ -107,4 +101,4 @@ def test_levels_are_not_rectified_but_in_jfzhangs_network(random_variables):
 
 def test_an_output_stride_that_an_xception_has_not_is_refused():
   with pytest.raises(ValueError, match='output_stride=4: .* 8, 16 or 32'):
-    shapes('65', output_stride=4)
+    shapes('xception/65', output_stride=4)
