@@ -25,5 +25,6 @@ def get_config(arg=''):
       head_dilation=1,
       head_concat=True,
       dropout=0.1,
+      aux_level='c4',
   )
   return config

@@ -26,6 +26,7 @@ def get_config(arg=''):
       features=512,
       align_corners=False,
       dropout=0.1,
+      aux_level='c4',
   )
   if arg.small:
     config.model.update(features=64)

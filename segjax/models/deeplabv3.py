@@ -31,7 +31,7 @@ class Model(nn.Module):
   project_kernel: int = 1
   fuse: bool = True
   dropout: float = 0.1
-  aux_level: str = 'c4'
+  aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -53,11 +53,10 @@ class Model(nn.Module):
       x = ConvNormAct(self.features, name='fuse')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     logits = classifier(self.num_classes)(x)
-    aux = FCNHead(self.num_classes, self.dropout, name='aux')(
-        feats[self.aux_level], train
-    )
-    size = image.shape[1:3]
-    return {
-        'logits': resize(logits, size),
-        'aux': {self.aux_level: resize(aux, size)},
-    }
+    size, aux = image.shape[1:3], {}
+    if self.aux_level:
+      scores = FCNHead(self.num_classes, self.dropout, name='aux')(
+          feats[self.aux_level], train
+      )
+      aux[self.aux_level] = resize(scores, size)
+    return {'logits': resize(logits, size), 'aux': aux}

@@ -27,6 +27,7 @@ class Model(nn.Module):
   head_dilation: int = 1
   head_concat: bool = False  # Joins their result with the features before.
   dropout: float = 0.1
+  aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -44,8 +45,10 @@ class Model(nn.Module):
       x = ConvNormAct(features, name='fuse')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     logits = classifier(self.num_classes)(x)
-    aux = FCNHead(self.num_classes, self.dropout, name='aux')(
-        feats['c4'], train
-    )
-    size = image.shape[1:3]
-    return {'logits': resize(logits, size), 'aux': {'c4': resize(aux, size)}}
+    size, aux = image.shape[1:3], {}
+    if self.aux_level:
+      scores = FCNHead(self.num_classes, self.dropout, name='aux')(
+          feats[self.aux_level], train
+      )
+      aux[self.aux_level] = resize(scores, size)
+    return {'logits': resize(logits, size), 'aux': aux}

@@ -28,6 +28,7 @@ class Model(nn.Module):
   features: int = 512
   align_corners: bool = False
   dropout: float = 0.1
+  aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -44,11 +45,12 @@ class Model(nn.Module):
     x = ConvNormAct(self.features, name='fuse')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     logits = classifier(self.num_classes)(x)
-    aux = FCNHead(self.num_classes, self.dropout, name='aux')(
-        feats['c4'], train
-    )
-    logits, aux = (
-        resize(y, image.shape[1:3], align_corners=self.align_corners)
-        for y in (logits, aux)
-    )
-    return {'logits': logits, 'aux': {'c4': aux}}
+    size, aux = image.shape[1:3], {}
+    logits = resize(logits, size, align_corners=self.align_corners)
+    if self.aux_level:
+      scores = FCNHead(self.num_classes, self.dropout, name='aux')(
+          feats[self.aux_level], train
+      )
+      scores = resize(scores, size, align_corners=self.align_corners)
+      aux[self.aux_level] = scores
+    return {'logits': logits, 'aux': aux}

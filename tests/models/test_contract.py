@@ -111,6 +111,16 @@ def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
     assert jnp.isfinite(leaf).all(), jax.tree_util.keystr(path)
 
 
+@pytest.mark.parametrize('name', ['deeplabv3', 'fcn', 'pspnet'])
+def test_without_a_level_there_is_no_auxiliary_head(name):
+  config = importlib.import_module(f'configs.{name}').get_config()
+  model = models.create(name, CLASSES, **{**config.model, 'aux_level': ''})
+  out, _ = outputs(model, train=True)
+  assert out['aux'] == {}
+  assert 'aux' not in initialised(model)['params']
+  assert 'aux' in initialised(configured(name))['params']
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_every_layer_computes_in_the_type_it_is_given(name):
   _, collections = outputs(configured(name), jnp.bfloat16, train=True)
