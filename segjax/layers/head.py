@@ -3,6 +3,7 @@
 from flax import linen as nn
 
 from segjax.layers.conv import ConvNormAct
+from segjax.ops.resize import resize
 
 
 def classifier(num_classes, name='classifier'):
@@ -28,3 +29,20 @@ class FCNHead(nn.Module):
     x = ConvNormAct(features, name='conv')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     return classifier(self.num_classes)(x)
+
+
+def auxiliary(head, feats, level, size, train, *, align_corners=False):
+  """Returns what a system has under 'aux': {level: logits} of one head.
+
+  Args:
+    head: `FCNHead`.
+    feats: {level: features [B, h, w, C]} of the backbone.
+    level: that the head is on; '' leaves it out, and nothing is returned.
+    size: (height, width) of the logits.
+    train: whether norms take their statistics from the batch.
+    align_corners: of the upsampling.
+  """
+  if not level:
+    return {}
+  logits = head(feats[level], train)
+  return {level: resize(logits, size, align_corners=align_corners)}

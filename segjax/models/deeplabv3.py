@@ -14,6 +14,7 @@ from segjax import backbones
 from segjax.layers.aspp import ASPP
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import FCNHead
+from segjax.layers.head import auxiliary
 from segjax.layers.head import classifier
 from segjax.ops.resize import resize
 
@@ -53,10 +54,7 @@ class Model(nn.Module):
       x = ConvNormAct(self.features, name='fuse')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     logits = classifier(self.num_classes)(x)
-    size, aux = image.shape[1:3], {}
-    if self.aux_level:
-      scores = FCNHead(self.num_classes, self.dropout, name='aux')(
-          feats[self.aux_level], train
-      )
-      aux[self.aux_level] = resize(scores, size)
+    size = image.shape[1:3]
+    head = FCNHead(self.num_classes, self.dropout, name='aux')
+    aux = auxiliary(head, feats, self.aux_level, size, train)
     return {'logits': resize(logits, size), 'aux': aux}

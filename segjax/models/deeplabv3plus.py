@@ -25,6 +25,7 @@ from segjax.layers.aspp import ASPP
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import SeparableConvNormAct
 from segjax.layers.head import FCNHead
+from segjax.layers.head import auxiliary
 from segjax.layers.head import classifier
 from segjax.ops.resize import resize
 
@@ -74,13 +75,15 @@ class Model(nn.Module):
     for i, rate in enumerate(self.dropout[1:], 1):
       x = conv(self.features, name=f'refine{i}')(x, train)
       x = nn.Dropout(rate)(x, deterministic=not train)
-    size = image.shape[1:3]
     logits = classifier(self.num_classes)(x)
-    logits = resize(logits, size, align_corners=self.align_corners)
-    if not self.aux_features:
-      return {'logits': logits, 'aux': {}}
-    aux = FCNHead(
+    size, corners = image.shape[1:3], self.align_corners
+    head = FCNHead(
         self.num_classes, self.dropout[-1], self.aux_features, name='aux'
-    )(feats['c4'], train)
-    aux = resize(aux, size, align_corners=self.align_corners)
-    return {'logits': logits, 'aux': {'c4': aux}}
+    )
+    level = 'c4' if self.aux_features else ''
+    return {
+        'logits': resize(logits, size, align_corners=corners),
+        'aux': auxiliary(
+            head, feats, level, size, train, align_corners=corners
+        ),
+    }

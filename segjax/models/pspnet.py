@@ -12,6 +12,7 @@ from flax import linen as nn
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import FCNHead
+from segjax.layers.head import auxiliary
 from segjax.layers.head import classifier
 from segjax.layers.psp import PyramidPooling
 from segjax.ops.resize import resize
@@ -45,12 +46,11 @@ class Model(nn.Module):
     x = ConvNormAct(self.features, name='fuse')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     logits = classifier(self.num_classes)(x)
-    size, aux = image.shape[1:3], {}
-    logits = resize(logits, size, align_corners=self.align_corners)
-    if self.aux_level:
-      scores = FCNHead(self.num_classes, self.dropout, name='aux')(
-          feats[self.aux_level], train
-      )
-      scores = resize(scores, size, align_corners=self.align_corners)
-      aux[self.aux_level] = scores
-    return {'logits': logits, 'aux': aux}
+    size, corners = image.shape[1:3], self.align_corners
+    head = FCNHead(self.num_classes, self.dropout, name='aux')
+    return {
+        'logits': resize(logits, size, align_corners=corners),
+        'aux': auxiliary(
+            head, feats, self.aux_level, size, train, align_corners=corners
+        ),
+    }

@@ -9,20 +9,6 @@ CLASSES = 4
 WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0], np.float32)
 
 
-@pytest.fixture
-def logits():
-  rng = np.random.default_rng(0)
-  return 3 * rng.normal(size=(2, 5, 6, CLASSES)).astype(np.float32)
-
-
-@pytest.fixture
-def labels():
-  rng = np.random.default_rng(1)
-  labels = rng.integers(0, CLASSES, (2, 5, 6)).astype(np.uint8)
-  labels[rng.random(labels.shape) < 0.3] = 255
-  return labels
-
-
 def reference(logits, labels, weights, smoothing):
   """The mean, pixel by pixel."""
   total, count = 0.0, 0.0
