@@ -1,7 +1,7 @@
-"""Fully convolutional networks, https://arxiv.org/abs/1411.4038.
+"""What today's libraries call FCN, after https://arxiv.org/abs/1411.4038.
 
-What today's libraries call FCN: a dilated ResNet instead of a VGG with skips,
-a 3x3 convolution and a classifier, as torchvision 0.28 builds it. That of
+A dilated ResNet, a 3x3 convolution and a classifier, as torchvision 0.28
+builds it; the network of the paper, a VGG with skips, is `fcn`. That of
 mmsegmentation 1.2.2 has another stem and more convolutions:
 `backbone='resnet/50_v1c', head_convs=2, head_concat=True`, and its D6
 `output_stride=16, head_dilation=6` besides. Checked against both.
