@@ -17,13 +17,13 @@ def resize(x, size, *, align_corners=False, method='bilinear'):
     size: (height, width) of the result.
     align_corners: maps the centres of the corner pixels onto each other
       instead of the outer edges of the image.
-    method: 'bilinear' or 'bicubic'.
+    method: 'bilinear', 'bicubic' or 'nearest', which has no corners to align.
 
   Returns:
     [B, height, width, C] in the type of `x`.
 
   References:
-    PyTorch's `interpolate`, both modes, both values of `align_corners`.
+    PyTorch's `interpolate`, all three modes, both values of `align_corners`.
   """
   if method not in METHODS:
     raise ValueError(
@@ -72,6 +72,17 @@ def cubic_weights(old, new, align_corners=False):
   return matrix
 
 
+def nearest_weights(old, new, align_corners=False):
+  """Returns the matrix that picks pixels along one axis, [new, old].
+
+  New pixel i is the old one at i * old / new, rounded down: for factors that
+  are no whole numbers, not always the one nearest to its centre.
+  """
+  if align_corners:
+    raise ValueError("The method 'nearest' has no corners to align.")
+  return np.eye(old, dtype=np.float32)[np.arange(new) * old // new]
+
+
 def positions(old, new, align_corners):
   """Returns where the new pixels lie among the old ones, [new]."""
   if align_corners:
@@ -79,4 +90,8 @@ def positions(old, new, align_corners):
   return (np.arange(new) + 0.5) * old / new - 0.5
 
 
-METHODS = {'bilinear': weights, 'bicubic': cubic_weights}
+METHODS = {
+    'bilinear': weights,
+    'bicubic': cubic_weights,
+    'nearest': nearest_weights,
+}

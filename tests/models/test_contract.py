@@ -24,6 +24,8 @@ PARAMETERS = {
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'pspnet': 48_977_034,
+    'semantic_fpn': 28_498_165,
+    'upernet': 66_416_778,
 }
 
 
@@ -111,7 +113,7 @@ def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
     assert jnp.isfinite(leaf).all(), jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize('name', ['deeplabv3', 'fcn', 'pspnet'])
+@pytest.mark.parametrize('name', ['deeplabv3', 'fcn', 'pspnet', 'upernet'])
 def test_without_a_level_there_is_no_auxiliary_head(name):
   config = importlib.import_module(f'configs.{name}').get_config()
   model = models.create(name, CLASSES, **{**config.model, 'aux_level': ''})

@@ -93,3 +93,23 @@ def test_resize_computes_in_float32_and_returns_the_type_it_got():
   assert out.dtype == jnp.bfloat16
   exact = resize(x.astype(jnp.float32), (9, 9))
   np.testing.assert_array_equal(out, exact.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'),
+    [
+        ([0, 1], [0, 0, 1, 1]),
+        ([0, 1, 2], [0, 0, 1, 1, 2]),
+        ([0, 1, 2, 3, 4], [0, 1, 3]),
+    ],
+)
+def test_the_nearest_pixel_is_the_one_that_pytorch_takes(old, new):
+  row = jnp.array(old, jnp.float32)
+  wide = resize(row.reshape(1, 1, -1, 1), (1, len(new)), method='nearest')
+  tall = resize(row.reshape(1, -1, 1, 1), (len(new), 1), method='nearest')
+  assert wide.ravel().tolist() == tall.ravel().tolist() == new
+
+
+def test_the_nearest_pixel_knows_no_corners():
+  with pytest.raises(ValueError, match="'nearest' has no corners to align"):
+    resize(random(1, 5, 6, 2), (9, 9), align_corners=True, method='nearest')
