@@ -13,6 +13,7 @@ import inspect
 import grain
 
 from segjax import calls
+from segjax.data.transforms.color import Bgr
 from segjax.data.transforms.color import Blur
 from segjax.data.transforms.color import Cutout
 from segjax.data.transforms.color import Normalize
@@ -30,6 +31,7 @@ from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
 
 OPS = {
+    'bgr': Bgr,
     'blur': Blur,
     'class_balanced_crop': ClassBalancedCrop,
     'cutout': Cutout,
