@@ -12,6 +12,9 @@ import ml_collections
 # differs by data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
+# What networks of Caffe see: BGR from 0 to 255, minus the mean.
+BGR = 'normalize((122.679, 116.669, 104.007), 1.0)|bgr'
+
 # The recipes of mmsegmentation where it has the set, else ours.
 DATASETS = {
     'camvid': dict(
@@ -118,6 +121,13 @@ def parse_arg(arg, **defaults):
   if values.get('dataset') == 'shapes':
     values['small'] = True  # There is no other recipe.
   return types.SimpleNamespace(**values)
+
+
+def choose(name, value, known):
+  """Returns the entry `value` of a table for the argument `name`."""
+  if value not in known:
+    raise ValueError(f'{name} is one of {", ".join(known)}, not {value!r}.')
+  return known[value]
 
 
 def base(dataset, *, small=False, **changes):

@@ -1,7 +1,7 @@
 """DilatedNet, https://arxiv.org/abs/1511.07122.
 
-The front end is VGG without its last two pools and without any padding: the
-image is mirrored at its borders instead. A context module of dilated
+The front end is VGG without its last two pools and without any padding, so that
+it loses a `margin`. A context module of dilated
 convolutions, which begins as the identity, then looks at the scores. As the
 authors' Caffe networks do it: Dilation8 for VOC 2012 is the default; for
 CamVid `context='basic'`; Dilation7 for KITTI is `context='basic', rates=(1, 1,
@@ -21,7 +21,7 @@ from segjax.layers.upsample import Upsample
 from segjax.ops.enlarge import enlarge
 
 STRIDE = 8
-MARGIN = 186  # Pixels that the front end sees on each side of its scores.
+MARGIN = 186  # Pixels that the front end sees before its first score.
 
 
 def pool(x, stride):
@@ -47,16 +47,25 @@ class Model(nn.Module):
   learned_upsampling: bool = False  # Of scores; else of probabilities.
   dropout: float = 0.5
 
+  @property
+  def margin(self):
+    """Pixels by which the logits are smaller than the image on each side."""
+    return MARGIN + 2 * STRIDE - 1  # Up to the score beyond the last pixel.
+
   @nn.compact
   def __call__(self, image, *, train=False):
-    height, width = image.shape[1:3]
-    # Scores lie at every 8th pixel, from the first to one beyond the last.
-    borders = [
-        (MARGIN, MARGIN + STRIDE * ((side - 1) // STRIDE + 2) - side)
+    height, width = (side - 2 * self.margin for side in image.shape[1:3])
+    if min(height, width) < 1:
+      raise ValueError(
+          f'An image of {image.shape[1:3]} pixels is all margin: it takes'
+          f' {2 * self.margin + 1} at least.'
+      )
+    first = self.margin - MARGIN
+    rows, columns = (
+        slice(first, first + 2 * MARGIN + STRIDE * ((side - 1) // STRIDE + 2))
         for side in (height, width)
-    ]
-    image = jnp.pad(image, ((0, 0), *borders, (0, 0)), mode='reflect')
-    x = self.scores(image, train)
+    )
+    x = self.scores(image[:, rows, columns], train)
     if self.learned_upsampling:
       x = Upsample(STRIDE, padding=STRIDE // 2, mix=False, name='upsample')(x)
       logits = x[:, :height, :width]

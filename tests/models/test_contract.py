@@ -18,12 +18,16 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
+    'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
+    'dilatednet': 141_149_720,
+    'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'parsenet': 20_528_981,
     'pspnet': 48_977_034,
     'semantic_fpn': 28_498_165,
     'unet': 29_063_146,
@@ -44,9 +48,17 @@ def configured(name):
   return models.create(config.model_name, CLASSES, **config.model)
 
 
+def image(model, dtype=jnp.float32):
+  """An image, as a shape, that the model has logits of IMAGE's size for."""
+  batch, height, width, channels = IMAGE.shape
+  more = 2 * models.margin(model)
+  shape = (batch, height + more, width + more, channels)
+  return jax.ShapeDtypeStruct(shape, dtype)
+
+
 @functools.cache
 def initialised(model):
-  return jax.eval_shape(model.init, jax.random.key(0), IMAGE)
+  return jax.eval_shape(model.init, jax.random.key(0), image(model))
 
 
 def outputs(model, dtype=jnp.float32, *, train):
@@ -63,7 +75,7 @@ def outputs(model, dtype=jnp.float32, *, train):
           mutable=['batch_stats', 'intermediates'],
       ),
       {**variables, 'params': params},
-      jax.ShapeDtypeStruct(IMAGE.shape, dtype),
+      image(model, dtype),
       rngs={'dropout': jax.random.key(0)},
   )
 
@@ -73,7 +85,7 @@ def test_models_are_found_by_their_files():
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_outputs_are_logits_at_the_size_of_the_image(name):
+def test_outputs_are_logits_at_the_size_of_the_image_less_its_margin(name):
   out, _ = outputs(configured(name), train=False)
   assert set(out) == {'logits', 'aux'}
   for logits in (out['logits'], *out['aux'].values()):
@@ -99,8 +111,9 @@ def test_training_keeps_the_shapes_of_statistics(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
   model = configured(name)
-  variables = random_variables(model, IMAGE.shape)
-  image = jax.random.normal(jax.random.key(1), IMAGE.shape)
+  shape = image(model).shape
+  variables = random_variables(model, shape)
+  images = jax.random.normal(jax.random.key(1), shape)
   labels = jax.random.randint(jax.random.key(2), IMAGE.shape[:3], 0, CLASSES)
 
   @jax.jit
@@ -108,7 +121,7 @@ def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
   def gradient(params):
     out, _ = model.apply(
         {**variables, 'params': params},
-        image,
+        images,
         train=True,
         mutable=['batch_stats'],
         rngs={'dropout': jax.random.key(3)},
