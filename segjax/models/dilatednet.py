@@ -70,10 +70,7 @@ class Model(nn.Module):
       x = Upsample(STRIDE, padding=STRIDE // 2, mix=False, name='upsample')(x)
       logits = x[:, :height, :width]
     else:
-      x = jax.nn.softmax(x.astype(jnp.float32))
-      x = enlarge(x, STRIDE, (height, width))
-      smallest = jnp.finfo(jnp.float32).tiny  # A probability may be 0.
-      logits = jnp.log(jnp.maximum(x, smallest)).astype(image.dtype)
+      logits = interpolate(x, (height, width))
     return {'logits': logits, 'aux': {}}
 
   def scores(self, image, train):
@@ -124,6 +121,14 @@ class Context(nn.Module):
       )(x)
       x = nn.relu(x)
     return nn.Conv(classes, (1, 1), kernel_init=init, name='classifier')(x)
+
+
+def interpolate(scores, size):
+  """Interpolates probabilities, not scores; returns their logarithms."""
+  x = jax.nn.softmax(scores.astype(jnp.float32))
+  x = enlarge(x, STRIDE, size)
+  smallest = jnp.finfo(jnp.float32).tiny  # A probability may be 0.
+  return jnp.log(jnp.maximum(x, smallest)).astype(scores.dtype)
 
 
 def identity(classes):
