@@ -58,13 +58,8 @@ def get_config(arg=''):
       dropout=0.5,
   )
   if not arg.small:
-    config.optim.decay_on = 'kernel$'
-    config.optim.factors = (('^upsample/', 0.0), ('bias$', 2.0))
-    if arg.stage == 'context':
-      config.optim.factors = (
-          ('^(backbone|classifier)/', 0.0),
-          *config.optim.factors,
-      )
-    config.lr.base = stage['lr']
-    config.lr.schedule = 'constant'
+    trained = 'backbone|classifier|' if arg.stage == 'context' else ''
+    common.caffe_sgd(
+        config, stage['lr'], 'constant', frozen=f'^({trained}upsample)/'
+    )
   return config

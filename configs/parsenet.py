@@ -19,12 +19,7 @@ def get_config(arg=''):
   if arg.small:
     changes = dict(lr=1e-3)
   elif arg.dataset == 'voc2012':
-    changes = dict(
-        train=f'random_crop(321, cat_max_ratio=1.0)|flip|{common.BGR}',
-        eval=common.BGR,
-        steps=20_000,
-        batch=8,
-    )
+    changes = dict(common.BGR_CROPS, steps=20_000, batch=8)
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'parsenet'
   config.model = dict(
@@ -34,12 +29,5 @@ def get_config(arg=''):
       dropout=0.5,
   )
   if not arg.small:
-    config.optim.decay_on = 'kernel$'
-    config.optim.factors = (
-        ('^classifier/kernel', 10.0),
-        ('^classifier/bias', 20.0),
-        ('bias$', 2.0),
-    )
-    config.lr.base = 1e-3
-    config.lr.schedule = 'poly(power=0.9)'
+    common.caffe_sgd(config, 1e-3, 'poly(power=0.9)', new='^classifier/')
   return config
