@@ -22,7 +22,7 @@ def get_config(arg=''):
   )
   changes = {}
   if arg.small:
-    changes = dict(lr=1e-3)
+    changes = dict(lr=1e-3, batch=8)
   elif arg.dataset == 'voc2012':
     changes = dict(common.BGR_CROPS, steps=6000, batch=20)
   config = common.base(arg.dataset, small=arg.small, **changes)
@@ -33,7 +33,7 @@ def get_config(arg=''):
       kernel=3,
       rate=4 if arg.small else 12,
       multi_scale=arg.multi_scale,
-      dropout=0.5,
+      dropout=0.1 if arg.small else 0.5,
   )
   if not arg.small:
     which = dict(new='^classifier/')

@@ -36,7 +36,7 @@ def get_config(arg=''):
   stage = common.choose('stage', arg.stage, STAGES)
   changes = {}
   if arg.small:
-    changes = dict(lr=1e-3)
+    changes = dict(lr=1e-3, batch=8)
   elif arg.dataset == 'voc2012':
     bgr = 'normalize((116.52, 111.36, 102.93), 1.0)|bgr'
     changes = dict(
@@ -55,7 +55,7 @@ def get_config(arg=''):
       context=stage['context'],
       rates=(1, 1, 2, 4, 8, 16),
       learned_upsampling=False,
-      dropout=0.5,
+      dropout=0.1 if arg.small else 0.5,
   )
   if not arg.small:
     trained = 'backbone|classifier|' if arg.stage == 'context' else ''

@@ -35,7 +35,7 @@ def get_config(arg=''):
   stage = common.choose('stage', arg.stage, STAGES)
   changes = {}
   if arg.small:
-    changes = dict(lr=1e-3)
+    changes = dict(lr=1e-3, batch=8)
   elif arg.dataset == 'voc2012':
     changes = dict(
         train=f'{common.BGR}|pad(500)',  # Whole images.
@@ -49,7 +49,7 @@ def get_config(arg=''):
       backbone=arg.backbone or ('vgg/tiny' if arg.small else 'vgg/16'),
       stride=stage['stride'],
       scales=(0.01, 1e-4) if arg.stage == 'at_once' else (1.0, 1.0),
-      dropout=0.5,
+      dropout=0.1 if arg.small else 0.5,
   )
   bilinear = '/upsample'  # And so they stay.
   if arg.small:

@@ -17,7 +17,7 @@ def get_config(arg=''):
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   changes = {}
   if arg.small:
-    changes = dict(lr=1e-3)
+    changes = dict(lr=1e-3, batch=8)
   elif arg.dataset == 'voc2012':
     changes = dict(common.BGR_CROPS, steps=20_000, batch=8)
   config = common.base(arg.dataset, small=arg.small, **changes)
@@ -26,7 +26,7 @@ def get_config(arg=''):
       backbone=arg.backbone or ('vgg/tiny' if arg.small else 'vgg/16'),
       hidden=64 if arg.small else 1024,
       local_norm=True,
-      dropout=0.5,
+      dropout=0.1 if arg.small else 0.5,
   )
   if not arg.small:
     common.caffe_sgd(config, 1e-3, 'poly(power=0.9)', new='^classifier/')

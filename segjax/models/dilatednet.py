@@ -1,13 +1,12 @@
 """DilatedNet, https://arxiv.org/abs/1511.07122.
 
 The front end is VGG without its last two pools and without any padding, so that
-it loses a `margin`. A context module of dilated
-convolutions, which begins as the identity, then looks at the scores. As the
-authors' Caffe networks do it: Dilation8 for VOC 2012 is the default; for
-CamVid `context='basic'`; Dilation7 for KITTI is `context='basic', rates=(1, 1,
-2, 4, 8)`; Dilation10 for Cityscapes `context='basic', rates=(1, 1, 2, 4, 8, 16,
-32, 64), learned_upsampling=True`. Checked against networks built of the
-authors' prototxt.
+it loses a `margin`. A context module of dilated convolutions, which begins as
+the identity, then looks at the scores. As the authors' Caffe networks have it:
+the default is Dilation8 of VOC 2012; that of CamVid has `context='basic'`,
+Dilation7 of KITTI also `rates=(1, 1, 2, 4, 8)`, and Dilation10 of Cityscapes
+instead `rates=(1, 1, 2, 4, 8, 16, 32, 64), learned_upsampling=True`. Checked
+against networks built of their prototxt files.
 """
 
 from flax import linen as nn
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.backbones import vgg
+from segjax.layers.conv import conv
 from segjax.layers.head import classifier
 from segjax.layers.upsample import Upsample
 from segjax.ops.enlarge import enlarge
@@ -111,16 +111,16 @@ class Context(nn.Module):
     factor = 1
     for name, rate in layers.items():
       factor = max(factor, 2 * rate) if large else 1
-      x = nn.Conv(
+      x = conv(
           factor * classes,
-          (3, 3),
-          kernel_dilation=rate,
+          dilation=rate,
           padding=0 if large else rate,
-          kernel_init=init,
+          bias=True,
+          init=init,
           name=name,
       )(x)
       x = nn.relu(x)
-    return nn.Conv(classes, (1, 1), kernel_init=init, name='classifier')(x)
+    return conv(classes, 1, bias=True, init=init, name='classifier')(x)
 
 
 def interpolate(scores, size):
