@@ -18,15 +18,8 @@ def get_config(arg=''):
   config.model = dict(stages=4, features=64, kernel=7)
   if arg.small:
     config.model.update(features=16 if arg.dataset == 'shapes' else 32)
-  elif arg.dataset == 'camvid':  # The paper's and its authors'.
-    config.preprocess.train = 'random_crop(360, 480)|flip|normalize(0.0, 1.0)'
-    config.preprocess.eval = 'normalize(0.0, 1.0)'
-    config.class_weights = 'median_frequency'
-    config.total_steps = 16_000
-    config.batch_size = 12
-    config.lr.base = 0.1
-    config.lr.schedule = 'constant'
-    config.eval_every = config.checkpoint_every = 1600
+  elif arg.dataset == 'camvid':
+    common.camvid_of_segnet(config, steps=16_000, batch=12, lr=0.1)
   if arg.small and arg.dataset == 'camvid':
     # Half the size, since a 7x7 convolution costs as much as five 3x3 ones.
     config.preprocess.train = (

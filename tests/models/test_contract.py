@@ -24,6 +24,7 @@ PARAMETERS = {
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'pspnet': 48_977_034,
+    'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
 }
 
