@@ -31,10 +31,5 @@ def get_config(arg=''):
   config.model_name = 'fully_dilated'
   config.model = dict(features=4 if arg.small else 32, rates=(2, 3, 5, 7))
   if arg.dataset == 'folder':
-    config.task = 'binary'
-    config.loss = 'binary_cross_entropy + dice'
-    config.optim.optimizer = 'adam'
-    config.optim.weight_decay = 0.0
-    config.lr.base = 1e-3
-    config.lr.schedule = 'cosine'
+    common.binary(config)
   return config

@@ -27,10 +27,5 @@ def get_config(arg=''):
   config.model = dict(features=8 if arg.small else 64, rates=(1, 2, 4, 8))
   config.loss = 'cross_entropy + dice'
   if arg.dataset == 'drive':
-    config.task = 'binary'
-    config.loss = 'binary_cross_entropy + dice'
-    config.optim.optimizer = 'adam'
-    config.optim.weight_decay = 0.0
-    config.lr.base = 1e-3
-    config.lr.schedule = 'poly(power=0.9)'
+    common.binary(config)
   return config

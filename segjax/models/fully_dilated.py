@@ -3,9 +3,9 @@
 Xiong et al., PRCV 2021, https://doi.org/10.1007/978-3-030-88004-0_42. A U-Net
 that neither pools nor enlarges: dilated convolutions, of rates without a common
 factor, take the place of both, and every feature map has the size of the image.
-Checked against a PyTorch network built from the authors' Keras code. Older
-lists say 'fully dilated' of DilatedNet, https://arxiv.org/abs/1511.07122, which
-is another system.
+Checked against a PyTorch network built from the authors' Keras code. Lists that
+are older than it and name a fully dilated network, without a link, most likely
+mean DilatedNet, https://arxiv.org/abs/1511.07122.
 """
 
 from flax import linen as nn

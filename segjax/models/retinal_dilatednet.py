@@ -7,7 +7,7 @@ weights, and layers and widths are read from the paper's abstract and from
 somebody else's Keras code for aerial images (digital-idiot/ML_ScratchPad,
 DilationNet.ipynb). Checked against a PyTorch network built from the same two,
 so that agreement says that both readings are the same, not that they are right.
-Not DilatedNet, https://arxiv.org/abs/1511.07122, which lists take it for.
+Not DilatedNet, https://arxiv.org/abs/1511.07122, for which some lists take it.
 """
 
 from flax import linen as nn
