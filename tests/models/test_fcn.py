@@ -90,9 +90,9 @@ def test_scales_weigh_the_features_of_the_finer_levels(random_variables):
   image = jax.random.normal(jax.random.key(1), IMAGE)
   variables = random_variables(create(8), IMAGE)
   scaled = jax.jit(create(8, scales=(0.5, 2.0)).apply)(variables, image)
-  head = variables['params']['head']
-  head['score_c4']['kernel'] *= 0.5
-  head['score_c3']['kernel'] *= 2.0
+  for name, scale in (('score_c4', 0.5), ('score_c3', 2.0)):
+    scorer = variables['params']['head'][name]
+    scorer['kernel'] = scale * scorer['kernel']
   plain = jax.jit(create(8).apply)(variables, image)
   np.testing.assert_allclose(
       scaled['logits'], plain['logits'], atol=1e-4 * plain['logits'].std()
