@@ -12,8 +12,8 @@ r"""DilatedNet, https://arxiv.org/abs/1511.07122, in stages.
       --config.init_from=runs/context
 
 VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
-seen BGR from 0 to 255, minus the mean. The paper reports 75.3 mIoU on the test
-set of VOC 2012 (large context, CRF-RNN, COCO) and 67.1 on that of Cityscapes.
+seen BGR from 0 to 255, minus the mean. Of the paper, benchmark listings quote
+75.3 mIoU on the test set of VOC 2012 and 67.1 on that of Cityscapes.
 """
 
 import re

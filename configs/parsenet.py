@@ -5,8 +5,8 @@ r"""ParseNet, https://arxiv.org/abs/1506.04579.
       --config=configs/parsenet.py:dataset=voc2012 --config.init_from=VGG
 
 VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
-seen BGR from 0 to 255, minus the mean. The paper reports 69.8 mIoU on the test
-set of VOC 2012 and 40.4 on Pascal Context.
+seen BGR from 0 to 255, minus the mean. Of the paper, benchmark listings quote
+69.8 mIoU on the test set of VOC 2012 and 40.4 on Pascal Context.
 """
 
 from configs import common
