@@ -3,6 +3,7 @@
 from flax import linen as nn
 
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import conv
 from segjax.layers.norm import caffe_batch_norm
 from segjax.ops.unpool import max_pool
 from segjax.ops.unpool import unpool
@@ -50,14 +51,19 @@ class UnpoolingDecoder(nn.Module):
   The last convolution of a stage goes to the channels of the next one.
   """
 
+  num_classes: int = 0  # Of the last of all, without norm, as in SegNet.
+
   depths: tuple[int, ...] = VGG16
   width: int = 64
   dropout: float = 0.0  # Behind stages down to the third.
 
   @nn.compact
   def __call__(self, x, pools, train):
-    for stage in range(len(self.depths), 0, -1):
-      x, depth = unpool(x, *pools[stage - 1]), self.depths[stage - 1]
+    depths = list(self.depths)
+    if self.num_classes:
+      depths[0] -= 1
+    for stage in range(len(depths), 0, -1):
+      x, depth = unpool(x, *pools[stage - 1]), depths[stage - 1]
       for i in range(1, depth + 1):
         x = ConvNormAct(
             width_of(stage - (i == depth), self.width),
@@ -66,6 +72,8 @@ class UnpoolingDecoder(nn.Module):
             name=f'conv{stage}_{i}',
         )(x, train)
       x = _dropout(self, x, stage, train)
+    if self.num_classes:
+      x = conv(self.num_classes, bias=True, name='classifier')(x)
     return x
 
 
