@@ -32,9 +32,11 @@ from segjax import inference
 from segjax import parallel
 from segjax import pictures
 from segjax import progress
+from segjax import proposals
 from segjax.data import image as images
 from segjax.data import label_map as label_maps
 from segjax.data import transforms
+from segjax.ops.resize import resize
 from segjax.workdir import Workdir
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
@@ -126,9 +128,33 @@ class Predictor:
     example, labels, probabilities = self._one(image)
     return labels, probabilities, example['variance']
 
+  def by_boxes(self, image, boxes, **options):
+    """Predicts one image object by object; see `proposals.segment`.
+
+    Args:
+      image: as above.
+      boxes: [N, 4] in pixels of the image, y0 x0 y1 x1, ends exclusive.
+      **options: `size` and `enlarge` of `proposals.segment`.
+
+    Returns:
+      labels [H, W] uint8; scores [H, W, K] float32, the greatest over boxes.
+    """
+    example = self._prepare(_example(image))
+    ready, size = example['image'], example['size']
+    ratio = np.divide(ready.shape[:2], size)
+    num_classes = self.label_map.num_classes
+    scores = proposals.segment(
+        lambda x: self._forward(self._variables, x)[..., :num_classes],
+        ready,
+        np.asarray(boxes) * np.tile(ratio, 2),
+        batch_size=parallel.count(local=True),
+        **options,
+    )
+    scores = resize(scores[None], size)[0]
+    return scores.argmax(-1).astype(np.uint8), np.asarray(scores)
+
   def _one(self, image):
-    image = np.asarray(image)
-    example = {'image': image.reshape(*image.shape[:2], -1), 'name': 'image'}
+    example = _example(image)
     one = dataclasses.replace(
         self._options, batch_size=parallel.count(local=True)
     )
@@ -165,6 +191,11 @@ class Predictor:
     )
     ready = transforms.apply(self._ops, {'image': raw})['image']
     return {**example, 'image': ready, 'raw': raw, 'size': raw.shape[:2]}
+
+
+def _example(image):
+  image = np.asarray(image)
+  return {'image': image.reshape(*image.shape[:2], -1), 'name': 'image'}
 
 
 def load(workdir, **options):

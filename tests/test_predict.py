@@ -157,6 +157,20 @@ def test_wrong_options_are_refused(workdir, options, message):
     predict.load(workdir.path, **options)
 
 
+def test_an_image_is_predicted_through_boxes(predictor):
+  image = shapes.load('val', size=(40, 64), length=1)[0]['image']
+  box = [4, 10, 36, 42]
+  labels, scores = predictor.by_boxes(image, [box], size=32, enlarge=1.0)
+  assert scores.shape == (40, 64, 8)
+  inside = np.zeros((40, 64), bool)
+  inside[4:36, 10:42] = True
+  assert (labels[~inside] == 0).all()
+  expected, _ = predictor(image[4:36, 10:42])
+  seen = scores.max(-1) > 0
+  assert seen.any()
+  np.testing.assert_array_equal(labels[seen], expected[seen[4:36, 10:42]])
+
+
 @pytest.fixture(scope='module')
 def sampled(tmp_path_factory, random_variables):
   """The predictor of a system that samples, with weights of no meaning."""
