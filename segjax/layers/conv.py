@@ -103,11 +103,10 @@ class ConvNormAct(nn.Module):
 
 
 class TransposedConvNormAct(nn.Module):
-  """Transposed convolution, normalisation, activation."""
+  """Transposed convolution with stride 1, normalisation, ReLU."""
 
   features: int
   kernel: int = 3
-  stride: int = 1
   padding: int = 0  # As of `conv_transpose`.
   norm: Callable[..., nn.Module] = norms.batch_norm
 
@@ -116,7 +115,7 @@ class TransposedConvNormAct(nn.Module):
     x = conv_transpose(
         self.features,
         self.kernel,
-        stride=self.stride,
+        stride=1,
         padding=self.padding,
         bias=True,
         name='conv',

@@ -3,7 +3,6 @@
 import pathlib
 
 import jax
-import numpy as np
 import pytest
 
 from tests.parity import compare
