@@ -55,7 +55,6 @@ class UnpoolingDecoder(nn.Module):
   """
 
   num_classes: int = 0  # Of the last of all, without norm, as in SegNet.
-
   depths: tuple[int, ...] = VGG16
   width: int = 64
   dropout: float = 0.0  # Behind stages down to the third.

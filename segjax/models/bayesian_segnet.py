@@ -1,10 +1,10 @@
 """Bayesian SegNet, https://arxiv.org/abs/1511.02680.
 
 SegNet with dropout in its deep stages, which stays on when it predicts: the
-mean over samples is the prediction, and their variance says how sure it is,
-figure 1. As the authors' Caffe network, alexgkendall/SegNet-Tutorial, of the
-variant with dropout in the central encoders and decoders; weights of SegNet
-fit, and without dropout it is SegNet, which was checked.
+mean over samples is the prediction, and their variance says how sure it is. As
+the authors' Caffe network, alexgkendall/SegNet-Tutorial, with dropout in the
+central encoders and decoders; weights of SegNet fit, and without dropout it is
+SegNet, which was checked.
 """
 
 from flax import linen as nn

@@ -23,7 +23,7 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
   `overlap` of 1 the object is alone: others become background. Below, the box
   is one that overlaps the object's by so much at least (intersection over
   union), as a proposal would, and the label stays. The two are the stages of
-  DeconvNet, https://arxiv.org/abs/1505.04366, section 3.3.
+  training DeconvNet, https://arxiv.org/abs/1505.04366.
   """
 
   enlarge: float = 1.2
