@@ -1,8 +1,8 @@
 """Segments an image object by object, through boxes around what may be one.
 
-As DeconvNet does, https://arxiv.org/abs/1505.04366: each proposal is seen at the
-size that the network was trained at, whatever its own, so that large and small
-objects look alike. From a run, `predict.load(workdir).by_boxes`.
+As DeconvNet does, https://arxiv.org/abs/1505.04366: each proposal is seen at
+the size that the network was trained at, whatever its own, so that large and
+small objects look alike. From a run, `predict.load(workdir).by_boxes`.
 """
 
 import cv2
