@@ -11,6 +11,7 @@ import pkgutil
 
 from absl import logging
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from segjax import calls
@@ -77,14 +78,35 @@ def inference(config, num_classes):
   )
 
 
-def make_forward(config, num_classes):
-  """Returns the compiled `forward(variables, images) -> logits`."""
+def sampler(config):
+  """Returns `predict` of the configured system if it samples, else None."""
+  return getattr(models.module(config.model_name), 'predict', None)
+
+
+def make_forward(config, num_classes, *, variance=False):
+  """Returns the compiled `forward(variables, images) -> logits`.
+
+  Args:
+    config: the run's.
+    num_classes: of the data set.
+    variance: of a system that samples, whether the variance of each class's
+      probability follows the logits, in as many channels more.
+  """
   system = model(config, num_classes)
-  predict = task(config).predict
+  sample = sampler(config)
 
   def forward(variables, images):
-    out, _ = steps.forward(system, variables, images, dtype=config.dtype)
-    return predict(out)
+    def logits(images, rng=None):
+      out, _ = steps.forward(
+          system, variables, images, dtype=config.dtype, rng=rng
+      )
+      return task(config).predict(out)
+
+    if not sample:
+      return logits(images)
+    key = jax.random.key(config.seed)
+    mean, spread = sample(system, logits, images, key)
+    return jnp.concatenate([mean, spread], -1) if variance else mean
 
   return parallel.compile_forward(forward, config.parallel)
 

@@ -67,7 +67,7 @@ class Inference:
         raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
 
 
-def predict(forward, examples, options, probabilities=False):
+def predict(forward, examples, options, probabilities=False, extra=0):
   """Predicts the labels of a stream of images.
 
   Args:
@@ -78,6 +78,8 @@ def predict(forward, examples, options, probabilities=False):
       and with the `label` or the `size` (height, width) to predict for.
     options: an `Inference`.
     probabilities: whether to return those too: K float32 for each pixel.
+    extra: channels of `forward` behind the logits. They are averaged over
+      windows and views as they are, and follow the probabilities.
 
   Yields:
     (example, labels [H, W] uint8, probabilities [H, W, K] float32 or None), in
@@ -96,7 +98,7 @@ def predict(forward, examples, options, probabilities=False):
     while tasks < 2 * size and all(len(q) < size for q in queues.values()):
       if (example := next(examples, None)) is None:
         break
-      task = _Task(example, options, probabilities)
+      task = _Task(example, options, probabilities, extra)
       enqueue(task, task.start())
       tasks += 1
     if not queues:
@@ -137,9 +139,9 @@ def _run(forward, windows, size, margin):
 class _Task:
   """An image under way: it wants logits of windows until it has a result."""
 
-  def __init__(self, example, options, probabilities):
+  def __init__(self, example, *how):
     self.example, self.result = example, None
-    self._steps = _segment(example, options, probabilities)
+    self._steps = _segment(example, *how)
 
   def start(self):
     """Returns the first windows."""
@@ -161,7 +163,7 @@ class _Task:
     return windows
 
 
-def _segment(example, options, probabilities):
+def _segment(example, options, probabilities, extra):
   """Yields windows to get their logits; returns labels and probabilities."""
   size = example['label'].shape if 'label' in example else example['size']
   height, width = size
@@ -181,8 +183,8 @@ def _segment(example, options, probabilities):
     total = 0.0
     for view in views:
       logits, rows, columns = yield from view.band(start)
-      total = _accumulate(total, weight, logits, rows, columns)
-    ids, broken = _decide(total, options.threshold)
+      total = _accumulate(total, weight, logits, rows, columns, extra)
+    ids, broken = _decide(total, options.threshold, extra)
     if broken:
       raise ValueError(
           f'The logits of {example.get("name", "an image")!r} are not finite:'
@@ -327,8 +329,8 @@ def _scroll(band, rows):
   return jnp.take(band, index, axis=0, mode='fill', fill_value=0)
 
 
-@jax.jit
-def _accumulate(total, weight, band, rows, columns):
+@functools.partial(jax.jit, static_argnames='extra')
+def _accumulate(total, weight, band, rows, columns, extra):
   """Adds the weighted softmax of a band, resized by the taps of both axes."""
   (y, dy), (x, dx) = rows, columns
   dy, dx = dy[:, None, None], dx[:, None]
@@ -336,12 +338,15 @@ def _accumulate(total, weight, band, rows, columns):
   logits = band[y] * (1 - dy) + band[below] * dy
   right = jnp.minimum(x + 1, band.shape[1] - 1)
   logits = logits[:, x] * (1 - dx) + logits[:, right] * dx
-  return total + weight * jax.nn.softmax(logits)
+  classes = logits.shape[-1] - extra
+  soft = jax.nn.softmax(logits[..., :classes])
+  return total + weight * jnp.concatenate([soft, logits[..., classes:]], -1)
 
 
-@jax.jit
-def _decide(total, threshold):
+@functools.partial(jax.jit, static_argnames='extra')
+def _decide(total, threshold, extra):
   """The most probable class, uint8, and whether anything is NaN."""
+  total = total[..., : total.shape[-1] - extra]
   if total.shape[-1] == 2:  # With a threshold of 0.5, this is argmax too.
     total *= jnp.stack([threshold, 1 - threshold])
   return jnp.argmax(total, -1).astype(jnp.uint8), jnp.isnan(total).any()

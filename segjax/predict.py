@@ -6,6 +6,12 @@ The same as a function:
 
   predict = segjax.predict.load('runs/deeplabv3', flip=True)
   labels, probabilities = predict(image)
+
+A system that samples, such as bayesian_segnet, says how sure it is, too, by the
+variance of probabilities: in NAME_uncertainty.png, see `pictures.uncertainty`,
+and, with --probabilities, NAME_uncertainty.npz. In Python:
+
+  labels, probabilities, variance = predict.with_variance(image)
 """
 
 import dataclasses
@@ -26,15 +32,20 @@ from segjax import inference
 from segjax import parallel
 from segjax import pictures
 from segjax import progress
+from segjax import proposals
 from segjax.data import image as images
 from segjax.data import label_map as label_maps
 from segjax.data import transforms
+from segjax.ops.resize import resize
 from segjax.workdir import Workdir
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for the predictions.')
 _PROBABILITIES = flags.DEFINE_bool(
-    'probabilities', False, 'Also writes NAME.npz, [H, W, K] float16.'
+    'probabilities',
+    False,
+    'Also writes NAME.npz, [H, W, K] float16; of a system that samples, also'
+    ' the variance, NAME_uncertainty.npz.',
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
@@ -50,6 +61,7 @@ class Predictor:
   Attributes:
     label_map: names and colours of the classes.
     step: of the checkpoint, the best of the run.
+    samples: whether the system samples, and variance is predicted too.
   """
 
   def __init__(self, workdir, **options):
@@ -76,7 +88,10 @@ class Predictor:
     self._channels = labels['channels']
     self._ops = transforms.parse(config.preprocess.eval)
     num_classes = self.label_map.num_classes
-    self._forward = experiment.make_forward(config, num_classes)
+    self.samples = experiment.sampler(config) is not None
+    self._forward = experiment.make_forward(
+        config, num_classes, variance=self.samples
+    )
     self._options = experiment.inference(config, num_classes)
 
   def __call__(self, image):
@@ -89,13 +104,62 @@ class Predictor:
     Returns:
       labels [H, W] uint8, class ids; probabilities [H, W, K] float32.
     """
-    image = np.asarray(image)
-    example = {'image': image.reshape(*image.shape[:2], -1), 'name': 'image'}
+    _, labels, probabilities = self._one(image)
+    return labels, probabilities
+
+  def with_variance(self, image):
+    """Predicts one image and how sure that is.
+
+    Args:
+      image: as above.
+
+    Returns:
+      labels and probabilities as above; variance of each class's probability
+      over the samples, [H, W, K] float32.
+
+    Raises:
+      ValueError: the system does not sample.
+    """
+    if not self.samples:
+      raise ValueError(
+          'This system predicts no variance: it does not sample, as'
+          ' bayesian_segnet does.'
+      )
+    example, labels, probabilities = self._one(image)
+    return labels, probabilities, example['variance']
+
+  def by_boxes(self, image, boxes, **options):
+    """Predicts one image object by object; see `proposals.segment`.
+
+    Args:
+      image: as above.
+      boxes: [N, 4] in pixels of the image, y0 x0 y1 x1, ends exclusive.
+      **options: `size` and `enlarge` of `proposals.segment`.
+
+    Returns:
+      labels [H, W] uint8; scores [H, W, K] float32, the greatest over boxes.
+    """
+    example = self._prepare(_example(image))
+    ready, size = example['image'], example['size']
+    ratio = np.divide(ready.shape[:2], size)
+    num_classes = self.label_map.num_classes
+    scores = proposals.segment(
+        lambda x: self._forward(self._variables, x)[..., :num_classes],
+        ready,
+        np.asarray(boxes) * np.tile(ratio, 2),
+        batch_size=parallel.count(local=True),
+        **options,
+    )
+    scores = resize(scores[None], size)[0]
+    return scores.argmax(-1).astype(np.uint8), np.asarray(scores)
+
+  def _one(self, image):
+    example = _example(image)
     one = dataclasses.replace(
         self._options, batch_size=parallel.count(local=True)
     )
-    ((_, labels, probabilities),) = self.stream([example], True, one)
-    return labels, probabilities
+    (found,) = self.stream([example], True, one)
+    return found
 
   def stream(self, examples, probabilities=False, options=None):
     """Predicts many images, in batches.
@@ -106,14 +170,20 @@ class Predictor:
       options: an `Inference`, if not the run's.
 
     Yields:
-      (example, labels, probabilities or None), not always in order.
+      (example, labels, probabilities or None), not always in order. If the
+      system samples, the example has their 'variance'.
     """
-    return inference.predict(
+    num_classes = self.label_map.num_classes
+    for example, labels, soft in inference.predict(
         lambda batch: self._forward(self._variables, batch),
         map(self._prepare, examples),
         options or self._options,
-        probabilities,
-    )
+        probabilities or self.samples,
+        extra=num_classes if self.samples else 0,
+    ):
+      if self.samples:
+        soft, example['variance'] = np.split(soft, [num_classes], -1)
+      yield example, labels, soft if probabilities else None
 
   def _prepare(self, example):
     raw = images.with_channels(
@@ -121,6 +191,11 @@ class Predictor:
     )
     ready = transforms.apply(self._ops, {'image': raw})['image']
     return {**example, 'image': ready, 'raw': raw, 'size': raw.shape[:2]}
+
+
+def _example(image):
+  image = np.asarray(image)
+  return {'image': image.reshape(*image.shape[:2], -1), 'name': 'image'}
 
 
 def load(workdir, **options):
@@ -214,6 +289,14 @@ def write(predictor, paths, output, *, probabilities=False):
       np.savez_compressed(
           output / f'{name}.npz', probabilities=soft.astype(np.float16)
       )
+    if predictor.samples:
+      variance = example['variance']
+      stem = f'{name}_uncertainty'
+      images.write_png(output / f'{stem}.png', pictures.uncertainty(variance))
+      if probabilities:
+        np.savez_compressed(
+            output / f'{stem}.npz', variance=variance.astype(np.float16)
+        )
   seconds = time.monotonic() - start
   logging.info(
       '%d images in %.1f s, from file to file: %.2f images/s. The first took'

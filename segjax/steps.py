@@ -59,6 +59,14 @@ def init_state(variables, tx, *, ema):
 def forward(model, variables, image, *, dtype, train=False, rng=None):
   """Applies a model in `dtype`; statistics and outputs stay float32.
 
+  Args:
+    model: a Flax module.
+    variables: of it.
+    image: [B, H, W, C].
+    dtype: type of activations.
+    train: whether norms take their statistics from the batch.
+    rng: key of dropout; with one, systems that sample drop when they predict.
+
   Returns:
     The outputs, and the collections that training changed.
   """
@@ -69,7 +77,7 @@ def forward(model, variables, image, *, dtype, train=False, rng=None):
       {**variables, 'params': params},
       image.astype(dtype),
       train=train,
-      rngs={'dropout': rng} if train else None,
+      rngs=None if rng is None else {'dropout': rng},
       mutable=[name for name in variables if name != 'params'] if train else [],
   )
   return jax.tree.map(lambda x: x.astype(jnp.float32), out), mutable

@@ -127,6 +127,33 @@ def test_probabilities_equal_those_computed_by_hand(label, options):
   )
 
 
+def test_extra_channels_are_averaged_as_they_are():
+  shown, options = example(), dict(scales=(1.0, 0.5), flip=True)
+
+  def squares(images):
+    return np.square(with_context(images))[..., :2]
+
+  def both(images):
+    return np.concatenate([with_context(images), squares(images)], -1)
+
+  ((_, labels, soft),) = predict(
+      both, [shown], Inference(**options), probabilities=True, extra=2
+  )
+  np.testing.assert_allclose(
+      soft[..., :CLASSES], one(with_context, shown, **options), rtol=1e-5
+  )
+  np.testing.assert_array_equal(labels, soft[..., :CLASSES].argmax(-1))
+  views = []
+  for size in ((30, 44), (15, 22)):
+    for step in (1, -1):
+      image = cv2.resize(shown['image'], size[::-1])[:, ::step]
+      view = squares(image[None])[:, :, ::step]
+      views.append(resize(view, (30, 44))[0])
+  np.testing.assert_allclose(
+      soft[..., CLASSES:], np.mean(views, 0), rtol=1e-4, atol=1e-5
+  )
+
+
 @pytest.mark.parametrize(
     ('label', 'options'),
     [

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     'convert': '',
     'data': 'calls',
     'pictures': 'data',
+    'proposals': 'data',
     'parallel': '',
     'checkpoint': 'parallel',
     'ops': 'parallel',

@@ -102,6 +102,27 @@ class ConvNormAct(nn.Module):
     return self.act(x) if self.act else x
 
 
+class TransposedConvNormAct(nn.Module):
+  """Transposed convolution with stride 1, normalisation, ReLU."""
+
+  features: int
+  kernel: int = 3
+  padding: int = 0  # As of `conv_transpose`.
+  norm: Callable[..., nn.Module] = norms.batch_norm
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = conv_transpose(
+        self.features,
+        self.kernel,
+        stride=1,
+        padding=self.padding,
+        bias=True,
+        name='conv',
+    )(x)
+    return nn.relu(self.norm(train, name='norm')(x))
+
+
 class SeparableConvNormAct(nn.Module):
   """A convolution within each channel, then a 1x1 one across channels.
 

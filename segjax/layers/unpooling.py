@@ -1,8 +1,12 @@
 """A VGG whose pools tell their places, and a decoder that goes back by them."""
 
+import functools
+
 from flax import linen as nn
 
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import TransposedConvNormAct
+from segjax.layers.conv import conv
 from segjax.layers.norm import caffe_batch_norm
 from segjax.ops.unpool import max_pool
 from segjax.ops.unpool import unpool
@@ -50,22 +54,30 @@ class UnpoolingDecoder(nn.Module):
   The last convolution of a stage goes to the channels of the next one.
   """
 
+  num_classes: int = 0  # Of the last of all, without norm, as in SegNet.
   depths: tuple[int, ...] = VGG16
   width: int = 64
   dropout: float = 0.0  # Behind stages down to the third.
+  transposed: bool = False  # The convolutions, as DeconvNet's.
 
   @nn.compact
   def __call__(self, x, pools, train):
-    for stage in range(len(self.depths), 0, -1):
-      x, depth = unpool(x, *pools[stage - 1]), self.depths[stage - 1]
+    layer = functools.partial(ConvNormAct, bias=True)
+    if self.transposed:
+      layer = functools.partial(TransposedConvNormAct, padding=1)
+    depths = list(self.depths)
+    if self.num_classes:
+      depths[0] -= 1
+    for stage in range(len(depths), 0, -1):
+      x, depth = unpool(x, *pools[stage - 1]), depths[stage - 1]
       for i in range(1, depth + 1):
-        x = ConvNormAct(
-            width_of(stage - (i == depth), self.width),
-            bias=True,
-            norm=caffe_batch_norm,
-            name=f'conv{stage}_{i}',
-        )(x, train)
+        features = width_of(stage - (i == depth), self.width)
+        x = layer(features, norm=caffe_batch_norm, name=f'conv{stage}_{i}')(
+            x, train
+        )
       x = _dropout(self, x, stage, train)
+    if self.num_classes:
+      x = conv(self.num_classes, bias=True, name='classifier')(x)
     return x
 
 

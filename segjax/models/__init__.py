@@ -10,6 +10,15 @@ def names():
   return [module.name for module in pkgutil.iter_modules(__path__)]
 
 
+def module(name):
+  """Returns the module of a system; a ValueError says which there are."""
+  if name not in names():
+    raise ValueError(
+        f'There is no model {name!r}. Known: {", ".join(names())}.'
+    )
+  return importlib.import_module(f'{__name__}.{name}')
+
+
 def create(name, num_classes, **fields):
   """Returns the Flax module of a system.
 
@@ -22,13 +31,9 @@ def create(name, num_classes, **fields):
     ValueError: there is no such system, it has no such field, or there is
       no channel.
   """
-  if name not in names():
-    raise ValueError(
-        f'There is no model {name!r}. Known: {", ".join(names())}.'
-    )
+  model = module(name).Model
   if num_classes < 1:
     raise ValueError(f'num_classes={num_classes}: at least 1 is needed.')
-  model = importlib.import_module(f'{__name__}.{name}').Model
   known = {
       field.name
       for field in dataclasses.fields(model)

@@ -8,14 +8,13 @@ Caffe network, alexgkendall/SegNet-Tutorial, against which it was checked.
 
 from flax import linen as nn
 
-from segjax.layers.conv import conv
 from segjax.layers.unpooling import VGG16
 from segjax.layers.unpooling import PoolingEncoder
 from segjax.layers.unpooling import UnpoolingDecoder
 
 
 class Model(nn.Module):
-  """Encoder, decoder, and a 3x3 convolution for its last, to the classes."""
+  """Encoder and decoder, whose last convolution is the classifier."""
 
   num_classes: int
   depths: tuple[int, ...] = VGG16  # Convolutions of each stage.
@@ -23,11 +22,7 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    x, pools = PoolingEncoder(self.depths, self.width, name='backbone')(
-        image, train
-    )
-    # The last convolution of all is the classifier.
-    depths = (self.depths[0] - 1, *self.depths[1:])
-    x = UnpoolingDecoder(depths, self.width, name='decoder')(x, pools, train)
-    logits = conv(self.num_classes, bias=True, name='classifier')(x)
-    return {'logits': logits, 'aux': {}}
+    shape = self.depths, self.width
+    x, pools = PoolingEncoder(*shape, name='backbone')(image, train)
+    decoder = UnpoolingDecoder(self.num_classes, *shape, name='decoder')
+    return {'logits': decoder(x, pools, train), 'aux': {}}

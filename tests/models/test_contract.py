@@ -17,6 +17,8 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
+    'bayesian_segnet': 29_455_125,
+    'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.

@@ -20,6 +20,9 @@ class Case:
   outputs: dict[str, Callable]
   # Paths of the parts that `outputs` looks at.
   parts: tuple[str, ...] = ()
+  # Share of the values that may be off, because the places of pooling, and what
+  # is unpooled there, hang on the rounding of nearly equal values.
+  ties: float = 0.0
 
 
 def returned(*keys, first=None, every=None):

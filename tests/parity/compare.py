@@ -44,6 +44,17 @@ def tolerance(spec, name):
   return 1e-3
 
 
+def error(ours, theirs, ties):
+  """How far values are off, in standard deviations of the original's.
+
+  Args:
+    ours: computed here.
+    theirs: computed by the original.
+    ties: see `Case`; so many values may be further off.
+  """
+  return np.quantile(np.abs(ours - theirs), 1 - ties) / theirs.std()
+
+
 def float32_error(spec, name):
   """How far the original in float32 is from itself in float64.
 

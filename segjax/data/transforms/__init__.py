@@ -29,6 +29,7 @@ from segjax.data.transforms.geometry import Resize
 from segjax.data.transforms.geometry import Rotate
 from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
+from segjax.data.transforms.objects import ObjectCrop
 
 OPS = {
     'bgr': Bgr,
@@ -38,6 +39,7 @@ OPS = {
     'elastic': Elastic,
     'flip': Flip,
     'normalize': Normalize,
+    'object_crop': ObjectCrop,
     'pad': Pad,
     'photometric': Photometric,
     'random_crop': RandomCrop,

@@ -1,4 +1,4 @@
-"""SegNet from its authors, `segnet_train.prototxt`, and Bayesian SegNet.
+"""SegNet from its authors, `segnet_train.prototxt`.
 
 Their decoder counts down within a stage. For batch norm see `segnet_basic`.
 """
@@ -8,7 +8,7 @@ DEPTHS = (2, 2, 3, 3, 3)  # Of VGG16.
 RULES = (
     (r'conv(\d_\d)', r'backbone/conv\1/conv'),
     (r'conv(\d_\d)_bn', r'backbone/conv\1/norm'),
-    ('conv1_1_D', 'classifier'),
+    ('conv1_1_D', 'decoder/classifier'),
     *(
         (rf'conv{stage}_{i}_D{suffix}', f'decoder/conv{stage}_{down}/{part}')
         for stage, depth in enumerate(DEPTHS, 1)
