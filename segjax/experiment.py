@@ -176,12 +176,13 @@ def batch_shapes(config, channels, margin):
         ' for another crop.'
     )
   sides = height + 2 * context, width + 2 * context
-  label = config.batch_size, height, width
+  shapes = {'image': ((*sides, channels), np.float32)}
+  shapes['label'] = (height, width), np.uint8
+  if transforms.has_weights(ops):
+    shapes['weight'] = (height, width), np.float32
   return {
-      'image': jax.ShapeDtypeStruct(
-          (config.batch_size, *sides, channels), np.float32
-      ),
-      'label': jax.ShapeDtypeStruct(label, np.uint8),
+      name: jax.ShapeDtypeStruct((config.batch_size, *shape), dtype)
+      for name, (shape, dtype) in shapes.items()
   }
 
 
