@@ -15,7 +15,7 @@ GEOMETRY = (
     'resize(37, 41)',
     'rotate(1.0)',
 )
-COLOR = ('blur(1.0)', 'cutout(1.0)', 'normalize', 'photometric')
+COLOR = ('bgr', 'blur(1.0)', 'cutout(1.0)', 'normalize', 'photometric')
 
 
 def example(height=48, width=64, channels=3, dtype=np.uint8, seed=0):
@@ -51,8 +51,8 @@ def test_parse_gives_the_ops_in_order():
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
-        ('flop', 'Known: blur, border_weights, class_balanced_crop'),
-        ('', 'Known: blur'),
+        ('flop', 'Known: bgr, blur, border_weights, class_balanced_crop'),
+        ('', 'Known: bgr'),
         ('flip|', 'literal arguments'),
         ('flip(0.5', 'literal arguments'),
         ('random_crop', r'random_crop\(height: int, width: int = 0'),
@@ -515,6 +515,15 @@ def test_normalize_subtracts_the_mean_and_divides(channels, dtype, mean, std):
 def test_normalize_refuses_statistics_of_other_images(spec, channels, dtype):
   with pytest.raises(ValueError, match=f'{channels} channels; give them'):
     run(spec, example(channels=channels, dtype=dtype))
+
+
+def test_bgr_reverses_the_channels_and_takes_three():
+  image = example()['image']
+  np.testing.assert_array_equal(
+      run('bgr', {'image': image})['image'], image[..., ::-1]
+  )
+  with pytest.raises(ValueError, match='bgr takes RGB; this has 4 channels'):
+    run('bgr', example(channels=4))
 
 
 @pytest.mark.parametrize(

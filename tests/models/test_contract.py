@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import pytest
 
 from segjax import models
-from segjax.losses.cross_entropy import cross_entropy
 
 FOLDER = pathlib.Path(models.__file__).parent
 NAMES = [p.stem for p in sorted(FOLDER.glob('*.py')) if p.stem != '__init__']
@@ -18,13 +17,18 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
+    'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
-    'fcn': 35_322_218,  # torchvision, fcn_resnet50.
+    'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'pspnet': 48_977_034,
+    'segnet': 29_455_125,
+    'segnet_basic': 1_417_237,
+    'semantic_fpn': 28_498_165,
     'unet': 29_063_146,
+    'upernet': 66_416_778,
 }
 # Those that may stand on any of several backbones.
 ON_BACKBONES = [
@@ -93,32 +97,9 @@ def test_training_keeps_the_shapes_of_statistics(name):
   assert collections.get('batch_stats', {}) == statistics
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
-  model = configured(name)
-  variables = random_variables(model, IMAGE.shape)
-  image = jax.random.normal(jax.random.key(1), IMAGE.shape)
-  labels = jax.random.randint(jax.random.key(2), IMAGE.shape[:3], 0, CLASSES)
-
-  @jax.jit
-  @jax.grad
-  def gradient(params):
-    out, _ = model.apply(
-        {**variables, 'params': params},
-        image,
-        train=True,
-        mutable=['batch_stats'],
-        rngs={'dropout': jax.random.key(3)},
-    )
-    scores = (out['logits'], *out['aux'].values())
-    return sum(cross_entropy(logits, labels) for logits in scores)
-
-  for path, leaf in jax.tree.leaves_with_path(gradient(variables['params'])):
-    assert leaf.any(), jax.tree_util.keystr(path)
-    assert jnp.isfinite(leaf).all(), jax.tree_util.keystr(path)
-
-
-@pytest.mark.parametrize('name', ['deeplabv3', 'fcn', 'pspnet', 'unet'])
+@pytest.mark.parametrize(
+    'name', ['deeplabv3', 'fcn_dilated', 'pspnet', 'unet', 'upernet']
+)
 def test_without_a_level_there_is_no_auxiliary_head(name):
   config = importlib.import_module(f'configs.{name}').get_config()
   model = models.create(name, CLASSES, **{**config.model, 'aux_level': ''})
@@ -135,7 +116,8 @@ def test_every_layer_computes_in_the_type_it_is_given(name):
   wrong = [
       jax.tree_util.keystr(path, simple=True, separator='/')
       for path, value in values
-      if value.dtype != jnp.bfloat16
+      if jnp.issubdtype(value.dtype, jnp.floating)
+      and value.dtype != jnp.bfloat16
   ]
   assert not wrong
 

@@ -14,6 +14,7 @@ import inspect
 import grain
 
 from segjax import calls
+from segjax.data.transforms.color import Bgr
 from segjax.data.transforms.color import Blur
 from segjax.data.transforms.color import Cutout
 from segjax.data.transforms.color import Normalize
@@ -32,6 +33,7 @@ from segjax.data.transforms.geometry import Sized
 from segjax.data.transforms.weights import BorderWeights
 
 OPS = {
+    'bgr': Bgr,
     'blur': Blur,
     'border_weights': BorderWeights,
     'class_balanced_crop': ClassBalancedCrop,
