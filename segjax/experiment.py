@@ -175,14 +175,18 @@ def batch_shapes(config, channels, margin):
         f' random_crop({height}, {width}, context={margin}) there, or the like'
         ' for another crop.'
     )
-  sides = height + 2 * context, width + 2 * context
-  shapes = {'image': ((*sides, channels), np.float32)}
-  shapes['label'] = (height, width), np.uint8
+  shapes = {
+      'image': (height + 2 * context, width + 2 * context, channels),
+      'label': (height, width),
+  }
   if transforms.has_weights(ops):
-    shapes['weight'] = (height, width), np.float32
+    shapes['weight'] = height, width
   return {
-      name: jax.ShapeDtypeStruct((config.batch_size, *shape), dtype)
-      for name, (shape, dtype) in shapes.items()
+      name: jax.ShapeDtypeStruct(
+          (config.batch_size, *shape),
+          np.uint8 if name == 'label' else np.float32,
+      )
+      for name, shape in shapes.items()
   }
 
 

@@ -68,7 +68,7 @@ def semantic(names, absent='skip', boundary_class=None):
 
   @flax.struct.dataclass
   class Regions(_Counts):
-    """Sums over images: V_rand, V_info, pixel error, 1 for each image; [4]."""
+    """Sums over images of the scores of regions, and the images, [4]."""
 
     @classmethod
     def empty(cls):
@@ -79,8 +79,9 @@ def semantic(names, absent='skip', boundary_class=None):
       if boundary_class is None:
         return cls.empty()
       values = regions.scores(prediction, label, boundary_class)
-      counted = not np.isnan(values['V_rand'])
-      return cls(np.array([*values.values(), 1])) if counted else cls.empty()
+      return (
+          cls.empty() if np.isnan(values).all() else cls(np.append(values, 1))
+      )
 
   @flax.struct.dataclass
   class Semantic(metrics.Collection):
@@ -112,8 +113,8 @@ def semantic(names, absent='skip', boundary_class=None):
       )
       if boundary_class is not None:
         *sums, images = self.regions.counts
-        means = np.divide(sums, images) if images else np.full(3, np.nan)
-        result |= zip(('V_rand', 'V_info', 'pixel_error'), means, strict=True)
+        means = np.array(sums) / (images or np.nan)
+        result |= zip(regions.NAMES, means, strict=True)
         result['rand_error'] = 1 - result['V_rand']
       for name, value in zip(names, per_class['IoU'], strict=True):
         result[f'IoU/{name}'] = value

@@ -55,10 +55,8 @@ def test_scores_of_regions_are_means_over_images_that_have_some():
   prediction = np.where(rng.random(label.shape) < 0.1, 1 - label, label)
   label[4] = 0
   pairs = list(zip(prediction, label, strict=True))
-  scored = [regions.scores(*pair, 0) for pair in pairs[:4]]
-  result = {
-      name: np.mean([scores[name] for scores in scored]) for name in scored[0]
-  }
+  means = np.mean([regions.scores(*pair, 0) for pair in pairs[:4]], axis=0)
+  result = dict(zip(regions.NAMES, means, strict=True))
   result['rand_error'] = 1 - result['V_rand']
 
   kind = metrics.semantic(('membrane', 'cell'), boundary_class=0)

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+NAMES = ('V_rand', 'V_info', 'pixel_error')
+
 
 def scores(prediction, label, boundary, ignore=255):
   """Scores the regions of one image, to be averaged over images.
@@ -29,23 +31,21 @@ def scores(prediction, label, boundary, ignore=255):
     ignore: label of pixels that count neither as right nor as wrong.
 
   Returns:
-    A dictionary of float64: `V_rand` and `V_info`, 1 for the same regions; and
+    [3] float64, of `NAMES`: `V_rand` and `V_info`, 1 for the same regions; and
     `pixel_error`, the fraction of pixels that are wrongly on a boundary or off
     one. All are NaN if the truth has no region.
   """
   valid = label != ignore
   inside = valid & (label != boundary)
   if not inside.any():
-    return dict.fromkeys(('V_rand', 'V_info', 'pixel_error'), np.nan)
+    return np.full(len(NAMES), np.nan)
   truth = _parts(inside)[inside]
   predicted = _thinned(prediction != boundary)[inside]
   table = joint(truth, predicted)
   wrong = (prediction == boundary) != (label == boundary)
-  return {
-      'V_rand': rand_score(table),
-      'V_info': information_score(table),
-      'pixel_error': wrong[valid].mean(),
-  }
+  return np.array(
+      [rand_score(table), information_score(table), wrong[valid].mean()]
+  )
 
 
 def joint(truth, predicted):

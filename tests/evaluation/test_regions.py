@@ -14,7 +14,8 @@ def cells(*columns, height=6, width=12):
 
 
 def scores(prediction, label):
-  return regions.scores(prediction, label, MEMBRANE)
+  values = regions.scores(prediction, label, MEMBRANE)
+  return dict(zip(regions.NAMES, values, strict=True))
 
 
 def test_two_cells_that_are_merged():

@@ -2,10 +2,10 @@
 
 An op is a frozen dataclass, a `grain.transforms.Map` or `RandomMap`, from
 features to features, {'image': [H, W, C], 'label': [H, W]}; it changes those of
-the two that are there and leaves all others alone. `border_weights` adds
-'weight': [H, W]. The spec names an op and its
-fields, as literals: `resize(512, mode='short')`. Sizes are height, width; one
-number is a square. The defaults are mmseg 1.2.2's where it has any.
+the two that are there and leaves all others alone; `border_weights` adds a
+'weight': [H, W]. The spec names an op and its fields, as literals:
+`resize(512, mode='short')`. Sizes are height, width; one number is a square.
+The defaults are mmseg 1.2.2's where it has any.
 """
 
 import ast
@@ -99,7 +99,7 @@ def apply(ops, features, rng=None):
 
 
 def static_size(ops):
-  """Returns the height and width that no image exceeds after the ops.
+  """Returns the height and width that no label exceeds after the ops.
 
   A train spec must have them. Its last crop, pad or exact resize decides.
   """
