@@ -86,7 +86,7 @@ def information_score(table):
   if true + predicted == 0:
     return np.float64(1)  # One region each, the same.
   mutual = true + predicted - _entropy(table)
-  return 2 * mutual / (true + predicted)
+  return 2 * max(mutual, 0.0) / (true + predicted)  # But for rounding.
 
 
 def _entropy(parts):
