@@ -133,6 +133,16 @@ def camvid_of_segnet(config, *, steps, batch, lr):
   config.eval_every = config.checkpoint_every = steps // 10
 
 
+def binary(config):
+  """Has two classes told apart by a sigmoid, learnt by Adam without decay."""
+  config.task = 'binary'
+  config.loss = 'binary_cross_entropy + dice'
+  config.optim.optimizer = 'adam'
+  config.optim.weight_decay = 0.0
+  config.lr.base = 1e-3
+  config.lr.schedule = 'cosine'
+
+
 def base(dataset, *, small=False, **changes):
   """Returns all options but `model_name` and `model`.
 

@@ -21,9 +21,11 @@ PARAMETERS = {
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
+    'fully_dilated': 9_420_373,
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'pspnet': 48_977_034,
+    'retinal_dilatednet': 65_803_157,
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
     'semantic_fpn': 28_498_165,
