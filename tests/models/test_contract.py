@@ -17,13 +17,17 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
+    'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
+    'dilatednet': 141_149_720,
+    'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'parsenet': 20_528_981,
     'pspnet': 48_977_034,
     'retinal_dilatednet': 65_803_157,
     'segnet': 29_455_125,
@@ -47,9 +51,17 @@ def configured(name):
   return models.create(config.model_name, CLASSES, **config.model)
 
 
+def image(model, dtype=jnp.float32):
+  """An image, as a shape, that the model has logits of IMAGE's size for."""
+  batch, height, width, channels = IMAGE.shape
+  more = 2 * models.margin(model)
+  shape = (batch, height + more, width + more, channels)
+  return jax.ShapeDtypeStruct(shape, dtype)
+
+
 @functools.cache
 def initialised(model):
-  return jax.eval_shape(model.init, jax.random.key(0), IMAGE)
+  return jax.eval_shape(model.init, jax.random.key(0), image(model))
 
 
 def outputs(model, dtype=jnp.float32, *, train):
@@ -66,7 +78,7 @@ def outputs(model, dtype=jnp.float32, *, train):
           mutable=['batch_stats', 'intermediates'],
       ),
       {**variables, 'params': params},
-      jax.ShapeDtypeStruct(IMAGE.shape, dtype),
+      image(model, dtype),
       rngs={'dropout': jax.random.key(0)},
   )
 
@@ -76,7 +88,7 @@ def test_models_are_found_by_their_files():
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_outputs_are_logits_at_the_size_of_the_image(name):
+def test_outputs_are_logits_at_the_size_of_the_image_less_its_margin(name):
   out, _ = outputs(configured(name), train=False)
   assert set(out) == {'logits', 'aux'}
   for logits in (out['logits'], *out['aux'].values()):
