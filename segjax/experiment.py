@@ -197,13 +197,18 @@ def batch_shapes(config, channels, margin):
         f' random_crop({height}, {width}, context={margin}) there, or the like'
         ' for another crop.'
     )
-  sides = height + 2 * context, width + 2 * context
-  label = config.batch_size, height, width
+  shapes = {
+      'image': (height + 2 * context, width + 2 * context, channels),
+      'label': (height, width),
+  }
+  if transforms.has_weights(ops):
+    shapes['weight'] = height, width
   return {
-      'image': jax.ShapeDtypeStruct(
-          (config.batch_size, *sides, channels), np.float32
-      ),
-      'label': jax.ShapeDtypeStruct(label, np.uint8),
+      name: jax.ShapeDtypeStruct(
+          (config.batch_size, *shape),
+          np.uint8 if name == 'label' else np.float32,
+      )
+      for name, shape in shapes.items()
   }
 
 

@@ -129,8 +129,8 @@ def _run(forward, windows, size, margin):
   if logits.ndim != 4 or logits.shape[:3] != (size, height, width):
     raise ValueError(
         f'forward turned images {images.shape} into logits {logits.shape}: a'
-        ' model returns a vector of logits for each pixel of its input, less a'
-        f' margin of {margin} on each side.'
+        ' model returns a vector of logits for each pixel of its input, less'
+        f' {margin} on each side, the margin of these options.'
     )
   # One device does the rest, whichever it was that computed an image.
   return jax.device_put(logits, jax.local_devices()[0])

@@ -24,8 +24,9 @@ def test_context_that_is_not_the_margin_is_answered_with_the_crop(crop, given):
     experiment.training(configure(f'random_crop(28, 36{crop})'))
 
 
-def test_batches_of_a_model_with_a_margin_have_the_shapes_they_should():
-  config = configure('random_crop(28, 36, context=92)')
+@pytest.mark.parametrize('more', ['', '|border_weights'])
+def test_batches_have_the_shapes_that_the_step_is_compiled_for(more):
+  config = configure(f'random_crop(28, 36, context=92){more}')
   setup = experiment.training(config)
   batches = setup.batches(0)
   batch = next(batches)

@@ -374,7 +374,7 @@ def test_a_prediction_that_is_not_finite_names_the_image():
 def test_logits_of_another_size_than_the_image_are_refused():
   with pytest.raises(ValueError, match=r'\(1, 30, 44, 3\) into .*15, 22, 3'):
     list(predict(lambda x: x[:, ::2, ::2], [example()], Inference()))
-  with pytest.raises(ValueError, match='less a margin of 3 on each side'):
+  with pytest.raises(ValueError, match='less 3 on each side'):
     list(predict(pointwise, [example()], Inference(margin=3)))
 
 

@@ -75,7 +75,9 @@ def train_batches(
       and to take the next good one in the order of its epoch instead.
 
   Returns:
-    `Batches` of {'image': float32 [b, H, W, C], 'label': uint8 [b, H, W]}.
+    `Batches` of {'image': float32 [b, H, W, C], 'label': uint8 [b, H, W]}, and
+    'weight': float32 [b, H, W] if the spec makes it. The image is larger by
+    the context of a crop that has one.
   """
   _check(dataset, num_hosts, host)
   if batch_size < 1 or batch_size % num_hosts:
@@ -205,5 +207,7 @@ def _stack(examples):
           f'{example["name"]} is {example["image"].shape}.'
       )
   return {
-      key: np.stack([e[key] for e in examples]) for key in ('image', 'label')
+      key: np.stack([e[key] for e in examples])
+      for key in ('image', 'label', 'weight')
+      if key in first
   }

@@ -51,7 +51,8 @@ def conv_transpose(
   """Square transposed convolution: the gradient of a `conv` to its input.
 
   It makes of n pixels (n - 1) * stride + kernel - 2 * padding, as PyTorch's.
-  To `init` features are what comes in, as they do in the gradient.
+  The kernel is that of the `conv`, [kernel, kernel, features, C]: for `init`,
+  `features` are what comes in.
   """
   edge = kernel - 1 - padding
   return nn.ConvTranspose(

@@ -7,7 +7,8 @@ level it takes the features of the contracting path that have its size (figure
 upsampling. The paper's has unpadded convolutions, which lose a `margin`, and
 transposed ones: `padded=False, dropout=0.5, aux_level=''`; the weights that its
 authors released want `last_up=128` too. The first was checked against
-mmsegmentation, the second against a network of the released one's names.
+mmsegmentation, the second against a network after the paper that has the names
+of the release.
 """
 
 from flax import linen as nn

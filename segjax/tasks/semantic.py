@@ -2,7 +2,8 @@
 
 Outputs of a system: `logits` [B, H, W, K] at the size of the input, and `aux`,
 {name: logits of an auxiliary head, of the same shape}. A batch has `image`
-[B, H, W, C] and `label` [B, H, W], class ids or 255 for ignored pixels.
+[B, H, W, C] and `label` [B, H, W], class ids or 255 for ignored pixels; it may
+have `weight` [B, H, W], what each pixel counts.
 """
 
 from segjax.ops.targets import class_logits
@@ -30,9 +31,10 @@ def loss(out, batch, objective, aux_weight=0.0):
     objective: from `losses.build`.
     aux_weight: factor of each auxiliary head's loss.
   """
-  total, parts = objective(out['logits'], batch['label'])
+  label, weight = batch['label'], batch.get('weight')
+  total, parts = objective(out['logits'], label, weight)
   for name, logits in out['aux'].items():
-    aux, _ = objective(logits, batch['label'])
+    aux, _ = objective(logits, label, weight)
     parts[f'aux_{name}'] = aux
     total = total + aux_weight * aux
   return total, parts

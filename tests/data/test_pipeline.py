@@ -66,6 +66,14 @@ def test_images_are_larger_than_labels_by_the_context():
     assert batch['label'].shape == (4, 36, 44)
 
 
+def test_weights_of_pixels_are_part_of_a_batch():
+  spec = 'random_crop(36, 44)|flip|border_weights|normalize'
+  for batch in take(2, spec=spec):
+    assert batch['weight'].shape == batch['label'].shape == (4, 36, 44)
+    assert batch['weight'].dtype == np.float32
+    assert ((batch['weight'] > 0) == (batch['label'] != 255)).all()
+
+
 @pytest.mark.parametrize('threads', [0, 1, 4])
 def test_a_batch_depends_on_seed_and_step_alone(threads):
   straight = take(8)

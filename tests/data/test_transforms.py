@@ -51,7 +51,7 @@ def test_parse_gives_the_ops_in_order():
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
-        ('flop', 'Known: bgr, blur, class_balanced_crop, cutout, elastic'),
+        ('flop', 'Known: bgr, blur, border_weights, class_balanced_crop'),
         ('', 'Known: bgr'),
         ('flip|', 'literal arguments'),
         ('flip(0.5', 'literal arguments'),
@@ -65,6 +65,7 @@ def test_parse_gives_the_ops_in_order():
         ('flip(50)', 'between 0 and 1'),
         ('random_crop(5, context=-1)', 'whole number of pixels'),
         ('elastic(points=0)', '1 or more'),
+        ('border_weights(sigma=0.0)', 'sigma is positive'),
         ('random_scale(2.0, 0.5)', 'low <= high'),
         ('normalize(0, 0)', 'positive'),
         ('flip(__import__("os"))', 'flip'),
@@ -346,6 +347,70 @@ def test_padding_keeps_the_context_around_a_label():
   assert padded['image'].shape == (90, 100, 3)
   np.testing.assert_array_equal(padded['image'][:58, :74], features['image'])
   assert (padded['label'][48:] == 255).all()
+
+
+def border_distance(mask):
+  """Of each pixel to the nearest one of a part that touches what is not."""
+  wide = np.pad(mask, 1, 'edge')
+  inside = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+  border = np.argwhere(mask & ~inside)
+  pixels = np.stack(np.indices(mask.shape), -1)
+  return np.sqrt(np.square(pixels[:, :, None] - border).sum(-1).min(-1))
+
+
+def test_border_weights_are_those_of_the_formula():
+  label = np.zeros((24, 30), np.uint8)
+  cells = np.s_[2:9, 3:12], np.s_[2:9, 14:25], np.s_[11:22, 5:20]
+  for cell in cells:
+    label[cell] = 1
+  label[15:, 22:] = 2  # Another class is another object.
+  label[0, :] = 255
+  masks = [np.zeros(label.shape, bool) for _ in range(4)]
+  for mask, cell in zip(masks, (*cells, np.s_[15:, 22:]), strict=True):
+    mask[cell] = True
+  d1, d2, *_ = np.sort([border_distance(mask) for mask in masks], axis=0)
+  classes = [label == c for c in range(3)]
+  valid = label != 255
+  expected = sum(c * valid.sum() / (3 * c.sum()) for c in classes)
+  expected = expected + 7 * np.exp(-((d1 + d2) ** 2) / (2 * 3.0**2))
+
+  weight = run('border_weights(7.0, sigma=3.0)', {'label': label})['weight']
+  assert weight.dtype == np.float32
+  np.testing.assert_allclose(weight, expected * valid, rtol=1e-5)
+  assert weight[5, 12] > 5 * weight[12, 1]  # Between two cells, and far away.
+
+
+def test_objects_of_border_weights_may_be_one_class():
+  label = np.zeros((20, 20), np.uint8)
+  label[:, :9], label[:, 11:] = 1, 2
+  both = run('border_weights', {'label': label})['weight']
+  one = run('border_weights(objects=(1,))', {'label': label})['weight']
+  assert both[10, 10] > one[10, 10] + 5
+  shares = np.array([2, 9, 9]) / 20
+  np.testing.assert_allclose(one, (1 / (3 * shares))[label], rtol=1e-6)
+
+
+@pytest.mark.parametrize('label', [0, 1, 255])
+def test_border_weights_of_a_label_of_one_value_are_even(label):
+  label = np.full((9, 9), label, np.uint8)
+  weight = run('border_weights', {'label': label})['weight']
+  np.testing.assert_array_equal(weight, np.float32(label != 255))
+
+
+@pytest.mark.parametrize(
+    'op', ['flip', 'rotate', 'resize(9)', 'random_crop(9)', 'pad(99)']
+)
+def test_nothing_moves_pixels_after_border_weights(op):
+  name = op.partition('(')[0]
+  with pytest.raises(ValueError, match=f'^{name} must come before border_wei'):
+    transforms.parse(f'border_weights|normalize|{op}')
+
+
+def test_pixels_that_are_padded_weigh_nothing():
+  features = transforms.Pad(60, 70).map(run('border_weights', example()))
+  assert features['weight'].shape == (60, 70)
+  assert not features['weight'][features['label'] == 255].any()
+  assert features['weight'][features['label'] != 255].all()
 
 
 def test_blur_smooths_by_a_sigma_of_its_range():

@@ -1,4 +1,7 @@
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -70,3 +73,21 @@ def test_what_is_mirrored_to_fit_is_far_from_most_logits(random_variables):
   np.testing.assert_allclose(
       part[:, :16, :16], whole[:, :16, :16], rtol=1e-4, atol=1e-4
   )
+
+
+def test_unpadded_convolutions_compute_in_the_type_they_are_given():
+  model = models.create('unet', 2, **UNPADDED)
+  image = jax.ShapeDtypeStruct((1, 200, 188, 1), jnp.bfloat16)
+  variables = jax.eval_shape(model.init, jax.random.key(0), image)
+  variables = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), variables
+  )
+  out, collections = jax.eval_shape(
+      functools.partial(
+          model.apply, capture_intermediates=True, mutable=['intermediates']
+      ),
+      variables,
+      image,
+  )
+  types = {x.dtype for x in jax.tree.leaves((out, collections))}
+  assert types == {np.dtype(jnp.bfloat16)}

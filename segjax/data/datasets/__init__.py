@@ -23,6 +23,8 @@ class Dataset:
 
   label_map: LabelMap
   split: str
+  # Of a set that is about regions, the class between them: a membrane's.
+  boundary_class: int | None = None
 
   def __len__(self):
     raise NotImplementedError

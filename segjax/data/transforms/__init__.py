@@ -2,9 +2,10 @@
 
 An op is a frozen dataclass, a `grain.transforms.Map` or `RandomMap`, from
 features to features, {'image': [H, W, C], 'label': [H, W]}; it changes those of
-the two that are there and leaves all others alone. The spec names an op and its
-fields, as literals: `resize(512, mode='short')`. Sizes are height, width; one
-number is a square. The defaults are mmseg 1.2.2's where it has any.
+the two that are there and leaves all others alone; `border_weights` adds a
+'weight': [H, W]. The spec names an op and its fields, as literals:
+`resize(512, mode='short')`. Sizes are height, width; one number is a square.
+The defaults are mmseg 1.2.2's where it has any.
 """
 
 import ast
@@ -30,10 +31,12 @@ from segjax.data.transforms.geometry import Rotate
 from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
 from segjax.data.transforms.objects import ObjectCrop
+from segjax.data.transforms.weights import BorderWeights
 
 OPS = {
     'bgr': Bgr,
     'blur': Blur,
+    'border_weights': BorderWeights,
     'class_balanced_crop': ClassBalancedCrop,
     'cutout': Cutout,
     'elastic': Elastic,
@@ -98,7 +101,7 @@ def apply(ops, features, rng=None):
 
 
 def static_size(ops):
-  """Returns the height and width that no image exceeds after the ops.
+  """Returns the height and width that no label exceeds after the ops.
 
   A train spec must have them. Its last crop, pad or exact resize decides.
   """
@@ -119,16 +122,25 @@ def context(ops):
   return sum(getattr(op, 'context', 0) for op in ops)
 
 
+def has_weights(ops):
+  """Tells whether ops add the weights of pixels."""
+  return any(isinstance(op, BorderWeights) for op in ops)
+
+
 def _check_order(ops):
   """Raises if an op cannot come after those before it."""
   names = {kind: name for name, kind in OPS.items()}
   for i, op in enumerate(ops):
-    if context(ops[:i]) and isinstance(
-        op, Sized | RandomScale | Rotate | Elastic
-    ):
+    moves = isinstance(op, Sized | RandomScale | Rotate | Elastic)
+    if moves and context(ops[:i]):
       raise ValueError(
           f'{names[type(op)]} must come before the crop with context, which'
           ' leaves an image that is larger than its label.'
+      )
+    if (moves or isinstance(op, Flip)) and has_weights(ops[:i]):
+      raise ValueError(
+          f'{names[type(op)]} must come before border_weights, whose weights'
+          ' stay where they are.'
       )
 
 
