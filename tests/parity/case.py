@@ -20,6 +20,9 @@ class Case:
   outputs: dict[str, Callable]
   # Paths of the parts that `outputs` looks at.
   parts: tuple[str, ...] = ()
+  # From the image and the fixture's own inputs, whose names begin with 'in_',
+  # to what the module reads beside the image.
+  inputs: Callable = lambda image, given: ()
 
 
 def returned(*keys, first=None, every=None):
