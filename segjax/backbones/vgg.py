@@ -22,6 +22,12 @@ def pool2(x, stride):
   return nn.max_pool(x, (2, 2), (stride, stride), padding)
 
 
+def pool2_up(x, stride):
+  """2x2 pooling; sizes round up, as in Caffe."""
+  padding = [(0, side % 2 if stride == 2 else 1) for side in x.shape[1:3]]
+  return nn.max_pool(x, (2, 2), (stride, stride), padding)
+
+
 def pool3(x, stride):
   """3x3 pooling with a border of 1; with stride 2, sizes round up."""
   padding = [(1, 2 - side % 2 if stride == 2 else 1) for side in x.shape[1:3]]
@@ -34,6 +40,7 @@ class Backbone(nn.Module):
   'c1' to 'c5' are the pools' outputs. Beyond `output_stride` pools keep their
   window and lose their stride, and the convolutions after them dilate, so that
   dense features, subsampled, equal the strided ones up to the last pool.
+  'conv5' is what the last pool reads.
   """
 
   depths: tuple[int, int, int, int, int]
@@ -60,6 +67,8 @@ class Backbone(nn.Module):
             norm=self.norm,
             name=f'conv{level}_{i}',
         )(x, train)
+      if level == 5:
+        feats['conv5'] = x
       stride = 2 if total < self.output_stride else 1
       x = self.pool(x, stride)
       feats[f'c{level}'] = x
@@ -91,5 +100,7 @@ VARIANTS = {
         f'{name}_bn': dict(depths=depths, norm=norms.batch_norm)
         for name, depths in DEPTHS.items()
     },
+    'tiny_caffe': dict(depths=(1, 1, 1, 1, 1), width=8, pool=pool2_up),
+    '16_caffe': dict(depths=DEPTHS['16'], pool=pool2_up),
     '16_atrous': dict(depths=DEPTHS['16'], pool=pool3),
 }
