@@ -10,6 +10,8 @@ import importlib
 import pkgutil
 
 from absl import logging
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from segjax import calls
@@ -33,20 +35,43 @@ POSITIVE = (
 
 
 def dataset(config, split):
-  """Returns a split of the configured data set."""
-  return datasets.load(
+  """Returns a split of the configured data set.
+
+  Raises:
+    ValueError: its examples lack what the model reads.
+  """
+  found = datasets.load(
       config.dataset.name, split, config.data_dir, **config.dataset.options
   )
+  wanted = steps.inputs(model(config, found.label_map.num_classes))
+  if 'regions' in wanted and not found.proposals:
+    raise ValueError(
+        f'{config.model_name} reads regions, and the examples of'
+        f' {config.dataset.name} have none. Say how many there are:'
+        ' --config.dataset.options.proposals=16. Where they lie is told in'
+        ' segjax/data/datasets/README.md.'
+    )
+  return found
 
 
 def task(config):
-  """Returns the module of the configured task."""
-  known = [module.name for module in pkgutil.iter_modules(tasks.__path__)]
-  if config.task not in known:
-    raise ValueError(
-        f'There is no task {config.task!r}. Known: {", ".join(known)}.'
-    )
-  return importlib.import_module(f'{tasks.__name__}.{config.task}')
+  """Returns the loss of the configured task, with its options, and `predict`.
+
+  Raises:
+    ValueError: there is no such task, or it has no such option.
+  """
+  known = {
+      module.name: importlib.import_module(f'{tasks.__name__}.{module.name}')
+      for module in pkgutil.iter_modules(tasks.__path__)
+  }
+  name, options = calls.parse(
+      config.task,
+      {name: module.loss for name, module in known.items()},
+      'task',
+      given=('out', 'batch', 'objective', 'aux_weight'),
+  )
+  module = known[name]
+  return functools.partial(module.loss, **options), module.predict
 
 
 def model(config, num_classes):
@@ -68,13 +93,24 @@ def inference(config):
   )
 
 
-def make_forward(config, num_classes):
-  """Returns the compiled `forward(variables, images) -> logits`."""
+def make_forward(config, num_classes, channels):
+  """Returns the compiled `forward(variables, images) -> logits`.
+
+  Args:
+    config: the run's.
+    num_classes: of the model.
+    channels: of an image; those behind them are regions.
+  """
   system = model(config, num_classes)
-  predict = task(config).predict
+  _, predict = task(config)
 
   def forward(variables, images):
-    out, _ = steps.forward(system, variables, images, dtype=config.dtype)
+    batch = {
+        'image': images[..., :channels],
+        # A view may be scaled, and regions with it.
+        'regions': images[..., channels:] > 0.5,
+    }
+    out, _ = steps.forward(system, variables, batch, dtype=config.dtype)
     return predict(out)
 
   return parallel.compile_forward(forward, config.parallel)
@@ -90,6 +126,18 @@ class Training:
   step: object  # `step(state, batch) -> (state, scalars)`, not compiled.
   init: object  # `init()` returns the first state.
   batch_shape: tuple[int, int, int, int]  # Of the images of a global batch.
+
+  def batch(self):
+    """Returns a global batch, as shapes."""
+    shape, count = self.batch_shape, self.dataset.proposals
+    shapes = {
+        'image': jax.ShapeDtypeStruct(shape, jnp.float32),
+        'label': jax.ShapeDtypeStruct(shape[:3], jnp.uint8),
+        'regions': jax.ShapeDtypeStruct((*shape[:3], count), jnp.uint8),
+        'categories': jax.ShapeDtypeStruct((shape[0], count), jnp.uint8),
+        'overlaps': jax.ShapeDtypeStruct((shape[0], count), jnp.float32),
+    }
+    return {k: v for k, v in shapes.items() if v.size}
 
 
 def training(config):
@@ -110,13 +158,14 @@ def training(config):
   objective = losses.build(config.loss, class_weights(config, train_set))
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
+  task_loss, _ = task(config)
   size = transforms.static_size(transforms.parse(config.preprocess.train))
   batch_shape = (config.batch_size, *size, train_set.channels)
 
   step = steps.make_train_step(
       system,
       functools.partial(
-          task(config).loss, objective=objective, aux_weight=config.aux_weight
+          task_loss, objective=objective, aux_weight=config.aux_weight
       ),
       tx,
       seed=config.seed,

@@ -9,7 +9,6 @@ from absl import logging
 from clu import parameter_overview
 from clu import periodic_actions
 import jax
-import jax.numpy as jnp
 
 from segjax import evaluate
 from segjax import experiment
@@ -166,14 +165,7 @@ def memory(config):
   """Returns the bytes that a training step takes on each device, by use."""
   setup = experiment.training(config)
   state = jax.eval_shape(setup.init)
-  shape = setup.batch_shape
-  batch = parallel.shard_shapes(
-      {
-          'image': jax.ShapeDtypeStruct(shape, jnp.float32),
-          'label': jax.ShapeDtypeStruct(shape[:-1], jnp.uint8),
-      },
-      config.parallel,
-  )
+  batch = parallel.shard_shapes(setup.batch(), config.parallel)
   step = parallel.compile_step(setup.step, config.parallel)
   analysis = step.lower(state, batch).compile().memory_analysis()
   return {

@@ -6,11 +6,11 @@ import json
 from absl import logging
 from flax import traverse_util
 import jax
-import jax.numpy as jnp
 
 from segjax import backbones
 from segjax import checkpoint
 from segjax import experiment
+from segjax import steps
 from segjax.convert import rules
 from segjax.convert import torch
 from segjax.convert import torch_file
@@ -154,8 +154,8 @@ def _label_map(config, num_classes):
 
 
 def _template(model, channels):
-  image = jnp.zeros((1, 128, 128, channels))
-  return jax.eval_shape(model.init, jax.random.key(0), image)
+  given = steps.example(model, (1, 128, 128, channels))
+  return jax.eval_shape(model.init, jax.random.key(0), *given)
 
 
 def _flat(variables):

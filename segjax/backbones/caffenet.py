@@ -28,7 +28,6 @@ class Backbone(nn.Module):
   widths: tuple[int, int, int, int, int] = (96, 256, 384, 384, 256)
   hidden: int = 4096
   dropout: float = 0.5
-  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
 
   @nn.compact
   def __call__(self, image, train=False):
@@ -48,10 +47,6 @@ class Backbone(nn.Module):
     feats['c5'] = pool(x)
     hidden = Hidden(self.hidden, self.dropout, name='hidden')
     feats['fc7'] = hidden(feats['c5'], train)
-    if self.num_classes:
-      init = nn.initializers.normal(0.01)
-      head = nn.Dense(self.num_classes, kernel_init=init, name='classifier')
-      feats['class_logits'] = head(feats['fc7'])
     return feats
 
 

@@ -28,9 +28,6 @@ from segjax.ops import regions as region_ops
 from segjax.ops.resize import weights
 from segjax.ops.roi_pool import roi_max_pool
 
-# Factors that make activations of different layers alike in size.
-POOL3_SCALE, POOL4_SCALE = 0.0027, 0.063
-
 
 class Columns(nn.Module):
   """Scores of the pixels of boxes by three layers, for each cell of a grid.
@@ -41,6 +38,7 @@ class Columns(nn.Module):
   num_categories: int
   cells: int
   size: int  # Rows and columns of pixels.
+  scales: tuple[float, float]  # Of the features of the first two layers.
 
   @nn.compact
   def __call__(self, pool3, pool4, fc7, boxes, categories):
@@ -65,8 +63,8 @@ class Columns(nn.Module):
       return box_ops.sample(maps[:, :, category], box * sides, self.size)
 
     in_boxes = jax.vmap(jax.vmap(in_box, (None, 0, 0)))
-    maps3 = conv3(pool3 * POOL3_SCALE)
-    maps4 = conv4(pool4 * POOL4_SCALE)
+    maps3 = conv3(pool3 * self.scales[0])
+    maps4 = conv4(pool4 * self.scales[1])
     scores = dense(fc7).reshape(*fc7.shape[:2], *split)
     scores = jnp.take_along_axis(scores, categories[..., None, None], 2)
     return (
@@ -105,6 +103,8 @@ class Model(nn.Module):
   bins: int = 7  # Of the pooling for the hidden layers.
   hidden: int = 4096
   dropout: float = 0.5
+  # Make features of different layers of VGG-16 alike in size.
+  scales: tuple[float, float] = (0.0027, 0.063)
   classify: bool = True
   max_overlap: float = 0.3  # Of two detections of a category.
   min_score: float = 0.0
@@ -157,7 +157,11 @@ class Model(nn.Module):
     )
     shown = found if categories is None else categories
     columns = Columns(
-        self.num_classes - 1, self.grid**2, self.size, name='columns'
+        self.num_classes - 1,
+        self.grid**2,
+        self.size,
+        self.scales,
+        name='columns',
     )(
         feats['c3'],
         feats['c4'],

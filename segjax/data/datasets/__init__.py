@@ -18,11 +18,14 @@ class Dataset:
 
   An example is {'image': [H, W, C] uint8, uint16 or float32, 'label': [H, W]
   uint8 with train ids and 255 for ignored, 'name': str, unique in the split}.
+  With `proposals`, their number, it has 'regions' [H, W, proposals], too; see
+  `segjax.data.regions`.
   An unusable one raises `segjax.data.image.BadExample`, which names the file.
   """
 
   label_map: LabelMap
   split: str
+  proposals: int = 0
 
   def __len__(self):
     raise NotImplementedError

@@ -1,8 +1,9 @@
 """Preprocessing by a string: 'random_scale(0.5, 2.0)|random_crop(512)|flip'.
 
 An op is a frozen dataclass, a `grain.transforms.Map` or `RandomMap`, from
-features to features, {'image': [H, W, C], 'label': [H, W]}; it changes those of
-the two that are there and leaves all others alone. The spec names an op and its
+features to features, {'image': [H, W, C], 'label': [H, W], 'regions':
+[H, W, N]}; it changes those of the three that are there and leaves all others
+alone. The spec names an op and its
 fields, as literals: `resize(512, mode='short')`. Sizes are height, width; one
 number is a square. The defaults are mmseg 1.2.2's where it has any.
 """
