@@ -38,7 +38,7 @@ def make(config, dataset):
   forward = experiment.make_forward(
       config, label_map.num_classes, dataset.channels
   )
-  options = experiment.inference(config)
+  options = experiment.inference(config, label_map.num_classes)
   kind = metrics.semantic(label_map.names, config.absent)
 
   def examples():

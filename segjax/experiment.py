@@ -55,7 +55,7 @@ def dataset(config, split):
 
 
 def task(config):
-  """Returns the loss of the configured task, with its options, and `predict`.
+  """Returns the module of the configured task, and the options of its loss.
 
   Raises:
     ValueError: there is no such task, or it has no such option.
@@ -70,24 +70,30 @@ def task(config):
       'task',
       given=('out', 'batch', 'objective', 'aux_weight'),
   )
-  module = known[name]
-  return functools.partial(module.loss, **options), module.predict
+  return known[name], options
 
 
 def model(config, num_classes):
-  """Returns the configured model."""
+  """Returns the configured model, for a data set of `num_classes`."""
   if config.dtype not in DTYPES:
     raise ValueError(f'config.dtype={config.dtype!r} is not one of {DTYPES}.')
   if config.parallel not in parallel.MODES:
     raise ValueError(
         f'config.parallel={config.parallel!r} is not one of {parallel.MODES}.'
     )
-  return models.create(config.model_name, num_classes, **config.model)
+  kind, _ = task(config)
+  channels = kind.channels(num_classes)
+  return models.create(config.model_name, channels, **config.model)
 
 
-def inference(config):
+def inference(config, num_classes):
   """Returns the options of prediction, with a batch for all local devices."""
   options = Inference(**config.predict)
+  if options.threshold != 0.5 and num_classes != 2:
+    raise ValueError(
+        f'config.predict.threshold={options.threshold} is for two classes, and'
+        f' the data set has {num_classes}: leave it at 0.5.'
+    )
   return dataclasses.replace(
       options, batch_size=options.batch_size * parallel.count(local=True)
   )
@@ -102,7 +108,7 @@ def make_forward(config, num_classes, channels):
     channels: of an image; those behind them are regions.
   """
   system = model(config, num_classes)
-  _, predict = task(config)
+  kind, _ = task(config)
 
   def forward(variables, images):
     batch = {
@@ -111,7 +117,7 @@ def make_forward(config, num_classes, channels):
         'regions': images[..., channels:] > 0.5,
     }
     out, _ = steps.forward(system, variables, batch, dtype=config.dtype)
-    return predict(out)
+    return kind.predict(out)
 
   return parallel.compile_forward(forward, config.parallel)
 
@@ -158,14 +164,17 @@ def training(config):
   objective = losses.build(config.loss, class_weights(config, train_set))
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
-  task_loss, _ = task(config)
+  kind, options = task(config)
   size = transforms.static_size(transforms.parse(config.preprocess.train))
   batch_shape = (config.batch_size, *size, train_set.channels)
 
   step = steps.make_train_step(
       system,
       functools.partial(
-          task_loss, objective=objective, aux_weight=config.aux_weight
+          kind.loss,
+          objective=objective,
+          aux_weight=config.aux_weight,
+          **options,
       ),
       tx,
       seed=config.seed,

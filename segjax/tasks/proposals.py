@@ -17,6 +17,10 @@ import jax.numpy as jnp
 
 from segjax.ops import boxes as box_ops
 from segjax.ops.reduce import mean_over
+from segjax.tasks import semantic
+
+channels = semantic.channels
+predict = semantic.predict
 
 IGNORE = 255
 FOREGROUND, BACKGROUND = 0.5, 0.2  # Overlaps with an object.
@@ -103,8 +107,3 @@ def mask_targets(label, boxes, size):
   """
   of_image = jax.vmap(box_ops.pick, (None, 0, None))
   return jax.vmap(of_image, (0, 0, None))(label, boxes, size)
-
-
-def predict(out):
-  """Returns the scores that inference works with: logits [B, H, W, K]."""
-  return out['logits']
