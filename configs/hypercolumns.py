@@ -19,7 +19,7 @@ def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
-  config.dataset.options.proposals = 16 if arg.small else 64
+  config.dataset.options.proposals = 12 if arg.small else 64
   # Boxes of fewer pixels count less.
   config.task = 'proposals(full_area=50176)'
   config.model_name = 'hypercolumns'

@@ -18,7 +18,7 @@ def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
-  config.dataset.options.proposals = 16 if arg.small else 64
+  config.dataset.options.proposals = 12 if arg.small else 64
   config.task = 'proposals(mask_overlap=0.7)'  # Of those that masks learn from.
   config.model_name = 'sds'
   config.model = dict(

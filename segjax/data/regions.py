@@ -4,6 +4,7 @@ The regions of an example are [H, W, N] uint8, 0 or 1, best first. N is fixed
 for a data set; an empty region is no proposal. A box is a filled rectangle.
 """
 
+import cv2
 import numpy as np
 
 from segjax.data.image import BadExample
@@ -66,35 +67,40 @@ def exactly(regions, count):
 
 
 def assign(regions, label):
-  """Says what each region shows, by the label.
+  """Says what object each region shows, by the label.
 
-  Labels do not tell the objects of a class apart: the object that a region is
-  compared with is what of the class lies in the region's box. Ignored pixels
-  have no part in it, and class 0 is the background.
+  An object is a connected part of a class, since labels do not tell objects
+  apart; class 0 is the background. Ignored pixels count for nothing.
 
   Args:
     regions: [H, W, N], 0 or 1.
     label: [H, W], train ids.
 
   Returns:
-    The class that each region overlaps most, [N] uint8, 0 if none and `IGNORE`
-    if the region is empty; and by how much, intersection over union, [N]
-    float32.
+    The class of the object that each region overlaps most, [N] uint8, 0 if none
+    and `IGNORE` if the region is empty; and by how much, intersection over
+    union, [N] float32.
   """
+  objects, classes = _objects(label)
+  counted = label != IGNORE
+  areas = np.bincount(objects[counted], minlength=len(classes))
   categories = np.full(regions.shape[-1], IGNORE, np.uint8)
   overlaps = np.zeros(regions.shape[-1], np.float32)
-  for n in range(regions.shape[-1]):
-    region = regions[..., n] > 0
-    rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
-    if not rows.size:
-      continue
-    box = tuple(slice(i[0], i[-1] + 1) for i in (rows, columns))
-    region, seen = region[box], label[box]
-    inside = np.bincount(seen[region], minlength=IGNORE + 1)[:IGNORE]
-    objects = np.bincount(seen.ravel(), minlength=IGNORE + 1)[:IGNORE]
-    union = inside.sum() + objects - inside
-    overlap = inside / np.maximum(union, 1)
-    best = overlap[1:].argmax() + 1
-    overlaps[n] = overlap[best]
-    categories[n] = best if overlap[best] > 0 else 0
+  for n in np.flatnonzero(regions.any((0, 1))):
+    inside = objects[(regions[..., n] > 0) & counted]
+    both = np.bincount(inside, minlength=len(classes))
+    overlap = both / np.maximum(inside.size + areas - both, 1)
+    overlap[0] = 0
+    best = overlap.argmax()
+    categories[n], overlaps[n] = classes[best], overlap[best]
   return categories, overlaps
+
+
+def _objects(label):
+  """Returns ids of objects [H, W], 0 being none, and the class of each id."""
+  objects, classes = np.zeros(label.shape, np.int64), [0]
+  for one in np.setdiff1d(label, (0, IGNORE)):
+    _, parts = cv2.connectedComponents((label == one).view(np.uint8))
+    objects += np.where(parts > 0, parts + len(classes) - 1, 0)
+    classes += [one] * parts.max()
+  return objects, np.array(classes, np.uint8)

@@ -17,7 +17,6 @@ class Hidden(nn.Module):
   def __call__(self, x, train):
     x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
     for name in ('fc6', 'fc7'):
-      init = nn.initializers.normal(0.005)
-      x = nn.relu(nn.Dense(self.features, kernel_init=init, name=name)(x))
+      x = nn.relu(nn.Dense(self.features, name=name)(x))
       x = nn.Dropout(self.dropout)(x, deterministic=not train)
     return x

@@ -280,7 +280,7 @@ def propose(rng, scene, count):
       region = np.zeros(scene.label.shape, np.uint8)
       center = rng.uniform(0, region.shape[::-1])
       radius = min(region.shape) * rng.uniform(0.05, 0.2)
-      _fill(region, 1, [DISK], center, radius, 0.0)
+      _fill(region, 1, [DISK], center, (radius, radius), 0.0)
     else:
       region = objects[rng.integers(len(objects))]
       height, width = (np.ptp(axis) + 1 for axis in np.nonzero(region))
