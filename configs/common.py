@@ -120,12 +120,13 @@ def parse_arg(arg, **defaults):
   return types.SimpleNamespace(**values)
 
 
-def base(dataset, *, small=False):
+def base(dataset, *, small=False, **changes):
   """Returns all options but `model_name` and `model`.
 
   Args:
     dataset: a key of `DATASETS` or `SMALL`.
     small: takes the recipe for a laptop.
+    **changes: entries of the recipe that the system wants otherwise.
   """
   recipes = SMALL if small else DATASETS
   if dataset not in recipes:
@@ -133,7 +134,7 @@ def base(dataset, *, small=False):
         f'There is no {"small " * small}recipe for the data set {dataset!r}.'
         f' Known: {", ".join(recipes)}.'
     )
-  recipe = recipes[dataset]
+  recipe = {**recipes[dataset], **changes}
   config = ml_collections.ConfigDict()
   config.task = 'semantic'  # Or 'binary': two classes, one sigmoid channel.
   config.seed = 0

@@ -24,8 +24,7 @@ def get_config(arg=''):
   config.task = 'proposals(full_area=50176)'
   config.model_name = 'hypercolumns'
   config.model = dict(
-      backbone=arg.backbone
-      or ('vgg/tiny_caffe' if arg.small else 'vgg/16_caffe'),
+      backbone=arg.backbone or ('vgg/tiny' if arg.small else 'vgg/16'),
       grid=5,
       size=50,
       bins=7,
@@ -44,7 +43,7 @@ def get_config(arg=''):
     return config
 
   resize = "resize(600, mode='short')|"
-  normalize = 'normalize((122.7717, 115.946, 102.9801), 1.0)'
+  normalize = 'bgr|normalize((102.9801, 115.946, 122.7717), 1.0)'
   crop = 'random_crop(1000, cat_max_ratio=1.0)|'
   config.preprocess.train = resize + 'flip|' + crop + normalize
   config.preprocess.eval = resize + normalize

@@ -36,7 +36,7 @@ def get_config(arg=''):
     return config
 
   # Without a standard deviation, and whole images: VOC's have up to 500 pixels.
-  normalize = 'normalize((122.679, 116.669, 104.007), 1.0)'
+  normalize = 'bgr|normalize((104.007, 116.669, 122.679), 1.0)'
   config.preprocess.train = (
       f'random_crop(500, cat_max_ratio=1.0)|flip|{normalize}'
   )

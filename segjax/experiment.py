@@ -11,7 +11,6 @@ import pkgutil
 
 from absl import logging
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from segjax import calls
@@ -95,7 +94,9 @@ def inference(config, num_classes):
         f' the data set has {num_classes}: leave it at 0.5.'
     )
   return dataclasses.replace(
-      options, batch_size=options.batch_size * parallel.count(local=True)
+      options,
+      batch_size=options.batch_size * parallel.count(local=True),
+      margin=models.margin(model(config, num_classes)),
   )
 
 
@@ -131,19 +132,7 @@ class Training:
   learning_rate: object  # Function of the step.
   step: object  # `step(state, batch) -> (state, scalars)`, not compiled.
   init: object  # `init()` returns the first state.
-  batch_shape: tuple[int, int, int, int]  # Of the images of a global batch.
-
-  def batch(self):
-    """Returns a global batch, as shapes."""
-    shape, count = self.batch_shape, self.dataset.proposals
-    shapes = {
-        'image': jax.ShapeDtypeStruct(shape, jnp.float32),
-        'label': jax.ShapeDtypeStruct(shape[:3], jnp.uint8),
-        'regions': jax.ShapeDtypeStruct((*shape[:3], count), jnp.uint8),
-        'categories': jax.ShapeDtypeStruct((shape[0], count), jnp.uint8),
-        'overlaps': jax.ShapeDtypeStruct((shape[0], count), jnp.float32),
-    }
-    return {k: v for k, v in shapes.items() if v.size}
+  batch: dict[str, jax.ShapeDtypeStruct]  # A global one.
 
 
 def training(config):
@@ -165,8 +154,7 @@ def training(config):
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
   kind, options = task(config)
-  size = transforms.static_size(transforms.parse(config.preprocess.train))
-  batch_shape = (config.batch_size, *size, train_set.channels)
+  batch = batch_shapes(config, train_set, models.margin(system))
 
   step = steps.make_train_step(
       system,
@@ -187,7 +175,8 @@ def training(config):
   )
 
   def init():
-    variables = steps.init_variables(system, config.seed, batch_shape)
+    shape = batch['image'].shape
+    variables = steps.init_variables(system, config.seed, shape)
     return steps.init_state(variables, tx, ema=config.optim.ema > 0)
 
   def batches(first_step):
@@ -203,7 +192,41 @@ def training(config):
         on_bad_example=config.on_bad_example,
     )
 
-  return Training(train_set, batches, learning_rate, step, init, batch_shape)
+  return Training(train_set, batches, learning_rate, step, init, batch)
+
+
+def batch_shapes(config, train_set, margin):
+  """Returns the shapes of a global batch; see `pipeline.train_batches`.
+
+  Args:
+    config: the run's.
+    train_set: the data set.
+    margin: of the model. The images must have as much context.
+  """
+  ops = transforms.parse(config.preprocess.train)
+  height, width = transforms.static_size(ops)
+  context = transforms.context(ops)
+  if context != margin:
+    raise ValueError(
+        f'The model {config.model_name} loses {margin} pixels on each side, and'
+        f' config.preprocess.train gives its images {context} of context: write'
+        f' random_crop({height}, {width}, context={margin}) there, or the like'
+        ' for another crop.'
+    )
+  count, regions = config.batch_size, train_set.proposals
+  label = count, height, width
+  sides = count, height + 2 * context, width + 2 * context
+  shapes = {
+      'image': jax.ShapeDtypeStruct((*sides, train_set.channels), np.float32),
+      'label': jax.ShapeDtypeStruct(label, np.uint8),
+  }
+  if regions:
+    shapes |= {
+        'regions': jax.ShapeDtypeStruct((*label, regions), np.uint8),
+        'categories': jax.ShapeDtypeStruct((count, regions), np.uint8),
+        'overlaps': jax.ShapeDtypeStruct((count, regions), np.float32),
+    }
+  return shapes
 
 
 def class_weights(config, train_set):

@@ -10,6 +10,7 @@ import jax
 from segjax import backbones
 from segjax import checkpoint
 from segjax import experiment
+from segjax import models
 from segjax import steps
 from segjax.convert import rules
 from segjax.convert import torch
@@ -154,7 +155,8 @@ def _label_map(config, num_classes):
 
 
 def _template(model, channels):
-  given = steps.example(model, (1, 128, 128, channels))
+  side = 128 + 2 * models.margin(model)
+  given = steps.example(model, (1, side, side, channels))
   return jax.eval_shape(model.init, jax.random.key(0), *given)
 
 

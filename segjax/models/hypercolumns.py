@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import backbones
+from segjax.backbones.vgg import pool2_up
 from segjax.layers.hidden import Hidden
 from segjax.ops import boxes as box_ops
 from segjax.ops import regions as region_ops
@@ -97,7 +98,7 @@ class Model(nn.Module):
   """Figures in the boxes of proposals, laid over each other by rank."""
 
   num_classes: int  # Class 0 is the background.
-  backbone: str = 'vgg/16_caffe'
+  backbone: str = 'vgg/16'
   grid: int = 5
   size: int = 50  # Rows and columns of a figure.
   bins: int = 7  # Of the pooling for the hidden layers.
@@ -129,7 +130,9 @@ class Model(nn.Module):
     """
     size = image.shape[1:3]
     boxes = jax.vmap(box_ops.bounding_boxes)(regions)
-    feats = backbones.build(self.backbone, name='backbone')(image, train)
+    feats = backbones.build(self.backbone, pool=pool2_up, name='backbone')(
+        image, train
+    )
 
     # The cells of a stride of 16 that the first and the last pixel are in.
     cells = jnp.round((boxes - jnp.array([0, 0, 1, 1])) / 16)
