@@ -6,15 +6,26 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from segjax import experiment
 from segjax import models
+from segjax import steps
 from segjax.losses.cross_entropy import cross_entropy
 
 FOLDER = pathlib.Path(models.__file__).parent
 NAMES = [p.stem for p in sorted(FOLDER.glob('*.py')) if p.stem != '__init__']
 CLASSES = 21
 IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
+# What a batch may have; a model reads some of it.
+BATCH = {
+    'image': IMAGE,
+    'label': jax.ShapeDtypeStruct((2, 65, 97), jnp.uint8),
+    'regions': jax.ShapeDtypeStruct((2, 65, 97, 5), jnp.uint8),
+    'categories': jax.ShapeDtypeStruct((2, 5), jnp.uint8),
+    'overlaps': jax.ShapeDtypeStruct((2, 5), jnp.float32),
+}
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
@@ -22,9 +33,11 @@ PARAMETERS = {
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
+    'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'pspnet': 48_977_034,
+    'sds': 130_658_421,
     'semantic_fpn': 28_498_165,
     'unet': 29_063_146,
     'upernet': 66_416_778,
@@ -37,21 +50,27 @@ ON_BACKBONES = [
 ]
 
 
+def configuration(name):
+  return importlib.import_module(f'configs.{name}').get_config()
+
+
 def configured(name):
   """The model of the config without an argument."""
-  config = importlib.import_module(f'configs.{name}').get_config()
+  config = configuration(name)
   assert config.model_name == name
   return models.create(config.model_name, CLASSES, **config.model)
 
 
 @functools.cache
 def initialised(model):
-  return jax.eval_shape(model.init, jax.random.key(0), IMAGE)
+  given = steps.example(model, IMAGE.shape)
+  return jax.eval_shape(model.init, jax.random.key(0), *given)
 
 
 def outputs(model, dtype=jnp.float32, *, train):
   """Outputs and intermediate values of a model, as shapes."""
   variables = initialised(model)
+  batch = {**BATCH, 'image': jax.ShapeDtypeStruct(IMAGE.shape, dtype)}
   params = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, dtype), variables['params']
   )
@@ -63,7 +82,7 @@ def outputs(model, dtype=jnp.float32, *, train):
           mutable=['batch_stats', 'intermediates'],
       ),
       {**variables, 'params': params},
-      jax.ShapeDtypeStruct(IMAGE.shape, dtype),
+      *(batch[name] for name in steps.inputs(model, train)),
       rngs={'dropout': jax.random.key(0)},
   )
 
@@ -75,7 +94,7 @@ def test_models_are_found_by_their_files():
 @pytest.mark.parametrize('name', NAMES)
 def test_outputs_are_logits_at_the_size_of_the_image(name):
   out, _ = outputs(configured(name), train=False)
-  assert set(out) == {'logits', 'aux'}
+  assert {'logits', 'aux'} <= set(out)
   for logits in (out['logits'], *out['aux'].values()):
     assert logits.shape == (2, 65, 97, CLASSES)
 
@@ -100,21 +119,34 @@ def test_training_keeps_the_shapes_of_statistics(name):
 def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
   model = configured(name)
   variables = random_variables(model, IMAGE.shape)
-  image = jax.random.normal(jax.random.key(1), IMAGE.shape)
-  labels = jax.random.randint(jax.random.key(2), IMAGE.shape[:3], 0, CLASSES)
+  kind, options = experiment.task(configuration(name))
+  rng = np.random.default_rng(0)
+  regions = np.zeros(BATCH['regions'].shape, np.uint8)
+  for n in range(5):
+    regions[:, 9 * n : 40, 5 * n : 70, n] = 1
+  batch = {
+      'image': rng.normal(size=IMAGE.shape).astype(np.float32),
+      'label': rng.integers(0, CLASSES, IMAGE.shape[:3]),
+      'regions': regions,
+      'categories': np.array([[1, 2, 3, 4, 5]] * 2),
+      'overlaps': np.array([[0.9, 0.8, 0.7, 0.6, 0.1]] * 2),
+  }
+
+  def objective(logits, labels):
+    return cross_entropy(logits, labels), {}
 
   @jax.jit
   @jax.grad
   def gradient(params):
     out, _ = model.apply(
         {**variables, 'params': params},
-        image,
+        *(batch[name] for name in steps.inputs(model, train=True)),
         train=True,
         mutable=['batch_stats'],
         rngs={'dropout': jax.random.key(3)},
     )
-    scores = (out['logits'], *out['aux'].values())
-    return sum(cross_entropy(logits, labels) for logits in scores)
+    loss, _ = kind.loss(out, batch, objective, aux_weight=1.0, **options)
+    return loss
 
   for path, leaf in jax.tree.leaves_with_path(gradient(variables['params'])):
     assert leaf.any(), jax.tree_util.keystr(path)
@@ -140,7 +172,8 @@ def test_every_layer_computes_in_the_type_it_is_given(name):
   wrong = [
       jax.tree_util.keystr(path, simple=True, separator='/')
       for path, value in values
-      if value.dtype != jnp.bfloat16
+      # Coordinates are numbers of pixels.
+      if value.dtype != jnp.bfloat16 and path[-1].key != 'boxes'
   ]
   assert not wrong
 
