@@ -20,7 +20,7 @@ from segjax.data import transforms
 from segjax.data.image import BadExample
 
 # What of an example goes into a batch.
-ARRAYS = {'image', 'label', 'regions', 'categories', 'overlaps'}
+ARRAYS = ('image', 'label', 'regions', 'categories', 'overlaps')
 
 
 class Batches:
@@ -222,5 +222,7 @@ def _stack(examples):
           f'{example["name"]} is {example["image"].shape}.'
       )
   return {
-      key: np.stack([e[key] for e in examples]) for key in first.keys() & ARRAYS
+      key: np.stack([e[key] for e in examples])
+      for key in ARRAYS
+      if key in first
   }

@@ -25,7 +25,7 @@ from segjax import backbones
 from segjax.backbones.vgg import pool2_up
 from segjax.layers.hidden import Hidden
 from segjax.ops import boxes as box_ops
-from segjax.ops import regions as region_ops
+from segjax.ops import detections
 from segjax.ops.resize import weights
 from segjax.ops.roi_pool import roi_max_pool
 
@@ -155,7 +155,7 @@ class Model(nn.Module):
       ranks = jnp.arange(boxes.shape[1], 0, -1, image.dtype)
       given = jax.nn.one_hot(categories, self.num_classes, dtype=image.dtype)
       class_logits = ranks[:, None] * given
-    found, scores = region_ops.detect(
+    found, scores = detections.detect(
         class_logits[..., 1:] - class_logits[..., :1], regions, self.max_overlap
     )
     shown = found if categories is None else categories
@@ -175,7 +175,7 @@ class Model(nn.Module):
     )
     figure = mix(columns)
     masks = box_ops.paste(jax.nn.sigmoid(figure), boxes, size)
-    logits = region_ops.lay_over(
+    logits = detections.lay_over(
         masks >= self.min_probability,
         found,
         scores,

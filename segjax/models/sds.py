@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.ops import boxes as box_ops
-from segjax.ops import regions as region_ops
+from segjax.ops import detections
 from segjax.ops.pool import adaptive_avg_pool
 
 
@@ -131,7 +131,7 @@ class Model(nn.Module):
     )
     out = {k: v.reshape(*boxes.shape[:2], *v.shape[1:]) for k, v in out.items()}
 
-    found, scores = region_ops.detect(out['margins'], regions, self.max_overlap)
+    found, scores = detections.detect(out['margins'], regions, self.max_overlap)
     shown = found if categories is None else categories
     shown = jnp.clip(shown.astype(jnp.int32), 1, self.num_classes - 1) - 1
     coarse = jnp.take_along_axis(
@@ -159,7 +159,7 @@ class Model(nn.Module):
         cells.reshape(coarse.shape),
     )
     pixels = refine(box_ops.paste(probability, boxes, image.shape[1:3]), masks)
-    logits = region_ops.lay_over(
+    logits = detections.lay_over(
         pixels >= 0, found, scores, self.min_score, self.num_classes
     )
     return {

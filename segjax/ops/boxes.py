@@ -74,8 +74,8 @@ def pick(image, box, size):
       jnp.where(i < 0, side, i).astype(jnp.int32)
       for i, side in zip(index, image.shape, strict=True)
   )
-  picked = image.at[y].get(mode='fill', fill_value=0)
-  return picked.at[:, x].get(mode='fill', fill_value=0)
+  rows = jnp.take(image, y, 0, mode='fill', fill_value=0)
+  return jnp.take(rows, x, 1, mode='fill', fill_value=0)
 
 
 def paste(grids, boxes, size):

@@ -1,4 +1,4 @@
-"""Region proposals: which are detections, and how they make a label map."""
+"""Detections: which regions they are, and how they make a label map."""
 
 import jax
 import jax.numpy as jnp
