@@ -107,8 +107,17 @@ def make_forward(config, num_classes, channels):
     config: the run's.
     num_classes: of the model.
     channels: of an image; those behind them are regions.
+
+  Raises:
+    ValueError: the model reads what only training has.
   """
   system = model(config, num_classes)
+  if more := set(steps.inputs(system)) - {'image', 'regions'}:
+    raise ValueError(
+        f'{config.model_name} with these fields reads {", ".join(more)}, which'
+        ' examples have in training alone. Call the model itself, or change'
+        ' config.model.'
+    )
   kind, _ = task(config)
 
   def forward(variables, images):

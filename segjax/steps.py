@@ -50,6 +50,7 @@ def example(model, image_shape):
   zeros = {
       'image': jnp.zeros(image_shape, jnp.float32),
       'regions': jnp.zeros((*image_shape[:3], 1), jnp.uint8),
+      'categories': jnp.zeros((image_shape[0], 1), jnp.uint8),
   }
   return [zeros[name] for name in inputs(model)]
 

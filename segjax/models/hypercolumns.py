@@ -111,8 +111,12 @@ class Model(nn.Module):
   min_score: float = 0.0
   min_probability: float = 0.4  # Of a pixel of a figure.
 
-  inputs = ('image', 'regions')
   train_inputs = ('image', 'regions', 'categories')
+
+  @property
+  def inputs(self):
+    """What it reads, see `steps.inputs`."""
+    return ('image', 'regions') if self.classify else self.train_inputs
 
   @nn.compact
   def __call__(self, image, regions, categories=None, *, train=False):
@@ -176,7 +180,7 @@ class Model(nn.Module):
     figure = mix(columns)
     masks = box_ops.paste(jax.nn.sigmoid(figure), boxes, size)
     logits = detections.lay_over(
-        masks >= self.min_probability,
+        masks > self.min_probability,
         found,
         scores,
         self.min_score,
