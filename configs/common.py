@@ -120,6 +120,29 @@ def parse_arg(arg, **defaults):
   return types.SimpleNamespace(**values)
 
 
+def camvid_of_segnet(config, *, steps, batch, lr):
+  """Has CamVid as SegNet's authors train on it: whole images, 0 to 255."""
+  config.preprocess.train = 'random_crop(360, 480)|flip|normalize(0.0, 1.0)'
+  config.preprocess.eval = 'normalize(0.0, 1.0)'
+  config.class_weights = 'median_frequency'
+  config.total_steps = steps
+  config.batch_size = batch
+  config.lr.base = lr
+  config.lr.schedule = 'constant'
+  config.optim.decay_on = 'kernel|scale'
+  config.eval_every = config.checkpoint_every = steps // 10
+
+
+def binary(config):
+  """Has two classes told apart by a sigmoid, learnt by Adam without decay."""
+  config.task = 'binary'
+  config.loss = 'binary_cross_entropy + dice'
+  config.optim.optimizer = 'adam'
+  config.optim.weight_decay = 0.0
+  config.lr.base = 1e-3
+  config.lr.schedule = 'cosine'
+
+
 def base(dataset, *, small=False, **changes):
   """Returns all options but `model_name` and `model`.
 
