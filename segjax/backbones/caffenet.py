@@ -1,7 +1,7 @@
 """CaffeNet, https://github.com/BVLC/caffe/tree/master/models.
 
-AlexNet, https://papers.nips.cc/paper/4824, on one GPU's memory, with pools
-before the normalisations. Checked as the paths of SDS.
+AlexNet, https://papers.nips.cc/paper/4824, with its pools before the
+normalisations. Checked as the paths of SDS.
 """
 
 from flax import linen as nn

@@ -1,10 +1,10 @@
 """Hypercolumns, https://arxiv.org/abs/1411.5752.
 
-A pixel is described by the activations of several layers above it. In the box
-of a detection each pixel is classified by such a column, by the classifiers of
-its place: those of a coarse grid over the box, mixed (figures 2 and 3). As
-released for VGG-16 with a 5x5 grid, after Fast R-CNN; the paper's grid is
-`grid=10`. Checked against the released network, both grids.
+A pixel is described by the activations of several layers above it, and in the
+box of a detection this column tells whether the pixel is of the object. Each
+place in the box has its own classifiers: those of a coarse grid, mixed. As
+released for VGG-16, with a 5x5 grid, after Fast R-CNN; the paper's grid is
+`grid=10`. Checked against the released network, with both grids.
 
 Boxes are those of the proposals, which the user gives: a region, or a filled
 rectangle. The released classifiers take categories and scores of a detector;
