@@ -12,6 +12,12 @@ import ml_collections
 # differs by data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
+# What networks of Caffe see: BGR from 0 to 255, minus the mean.
+BGR = 'normalize((122.679, 116.669, 104.007), 1.0)|bgr'
+BGR_CROPS = dict(
+    train=f'random_crop(321, cat_max_ratio=1.0)|flip|{BGR}', eval=BGR
+)
+
 # The recipes of mmsegmentation where it has the set, else ours.
 DATASETS = {
     'camvid': dict(
@@ -118,6 +124,32 @@ def parse_arg(arg, **defaults):
   if values.get('dataset') == 'shapes':
     values['small'] = True  # There is no other recipe.
   return types.SimpleNamespace(**values)
+
+
+def caffe_sgd(config, base, schedule, *, new='', frozen=''):
+  """Has a config train as Caffe does: biases learn twice as fast, undecayed.
+
+  Args:
+    config: what is changed.
+    base: learning rate.
+    schedule: of it.
+    new: regular expression of what learns ten times as fast.
+    frozen: of what does not learn.
+  """
+  factors = ((frozen, 0.0),) if frozen else ()
+  if new:
+    factors += ((f'{new}.*kernel', 10.0), (f'{new}.*bias', 20.0))
+  config.optim.factors = (*factors, ('bias$', 2.0))
+  config.optim.decay_on = 'kernel$'
+  config.lr.base = base
+  config.lr.schedule = schedule
+
+
+def choose(name, value, known):
+  """Returns the entry `value` of a table for the argument `name`."""
+  if value not in known:
+    raise ValueError(f'{name} is one of {", ".join(known)}, not {value!r}.')
+  return known[value]
 
 
 def camvid_of_segnet(config, *, steps, batch, lr):

@@ -1,13 +1,12 @@
 """DilatedNet, https://arxiv.org/abs/1511.07122.
 
-The front end is VGG without its last two pools and without any padding: the
-image is mirrored at its borders instead. A context module of dilated
-convolutions, which begins as the identity, then looks at the scores. As the
-authors' Caffe networks do it: Dilation8 for VOC 2012 is the default; for
-CamVid `context='basic'`; Dilation7 for KITTI is `context='basic', rates=(1, 1,
-2, 4, 8)`; Dilation10 for Cityscapes `context='basic', rates=(1, 1, 2, 4, 8, 16,
-32, 64), learned_upsampling=True`. Checked against networks built of the
-authors' prototxt.
+The front end is VGG without its last two pools and without any padding, so that
+it loses a `margin`. A context module of dilated convolutions, which begins as
+the identity, then looks at the scores. As the authors' Caffe networks have it:
+the default is Dilation8 of VOC 2012; that of CamVid has `context='basic'`,
+Dilation7 of KITTI also `rates=(1, 1, 2, 4, 8)`, and Dilation10 of Cityscapes
+instead `rates=(1, 1, 2, 4, 8, 16, 32, 64), learned_upsampling=True`. Checked
+against networks built of their prototxt files.
 """
 
 from flax import linen as nn
@@ -16,12 +15,13 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.backbones import vgg
+from segjax.layers.conv import conv
 from segjax.layers.head import classifier
 from segjax.layers.upsample import Upsample
 from segjax.ops.enlarge import enlarge
 
 STRIDE = 8
-MARGIN = 186  # Pixels that the front end sees on each side of its scores.
+MARGIN = 186  # Pixels that the front end sees before its first score.
 
 
 def pool(x, stride):
@@ -47,24 +47,30 @@ class Model(nn.Module):
   learned_upsampling: bool = False  # Of scores; else of probabilities.
   dropout: float = 0.5
 
+  @property
+  def margin(self):
+    """Pixels by which the logits are smaller than the image on each side."""
+    return MARGIN + 2 * STRIDE - 1  # Up to the score beyond the last pixel.
+
   @nn.compact
   def __call__(self, image, *, train=False):
-    height, width = image.shape[1:3]
-    # Scores lie at every 8th pixel, from the first to one beyond the last.
-    borders = [
-        (MARGIN, MARGIN + STRIDE * ((side - 1) // STRIDE + 2) - side)
+    height, width = (side - 2 * self.margin for side in image.shape[1:3])
+    if min(height, width) < 1:
+      raise ValueError(
+          f'An image of {image.shape[1:3]} pixels is all margin: it takes'
+          f' {2 * self.margin + 1} at least.'
+      )
+    first = self.margin - MARGIN
+    rows, columns = (
+        slice(first, first + 2 * MARGIN + STRIDE * ((side - 1) // STRIDE + 2))
         for side in (height, width)
-    ]
-    image = jnp.pad(image, ((0, 0), *borders, (0, 0)), mode='reflect')
-    x = self.scores(image, train)
+    )
+    x = self.scores(image[:, rows, columns], train)
     if self.learned_upsampling:
       x = Upsample(STRIDE, padding=STRIDE // 2, mix=False, name='upsample')(x)
       logits = x[:, :height, :width]
     else:
-      x = jax.nn.softmax(x.astype(jnp.float32))
-      x = enlarge(x, STRIDE, (height, width))
-      smallest = jnp.finfo(jnp.float32).tiny  # A probability may be 0.
-      logits = jnp.log(jnp.maximum(x, smallest)).astype(image.dtype)
+      logits = interpolate(x, (height, width))
     return {'logits': logits, 'aux': {}}
 
   def scores(self, image, train):
@@ -105,16 +111,24 @@ class Context(nn.Module):
     factor = 1
     for name, rate in layers.items():
       factor = max(factor, 2 * rate) if large else 1
-      x = nn.Conv(
+      x = conv(
           factor * classes,
-          (3, 3),
-          kernel_dilation=rate,
+          dilation=rate,
           padding=0 if large else rate,
-          kernel_init=init,
+          bias=True,
+          init=init,
           name=name,
       )(x)
       x = nn.relu(x)
-    return nn.Conv(classes, (1, 1), kernel_init=init, name='classifier')(x)
+    return conv(classes, 1, bias=True, init=init, name='classifier')(x)
+
+
+def interpolate(scores, size):
+  """Interpolates probabilities, not scores; returns their logarithms."""
+  x = jax.nn.softmax(scores.astype(jnp.float32))
+  x = enlarge(x, STRIDE, size)
+  smallest = jnp.finfo(jnp.float32).tiny  # A probability may be 0.
+  return jnp.log(jnp.maximum(x, smallest)).astype(scores.dtype)
 
 
 def identity(classes):

@@ -15,23 +15,26 @@ FOLDER = pathlib.Path(models.__file__).parent
 NAMES = [p.stem for p in sorted(FOLDER.glob('*.py')) if p.stem != '__init__']
 CLASSES = 21
 IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
-# What a batch may have; a model reads some of it.
+# What a batch may have beside the image; some models read it.
 BATCH = {
-    'image': IMAGE,
     'regions': jax.ShapeDtypeStruct((2, 65, 97, 5), jnp.uint8),
     'categories': jax.ShapeDtypeStruct((2, 5), jnp.uint8),
 }
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
+    'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
+    'dilatednet': 141_149_720,
+    'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'parsenet': 20_528_981,
     'pspnet': 48_977_034,
     'retinal_dilatednet': 65_803_157,
     'sds': 130_658_421,
@@ -56,16 +59,24 @@ def configured(name):
   return models.create(config.model_name, CLASSES, **config.model)
 
 
+def image(model, dtype=jnp.float32):
+  """An image, as a shape, that the model has logits of IMAGE's size for."""
+  batch, height, width, channels = IMAGE.shape
+  more = 2 * models.margin(model)
+  shape = (batch, height + more, width + more, channels)
+  return jax.ShapeDtypeStruct(shape, dtype)
+
+
 @functools.cache
 def initialised(model):
-  given = steps.example(model, IMAGE.shape)
+  given = steps.example(model, image(model).shape)
   return jax.eval_shape(model.init, jax.random.key(0), *given)
 
 
 def outputs(model, dtype=jnp.float32, *, train):
   """Outputs and intermediate values of a model, as shapes."""
   variables = initialised(model)
-  batch = {**BATCH, 'image': jax.ShapeDtypeStruct(IMAGE.shape, dtype)}
+  batch = {**BATCH, 'image': image(model, dtype)}
   params = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, dtype), variables['params']
   )
@@ -87,7 +98,7 @@ def test_models_are_found_by_their_files():
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_outputs_are_logits_at_the_size_of_the_image(name):
+def test_outputs_are_logits_at_the_size_of_the_image_less_its_margin(name):
   out, _ = outputs(configured(name), train=False)
   assert {'logits', 'aux'} <= set(out)
   for logits in (out['logits'], *out['aux'].values()):
