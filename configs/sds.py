@@ -32,7 +32,7 @@ def get_config(arg=''):
       min_score=0.0,
   )
   if arg.small:
-    config.model.update(size=67, context=6, dropout=0.2)
+    config.model.update(size=67, context=6, dropout=0.2, min_score=-0.5)
     return config
 
   # Without a standard deviation, and whole images: VOC's have up to 500 pixels.

@@ -51,6 +51,6 @@ class Backbone(nn.Module):
 
 
 VARIANTS = {
-    'tiny': dict(widths=(8, 8, 8, 8, 8), hidden=32),
+    'tiny': dict(widths=(16, 32, 32, 32, 32), hidden=64),
     'reference': {},
 }
