@@ -35,7 +35,9 @@ def make(config, dataset):
         f' {tuple(semantic.ABSENT)}.'
     )
   label_map = dataset.label_map
-  forward = experiment.make_forward(config, label_map.num_classes)
+  forward = experiment.make_forward(
+      config, label_map.num_classes, dataset.channels
+  )
   options = experiment.inference(config, label_map.num_classes)
   kind = metrics.semantic(
       label_map.names, config.absent, dataset.boundary_class

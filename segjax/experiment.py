@@ -35,20 +35,42 @@ POSITIVE = (
 
 
 def dataset(config, split):
-  """Returns a split of the configured data set."""
-  return datasets.load(
+  """Returns a split of the configured data set.
+
+  Raises:
+    ValueError: its examples lack what the model reads.
+  """
+  found = datasets.load(
       config.dataset.name, split, config.data_dir, **config.dataset.options
   )
+  wanted = steps.inputs(model(config, found.label_map.num_classes))
+  if 'regions' in wanted and not found.proposals:
+    raise ValueError(
+        f'{config.model_name} reads regions, and the examples of'
+        f' {config.dataset.name} have none. Say how many there are:'
+        ' --config.dataset.options.proposals=16. Where they lie is told in'
+        ' segjax/data/datasets/README.md.'
+    )
+  return found
 
 
 def task(config):
-  """Returns the module of the configured task."""
-  known = [module.name for module in pkgutil.iter_modules(tasks.__path__)]
-  if config.task not in known:
-    raise ValueError(
-        f'There is no task {config.task!r}. Known: {", ".join(known)}.'
-    )
-  return importlib.import_module(f'{tasks.__name__}.{config.task}')
+  """Returns the module of the configured task, and the options of its loss.
+
+  Raises:
+    ValueError: there is no such task, or it has no such option.
+  """
+  known = {
+      module.name: importlib.import_module(f'{tasks.__name__}.{module.name}')
+      for module in pkgutil.iter_modules(tasks.__path__)
+  }
+  name, options = calls.parse(
+      config.task,
+      {name: module.loss for name, module in known.items()},
+      'task',
+      given=('out', 'batch', 'objective', 'aux_weight'),
+  )
+  return known[name], options
 
 
 def model(config, num_classes):
@@ -59,7 +81,8 @@ def model(config, num_classes):
     raise ValueError(
         f'config.parallel={config.parallel!r} is not one of {parallel.MODES}.'
     )
-  channels = task(config).channels(num_classes)
+  kind, _ = task(config)
+  channels = kind.channels(num_classes)
   return models.create(config.model_name, channels, **config.model)
 
 
@@ -83,24 +106,40 @@ def sampler(config):
   return getattr(models.module(config.model_name), 'predict', None)
 
 
-def make_forward(config, num_classes, *, variance=False):
+def make_forward(config, num_classes, channels, *, variance=False):
   """Returns the compiled `forward(variables, images) -> logits`.
 
   Args:
     config: the run's.
     num_classes: of the data set.
+    channels: of an image; those behind them are regions.
     variance: of a system that samples, whether the variance of each class's
       probability follows the logits, in as many channels more.
+
+  Raises:
+    ValueError: the model reads what only training has.
   """
   system = model(config, num_classes)
+  if more := set(steps.inputs(system)) - {'image', 'regions'}:
+    raise ValueError(
+        f'{config.model_name} with these fields reads {", ".join(more)}, which'
+        ' examples have in training alone. Call the model itself, or change'
+        ' config.model.'
+    )
+  kind, _ = task(config)
   sample = sampler(config)
 
   def forward(variables, images):
     def logits(images, rng=None):
+      batch = {
+          'image': images[..., :channels],
+          # A view may be scaled, and regions with it.
+          'regions': images[..., channels:] > 0.5,
+      }
       out, _ = steps.forward(
-          system, variables, images, dtype=config.dtype, rng=rng
+          system, variables, batch, dtype=config.dtype, rng=rng
       )
-      return task(config).predict(out)
+      return kind.predict(out)
 
     if not sample:
       return logits(images)
@@ -141,12 +180,16 @@ def training(config):
   objective = losses.build(config.loss, class_weights(config, train_set))
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
-  batch = batch_shapes(config, train_set.channels, models.margin(system))
+  kind, options = task(config)
+  batch = batch_shapes(config, train_set, models.margin(system))
 
   step = steps.make_train_step(
       system,
       functools.partial(
-          task(config).loss, objective=objective, aux_weight=config.aux_weight
+          kind.loss,
+          objective=objective,
+          aux_weight=config.aux_weight,
+          **options,
       ),
       tx,
       seed=config.seed,
@@ -179,12 +222,12 @@ def training(config):
   return Training(train_set, batches, learning_rate, step, init, batch)
 
 
-def batch_shapes(config, channels, margin):
+def batch_shapes(config, train_set, margin):
   """Returns the shapes of a global batch; see `pipeline.train_batches`.
 
   Args:
     config: the run's.
-    channels: of the images.
+    train_set: the data set.
     margin: of the model. The images must have as much context.
   """
   ops = transforms.parse(config.preprocess.train)
@@ -197,19 +240,22 @@ def batch_shapes(config, channels, margin):
         f' random_crop({height}, {width}, context={margin}) there, or the like'
         ' for another crop.'
     )
+  count, regions = config.batch_size, train_set.proposals
+  label = count, height, width
+  sides = count, height + 2 * context, width + 2 * context
   shapes = {
-      'image': (height + 2 * context, width + 2 * context, channels),
-      'label': (height, width),
+      'image': jax.ShapeDtypeStruct((*sides, train_set.channels), np.float32),
+      'label': jax.ShapeDtypeStruct(label, np.uint8),
   }
   if transforms.has_weights(ops):
-    shapes['weight'] = height, width
-  return {
-      name: jax.ShapeDtypeStruct(
-          (config.batch_size, *shape),
-          np.uint8 if name == 'label' else np.float32,
-      )
-      for name, shape in shapes.items()
-  }
+    shapes['weight'] = jax.ShapeDtypeStruct(label, np.float32)
+  if regions:
+    shapes |= {
+        'regions': jax.ShapeDtypeStruct((*label, regions), np.uint8),
+        'categories': jax.ShapeDtypeStruct((count, regions), np.uint8),
+        'overlaps': jax.ShapeDtypeStruct((count, regions), np.float32),
+    }
+  return shapes
 
 
 def class_weights(config, train_set):

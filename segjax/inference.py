@@ -73,9 +73,10 @@ def predict(forward, examples, options, probabilities=False, extra=0):
   Args:
     forward: images [B, h, w, C] float32 -> logits [B, h, w, K], less the margin
       on each side, where B is `options.batch_size`. It may be compiled for each
-      shape it is given.
+      shape it is given. Regions are further channels of the images.
     examples: iterable of dictionaries with the normalised `image` [h, w, C],
-      and with the `label` or the `size` (height, width) to predict for.
+      and with the `label` or the `size` (height, width) to predict for; maybe
+      with `regions` [h, w, N].
     options: an `Inference`.
     probabilities: whether to return those too: K float32 for each pixel.
     extra: channels of `forward` behind the logits. They are averaged over
@@ -173,7 +174,10 @@ def _segment(example, options, probabilities, extra):
     chunk = min(height, options.window[0])
   shape = _round_up((chunk, width), options.pad_to)
   starts = grid(height, chunk, chunk)
-  views = _views(example['image'], size, shape, options)
+  image = example['image']
+  if 'regions' in example:
+    image = np.concatenate([image, example['regions']], -1, dtype=np.float32)
+  views = _views(image, size, shape, options)
   if len(starts) > 1:
     views = list(views)  # Else only one is alive at a time.
   weight = 1 / (len(options.scales) * (1 + options.flip))
@@ -204,7 +208,10 @@ def _views(image, size, shape, options):
     scaled = image
     if scale != 1:
       h, w = (max(1, int(n * scale + 0.5)) for n in image.shape[:2])
-      scaled = cv2.resize(image, (w, h)).reshape(h, w, -1)
+      parts = np.split(image, range(64, image.shape[-1], 64), -1)
+      parts = [cv2.resize(np.ascontiguousarray(p), (w, h)) for p in parts]
+      # OpenCV takes some 100 channels at most, and drops a single one.
+      scaled = np.concatenate([p.reshape(h, w, -1) for p in parts], -1)
     yield _View(scaled, size, shape, options, mirrored=False)
     if options.flip:
       yield _View(scaled[:, ::-1], size, shape, options, mirrored=True)

@@ -12,6 +12,9 @@ variance of probabilities: in NAME_uncertainty.png, see `pictures.uncertainty`,
 and, with --probabilities, NAME_uncertainty.npz. In Python:
 
   labels, probabilities, variance = predict.with_variance(image)
+
+Systems on region proposals read them from --proposals=DIR/NAME.npz, or take
+them as `predict(image, regions)`.
 """
 
 import dataclasses
@@ -33,14 +36,19 @@ from segjax import parallel
 from segjax import pictures
 from segjax import progress
 from segjax import proposals
+from segjax import steps
 from segjax.data import image as images
 from segjax.data import label_map as label_maps
+from segjax.data import regions
 from segjax.data import transforms
 from segjax.ops.resize import resize
 from segjax.workdir import Workdir
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for the predictions.')
+_PROPOSALS = flags.DEFINE_string(
+    'proposals', '', 'Folder of NAME.npz with regions, for systems on those.'
+)
 _PROBABILITIES = flags.DEFINE_bool(
     'probabilities',
     False,
@@ -90,21 +98,26 @@ class Predictor:
     num_classes = self.label_map.num_classes
     self.samples = experiment.sampler(config) is not None
     self._forward = experiment.make_forward(
-        config, num_classes, variance=self.samples
+        config, num_classes, self._channels, variance=self.samples
     )
     self._options = experiment.inference(config, num_classes)
+    # How many regions of a file it reads; 0 if it reads none.
+    self.proposals = 0
+    if 'regions' in steps.inputs(experiment.model(config, num_classes)):
+      self.proposals = config.dataset.options.proposals
 
-  def __call__(self, image):
+  def __call__(self, image, regions=None):
     """Predicts one image.
 
     Args:
       image: [H, W, C] or, if grey, [H, W]; as it would be read from a file of
         the kind that the model was trained on, uint8 for instance.
+      regions: [H, W, N], 0 or 1, any number; for a model that reads those.
 
     Returns:
       labels [H, W] uint8, class ids; probabilities [H, W, K] float32.
     """
-    _, labels, probabilities = self._one(image)
+    _, labels, probabilities = self._one(image, regions)
     return labels, probabilities
 
   def with_variance(self, image):
@@ -153,8 +166,10 @@ class Predictor:
     scores = resize(scores[None], size)[0]
     return scores.argmax(-1).astype(np.uint8), np.asarray(scores)
 
-  def _one(self, image):
+  def _one(self, image, regions=None):
     example = _example(image)
+    if regions is not None:
+      example['regions'] = np.asarray(regions)
     one = dataclasses.replace(
         self._options, batch_size=parallel.count(local=True)
     )
@@ -165,7 +180,8 @@ class Predictor:
     """Predicts many images, in batches.
 
     Args:
-      examples: of {'image': [H, W, C], 'name': str, ...}.
+      examples: of {'image': [H, W, C], 'name': str, ...}, with 'regions'
+        [H, W, N] if the model reads those.
       probabilities: whether to return those too.
       options: an `Inference`, if not the run's.
 
@@ -189,8 +205,29 @@ class Predictor:
     raw = images.with_channels(
         example['image'], self._channels, example['name']
     )
-    ready = transforms.apply(self._ops, {'image': raw})['image']
-    return {**example, 'image': ready, 'raw': raw, 'size': raw.shape[:2]}
+    ready = {'image': raw}
+    if 'regions' in example and not self.proposals:
+      raise ValueError(f'{example["name"]}: this system reads no regions.')
+    if self.proposals:
+      ready['regions'] = self._regions(example)
+    ready = transforms.apply(self._ops, ready)
+    return {**example, **ready, 'raw': raw, 'size': raw.shape[:2]}
+
+  def _regions(self, example):
+    """Returns the regions of an example, uint8."""
+    size, regions = example['image'].shape[:2], example.get('regions')
+    if regions is None:
+      raise ValueError(
+          f'{example["name"]}: this system segments by region proposals; give'
+          ' regions [H, W, N] beside the image, or --proposals=DIR with'
+          ' NAME.npz for each image.'
+      )
+    if regions.ndim != 3 or regions.shape[:2] != size or not regions.size:
+      raise ValueError(
+          f'{example["name"]}: regions of an image of {size[0]}x{size[1]} are'
+          f' [{size[0]}, {size[1]}, N], these {list(regions.shape)}.'
+      )
+    return (regions > 0).astype(np.uint8)
 
 
 def _example(image):
@@ -246,14 +283,21 @@ def find_images(paths):
   return found
 
 
-def write(predictor, paths, output, *, probabilities=False):
+def write(predictor, paths, output, *, probabilities=False, proposals=''):
   """Predicts image files and writes NAME.png and NAME_overlay.png for each.
 
   NAME.png holds class ids, with the classes' colours as palette.
 
+  Args:
+    predictor: a `Predictor`.
+    paths: images, and folders of images.
+    output: folder to write to.
+    probabilities: whether to write NAME.npz, too.
+    proposals: folder of NAME.npz with regions, for a model that reads those.
+
   Raises:
     FileNotFoundError: an image is missing.
-    ValueError: a file would be overwritten.
+    ValueError: a file would be overwritten, or is not what it should be.
   """
   output = pathlib.Path(output)
   paths = find_images(paths)
@@ -268,12 +312,22 @@ def write(predictor, paths, output, *, probabilities=False):
         f'{taken[0]} exists already, and so do {len(taken) - 1} others: choose'
         ' another --output.'
     )
-  examples = (
-      {'image': images.read_image(path), 'name': path.stem} for path in paths
-  )
+
+  def read(path):
+    example = {'image': images.read_image(path), 'name': path.stem}
+    if proposals:
+      example['regions'] = regions.read(
+          pathlib.Path(proposals) / f'{path.stem}.npz',
+          example['image'].shape[:2],
+          predictor.proposals,
+      )
+    return example
+
   start = first = time.monotonic()
   for example, labels, soft in progress.track(
-      predictor.stream(examples, probabilities), len(paths), 'Predicting'
+      predictor.stream(map(read, paths), probabilities),
+      len(paths),
+      'Predicting',
   ):
     if first == start:
       first = time.monotonic()
@@ -317,7 +371,11 @@ def main(argv):
     options = calls.options(_OPTIONS.value)
     predictor = load(_WORKDIR.value, **options)
     write(
-        predictor, argv[1:], _OUTPUT.value, probabilities=_PROBABILITIES.value
+        predictor,
+        argv[1:],
+        _OUTPUT.value,
+        probabilities=_PROBABILITIES.value,
+        proposals=_PROPOSALS.value,
     )
 
 

@@ -6,12 +6,12 @@ import json
 from absl import logging
 from flax import traverse_util
 import jax
-import jax.numpy as jnp
 
 from segjax import backbones
 from segjax import checkpoint
 from segjax import experiment
 from segjax import models
+from segjax import steps
 from segjax.convert import rules
 from segjax.convert import torch
 from segjax.convert import torch_file
@@ -156,8 +156,8 @@ def _label_map(config, num_classes):
 
 def _template(model, channels):
   side = 128 + 2 * models.margin(model)
-  image = jnp.zeros((1, side, side, channels))
-  return jax.eval_shape(model.init, jax.random.key(0), image)
+  given = steps.example(model, (1, side, side, channels))
+  return jax.eval_shape(model.init, jax.random.key(0), *given)
 
 
 def _flat(variables):

@@ -395,3 +395,23 @@ def test_logits_of_another_size_than_the_image_are_refused():
 def test_wrong_options_are_refused(options, message):
   with pytest.raises(ValueError, match=message):
     Inference(**options)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'flip': True}, SLIDE, {'scales': (1.0, 2.0)}, {'pad_to': 16}],
+    ids=str,
+)
+def test_regions_are_further_channels_of_every_view(options):
+  shown = example()
+  blocks = np.random.default_rng(0).integers(0, CLASSES, (5, 4))
+  label = np.kron(blocks, np.ones((6, 11), int))
+  regions = np.uint8(label[..., None] == np.arange(200) % CLASSES)
+  shown['regions'] = regions
+
+  def forward(images):
+    assert images.shape[-1] == 3 + 200
+    return 9 * images[..., 3 + 100 : 3 + 100 + CLASSES]
+
+  probabilities = one(forward, shown, **options)
+  np.testing.assert_array_equal(probabilities.argmax(-1), label)

@@ -47,6 +47,7 @@ class Backbone(nn.Module):
   'c1' to 'c5' are the pools' outputs. Beyond `output_stride` pools keep their
   window and lose their stride, and the convolutions after them dilate, so that
   dense features, subsampled, equal the strided ones up to the last pool.
+  'conv5' is what the last pool reads.
 
   'fc7' is what the two hidden layers of the classifier make of 'c5', or, for
   'class_logits', of its means over 7x7 cells.
@@ -85,6 +86,8 @@ class Backbone(nn.Module):
             norm=self.norm,
             name=f'conv{level}_{i}',
         )(x, train)
+      if level == 5:
+        feats['conv5'] = x
       stride = 2 if total < self.output_stride else 1
       x = self.pool(x, stride)
       feats[f'c{level}'] = x

@@ -11,8 +11,8 @@ from flax import linen as nn
 
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import classifier
-from segjax.layers.norm import LocalResponseNorm
 from segjax.layers.norm import caffe_batch_norm
+from segjax.ops.lrn import local_response_norm
 from segjax.ops.unpool import max_pool
 from segjax.ops.unpool import unpool
 
@@ -37,7 +37,7 @@ class Model(nn.Module):
           name=name,
       )
 
-    x, pools = LocalResponseNorm(name='norm')(image), []
+    x, pools = local_response_norm(image), []
     for i in range(1, self.stages + 1):
       x = conv(nn.relu, f'encode{i}')(x, train)
       size = x.shape[1:3]

@@ -86,6 +86,23 @@ def test_an_op_leaves_its_input_and_other_features_alone(spec):
   assert after['label'].dtype == np.uint8
 
 
+@pytest.mark.parametrize('count', [4, 130])
+@pytest.mark.parametrize(
+    'spec', [*GEOMETRY, *COLOR, 'random_scale|random_crop(24)']
+)
+def test_regions_go_where_the_label_goes(spec, count):
+  classes = np.arange(count) % 4
+  features = example()
+  features['regions'] = np.uint8(features['label'][..., None] == classes)
+  ops = transforms.fuse(transforms.parse(spec))
+  after = transforms.apply(ops, features, np.random.default_rng(0))
+  assert after['regions'].dtype == np.uint8
+  assert after['regions'].any()
+  # OpenCV takes another route for some numbers of channels.
+  expected = after['label'][..., None] == classes
+  assert np.mean(after['regions'] != expected) < 1e-3
+
+
 @pytest.mark.parametrize('spec', [*GEOMETRY, *COLOR])
 def test_an_op_does_without_a_label(spec):
   image = {'image': example()['image']}

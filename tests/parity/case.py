@@ -23,6 +23,9 @@ class Case:
   # Share of the values that may be off, because the places of pooling, and what
   # is unpooled there, hang on the rounding of nearly equal values.
   ties: float = 0.0
+  # From the image and the fixture's own inputs, whose names begin with 'in_',
+  # to what the module reads beside the image.
+  inputs: Callable = lambda image, given: ()
 
 
 def returned(*keys, first=None, every=None):

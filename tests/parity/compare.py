@@ -10,10 +10,11 @@ from segjax.convert import torch
 from tests.parity import reference
 
 
-def compute(case, spec):
+def compute(case, spec, given):
   """Returns {name: array} as the fixture names them; 'train_' in train mode."""
   model, image = case.build(spec), reference.image(spec)
-  template = jax.eval_shape(model.init, jax.random.key(0), image)
+  inputs = (image, *case.inputs(image, given))
+  template = jax.eval_shape(model.init, jax.random.key(0), *inputs)
   variables = torch.convert(reference.state(spec), case.rules, template)
   computed = {}
   for train, prefix in ((False, ''), (True, 'train_')):
@@ -27,7 +28,7 @@ def compute(case, spec):
             lambda module, _: '/'.join(module.path) in case.parts
         ),
     )
-    out, collections = jax.jit(forward)(variables, image)
+    out, collections = jax.jit(forward)(variables, *inputs)
     captured = collections.get('intermediates', {})
     parts = {path: _inside(captured, path) for path in case.parts}
     parts['image'] = image

@@ -18,8 +18,8 @@ def test_every_fixture_has_a_case():
 
 @pytest.mark.parametrize('name', CASES)
 def test_outputs_equal_the_originals_in_eval_and_train_mode(name):
-  spec, expected = reference.load(FOLDER / f'{name}.npz')
-  computed = compare.compute(CASES[name], spec)
+  spec, given, expected = reference.load(FOLDER / f'{name}.npz')
+  computed = compare.compute(CASES[name], spec, given)
   for output, theirs in expected.items():
     assert list(computed[output].shape) == spec['outputs'][output]
     ours = reference.sample(output, computed[output])

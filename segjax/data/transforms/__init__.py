@@ -1,11 +1,11 @@
 """Preprocessing by a string: 'random_scale(0.5, 2.0)|random_crop(512)|flip'.
 
 An op is a frozen dataclass, a `grain.transforms.Map` or `RandomMap`, from
-features to features, {'image': [H, W, C], 'label': [H, W]}; it changes those of
-the two that are there and leaves all others alone; `border_weights` adds a
-'weight': [H, W]. The spec names an op and its fields, as literals:
-`resize(512, mode='short')`. Sizes are height, width; one number is a square.
-The defaults are mmseg 1.2.2's where it has any.
+features to features, {'image': [H, W, C], 'label': [H, W], 'regions':
+[H, W, N]}; it changes those of the three that are there and leaves all others
+alone; `border_weights` adds a 'weight': [H, W]. The spec names an op and its
+fields, as literals: `resize(512, mode='short')`. Sizes are height, width; one
+number is a square. The defaults are mmseg 1.2.2's where it has any.
 """
 
 import ast

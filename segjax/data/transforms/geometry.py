@@ -4,7 +4,8 @@ Image and label are sampled at the same points: pixel x of a resized row looks
 at (x + 0.5) * old / new - 0.5. Those are OpenCV's INTER_LINEAR, and for labels
 INTER_NEAREST_EXACT; mmseg's INTER_NEAREST reads labels at x * old / new, half
 an output pixel off the image. Nothing is antialiased, as in mmseg. Pixels from
-outside are 0 in the image and ignored in the label.
+outside are 0 in the image and ignored in the label. Regions [H, W, N], if there
+are any, are picked like the label; what is outside is in none of them.
 
 A crop with `context` leaves an image that is larger than its label: pixels that
 a network with a margin sees but says nothing of. Beyond the border they are the
@@ -128,7 +129,7 @@ class Crop(Sized, grain.transforms.RandomMap):
     return _map_arrays(
         features,
         lambda image: _mirror(image[wide], lacking),
-        lambda label: label[window],
+        lambda array, _: array[window],
     )
 
   def widen(self, window, size):
@@ -211,17 +212,20 @@ class ScaledCrop(grain.transforms.RandomMap):
   crop: Crop
 
   def random_map(self, features, rng):
-    image, label = features['image'], features.get('label')
-    size = image.shape[:2]
+    size = features['image'].shape[:2]
     for op in self.resizings:
       size = op.new_size(size, rng)
-    if label is not None:
-      label = _resize_label(label, size)
-    window = self.crop.window(size, label, rng)
+    # The image stays as it is until there is a window.
+    resized = _map_arrays(
+        features, lambda image: image, lambda array, _: _pick(array, size)
+    )
+    window = self.crop.window(size, resized.get('label'), rng)
     wide, lacking = self.crop.widen(window, size)
-    image = _mirror(_resized_window(image, size, wide), lacking)
-    features = {**features, 'image': image}
-    return features if label is None else {**features, 'label': label[window]}
+    return _map_arrays(
+        resized,
+        lambda image: _mirror(_resized_window(image, size, wide), lacking),
+        lambda array, _: array[window],
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,15 +246,15 @@ class Pad(Sized, grain.transforms.Map):
       )
     if not missing.any():
       return features
-    bottom, right = missing
-    edges = (0, bottom), (0, right)
+    edges = [(0, n) for n in missing]
+
+    def pad(array, fill=0):
+      more = [(0, 0)] * (array.ndim - 2)
+      return np.pad(array, edges + more, constant_values=fill)
+
     if 'weight' in features:
-      features = {**features, 'weight': np.pad(features['weight'], edges)}
-    return _map_arrays(
-        features,
-        lambda image: np.pad(image, (*edges, (0, 0))),
-        lambda label: np.pad(label, edges, constant_values=IGNORE),
-    )
+      features = {**features, 'weight': pad(features['weight'])}
+    return _map_arrays(features, pad, pad)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,8 +279,8 @@ class Rotate(Sometimes):
     return _map_arrays(
         features,
         lambda image: _warp(image, matrix),
-        lambda label: _warp(
-            label, matrix, flags=cv2.INTER_NEAREST, borderValue=IGNORE
+        lambda array, fill: _warp(
+            array, matrix, flags=cv2.INTER_NEAREST, borderValue=fill
         ),
     )
 
@@ -312,18 +316,38 @@ class Elastic(Sometimes):
         lambda image: cv2.remap(image, *at, cv2.INTER_LINEAR).reshape(
             image.shape
         ),
-        lambda label: cv2.remap(
-            label, *at, cv2.INTER_NEAREST, borderValue=IGNORE
-        ),
+        lambda array, fill: cv2.remap(
+            array, *at, cv2.INTER_NEAREST, borderValue=fill
+        ).reshape(array.shape),
     )
 
 
-def _map_arrays(features, image, label=None):
-  """Applies a function to the image, and it or another one to the label."""
+def _map_arrays(features, image, pick=None):
+  """Moves the pixels of all arrays that an example has.
+
+  Args:
+    features: of the example.
+    image: function of the image.
+    pick: function of the label, or of regions, and of what surrounds it; by
+      default that of the image.
+  """
+  pick = pick or (lambda array, fill: image(array))
   features = {**features, 'image': image(features['image'])}
   if 'label' in features:
-    features['label'] = (label or image)(features['label'])
+    features['label'] = pick(features['label'], IGNORE)
+  if 'regions' in features:
+    features['regions'] = np.concatenate(
+        [pick(part, 0) for part in _few_channels(features['regions'])], -1
+    )
   return features
+
+
+def _few_channels(array):
+  """Returns parts of an array [H, W, N] that OpenCV takes: 128 channels."""
+  return [
+      np.ascontiguousarray(array[..., i : i + 128])
+      for i in range(0, array.shape[-1], 128)
+  ]
 
 
 def _mirror(image, lacking):
@@ -346,7 +370,7 @@ def _resize(features, size):
   return _map_arrays(
       features,
       lambda image: _resize_image(image, size),
-      lambda label: _resize_label(label, size),
+      lambda array, _: _pick(array, size),
   )
 
 
@@ -355,8 +379,11 @@ def _resize_image(image, size):
   return resized.reshape(*size, image.shape[2])
 
 
-def _resize_label(label, size):
-  return cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+def _pick(array, size):
+  """Returns a label [H, W] or regions [H, W, N] at another size."""
+  flags = cv2.INTER_NEAREST_EXACT
+  resized = cv2.resize(array, size[::-1], interpolation=flags)
+  return resized.reshape(*size, *array.shape[2:])
 
 
 def _resized_window(image, size, window):
