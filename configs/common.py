@@ -135,7 +135,7 @@ def base(dataset, *, small=False):
     )
   recipe = recipes[dataset]
   config = ml_collections.ConfigDict()
-  config.task = 'semantic'
+  config.task = 'semantic'  # Or 'binary': two classes, one sigmoid channel.
   config.seed = 0
 
   config.dataset = ml_collections.ConfigDict()
@@ -195,6 +195,8 @@ def base(dataset, *, small=False):
   config.predict.weights = 'flat'  # Or 'hann'.
   config.predict.scales = (1.0,)
   config.predict.flip = recipe.get('flip', False)
+  # Of two classes, the second is where it is more probable than this.
+  config.predict.threshold = 0.5
   # Windows at a time on each device.
   config.predict.batch_size = recipe.get('predict_batch', 1)
   config.predict.pad_to = 1

@@ -36,7 +36,7 @@ def make(config, dataset):
     )
   label_map = dataset.label_map
   forward = experiment.make_forward(config, label_map.num_classes)
-  options = experiment.inference(config)
+  options = experiment.inference(config, label_map.num_classes)
   kind = metrics.semantic(label_map.names, config.absent)
 
   def examples():

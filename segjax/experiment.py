@@ -50,19 +50,25 @@ def task(config):
 
 
 def model(config, num_classes):
-  """Returns the configured model."""
+  """Returns the configured model, for a data set of `num_classes`."""
   if config.dtype not in DTYPES:
     raise ValueError(f'config.dtype={config.dtype!r} is not one of {DTYPES}.')
   if config.parallel not in parallel.MODES:
     raise ValueError(
         f'config.parallel={config.parallel!r} is not one of {parallel.MODES}.'
     )
-  return models.create(config.model_name, num_classes, **config.model)
+  channels = task(config).channels(num_classes)
+  return models.create(config.model_name, channels, **config.model)
 
 
-def inference(config):
+def inference(config, num_classes):
   """Returns the options of prediction, with a batch for all local devices."""
   options = Inference(**config.predict)
+  if options.threshold != 0.5 and num_classes != 2:
+    raise ValueError(
+        f'config.predict.threshold={options.threshold} is for two classes, and'
+        f' the data set has {num_classes}: leave it at 0.5.'
+    )
   return dataclasses.replace(
       options, batch_size=options.batch_size * parallel.count(local=True)
   )

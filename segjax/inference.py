@@ -36,6 +36,8 @@ class Inference:
   weights: str = 'flat'  # Of the pixels of a window: all equal, or a bell.
   scales: tuple[float, ...] = (1.0,)
   flip: bool = False  # Averages with the mirror image.
+  # Of two classes, the second is where it is more probable than this.
+  threshold: float = 0.5
   batch_size: int = 1  # Windows at a time.
   pad_to: int = 1  # Sizes grow to a multiple of this: fewer compilations.
 
@@ -53,6 +55,8 @@ class Inference:
         )
     if not self.scales or min(self.scales) <= 0:
       raise ValueError(f'scales={self.scales} must be positive numbers.')
+    if not 0 < self.threshold < 1:
+      raise ValueError(f'threshold={self.threshold} must be between 0 and 1.')
     for name in ('batch_size', 'pad_to'):
       if getattr(self, name) < 1:
         raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
@@ -169,7 +173,7 @@ def _segment(example, options, probabilities):
     for view in views:
       logits, rows, columns = yield from view.band(start)
       total = _accumulate(total, weight, logits, rows, columns)
-    ids, broken = _decide(total)
+    ids, broken = _decide(total, options.threshold)
     if broken:
       raise ValueError(
           f'The logits of {example.get("name", "an image")!r} are not finite:'
@@ -312,6 +316,8 @@ def _accumulate(total, weight, band, rows, columns):
 
 
 @jax.jit
-def _decide(total):
+def _decide(total, threshold):
   """The most probable class, uint8, and whether anything is NaN."""
+  if total.shape[-1] == 2:  # With a threshold of 0.5, this is argmax too.
+    total *= jnp.stack([threshold, 1 - threshold])
   return jnp.argmax(total, -1).astype(jnp.uint8), jnp.isnan(total).any()

@@ -78,14 +78,21 @@ def semantic(names, absent='skip'):
 
     def compute(self):
       result = semantic_scores.scores(self.confusion.counts, absent)
-      per_class = result.pop('class_IoU')
-      del result['class_accuracy'], result['class_dice']
+      per_class = {
+          'IoU': result.pop('class_IoU'),
+          'recall': result.pop('class_accuracy'),
+          'precision': result.pop('class_precision'),
+          'dice': result.pop('class_dice'),
+      }
       _, truth, predicted = self.bands.counts
       result['boundary_IoU'] = semantic_scores.mean(
           semantic_scores.iou(*self.bands.counts), truth, predicted, absent
       )
-      for name, value in zip(names, per_class, strict=True):
+      for name, value in zip(names, per_class['IoU'], strict=True):
         result[f'IoU/{name}'] = value
+      if num_classes == 2:  # Of objects, the second class, papers tell more.
+        for score in ('recall', 'precision', 'dice'):
+          result[f'{score}/{names[1]}'] = per_class[score][1]
       return {name: float(value) for name, value in result.items()}
 
   return Semantic

@@ -4,7 +4,7 @@
 
 The same as a function:
 
-  predict = segjax.predict.load('runs/deeplabv3')
+  predict = segjax.predict.load('runs/deeplabv3', flip=True)
   labels, probabilities = predict(image)
 """
 
@@ -18,6 +18,7 @@ from absl import flags
 from absl import logging
 import numpy as np
 
+from segjax import calls
 from segjax import checkpoint
 from segjax import console
 from segjax import experiment
@@ -35,6 +36,12 @@ _OUTPUT = flags.DEFINE_string('output', None, 'Folder for the predictions.')
 _PROBABILITIES = flags.DEFINE_bool(
     'probabilities', False, 'Also writes NAME.npz, [H, W, K] float16.'
 )
+_OPTIONS = flags.DEFINE_string(
+    'options',
+    '',
+    'Options of prediction that differ from those of the run, as in'
+    ' "flip=True, scales=(0.75, 1.0)"; they are in config.predict.',
+)
 
 
 class Predictor:
@@ -45,14 +52,20 @@ class Predictor:
     step: of the checkpoint, the best of the run.
   """
 
-  def __init__(self, workdir):
+  def __init__(self, workdir, **options):
     """Loads the best checkpoint.
+
+    Args:
+      workdir: of the run.
+      **options: fields of `config.predict` to change.
 
     Raises:
       FileNotFoundError: there is no run, or no checkpoint, in `workdir`.
+      ValueError: there is no such option, or it is of another type.
     """
     workdir = Workdir(workdir)
     config = workdir.read_config()
+    _change(config.predict, options)
     labels = json.loads(workdir.labels.read_text())
     self.label_map = label_maps.LabelMap(
         names=tuple(labels['names']),
@@ -62,8 +75,9 @@ class Predictor:
     self.step, self._variables = checkpoint.best(workdir.checkpoints)
     self._channels = labels['channels']
     self._ops = transforms.parse(config.preprocess.eval)
-    self._forward = experiment.make_forward(config, len(labels['names']))
-    self._options = experiment.inference(config)
+    num_classes = self.label_map.num_classes
+    self._forward = experiment.make_forward(config, num_classes)
+    self._options = experiment.inference(config, num_classes)
 
   def __call__(self, image):
     """Predicts one image.
@@ -109,9 +123,23 @@ class Predictor:
     return {**example, 'image': ready, 'raw': raw, 'size': raw.shape[:2]}
 
 
-def load(workdir):
-  """Returns the `Predictor` of a workdir."""
-  return Predictor(workdir)
+def load(workdir, **options):
+  """Returns the `Predictor` of a workdir; see there."""
+  return Predictor(workdir, **options)
+
+
+def _change(config, options):
+  known = sorted(f.name for f in dataclasses.fields(inference.Inference))
+  for name, value in options.items():
+    if name not in known:
+      raise ValueError(
+          f'There is no option {name!r} of prediction. Known:'
+          f' {", ".join(known)}.'
+      )
+    try:
+      config[name] = value
+    except TypeError as error:
+      raise ValueError(f'The option {name}={value!r}: {error}.') from error
 
 
 def find_images(paths):
@@ -203,7 +231,8 @@ def main(argv):
   with console.errors_in_words():
     if len(argv) < 2:
       raise ValueError('Name at least one image, or a folder of images.')
-    predictor = load(_WORKDIR.value)
+    options = calls.options(_OPTIONS.value)
+    predictor = load(_WORKDIR.value, **options)
     write(
         predictor, argv[1:], _OUTPUT.value, probabilities=_PROBABILITIES.value
     )

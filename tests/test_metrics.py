@@ -48,6 +48,19 @@ def test_scores_are_floats_under_the_names_of_summaries_and_classes():
   )
 
 
+def test_of_two_classes_the_second_has_more_scores():
+  scores = metrics.semantic(('ground', 'vessel'))
+  label = np.uint8([[0, 0, 0, 1, 1, 1, 255]])
+  prediction = np.uint8([[0, 1, 1, 1, 1, 0, 1]])
+  result = scores.single_from_model_output(
+      prediction=prediction, label=label
+  ).compute()
+  assert result['precision/vessel'] == 2 / 4
+  assert result['recall/vessel'] == 2 / 3
+  assert result['dice/vessel'] == 4 / 7
+  assert not [name for name in result if name.endswith('all/ground')]
+
+
 def test_scores_do_not_depend_on_how_a_split_is_divided():
   parts = list(examples())
   merged = score(parts[:1]).merge(score(parts[1:]))

@@ -133,6 +133,27 @@ def test_other_channels_than_the_models_are_refused(predictor):
     predictor(np.zeros((8, 8, 5), np.uint8))
 
 
+def test_options_differ_from_those_of_the_run(workdir, predictor):
+  image = shapes.load('val', size=(32, 48), length=1)[0]['image']
+  flipped = predict.load(workdir.path, flip=True)(image)[1]
+  mirrored = predictor(image[:, ::-1])[1][:, ::-1]
+  expected = (predictor(image)[1] + mirrored) / 2
+  np.testing.assert_allclose(flipped, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'flop': True}, "no option 'flop' of prediction. Known: .*flip"),
+        ({'flip': 'yes'}, "option flip='yes'"),
+        ({'threshold': 0.3}, 'for two classes, .* has 8'),
+    ],
+)
+def test_wrong_options_are_refused(workdir, options, message):
+  with pytest.raises(ValueError, match=message):
+    predict.load(workdir.path, **options)
+
+
 def test_a_folder_that_is_no_workdir_is_refused(tmp_path):
   with pytest.raises(FileNotFoundError, match='is no workdir'):
     predict.load(tmp_path)
@@ -145,6 +166,7 @@ def test_the_command_writes_files_and_tells_its_speed(
       [
           *(sys.executable, '-m', 'segjax.predict', folder / 'a.png'),
           *(f'--workdir={workdir.path}', f'--output={tmp_path / "out"}'),
+          '--options=scales=(1.0,)',
       ],
       cwd=ROOT,
       capture_output=True,

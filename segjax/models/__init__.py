@@ -15,19 +15,19 @@ def create(name, num_classes, **fields):
 
   Args:
     name: a module of this package, such as 'deeplabv3'.
-    num_classes: channels of the logits.
+    num_classes: channels of the logits; 1 is that of a sigmoid.
     **fields: fields of its `Model`.
 
   Raises:
     ValueError: there is no such system, it has no such field, or there is
-      nothing to tell apart.
+      no channel.
   """
   if name not in names():
     raise ValueError(
         f'There is no model {name!r}. Known: {", ".join(names())}.'
     )
-  if num_classes < 2:
-    raise ValueError(f'num_classes={num_classes}: at least 2 are needed.')
+  if num_classes < 1:
+    raise ValueError(f'num_classes={num_classes}: at least 1 is needed.')
   model = importlib.import_module(f'{__name__}.{name}').Model
   known = {
       field.name

@@ -5,6 +5,21 @@ Outputs of a system: `logits` [B, H, W, K] at the size of the input, and `aux`,
 [B, H, W, C] and `label` [B, H, W], class ids or 255 for ignored pixels.
 """
 
+from segjax.ops.targets import class_logits
+
+
+def channels(num_classes):
+  """Returns the channels of the logits: one a class.
+
+  Raises:
+    ValueError: there is nothing to tell apart.
+  """
+  if num_classes < 2:
+    raise ValueError(
+        f'The data set has {num_classes} class; at least 2 are needed.'
+    )
+  return num_classes
+
 
 def loss(out, batch, objective, aux_weight=0.0):
   """Returns the loss to minimise and its parts, scalars by name.
@@ -24,5 +39,5 @@ def loss(out, batch, objective, aux_weight=0.0):
 
 
 def predict(out):
-  """Returns the scores that inference works with: logits [B, H, W, K]."""
-  return out['logits']
+  """Returns the scores that inference works with: a logit for each class."""
+  return class_logits(out['logits'])

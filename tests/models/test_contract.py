@@ -167,7 +167,7 @@ def test_an_unknown_model_is_refused_with_the_names(name):
   assert repr(name) in str(error.value)
 
 
-@pytest.mark.parametrize('num_classes', [-1, 0, 1])
-def test_fewer_than_two_classes_are_refused(num_classes):
+@pytest.mark.parametrize('num_classes', [-1, 0])
+def test_fewer_than_one_channel_is_refused(num_classes):
   with pytest.raises(ValueError, match=f'num_classes={num_classes}'):
     models.create('deeplabv3', num_classes)
