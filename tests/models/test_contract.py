@@ -20,7 +20,7 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 PARAMETERS = {
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
-    'fcn': 35_322_218,  # torchvision, fcn_resnet50.
+    'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'pspnet': 48_977_034,
@@ -111,7 +111,7 @@ def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
     assert jnp.isfinite(leaf).all(), jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize('name', ['deeplabv3', 'fcn', 'pspnet'])
+@pytest.mark.parametrize('name', ['deeplabv3', 'fcn_dilated', 'pspnet'])
 def test_without_a_level_there_is_no_auxiliary_head(name):
   config = importlib.import_module(f'configs.{name}').get_config()
   model = models.create(name, CLASSES, **{**config.model, 'aux_level': ''})

@@ -1,0 +1,1 @@
+"""Releases for Caffe, by the names of their layers."""
