@@ -4,7 +4,8 @@ An image is seen in views, scaled and mirrored, and each view through windows of
 one shape; a whole image is the case of one window. Windows of several images
 share a batch. Views give their logits a band of rows at a time, from the top
 down, and a band becomes labels before the next is computed: but for the image
-and its labels, memory does not grow with the height.
+and its labels, memory does not grow with the height. A CRF, though, sees the
+probabilities of the whole image.
 
 Labels do not depend on the batch size: a window is padded by its own size
 alone, and what fills up a batch is thrown away.
@@ -22,6 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax import crf
+
 MODES = ('whole', 'slide')
 WEIGHTS = ('flat', 'hann')
 
@@ -38,6 +41,7 @@ class Inference:
   flip: bool = False  # Averages with the mirror image.
   # Of two classes, the second is where it is more probable than this.
   threshold: float = 0.5
+  crf: str = ''  # Call of segjax/crf.py, on the average over views; '' is none.
   batch_size: int = 1  # Windows at a time.
   pad_to: int = 1  # Sizes grow to a multiple of this: fewer compilations.
 
@@ -57,6 +61,7 @@ class Inference:
       raise ValueError(f'scales={self.scales} must be positive numbers.')
     if not 0 < self.threshold < 1:
       raise ValueError(f'threshold={self.threshold} must be between 0 and 1.')
+    crf.build(self.crf)  # Raises if it cannot be read.
     for name in ('batch_size', 'pad_to'):
       if getattr(self, name) < 1:
         raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
@@ -69,7 +74,8 @@ def predict(forward, examples, options, probabilities=False):
     forward: images [B, h, w, C] float32 -> logits [B, h, w, K], where B is
       `options.batch_size`. It may be compiled for each shape it is given.
     examples: iterable of dictionaries with the normalised `image` [h, w, C],
-      and with the `label` or the `size` (height, width) to predict for.
+      and with the `label` or the `size` (height, width) to predict for. A CRF
+      wants the `raw` image of that size too, [H, W, 3] of uint8.
     options: an `Inference`.
     probabilities: whether to return those too: K float32 for each pixel.
 
@@ -166,6 +172,7 @@ def _segment(example, options, probabilities):
   if len(starts) > 1:
     views = list(views)  # Else only one is alive at a time.
   weight = 1 / (len(options.scales) * (1 + options.flip))
+  refine = crf.build(options.crf)
 
   labels, soft = np.empty(size, np.uint8), None
   for start in starts:
@@ -180,11 +187,17 @@ def _segment(example, options, probabilities):
           ' the parameters or the image contain NaN or infinity.'
       )
     labels[start : start + chunk] = np.asarray(ids)[:chunk, :width]
-    if probabilities:
+    if probabilities or refine:
       if soft is None:
         soft = np.empty((*size, total.shape[-1]), np.float32)
       soft[start : start + chunk] = np.asarray(total)[:chunk, :width]
-  return labels, soft
+  if refine:
+    try:
+      soft = refine(soft, example['raw'])
+    except ValueError as error:
+      raise ValueError(f'{example.get("name", "An image")}: {error}') from error
+    labels = np.asarray(_decide(soft, options.threshold)[0])
+  return labels, soft if probabilities else None
 
 
 def _views(image, size, shape, options):
