@@ -76,6 +76,16 @@ def message(kernels, window, blur=1, normalization='none'):
   return apply
 
 
+def mixed(message, matrix):
+  """Adds to messages what a matrix [K, K] makes of their classes."""
+
+  def apply(x):
+    y = message(x)
+    return y + jnp.dot(y, matrix, precision=jax.lax.Precision.HIGHEST)
+
+  return apply
+
+
 def check_window(window, blur):
   """Raises ValueError if there is no such window or cell."""
   if window < 1 or window % 2 == 0:

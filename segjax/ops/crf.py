@@ -70,9 +70,7 @@ def normalized(kernel, how, valid):
     valid: [H, W, 1] of 0 and 1. Others neither give nor count.
   """
   if how not in NORMALIZATIONS:
-    raise ValueError(
-        f'normalization={how!r} is not one of {NORMALIZATIONS}.'
-    )
+    raise ValueError(f'normalization={how!r} is not one of {NORMALIZATIONS}.')
   if how == 'none':
     return lambda x: kernel(valid * x)
   sums = kernel(valid) + 1e-20

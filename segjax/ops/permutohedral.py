@@ -47,20 +47,21 @@ def locate(points):
   """
   n, d = points.shape
   position = jnp.dot(
-      jax.lax.stop_gradient(points), _basis(d).T.astype(np.float32),
+      jax.lax.stop_gradient(points),
+      _basis(d).T.astype(np.float32),
       precision=jax.lax.Precision.HIGHEST,
   )
   low = jnp.floor(position)
   fraction = position - low
 
-  descending = -jnp.sort(-fraction, axis=1).T
-  one, zero = jnp.ones((1, n)), jnp.zeros((1, n))
-  shares = jnp.concatenate([one, descending]) - jnp.concatenate(
-      [descending, zero]
-  )
-  # A corner's coordinates are raised by 1 in order of their fractions.
-  order = jnp.argsort(jnp.argsort(-fraction, axis=1), axis=1)
+  # From corner to corner, coordinates are raised by 1 in order of fractions.
+  # (Sorting rows so short is slower than counting what is larger.)
+  mine, other = fraction[:, :, None], fraction[:, None, :]
+  before = (other > mine) | ((other == mine) & np.tri(d, k=-1, dtype=bool))
+  order = before.sum(-1)
   raised = order < jnp.arange(d + 1)[:, None, None]  # [D + 1, N, D]
+  falling = jnp.stack([(fraction * (order == i)).sum(-1) for i in range(d)])
+  shares = -jnp.diff(falling, axis=0, prepend=1, append=0)
   low = (low - low.min(0)).astype(jnp.uint32) + 1  # Room for a step back.
   extent = low.max(0) + 3
 
@@ -81,9 +82,7 @@ def locate(points):
   corners = jnp.zeros_like(index).at[source].set(index, unique_indices=True)
   last = jnp.iinfo(jnp.uint32).max
   keys = jnp.full_like(words, last).at[:, index].set(words)
-  return Corners(
-      corners.reshape(d + 1, n), shares, keys, steps, index[-1] + 1
-  )
+  return Corners(corners.reshape(d + 1, n), shares, keys, steps, index[-1] + 1)
 
 
 def connect(found, capacity=None):
@@ -97,7 +96,7 @@ def connect(found, capacity=None):
   keys = found.keys[:, :capacity]
   capacity = keys.shape[1]
 
-  def neighbour(step):
+  def both(step):
     wanted = keys + step[:, None]
     # Keys ascend, so neighbours of keys do nearly, and memory is read in order.
     place = jnp.zeros(capacity, jnp.int32)
@@ -109,10 +108,16 @@ def connect(found, capacity=None):
       place = jnp.where(before & (further <= capacity), further, place)
     at = jnp.minimum(place, capacity - 1)
     hit = (keys[:, at] == wanted).all(0) & (place < found.count)
-    return jnp.where(hit, place, capacity)
+    on = jnp.where(hit, place, capacity)
+    # Who comes from where, the other way round.
+    back = (
+        jnp.full(capacity, capacity)
+        .at[on]
+        .set(jnp.arange(capacity), mode='drop')
+    )
+    return jnp.stack([on, back])
 
-  both = jnp.stack([found.steps, -found.steps], 1)
-  neighbours = jax.lax.map(lambda pair: jax.lax.map(neighbour, pair), both)
+  neighbours = jax.lax.map(both, found.steps)
   return Lattice(found.corners, found.shares, neighbours)
 
 

@@ -8,10 +8,22 @@ import numpy as np
 
 from segjax.convert import torch
 from tests.parity import reference
+from tests.parity.case import FunctionCase
 
 
-def compute(case, spec):
-  """Returns {name: array} as the fixture names them; 'train_' in train mode."""
+def compute(case, spec, inputs):
+  """Returns {name: array} as the fixture names them; 'train_' in train mode.
+
+  Args:
+    case: `Case` or `FunctionCase`.
+    spec: of the fixture.
+    inputs: {name: array} that the fixture holds itself, for functions.
+  """
+  if isinstance(case, FunctionCase):
+    return {
+        name: np.asarray(function(inputs))
+        for name, function in case.outputs.items()
+    }
   model, image = case.build(spec), reference.image(spec)
   template = jax.eval_shape(model.init, jax.random.key(0), image)
   variables = torch.convert(reference.state(spec), case.rules, template)
@@ -34,6 +46,27 @@ def compute(case, spec):
       if f'{prefix}{name}' in spec['outputs']:
         computed[f'{prefix}{name}'] = np.asarray(find(out, parts))
   return computed
+
+
+def split(case, arrays):
+  """Returns the inputs that a fixture holds, and the outputs to compare."""
+  skipped = getattr(case, 'approximate', ())
+  inputs = {k[3:]: v for k, v in arrays.items() if k.startswith('in_')}
+  expected = {
+      name: array
+      for name, array in arrays.items()
+      if not name.startswith('in_') and name not in skipped
+  }
+  return inputs, expected
+
+
+def error(ours, theirs):
+  """Returns the largest difference, in standard deviations of the original.
+
+  A single number is compared with itself.
+  """
+  scale = theirs.std() if theirs.size > 1 else abs(theirs)
+  return np.abs(ours - theirs).max() / scale
 
 
 def tolerance(spec, name):

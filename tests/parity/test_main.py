@@ -17,7 +17,7 @@ def computed():
   """A spec, and what our network computes for it."""
   spec, _ = reference.load(FOLDER / f'{NAME}.npz')
   spec['input']['shape'], spec['input']['salt'] = [2, 45, 67, 3], 'another'
-  return spec, compare.compute(CASES[NAME], spec)
+  return spec, compare.compute(CASES[NAME], spec, {})
 
 
 def write(folder, spec, outputs):
