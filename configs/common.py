@@ -12,6 +12,9 @@ import ml_collections
 # differs by data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
+# What networks of Caffe see: BGR from 0 to 255, minus the mean.
+BGR = 'normalize((122.679, 116.669, 104.007), 1.0)|bgr'
+
 # The recipes of mmsegmentation where it has the set, else ours.
 DATASETS = {
     'camvid': dict(
@@ -120,12 +123,20 @@ def parse_arg(arg, **defaults):
   return types.SimpleNamespace(**values)
 
 
-def base(dataset, *, small=False):
+def choose(name, value, known):
+  """Returns the entry `value` of a table for the argument `name`."""
+  if value not in known:
+    raise ValueError(f'{name} is one of {", ".join(known)}, not {value!r}.')
+  return known[value]
+
+
+def base(dataset, *, small=False, **changes):
   """Returns all options but `model_name` and `model`.
 
   Args:
     dataset: a key of `DATASETS` or `SMALL`.
     small: takes the recipe for a laptop.
+    **changes: entries of the recipe that the system wants otherwise.
   """
   recipes = SMALL if small else DATASETS
   if dataset not in recipes:
@@ -133,7 +144,7 @@ def base(dataset, *, small=False):
         f'There is no {"small " * small}recipe for the data set {dataset!r}.'
         f' Known: {", ".join(recipes)}.'
     )
-  recipe = recipes[dataset]
+  recipe = {**recipes[dataset], **changes}
   config = ml_collections.ConfigDict()
   config.task = 'semantic'  # Or 'binary': two classes, one sigmoid channel.
   config.seed = 0

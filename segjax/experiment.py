@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 
 from absl import logging
+import jax
 import numpy as np
 
 from segjax import calls
@@ -70,7 +71,9 @@ def inference(config, num_classes):
         f' the data set has {num_classes}: leave it at 0.5.'
     )
   return dataclasses.replace(
-      options, batch_size=options.batch_size * parallel.count(local=True)
+      options,
+      batch_size=options.batch_size * parallel.count(local=True),
+      margin=models.margin(model(config, num_classes)),
   )
 
 
@@ -95,7 +98,7 @@ class Training:
   learning_rate: object  # Function of the step.
   step: object  # `step(state, batch) -> (state, scalars)`, not compiled.
   init: object  # `init()` returns the first state.
-  batch_shape: tuple[int, int, int, int]  # Of the images of a global batch.
+  batch: dict[str, jax.ShapeDtypeStruct]  # A global one.
 
 
 def training(config):
@@ -116,8 +119,7 @@ def training(config):
   objective = losses.build(config.loss, class_weights(config, train_set))
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
-  size = transforms.static_size(transforms.parse(config.preprocess.train))
-  batch_shape = (config.batch_size, *size, train_set.channels)
+  batch = batch_shapes(config, train_set.channels, models.margin(system))
 
   step = steps.make_train_step(
       system,
@@ -135,7 +137,8 @@ def training(config):
   )
 
   def init():
-    variables = steps.init_variables(system, config.seed, batch_shape)
+    shape = batch['image'].shape
+    variables = steps.init_variables(system, config.seed, shape)
     return steps.init_state(variables, tx, ema=config.optim.ema > 0)
 
   def batches(first_step):
@@ -151,7 +154,35 @@ def training(config):
         on_bad_example=config.on_bad_example,
     )
 
-  return Training(train_set, batches, learning_rate, step, init, batch_shape)
+  return Training(train_set, batches, learning_rate, step, init, batch)
+
+
+def batch_shapes(config, channels, margin):
+  """Returns the shapes of a global batch; see `pipeline.train_batches`.
+
+  Args:
+    config: the run's.
+    channels: of the images.
+    margin: of the model. The images must have as much context.
+  """
+  ops = transforms.parse(config.preprocess.train)
+  height, width = transforms.static_size(ops)
+  context = transforms.context(ops)
+  if context != margin:
+    raise ValueError(
+        f'The model {config.model_name} loses {margin} pixels on each side, and'
+        f' config.preprocess.train gives its images {context} of context: write'
+        f' random_crop({height}, {width}, context={margin}) there, or the like'
+        ' for another crop.'
+    )
+  sides = height + 2 * context, width + 2 * context
+  label = config.batch_size, height, width
+  return {
+      'image': jax.ShapeDtypeStruct(
+          (config.batch_size, *sides, channels), np.float32
+      ),
+      'label': jax.ShapeDtypeStruct(label, np.uint8),
+  }
 
 
 def class_weights(config, train_set):

@@ -10,6 +10,10 @@ probabilities of the whole image.
 Labels do not depend on the batch size: a window is padded by its own size
 alone, and what fills up a batch is thrown away.
 
+A network that loses a margin sees that much more than a window on each side:
+the image where there is one and its mirror image beyond (the overlap-tile
+strategy of U-Net, https://arxiv.org/abs/1505.04597, figure 2).
+
 The grid of windows and the average over views are those of mmsegmentation
 1.2.2.
 """
@@ -31,7 +35,7 @@ WEIGHTS = ('flat', 'hann')
 
 @dataclasses.dataclass(frozen=True)
 class Inference:
-  """How labels are predicted; the fields of `config.predict`."""
+  """How labels are predicted; the fields of `config.predict`, and `margin`."""
 
   mode: str = 'whole'
   window: tuple[int, int] = (512, 512)  # Height and width; for 'slide'.
@@ -44,6 +48,7 @@ class Inference:
   crf: str = ''  # Call of segjax/crf.py, on the average over views; '' is none.
   batch_size: int = 1  # Windows at a time.
   pad_to: int = 1  # Sizes grow to a multiple of this: fewer compilations.
+  margin: int = 0  # Of the model: pixels that it loses on each side.
 
   def __post_init__(self):
     for name, known in (('mode', MODES), ('weights', WEIGHTS)):
@@ -71,8 +76,9 @@ def predict(forward, examples, options, probabilities=False):
   """Predicts the labels of a stream of images.
 
   Args:
-    forward: images [B, h, w, C] float32 -> logits [B, h, w, K], where B is
-      `options.batch_size`. It may be compiled for each shape it is given.
+    forward: images [B, h, w, C] float32 -> logits [B, h, w, K], less the margin
+      on each side, where B is `options.batch_size`. It may be compiled for each
+      shape it is given.
     examples: iterable of dictionaries with the normalised `image` [h, w, C],
       and with the `label` or the `size` (height, width) to predict for. A CRF
       wants the `raw` image of that size too, [H, W, 3] of uint8.
@@ -109,7 +115,8 @@ def predict(forward, examples, options, probabilities=False):
     batch, rest = queue[:size], queue[size:]
     if rest:
       queues[shape] = rest
-    logits = _run(forward, [window for _, window in batch], size)
+    shown = [window for _, window in batch]
+    logits = _run(forward, shown, size, options.margin)
     for i, (task, _) in enumerate(batch):
       enqueue(task, task.give(logits[i]))
       if task.result:
@@ -117,15 +124,17 @@ def predict(forward, examples, options, probabilities=False):
         yield task.example, *task.result
 
 
-def _run(forward, windows, size):
-  """Logits [size, h, w, K] of at most `size` windows [h, w, C]."""
+def _run(forward, windows, size, margin):
+  """Logits [size, h, w, K] of at most `size` windows with their margins."""
   images = np.zeros((size, *windows[0].shape), np.float32)
   images[: len(windows)] = windows
   logits = forward(images)
-  if logits.ndim != 4 or logits.shape[:3] != images.shape[:3]:
+  height, width = (side - 2 * margin for side in images.shape[1:3])
+  if logits.ndim != 4 or logits.shape[:3] != (size, height, width):
     raise ValueError(
         f'forward turned images {images.shape} into logits {logits.shape}: a'
-        ' model returns a vector of logits for each pixel of its input.'
+        ' model returns a vector of logits for each pixel of its input, less a'
+        f' margin of {margin} on each side.'
     )
   # One device does the rest, whichever it was that computed an image.
   return jax.device_put(logits, jax.local_devices()[0])
@@ -220,7 +229,7 @@ class _View:
     window, stride = options.window, options.stride
     if options.mode == 'whole':
       window = stride = _round_up((h, w), options.pad_to)
-    self.image, self.window = image, window
+    self.image, self.window, self.margin = image, window, options.margin
     self.ys = windows(h, window[0], stride[0], options.weights)
     self.xs = windows(w, window[1], stride[1], options.weights)
     self.rows = functools.partial(taps, count=shape[0], old=h, new=size[0])
@@ -254,8 +263,16 @@ class _View:
     return self.logits, (low - self.top, fraction), self.columns
 
   def _crop(self, y, x):
-    """The window at (y, x), 0 beyond the image."""
+    """The window at (y, x); beyond the image 0, or its mirror image."""
     h, w = self.window
+    if self.margin:
+      rows, columns = (
+          reflect(start - self.margin, start + size + self.margin, length)
+          for start, size, length in zip(
+              (y, x), self.window, self.image.shape[:2], strict=True
+          )
+      )
+      return self.image[rows[:, None], columns]
     crop = self.image[y : y + h, x : x + w]
     missing = (0, h - crop.shape[0]), (0, w - crop.shape[1]), (0, 0)
     return np.pad(crop, missing) if crop.shape[:2] != (h, w) else crop
@@ -281,6 +298,13 @@ def windows(length, window, stride, weights='flat'):
   for start in starts:
     total[start : start + window] += weight
   return [(s, np.float32(weight / total[s : s + window])) for s in starts]
+
+
+def reflect(start, stop, length):
+  """Where pixels start, start + 1, ... lie on an axis mirrored at both ends."""
+  last = length - 1
+  index = np.arange(start, stop) % max(2 * last, 1)
+  return np.minimum(index, 2 * last - index)
 
 
 def taps(start, count, old, new, mirrored=False):

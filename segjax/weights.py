@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from segjax import backbones
 from segjax import checkpoint
 from segjax import experiment
+from segjax import models
 from segjax.convert import rules
 from segjax.convert import torch
 from segjax.convert import torch_file
@@ -154,7 +155,8 @@ def _label_map(config, num_classes):
 
 
 def _template(model, channels):
-  image = jnp.zeros((1, 128, 128, channels))
+  side = 128 + 2 * models.margin(model)
+  image = jnp.zeros((1, side, side, channels))
   return jax.eval_shape(model.init, jax.random.key(0), image)
 
 

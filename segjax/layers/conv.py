@@ -19,6 +19,7 @@ def conv(
     groups=1,
     padding=None,
     bias=False,
+    init=he_normal,
     name,
 ):
   """Square convolution; None pads so that stride 1 keeps the size."""
@@ -32,7 +33,35 @@ def conv(
       kernel_dilation=dilation,
       feature_group_count=groups,
       use_bias=bias,
-      kernel_init=he_normal,
+      kernel_init=init,
+      name=name,
+  )
+
+
+def conv_transpose(
+    features,
+    kernel=2,
+    *,
+    stride=2,
+    padding=0,
+    bias=False,
+    init=he_normal,
+    name,
+):
+  """Square transposed convolution: the gradient of a `conv` to its input.
+
+  It makes of n pixels (n - 1) * stride + kernel - 2 * padding, as PyTorch's.
+  To `init` features are what comes in, as they do in the gradient.
+  """
+  edge = kernel - 1 - padding
+  return nn.ConvTranspose(
+      features,
+      (kernel, kernel),
+      strides=(stride, stride),
+      padding=((edge, edge), (edge, edge)),
+      use_bias=bias,
+      kernel_init=init,
+      transpose_kernel=True,  # As PyTorch keeps it.
       name=name,
   )
 
@@ -53,6 +82,7 @@ class ConvNormAct(nn.Module):
   bias: bool = False
   norm: Callable[..., nn.Module] | None = norms.batch_norm
   act: Callable | None = nn.relu
+  init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x, train):
@@ -64,6 +94,7 @@ class ConvNormAct(nn.Module):
         groups=self.groups,
         padding=self.padding,
         bias=self.bias,
+        init=self.init,
         name='conv',
     )(x)
     if self.norm:

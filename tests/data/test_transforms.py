@@ -7,6 +7,7 @@ from segjax.data.transforms import color
 
 GEOMETRY = (
     'class_balanced_crop(20, 30)',
+    'elastic(1.0)',
     'flip(1.0)',
     'pad(64, 80)',
     'random_crop(20, 30)',
@@ -14,7 +15,7 @@ GEOMETRY = (
     'resize(37, 41)',
     'rotate(1.0)',
 )
-COLOR = ('blur(1.0)', 'cutout(1.0)', 'normalize', 'photometric')
+COLOR = ('bgr', 'blur(1.0)', 'cutout(1.0)', 'normalize', 'photometric')
 
 
 def example(height=48, width=64, channels=3, dtype=np.uint8, seed=0):
@@ -50,8 +51,8 @@ def test_parse_gives_the_ops_in_order():
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
-        ('flop', 'Known: blur, class_balanced_crop, cutout, flip'),
-        ('', 'Known: blur'),
+        ('flop', 'Known: bgr, blur, class_balanced_crop, cutout, elastic'),
+        ('', 'Known: bgr'),
         ('flip|', 'literal arguments'),
         ('flip(0.5', 'literal arguments'),
         ('random_crop', r'random_crop\(height: int, width: int = 0'),
@@ -62,6 +63,8 @@ def test_parse_gives_the_ops_in_order():
         ('resize(5, mode="big")', "'exact', 'short' or 'long'"),
         ('resize(5, 6, mode="short")', 'one number'),
         ('flip(50)', 'between 0 and 1'),
+        ('random_crop(5, context=-1)', 'whole number of pixels'),
+        ('elastic(points=0)', '1 or more'),
         ('random_scale(2.0, 0.5)', 'low <= high'),
         ('normalize(0, 0)', 'positive'),
         ('flip(__import__("os"))', 'flip'),
@@ -266,6 +269,85 @@ def test_rotate_turns_about_the_centre_and_ignores_what_comes_in():
   assert same(run('rotate(1.0, degrees=0.0)', features), features)
 
 
+def test_elastic_bends_image_and_label_at_the_same_points():
+  rows, columns = np.indices((60, 90), np.uint8)
+  image = np.stack([rows, columns], -1).astype(np.float32)
+  for seed in range(5):
+    picked = [
+        run('elastic(1.0)', {'image': image, 'label': label}, seed)
+        for label in (rows, columns.copy())
+    ]
+    bent = picked[0]['image']
+    label = np.stack([features['label'] for features in picked], -1)
+    inside = (label != 255).all(-1)
+    assert 0.3 < inside.mean() < 1
+    # A pixel at the border is picked where half of the image's comes from it.
+    inner = inside & (label > 0).all(-1) & (label < (59, 89)).all(-1)
+    assert np.abs(bent - label)[inner].max() <= 0.5 + 1 / 32
+
+
+def test_displacements_of_elastic_are_smooth_and_have_the_deviation():
+  size = (48, 64)
+  ramp = np.indices(size, np.float32).transpose(1, 2, 0) + 100
+  wide = np.pad(
+      ramp, ((80, 80), (80, 80), (0, 0)), 'reflect', reflect_type='odd'
+  )
+  moved = [
+      run('elastic(1.0, sigma=6.0)', {'image': wide}, seed)['image'] - wide
+      for seed in range(60)
+  ]
+  middle = np.stack(moved)[:, 104, 112]  # That of a point of the grid.
+  assert 5 < middle.std() < 7
+  assert np.abs(middle.mean(0)).max() < 2.5
+  for axis in (1, 2):
+    steps = np.diff(np.stack(moved)[:, 60:-60, 60:-60], axis=axis)
+    assert np.abs(steps).max() < 1
+
+
+def test_elastic_without_displacements_changes_nothing():
+  features = example()
+  assert same(run('elastic(1.0, sigma=0.0)', features), features)
+
+
+@pytest.mark.parametrize('crop', ['random_crop', 'class_balanced_crop'])
+@pytest.mark.parametrize('context', [1, 7, 60])
+def test_context_is_what_lies_around_the_crop_or_mirrored(crop, context):
+  features = example()
+  mirrored = np.pad(
+      features['image'], (*(((context, context),) * 2), (0, 0)), 'reflect'
+  )
+  for seed in range(10):
+    plain = run(f'{crop}(20, 70)', features, seed)
+    wide = run(f'{crop}(20, 70, context={context})', features, seed)
+    np.testing.assert_array_equal(wide['label'], plain['label'])
+    inner = wide['image'][context:-context, context:-context]
+    np.testing.assert_array_equal(inner, plain['image'])
+    assert wide['image'].shape == (20 + 2 * context, 64 + 2 * context, 3)
+    assert any(
+        np.array_equal(wide['image'], mirrored[y : y + 20 + 2 * context])
+        for y in range(48 - 20 + 1)
+    )
+
+
+@pytest.mark.parametrize(
+    'op', ['rotate', 'resize(9)', 'random_crop(9)', 'pad(99)', 'elastic']
+)
+def test_nothing_but_a_flip_moves_the_pixels_of_a_crop_with_context(op):
+  transforms.parse('random_crop(9, context=2)|flip|normalize')
+  name = op.partition('(')[0]
+  with pytest.raises(ValueError, match=f'^{name} must come before the crop wi'):
+    transforms.parse(f'random_crop(9, context=2)|flip|{op}')
+
+
+def test_padding_keeps_the_context_around_a_label():
+  features = run('random_crop(80, 90, context=5)|flip', example())
+  padded = transforms.Pad(80, 90).map(features)
+  assert padded['label'].shape == (80, 90)
+  assert padded['image'].shape == (90, 100, 3)
+  np.testing.assert_array_equal(padded['image'][:58, :74], features['image'])
+  assert (padded['label'][48:] == 255).all()
+
+
 def test_blur_smooths_by_a_sigma_of_its_range():
   features = example()
   rng = np.random.default_rng(0)
@@ -370,6 +452,15 @@ def test_normalize_refuses_statistics_of_other_images(spec, channels, dtype):
     run(spec, example(channels=channels, dtype=dtype))
 
 
+def test_bgr_reverses_the_channels_and_takes_three():
+  image = example()['image']
+  np.testing.assert_array_equal(
+      run('bgr', {'image': image})['image'], image[..., ::-1]
+  )
+  with pytest.raises(ValueError, match='bgr takes RGB; this has 4 channels'):
+    run('bgr', example(channels=4))
+
+
 @pytest.mark.parametrize(
     'spec',
     [
@@ -378,6 +469,7 @@ def test_normalize_refuses_statistics_of_other_images(spec, channels, dtype):
         'random_scale(0.5, 2.0, 0.25)|class_balanced_crop(50, 70)',
         'resize(333, 77)|random_crop(64)',
         "resize(90, mode='short')|random_crop(64)|flip",
+        'random_scale(0.3, 1.0)|random_crop(64, 90, context=40)|flip',
     ],
 )
 def test_fused_equals_one_op_after_the_other(spec):

@@ -18,13 +18,27 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
+    'deeplabv1': 20_505_429,
+    'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
+    'dilatednet': 141_149_720,
+    'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'parsenet': 20_528_981,
     'pspnet': 48_977_034,
+    'semantic_fpn': 28_498_165,
+    'unet': 29_063_146,
+    'upernet': 66_416_778,
 }
+# Those that may stand on any of several backbones.
+ON_BACKBONES = [
+    name
+    for name in NAMES
+    if 'backbone' in models.create(name, CLASSES).__dataclass_fields__
+]
 
 
 def configured(name):
@@ -34,9 +48,17 @@ def configured(name):
   return models.create(config.model_name, CLASSES, **config.model)
 
 
+def image(model, dtype=jnp.float32):
+  """An image, as a shape, that the model has logits of IMAGE's size for."""
+  batch, height, width, channels = IMAGE.shape
+  more = 2 * models.margin(model)
+  shape = (batch, height + more, width + more, channels)
+  return jax.ShapeDtypeStruct(shape, dtype)
+
+
 @functools.cache
 def initialised(model):
-  return jax.eval_shape(model.init, jax.random.key(0), IMAGE)
+  return jax.eval_shape(model.init, jax.random.key(0), image(model))
 
 
 def outputs(model, dtype=jnp.float32, *, train):
@@ -53,7 +75,7 @@ def outputs(model, dtype=jnp.float32, *, train):
           mutable=['batch_stats', 'intermediates'],
       ),
       {**variables, 'params': params},
-      jax.ShapeDtypeStruct(IMAGE.shape, dtype),
+      image(model, dtype),
       rngs={'dropout': jax.random.key(0)},
   )
 
@@ -63,7 +85,7 @@ def test_models_are_found_by_their_files():
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_outputs_are_logits_at_the_size_of_the_image(name):
+def test_outputs_are_logits_at_the_size_of_the_image_less_its_margin(name):
   out, _ = outputs(configured(name), train=False)
   assert set(out) == {'logits', 'aux'}
   for logits in (out['logits'], *out['aux'].values()):
@@ -89,8 +111,9 @@ def test_training_keeps_the_shapes_of_statistics(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
   model = configured(name)
-  variables = random_variables(model, IMAGE.shape)
-  image = jax.random.normal(jax.random.key(1), IMAGE.shape)
+  shape = image(model).shape
+  variables = random_variables(model, shape)
+  images = jax.random.normal(jax.random.key(1), shape)
   labels = jax.random.randint(jax.random.key(2), IMAGE.shape[:3], 0, CLASSES)
 
   @jax.jit
@@ -98,7 +121,7 @@ def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
   def gradient(params):
     out, _ = model.apply(
         {**variables, 'params': params},
-        image,
+        images,
         train=True,
         mutable=['batch_stats'],
         rngs={'dropout': jax.random.key(3)},
@@ -111,7 +134,9 @@ def test_every_parameter_has_a_part_in_the_loss(name, random_variables):
     assert jnp.isfinite(leaf).all(), jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize('name', ['deeplabv3', 'fcn_dilated', 'pspnet'])
+@pytest.mark.parametrize(
+    'name', ['deeplabv3', 'fcn_dilated', 'pspnet', 'unet', 'upernet']
+)
 def test_without_a_level_there_is_no_auxiliary_head(name):
   config = importlib.import_module(f'configs.{name}').get_config()
   model = models.create(name, CLASSES, **{**config.model, 'aux_level': ''})
@@ -149,11 +174,11 @@ def test_parameters_are_named_by_their_role(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_an_unknown_field_is_refused_with_the_fields_there_are(name):
-  with pytest.raises(ValueError, match='no field depht. Known: .*backbone'):
+  with pytest.raises(ValueError, match='no field depht. Known: .'):
     models.create(name, CLASSES, depht=50)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', ON_BACKBONES)
 def test_an_unknown_backbone_is_refused_with_the_names(name):
   model = models.create(name, CLASSES, backbone='resnet/51')
   with pytest.raises(ValueError, match="'resnet/51'. Known: .*resnet/50"):

@@ -16,7 +16,7 @@ class Case:
   rules: tuple
   # The fixture's name of an output -> where it is: `find(out, parts)`, with
   # what the model returns and what its parts return, by path ('backbone',
-  # 'aspp/image').
+  # 'aspp/image'); 'image' is what the model was given.
   outputs: dict[str, Callable]
   # Paths of the parts that `outputs` looks at.
   parts: tuple[str, ...] = ()
@@ -41,7 +41,10 @@ def returned(*keys, first=None, every=None):
 
 
 def inside(path, *keys, first=None, every=None):
-  """Finds channels of what the part at `path` returns under `keys`."""
+  """Finds channels of what the part at `path` returns under `keys`.
+
+  The first key of a part that is called more than once is the call's number.
+  """
   return lambda out, parts: _look(parts[path], keys)[..., :first:every]
 
 

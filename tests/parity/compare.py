@@ -42,6 +42,7 @@ def compute(case, spec, inputs):
     out, collections = jax.jit(forward)(variables, image)
     captured = collections.get('intermediates', {})
     parts = {path: _inside(captured, path) for path in case.parts}
+    parts['image'] = image
     for name, find in case.outputs.items():
       if f'{prefix}{name}' in spec['outputs']:
         computed[f'{prefix}{name}'] = np.asarray(find(out, parts))
@@ -88,6 +89,8 @@ def float32_error(spec, name):
 
 
 def _inside(tree, path):
+  """What a part has returned; a tuple if it was called more than once."""
   for key in path.split('/'):
     tree = tree[key]
-  return tree['__call__'][0]
+  returned = tree['__call__']
+  return returned if len(returned) > 1 else returned[0]

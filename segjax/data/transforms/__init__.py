@@ -13,12 +13,14 @@ import inspect
 import grain
 
 from segjax import calls
+from segjax.data.transforms.color import Bgr
 from segjax.data.transforms.color import Blur
 from segjax.data.transforms.color import Cutout
 from segjax.data.transforms.color import Normalize
 from segjax.data.transforms.color import Photometric
 from segjax.data.transforms.geometry import ClassBalancedCrop
 from segjax.data.transforms.geometry import Crop
+from segjax.data.transforms.geometry import Elastic
 from segjax.data.transforms.geometry import Flip
 from segjax.data.transforms.geometry import Pad
 from segjax.data.transforms.geometry import RandomCrop
@@ -29,9 +31,11 @@ from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
 
 OPS = {
+    'bgr': Bgr,
     'blur': Blur,
     'class_balanced_crop': ClassBalancedCrop,
     'cutout': Cutout,
+    'elastic': Elastic,
     'flip': Flip,
     'normalize': Normalize,
     'pad': Pad,
@@ -56,7 +60,9 @@ def parse(spec):
   while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
     steps.append(node.right)
     node = node.left
-  return tuple(_op(step) for step in (node, *reversed(steps)))
+  ops = tuple(_op(step) for step in (node, *reversed(steps)))
+  _check_order(ops)
+  return ops
 
 
 def fuse(ops):
@@ -104,6 +110,24 @@ def static_size(ops):
       'there must be a random_crop, a class_balanced_crop or a pad, unless it '
       "is a resize in mode 'exact'."
   )
+
+
+def context(ops):
+  """Returns how much larger the image is than the label on each side."""
+  return sum(getattr(op, 'context', 0) for op in ops)
+
+
+def _check_order(ops):
+  """Raises if an op cannot come after those before it."""
+  names = {kind: name for name, kind in OPS.items()}
+  for i, op in enumerate(ops):
+    if context(ops[:i]) and isinstance(
+        op, Sized | RandomScale | Rotate | Elastic
+    ):
+      raise ValueError(
+          f'{names[type(op)]} must come before the crop with context, which'
+          ' leaves an image that is larger than its label.'
+      )
 
 
 def _op(node):

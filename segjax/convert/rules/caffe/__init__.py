@@ -1,1 +1,4 @@
-"""Releases for Caffe, by the names of their layers."""
+"""Caffe, with the layers' names of the authors' prototxt files.
+
+In PyTorch's way: `conv1.weight` is [out, in, h, w].
+"""
