@@ -12,6 +12,9 @@ import ml_collections
 # differs by data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
+# What `normalize` divides by where it is not told otherwise.
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
 # What networks of Caffe see: BGR from 0 to 255, minus the mean.
 BGR = 'normalize((122.679, 116.669, 104.007), 1.0)|bgr'
 
