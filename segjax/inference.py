@@ -205,7 +205,7 @@ def _segment(example, options, probabilities):
       soft = refine(soft, example['raw'])
     except ValueError as error:
       raise ValueError(f'{example.get("name", "An image")}: {error}') from error
-    labels = np.asarray(_decide(soft, options.threshold)[0])
+    labels = decide(soft, options.threshold)
   return labels, soft if probabilities else None
 
 
@@ -350,6 +350,11 @@ def _accumulate(total, weight, band, rows, columns):
   right = jnp.minimum(x + 1, band.shape[1] - 1)
   logits = logits[:, x] * (1 - dx) + logits[:, right] * dx
   return total + weight * jax.nn.softmax(logits)
+
+
+def decide(probabilities, threshold):
+  """Returns the most probable class, uint8; see `Inference.threshold`."""
+  return np.asarray(_decide(probabilities, threshold)[0])
 
 
 @jax.jit

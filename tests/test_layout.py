@@ -46,6 +46,7 @@ MAY_IMPORT = {
     'experiment': ANYTHING,
     'evaluate': ANYTHING,
     'predict': ANYTHING,
+    'crf_search': ANYTHING,
     'train': ANYTHING,
     'doctor': ANYTHING,
     'main': ANYTHING,

@@ -94,20 +94,26 @@ def connect(found, capacity=None):
       None has room for all that there could be.
   """
   keys = found.keys[:, :capacity]
+  first, second = keys
   capacity = keys.shape[1]
 
   def both(step):
     wanted = keys + step[:, None]
     # Keys ascend, so neighbours of keys do nearly, and memory is read in order.
-    place = jnp.zeros(capacity, jnp.int32)
-    for bit in reversed(range(capacity.bit_length())):
-      further = place + (1 << bit)
+    bits = capacity.bit_length()
+
+    def halve(i, place):
+      further = place + (1 << (bits - 1 - i))
       at = jnp.minimum(further - 1, capacity - 1)
-      a, b = keys[0, at], keys[1, at]
-      before = (a < wanted[0]) | ((a == wanted[0]) & (b < wanted[1]))
-      place = jnp.where(before & (further <= capacity), further, place)
+      before = (first[at] < wanted[0]) | (
+          (first[at] == wanted[0]) & (second[at] < wanted[1])
+      )
+      return jnp.where(before & (further <= capacity), further, place)
+
+    place = jax.lax.fori_loop(0, bits, halve, jnp.zeros(capacity, jnp.int32))
     at = jnp.minimum(place, capacity - 1)
-    hit = (keys[:, at] == wanted).all(0) & (place < found.count)
+    hit = (first[at] == wanted[0]) & (second[at] == wanted[1])
+    hit &= place < found.count
     on = jnp.where(hit, place, capacity)
     # Who comes from where, the other way round.
     back = (
