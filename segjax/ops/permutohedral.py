@@ -40,7 +40,7 @@ class Corners(NamedTuple):
 
 
 def locate(points):
-  """Returns the `Corners` of points [N, D]; they have no gradient.
+  """Returns the `Corners` of points [N, D], D > 1; they have no gradient.
 
   Coordinates are packed into a key of 64 bits, which wraps around: only where
   coordinates have a range of more than 2**32 together can two corners be one.
