@@ -17,6 +17,9 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 # What networks of Caffe see: BGR from 0 to 255, minus the mean.
 BGR = 'normalize((122.679, 116.669, 104.007), 1.0)|bgr'
+BGR_CROPS = dict(
+    train=f'random_crop(321, cat_max_ratio=1.0)|flip|{BGR}', eval=BGR
+)
 
 # The recipes of mmsegmentation where it has the set, else ours.
 DATASETS = {
@@ -126,11 +129,53 @@ def parse_arg(arg, **defaults):
   return types.SimpleNamespace(**values)
 
 
+def caffe_sgd(config, base, schedule, *, new='', frozen=''):
+  """Has a config train as Caffe does: biases learn twice as fast, undecayed.
+
+  Args:
+    config: what is changed.
+    base: learning rate.
+    schedule: of it.
+    new: regular expression of what learns ten times as fast.
+    frozen: of what does not learn.
+  """
+  factors = ((frozen, 0.0),) if frozen else ()
+  if new:
+    factors += ((f'{new}.*kernel', 10.0), (f'{new}.*bias', 20.0))
+  config.optim.factors = (*factors, ('bias$', 2.0))
+  config.optim.decay_on = 'kernel$'
+  config.lr.base = base
+  config.lr.schedule = schedule
+
+
 def choose(name, value, known):
   """Returns the entry `value` of a table for the argument `name`."""
   if value not in known:
     raise ValueError(f'{name} is one of {", ".join(known)}, not {value!r}.')
   return known[value]
+
+
+def camvid_of_segnet(config, *, steps, batch, lr):
+  """Has CamVid as SegNet's authors train on it: whole images, 0 to 255."""
+  config.preprocess.train = 'random_crop(360, 480)|flip|normalize(0.0, 1.0)'
+  config.preprocess.eval = 'normalize(0.0, 1.0)'
+  config.class_weights = 'median_frequency'
+  config.total_steps = steps
+  config.batch_size = batch
+  config.lr.base = lr
+  config.lr.schedule = 'constant'
+  config.optim.decay_on = 'kernel|scale'
+  config.eval_every = config.checkpoint_every = steps // 10
+
+
+def binary(config):
+  """Has two classes told apart by a sigmoid, learnt by Adam without decay."""
+  config.task = 'binary'
+  config.loss = 'binary_cross_entropy + dice'
+  config.optim.optimizer = 'adam'
+  config.optim.weight_decay = 0.0
+  config.lr.base = 1e-3
+  config.lr.schedule = 'cosine'
 
 
 def base(dataset, *, small=False, **changes):

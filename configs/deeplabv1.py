@@ -22,14 +22,9 @@ def get_config(arg=''):
   )
   changes = {}
   if arg.small:
-    changes = dict(lr=1e-3)
+    changes = dict(lr=1e-3, batch=8)
   elif arg.dataset == 'voc2012':
-    changes = dict(
-        train=f'random_crop(321, cat_max_ratio=1.0)|flip|{common.BGR}',
-        eval=common.BGR,
-        steps=6000,
-        batch=20,
-    )
+    changes = dict(common.BGR_CROPS, steps=6000, batch=20)
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'deeplabv1'
   config.model = dict(
@@ -38,17 +33,11 @@ def get_config(arg=''):
       kernel=3,
       rate=4 if arg.small else 12,
       multi_scale=arg.multi_scale,
-      dropout=0.5,
+      dropout=0.1 if arg.small else 0.5,
   )
   if not arg.small:
-    config.optim.decay_on = 'kernel$'
-    config.optim.factors = (
-        ('^classifier/kernel', 10.0),
-        ('^classifier/bias', 20.0),
-        ('bias$', 2.0),
-    )
-    config.lr.base = 1e-3
-    config.lr.schedule = 'steps(at=(0.3333, 0.6667))'
+    which = dict(new='^classifier/')
     if arg.multi_scale:  # Only the branches learn.
-      config.optim.factors = (('^(backbone|classifier)/', 0.0), ('bias$', 2.0))
+      which = dict(frozen='^(backbone|classifier)/')
+    common.caffe_sgd(config, 1e-3, 'steps(at=(0.3333, 0.6667))', **which)
   return config

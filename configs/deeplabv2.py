@@ -17,12 +17,19 @@ have seen BGR.
 from configs import common
 
 CAFFE = 'normalize((122.675, 116.669, 104.008), 1.0)|bgr'
+RECIPE = dict(
+    train='random_scale(0.5, 1.5, step=0.25)'
+    f'|random_crop(321, cat_max_ratio=1.0)|flip|{CAFFE}',
+    steps=20_000,
+    batch=10,
+)
 
 
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  config = common.base(arg.dataset, small=arg.small)
+  changes = {} if arg.small else RECIPE
+  config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'deeplabv2'
   config.model = dict(
       backbone=arg.backbone
@@ -35,13 +42,7 @@ def get_config(arg=''):
   if arg.small:  # So are the feature maps: the usual rates would see padding.
     config.model.update(rates=(1, 2, 3, 4))
     return config
-  config.preprocess.train = (
-      'random_scale(0.5, 1.5, step=0.25)|random_crop(321, cat_max_ratio=1.0)'
-      f'|flip|{CAFFE}'
-  )
   config.preprocess.eval = config.preprocess.eval.replace('normalize', CAFFE)
-  config.total_steps = 20_000
-  config.batch_size = 10
   config.optim.decay_on = 'kernel$'
   config.optim.factors = (
       ('/norm/', 0.0),

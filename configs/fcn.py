@@ -35,7 +35,7 @@ def get_config(arg=''):
   stage = common.choose('stage', arg.stage, STAGES)
   changes = {}
   if arg.small:
-    changes = dict(lr=1e-3)
+    changes = dict(lr=1e-3, batch=8)
   elif arg.dataset == 'voc2012':
     changes = dict(
         train=f'{common.BGR}|pad(500)',  # Whole images.
@@ -49,14 +49,15 @@ def get_config(arg=''):
       backbone=arg.backbone or ('vgg/tiny' if arg.small else 'vgg/16'),
       stride=stage['stride'],
       scales=(0.01, 1e-4) if arg.stage == 'at_once' else (1.0, 1.0),
-      dropout=0.5,
+      dropout=0.1 if arg.small else 0.5,
   )
-  config.optim.factors = (('/upsample', 0.0),)  # They stay bilinear.
-  if not arg.small:
+  bilinear = '/upsample'  # And so they stay.
+  if arg.small:
+    config.optim.factors = ((bilinear, 0.0),)
+  elif arg.dataset == 'voc2012':
     config.loss = "cross_entropy(divide_by='nothing')"
     config.optim.optimizer = 'sgd(momentum=0.99)'
-    config.optim.decay_on = 'kernel$'
-    config.optim.factors += (('bias$', 2.0),)
-    config.lr.base = stage['lr']
-    config.lr.schedule = 'constant'
+    common.caffe_sgd(config, stage['lr'], 'constant', frozen=bilinear)
+  else:  # The rate of the conference paper, which takes the mean.
+    common.caffe_sgd(config, 1e6 * stage['lr'], 'constant', frozen=bilinear)
   return config

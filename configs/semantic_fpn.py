@@ -13,11 +13,14 @@ mmsegmentation.
 
 from configs import common
 
+PAPER = dict(steps=65_000, batch=32)
+
 
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  config = common.base(arg.dataset, small=arg.small)
+  changes = PAPER if arg.dataset == 'cityscapes' else {}
+  config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'semantic_fpn'
   config.model = dict(
       backbone=arg.backbone
@@ -33,8 +36,6 @@ def get_config(arg=''):
     config.model.update(
         backbone=arg.backbone or 'resnet/101', group_norm=True, dropout=0.0
     )
-    config.total_steps = 65_000
-    config.batch_size = 32
     config.optim.weight_decay = 1e-4
     # After 40k and 55k steps.
     config.lr.schedule = 'steps(at=(0.61538, 0.84615))'

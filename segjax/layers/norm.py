@@ -1,5 +1,7 @@
 """Normalisation layers."""
 
+import functools
+
 from flax import linen as nn
 import jax.numpy as jnp
 
@@ -42,3 +44,31 @@ def group_norm(train, *, groups=32, epsilon=1e-5, name=None):
   return nn.GroupNorm(
       num_groups=groups, epsilon=epsilon, param_dtype=jnp.float32, name=name
   )
+
+
+# With the epsilon of the layer that SegNet's and DeconvNet's Caffe have.
+caffe_batch_norm = functools.partial(batch_norm, epsilon=1e-9)
+
+
+class LocalResponseNorm(nn.Module):
+  """Divides each value by the strength of its neighbours among the channels.
+
+  That is (1 + alpha * mean square of `size` channels) ** beta, the value's own
+  in the middle; those beyond the first and the last count as 0. Caffe's and
+  PyTorch's; the paper's alpha (Krizhevsky et al. 2012, section 3.3) is of the
+  sum of squares instead. The arithmetic is float32.
+  """
+
+  size: int = 5
+  alpha: float = 1e-4
+  beta: float = 0.75
+
+  @nn.compact
+  def __call__(self, x):
+    reach, channels = self.size // 2, x.shape[-1]
+    squares = jnp.square(x.astype(jnp.float32))
+    squares = jnp.pad(squares, ((0, 0),) * (x.ndim - 1) + ((reach, reach),))
+    total = sum(squares[..., i : i + channels] for i in range(self.size))
+    return (x / (1 + self.alpha / self.size * total) ** self.beta).astype(
+        x.dtype
+    )

@@ -7,7 +7,8 @@ rate=4`, `kernel=4, rate=4` and `kernel=4, rate=8`, with `hidden=4096`.
 `multi_scale=True` adds scores of the image and of the first four pools, its
 MSc. The authors' networks are trained with labels every 8 pixels; here scores
 are enlarged to those of all pixels. A dense CRF, if any, comes at prediction.
-LargeFOV was checked against a network built of the authors' prototxt.
+LargeFOV was checked against a network built of the authors' prototxt file; of
+the others, and of MSc, there was none.
 """
 
 from flax import linen as nn
@@ -34,13 +35,10 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    fields = {
-        **vgg.LARGE_FOV,
-        'fc6': dict(kernel=self.kernel, dilation=self.rate),
-    }
+    fc6 = dict(kernel=self.kernel, dilation=self.rate)
     feats = backbones.build(
         self.backbone,
-        **fields,
+        **{**vgg.LARGE_FOV, 'fc6': fc6},
         hidden=self.hidden,
         dropout=self.dropout,
         name='backbone',

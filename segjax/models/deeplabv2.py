@@ -2,7 +2,7 @@
 
 Classifiers of several dilations look at the same features, and their scores
 are summed (figure 7, ASPP); the image is seen at several scales, and each
-pixel takes the largest score of any (section 4.1.2). Checked against
+pixel takes the largest score of any (section 3.2). Checked against
 kazuto1011/deeplab-pytorch, whose smaller images and scores are interpolated
 without aligned corners; in the authors' Caffe, corners are aligned. Both have a
 loss for each scale and for the maximum, `aux_weight=1.0` here, and take it at

@@ -1,13 +1,12 @@
 """DilatedNet, https://arxiv.org/abs/1511.07122.
 
 The front end is VGG without its last two pools and without any padding, so that
-it loses a `margin`. A context module of dilated
-convolutions, which begins as the identity, then looks at the scores. As the
-authors' Caffe networks do it: Dilation8 for VOC 2012 is the default; for
-CamVid `context='basic'`; Dilation7 for KITTI is `context='basic', rates=(1, 1,
-2, 4, 8)`; Dilation10 for Cityscapes `context='basic', rates=(1, 1, 2, 4, 8, 16,
-32, 64), learned_upsampling=True`. Checked against networks built of the
-authors' prototxt.
+it loses a `margin`. A context module of dilated convolutions, which begins as
+the identity, then looks at the scores. As the authors' Caffe networks have it:
+the default is Dilation8 of VOC 2012; that of CamVid has `context='basic'`,
+Dilation7 of KITTI also `rates=(1, 1, 2, 4, 8)`, and Dilation10 of Cityscapes
+instead `rates=(1, 1, 2, 4, 8, 16, 32, 64), learned_upsampling=True`. Checked
+against networks built of their prototxt files.
 """
 
 from flax import linen as nn
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.backbones import vgg
+from segjax.layers.conv import conv
 from segjax.layers.head import classifier
 from segjax.layers.upsample import Upsample
 from segjax.ops.enlarge import enlarge
@@ -70,10 +70,7 @@ class Model(nn.Module):
       x = Upsample(STRIDE, padding=STRIDE // 2, mix=False, name='upsample')(x)
       logits = x[:, :height, :width]
     else:
-      x = jax.nn.softmax(x.astype(jnp.float32))
-      x = enlarge(x, STRIDE, (height, width))
-      smallest = jnp.finfo(jnp.float32).tiny  # A probability may be 0.
-      logits = jnp.log(jnp.maximum(x, smallest)).astype(image.dtype)
+      logits = interpolate(x, (height, width))
     return {'logits': logits, 'aux': {}}
 
   def scores(self, image, train):
@@ -114,16 +111,24 @@ class Context(nn.Module):
     factor = 1
     for name, rate in layers.items():
       factor = max(factor, 2 * rate) if large else 1
-      x = nn.Conv(
+      x = conv(
           factor * classes,
-          (3, 3),
-          kernel_dilation=rate,
+          dilation=rate,
           padding=0 if large else rate,
-          kernel_init=init,
+          bias=True,
+          init=init,
           name=name,
       )(x)
       x = nn.relu(x)
-    return nn.Conv(classes, (1, 1), kernel_init=init, name='classifier')(x)
+    return conv(classes, 1, bias=True, init=init, name='classifier')(x)
+
+
+def interpolate(scores, size):
+  """Interpolates probabilities, not scores; returns their logarithms."""
+  x = jax.nn.softmax(scores.astype(jnp.float32))
+  x = enlarge(x, STRIDE, size)
+  smallest = jnp.finfo(jnp.float32).tiny  # A probability may be 0.
+  return jnp.log(jnp.maximum(x, smallest)).astype(scores.dtype)
 
 
 def identity(classes):
