@@ -38,6 +38,8 @@ def get_config(arg=''):
       window=7 if arg.small else 11,
       blur=4,
       iterations=stage.get('iterations', 5),
+      # Messages are sums over the window, and would drown fresh unaries.
+      weight=0.01 if arg.small else 0.2,
       mix=True,
       image_std=common.IMAGENET_STD,  # That of normalize.
   )

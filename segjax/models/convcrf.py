@@ -29,6 +29,7 @@ class Model(nn.Module):
   window: int = 11  # Its side, odd, in cells.
   blur: int = 4  # Side of a cell, in pixels.
   iterations: int = 5
+  weight: float = 0.2  # Of messages against unaries, at first.
   mix: bool = True  # Whether the CRF mixes classes, by a matrix.
   image_std: float | tuple[float, ...] = (58.395, 57.12, 57.375)
 
@@ -41,7 +42,12 @@ class Model(nn.Module):
     logits = resize(classifier(self.num_classes)(x), image.shape[1:3])
     if self.iterations:
       crf = ConvCRF(
-          self.window, self.blur, self.iterations, mix=self.mix, name='crf'
+          self.window,
+          self.blur,
+          self.iterations,
+          weight=self.weight,
+          mix=self.mix,
+          name='crf',
       )
       logits = crf(logits, image * jnp.asarray(self.image_std, image.dtype))
     return {'logits': logits, 'aux': {}}
