@@ -12,6 +12,9 @@ import ml_collections
 # differs by data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
+# What `normalize` divides by where it is not told otherwise.
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
 # What networks of Caffe see: BGR from 0 to 255, minus the mean.
 BGR = 'normalize((122.679, 116.669, 104.007), 1.0)|bgr'
 BGR_CROPS = dict(
@@ -253,6 +256,9 @@ def base(dataset, *, small=False, **changes):
   config.predict.flip = recipe.get('flip', False)
   # Of two classes, the second is where it is more probable than this.
   config.predict.threshold = 0.5
+  # On the probabilities: a call of segjax/crf.py, such as
+  # 'dense(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'.
+  config.predict.crf = ''
   # Windows at a time on each device.
   config.predict.batch_size = recipe.get('predict_batch', 1)
   config.predict.pad_to = 1

@@ -4,7 +4,8 @@ An image is seen in views, scaled and mirrored, and each view through windows of
 one shape; a whole image is the case of one window. Windows of several images
 share a batch. Views give their logits a band of rows at a time, from the top
 down, and a band becomes labels before the next is computed: but for the image
-and its labels, memory does not grow with the height.
+and its labels, memory does not grow with the height. A CRF, though, sees the
+probabilities of the whole image.
 
 Labels do not depend on the batch size: a window is padded by its own size
 alone, and what fills up a batch is thrown away.
@@ -26,6 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax import crf
+
 MODES = ('whole', 'slide')
 WEIGHTS = ('flat', 'hann')
 
@@ -42,6 +45,7 @@ class Inference:
   flip: bool = False  # Averages with the mirror image.
   # Of two classes, the second is where it is more probable than this.
   threshold: float = 0.5
+  crf: str = ''  # Call of segjax/crf.py, on the average over views; '' is none.
   batch_size: int = 1  # Windows at a time.
   pad_to: int = 1  # Sizes grow to a multiple of this: fewer compilations.
   margin: int = 0  # Of the model: pixels that it loses on each side.
@@ -62,6 +66,7 @@ class Inference:
       raise ValueError(f'scales={self.scales} must be positive numbers.')
     if not 0 < self.threshold < 1:
       raise ValueError(f'threshold={self.threshold} must be between 0 and 1.')
+    crf.build(self.crf)  # Raises if it cannot be read.
     for name in ('batch_size', 'pad_to'):
       if getattr(self, name) < 1:
         raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
@@ -76,7 +81,8 @@ def predict(forward, examples, options, probabilities=False, extra=0):
       shape it is given. Regions are further channels of the images.
     examples: iterable of dictionaries with the normalised `image` [h, w, C],
       and with the `label` or the `size` (height, width) to predict for; maybe
-      with `regions` [h, w, N].
+      with `regions` [h, w, N]. A CRF wants the `raw` image of that size too,
+      [H, W, 3] of uint8.
     options: an `Inference`.
     probabilities: whether to return those too: K float32 for each pixel.
     extra: channels of `forward` behind the logits. They are averaged over
@@ -181,6 +187,7 @@ def _segment(example, options, probabilities, extra):
   if len(starts) > 1:
     views = list(views)  # Else only one is alive at a time.
   weight = 1 / (len(options.scales) * (1 + options.flip))
+  refine = crf.build(options.crf)
 
   labels, soft = np.empty(size, np.uint8), None
   for start in starts:
@@ -195,11 +202,17 @@ def _segment(example, options, probabilities, extra):
           ' the parameters or the image contain NaN or infinity.'
       )
     labels[start : start + chunk] = np.asarray(ids)[:chunk, :width]
-    if probabilities:
+    if probabilities or refine:
       if soft is None:
         soft = np.empty((*size, total.shape[-1]), np.float32)
       soft[start : start + chunk] = np.asarray(total)[:chunk, :width]
-  return labels, soft
+  if refine:
+    try:
+      soft = refine(soft, example['raw'])
+    except ValueError as error:
+      raise ValueError(f'{example.get("name", "An image")}: {error}') from error
+    labels = decide(soft, options.threshold)
+  return labels, soft if probabilities else None
 
 
 def _views(image, size, shape, options):
@@ -348,6 +361,11 @@ def _accumulate(total, weight, band, rows, columns, extra):
   classes = logits.shape[-1] - extra
   soft = jax.nn.softmax(logits[..., :classes])
   return total + weight * jnp.concatenate([soft, logits[..., classes:]], -1)
+
+
+def decide(probabilities, threshold):
+  """Returns the most probable class, uint8; see `Inference.threshold`."""
+  return np.asarray(_decide(probabilities, threshold, 0)[0])
 
 
 @functools.partial(jax.jit, static_argnames='extra')

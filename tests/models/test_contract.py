@@ -24,6 +24,8 @@ BATCH = {
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
     'bayesian_segnet': 29_455_125,
+    'convcrf': 42_543_655,
+    'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,

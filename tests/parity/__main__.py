@@ -33,6 +33,8 @@ def main(fixtures, only):
     given = reference.pop_inputs(expected)
     computed = compare.compute(CASES[name], spec, given)
     for output, theirs in expected.items():
+      if output in CASES[name].approximate:
+        continue
       if output in computed and computed[output].shape == theirs.shape:
         error = compare.error(computed[output], theirs, CASES[name].ties)
       else:

@@ -1,4 +1,4 @@
-"""A case: how to compute with a model of ours what a fixture holds."""
+"""A case: how to compute with code of ours what a fixture holds."""
 
 from collections.abc import Callable
 import dataclasses
@@ -26,6 +26,23 @@ class Case:
   # From the image and the fixture's own inputs, whose names begin with 'in_',
   # to what the module reads beside the image.
   inputs: Callable = lambda image, given: ()
+
+  approximate = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionCase:
+  """How to compute with functions of ours what a fixture holds.
+
+  Such a fixture has its inputs with it, as arrays whose names begin with in_.
+  """
+
+  # The fixture's name of an output -> a function of {name without in_: array}.
+  outputs: dict[str, Callable]
+  # Outputs that an approximation computed: to look at, not to equal.
+  approximate: tuple[str, ...] = ()
+
+  ties = 0.0
 
 
 def returned(*keys, first=None, every=None):

@@ -2,8 +2,7 @@
 
 A full fixture is a folder with `spec.json` (source, structure, input, names
 and shapes of the tensors) and `outputs.npz` (what the original computes). Of
-each output some values at fixed positions are kept, and of an input, whose name
-begins with 'in_', all.
+each output some values at fixed positions are kept, and inputs whole.
 """
 
 import pathlib

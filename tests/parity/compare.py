@@ -8,10 +8,23 @@ import numpy as np
 
 from segjax.convert import torch
 from tests.parity import reference
+from tests.parity.case import FunctionCase
 
 
 def compute(case, spec, given):
-  """Returns {name: array} as the fixture names them; 'train_' in train mode."""
+  """Returns {name: array} as the fixture names them; 'train_' in train mode.
+
+  Args:
+    case: `Case` or `FunctionCase`.
+    spec: of the fixture.
+    given: {name: array}, inputs that the fixture has itself.
+  """
+  if isinstance(case, FunctionCase):
+    given = {name.removeprefix('in_'): array for name, array in given.items()}
+    return {
+        name: np.asarray(function(given))
+        for name, function in case.outputs.items()
+    }
   model, image = case.build(spec), reference.image(spec)
   inputs = (image, *case.inputs(image, given))
   template = jax.eval_shape(model.init, jax.random.key(0), *inputs)
@@ -48,12 +61,15 @@ def tolerance(spec, name):
 def error(ours, theirs, ties):
   """How far values are off, in standard deviations of the original's.
 
+  A single number is compared with itself.
+
   Args:
     ours: computed here.
     theirs: computed by the original.
     ties: see `Case`; so many values may be further off.
   """
-  return np.quantile(np.abs(ours - theirs), 1 - ties) / theirs.std()
+  scale = theirs.std() if theirs.size > 1 else abs(theirs)
+  return np.quantile(np.abs(ours - theirs), 1 - ties) / scale
 
 
 def float32_error(spec, name):

@@ -20,7 +20,8 @@ def test_every_fixture_has_a_case():
 def test_outputs_equal_the_originals_in_eval_and_train_mode(name):
   spec, given, expected = reference.load(FOLDER / f'{name}.npz')
   computed = compare.compute(CASES[name], spec, given)
-  for output, theirs in expected.items():
+  for output in expected.keys() - set(CASES[name].approximate):
+    theirs = expected[output]
     assert list(computed[output].shape) == spec['outputs'][output]
     ours = reference.sample(output, computed[output])
     error = compare.error(ours, theirs, CASES[name].ties)
