@@ -20,9 +20,9 @@ class Case:
   outputs: dict[str, Callable]
   # Paths of the parts that `outputs` looks at.
   parts: tuple[str, ...] = ()
-  # Share of the values that may be off, because the places of pooling, and what
-  # is unpooled there, hang on the rounding of nearly equal values.
-  ties: float = 0.0
+  # Whether to evaluate in float64: places of pooling hang on the rounding of
+  # nearly equal values, and what is unpooled there on the places.
+  float64: bool = False
   # From the image and the fixture's own inputs, whose names begin with 'in_',
   # to what the module reads beside the image.
   inputs: Callable = lambda image, given: ()
@@ -41,8 +41,6 @@ class FunctionCase:
   outputs: dict[str, Callable]
   # Outputs that an approximation computed: to look at, not to equal.
   approximate: tuple[str, ...] = ()
-
-  ties = 0.0
 
 
 def returned(*keys, first=None, every=None):

@@ -16,6 +16,6 @@ CASES = {
             'logits_corner': lambda out, _: out['logits'][:, :24, :24],
         },
         parts=('hidden2', 'spread'),
-        ties=0.2,
+        float64=True,
     ),
 }
