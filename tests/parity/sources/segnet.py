@@ -3,6 +3,7 @@
 from segjax import models
 from segjax.convert.rules.caffe import segnet
 from segjax.convert.rules.caffe import segnet_basic
+from segjax.ops.lrn import local_response_norm
 from segjax.ops.unpool import max_pool
 from tests.parity.case import Case
 from tests.parity.case import inside
@@ -23,10 +24,10 @@ CASES = {
         lambda spec: models.create('segnet_basic', spec['num_classes']),
         segnet_basic.RULES,
         {
-            'norm': inside('norm'),
+            'norm': lambda out, parts: local_response_norm(parts['image']),
             'pool4': lambda out, parts: max_pool(parts['encode4'])[0],
             'logits': returned('logits'),
         },
-        parts=('norm', 'encode4'),
+        parts=('encode4',),
     ),
 }
