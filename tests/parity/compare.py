@@ -41,12 +41,10 @@ def compute(case, spec, given):
             lambda module, _: '/'.join(module.path) in case.parts
         ),
     )
-    wide = case.float64 and not train
+    arguments, wide = (variables, *inputs), case.float64 and not train
+    if wide:
+      arguments = jax.tree.map(np.float64, arguments)
     with jax.enable_x64(wide):
-      arguments = jax.tree.map(
-          lambda x: np.float64(x) if wide and x.dtype == np.float32 else x,
-          (variables, *inputs),
-      )
       out, collections = jax.jit(forward)(*arguments)
     captured = collections.get('intermediates', {})
     parts = {path: _inside(captured, path) for path in case.parts}
