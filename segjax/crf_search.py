@@ -74,7 +74,8 @@ def search(workdir, split, grid, *, limit=100):
     workdir: `Workdir` of a trained run.
     split: of its data set.
     grid: see `expand`.
-    limit: number of images to take, the first ones; 0 takes all.
+    limit: number of images to take, evenly from all of the split, since
+      neighbours may be frames of one scene; 0 takes all.
 
   Returns:
     [(mIoU, call), ...], the best first; the call '' is without a CRF.
@@ -87,10 +88,14 @@ def search(workdir, split, grid, *, limit=100):
   forward = experiment.make_forward(config, num_classes, dataset.channels)
   options = experiment.inference(config, num_classes)
   _, variables = checkpoint.best(workdir.checkpoints)
-  count = min(limit or len(dataset), len(dataset))
+  every = max(len(dataset) // limit, 1) if limit else 1
   examples = pipeline.eval_examples(
-      dataset, config.preprocess.eval, threads=config.threads
+      dataset,
+      config.preprocess.eval,
+      num_hosts=every,
+      threads=config.threads,
   )
+  count = min(limit or len(dataset), len(dataset))
   predictions = inference.predict(
       lambda images: forward(variables, images),
       itertools.islice(examples, count),
@@ -132,7 +137,7 @@ def main(argv):
 if __name__ == '__main__':
   _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
   _SPLIT = flags.DEFINE_string('split', 'val', 'Of the data set of the run.')
-  _LIMIT = flags.DEFINE_integer('limit', 100, 'Images to take; 0 takes all.')
+  _LIMIT = flags.DEFINE_integer('limit', 100, 'Images to take, evenly spread; 0 takes all.')
   _GRID = flags.DEFINE_string('grid', None, 'Call with lists of what to try.')
   flags.mark_flags_as_required(['workdir', 'grid'])
   app.run(main, flags_parser=console.parse_flags)
