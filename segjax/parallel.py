@@ -1,17 +1,183 @@
-"""Devices: the only file that knows how many there are.
+"""Devices and hosts: the only file that knows how many there are.
 
 The same pure step runs under `jax.pmap` (one program a device, collectives by
 axis name) and under `jax.jit` over a mesh (one program, arrays split over
 devices). `axis()` tells a layer which of the two it is in, so batch norm and
 means over pixels are global in both without any plumbing.
+
+Of several processes, called hosts here, each computes on devices of its own and
+reads its own share of the data. Files are the business of the first.
 """
 
+import contextlib
+import os
+import pickle
+import sys
+import time
+
 import jax
+from jax._src import clusters
+from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 
+from segjax import rendezvous
+
 AXIS = 'batch'
 MODES = ('pmap', 'jit')
+HEARTBEAT = 30  # Seconds without a sign of life after which a host is dead.
+
+
+def initialize(address=None, number=None, index=None, timeout=300):
+  """Makes this process one of those that train together.
+
+  What is not given is what Open MPI, Slurm or the Cloud TPU says. Where none of
+  them does, or there is one process alone, nothing is done. It has to be called
+  before JAX looks at its devices.
+
+  Args:
+    address: 'HOST:PORT' of process 0, where they meet.
+    number: of processes.
+    index: of this one.
+    timeout: seconds to wait for the others.
+
+  Raises:
+    OSError: some did not come; names them.
+    ValueError: something is missing.
+  """
+  local = None  # Of the devices here, all.
+  if None in (address, number, index) and (cluster := _cluster()):
+    number = cluster.get_process_count() if number is None else number
+    index = cluster.get_process_id() if index is None else index
+    if number > 1 and address is None:
+      address = _address(cluster, timeout)
+    # As JAX does: of several processes on a machine each takes one device.
+    place = cluster.get_local_process_id()
+    local = None if place is None else [place]
+  if number == 1 or (address, number, index) == (None,) * 3:
+    return
+  given = dict(coordinator=address, num_processes=number, process_id=index)
+  if missing := [name for name, value in given.items() if value is None]:
+    raise ValueError(
+        f'--{" and --".join(missing)} must be given, too: processes that train'
+        ' together have an address to meet at, a number and an index.'
+    )
+  if not 0 <= index < number:
+    raise ValueError(f'--process_id={index} is not one of 0 to {number - 1}.')
+  rendezvous.meet(address, number, index, timeout)
+  jax.distributed.initialize(
+      address,
+      number,
+      index,
+      local_device_ids=None if 'JAX_LOCAL_DEVICE_IDS' in os.environ else local,
+      cluster_detection_method='deactivate',
+      initialization_timeout=timeout,
+      heartbeat_timeout_seconds=HEARTBEAT,
+  )
+
+
+def _cluster():
+  """Returns what JAX knows of the cluster that started this process."""
+  # JAX itself asks for a variable that Open MPI 5 no longer sets.
+  if 'OMPI_COMM_WORLD_SIZE' in os.environ:
+    return clusters.OmpiCluster
+  others = clusters.SlurmCluster, clusters.GkeTpuCluster, clusters.GceTpuCluster
+  return next((kind for kind in others if kind.is_env_present()), None)
+
+
+def _address(cluster, timeout):
+  try:
+    return cluster.get_coordinator_address(
+        timeout, os.environ.get('JAX_COORDINATOR_PORT')
+    )
+  except KeyError:  # Open MPI 5 again.
+    return None
+
+
+@contextlib.contextmanager
+def together():
+  """Around all that a process does; one that fails leaves at once.
+
+  At its end the interpreter would wait for the others, and they for it.
+  """
+  try:
+    yield
+  except BaseException as error:
+    if num_hosts() == 1 or (isinstance(error, SystemExit) and not error.code):
+      raise
+    if not isinstance(error, SystemExit):
+      sys.excepthook(type(error), error, error.__traceback__)
+    elif isinstance(error.code, str):
+      print(error.code, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if is_first():
+      time.sleep(1)  # Without it the others end in the middle of a word.
+    os._exit(error.code if isinstance(getattr(error, 'code', 1), int) else 1)
+
+
+def is_first():
+  """Tells whether this host is the one that writes."""
+  return host() == 0
+
+
+def from_first(function, *args):
+  """Returns on every host what a function returns on the first.
+
+  It is only called there; the others wait. All hosts have to ask together.
+
+  Args:
+    function: returns what pickle takes.
+    *args: its arguments.
+
+  Raises:
+    ValueError: on the others, if the function has failed on the first, where
+      its own error is raised.
+  """
+  if num_hosts() == 1:
+    return function(*args)
+  value = error = None
+  if is_first():
+    try:
+      value = function(*args)
+    except Exception as failure:
+      error = failure
+  words = error and f'Process 0 has failed: {error}'
+  data = np.frombuffer(pickle.dumps((value, words)), np.uint8)
+  size = int(multihost_utils.broadcast_one_to_all(np.uint32(data.size)))
+  data = np.resize(data, size)  # On the others, where the content is ignored.
+  told, words = pickle.loads(multihost_utils.broadcast_one_to_all(data))
+  if error:
+    raise error
+  if words:
+    raise ValueError(words)
+  return told
+
+
+class OnFirst:
+  """An object that lives on the first host.
+
+  Its methods are called there and by `from_first`: by all hosts together.
+  """
+
+  def __init__(self, make, *args):
+    """Calls `make(*args)` on the first host."""
+    self._made = []
+    from_first(lambda: self._made.append(make(*args)))
+
+  def __getattr__(self, name):
+    def method(*args, **kwargs):
+      return from_first(lambda: getattr(self._made[0], name)(*args, **kwargs))
+
+    return method
+
+
+def preempted(step):
+  """Tells whether to stop after this step, because a host got SIGTERM.
+
+  All hosts ask after every step, and agree on one that none has passed.
+  """
+  return multihost_utils.reached_preemption_sync_point(step)
 
 
 def axis():
@@ -143,17 +309,18 @@ def compile_forward(forward, mode):
     A function of the variables and of a NumPy array [b, ...], b a multiple of
     the number of local devices, that returns outputs [b, ...].
   """
+  # Evaluation is local to a host: each goes through its own images, and they
+  # need not have the same number of them.
+  devices = jax.local_devices()
   if mode == 'pmap':
-    mapped = jax.pmap(forward, AXIS, in_axes=(None, 0))
+    mapped = jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
 
     def apply(variables, images):
       out = mapped(variables, shard(images, mode))
       return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), out)
 
     return apply
-  # Evaluation is local to a host: each goes through its own images, and they
-  # need not have the same number of them.
-  local = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+  local = jax.sharding.Mesh(np.array(devices), (AXIS,))
   rows = jax.NamedSharding(local, jax.P(AXIS))
   jitted = jax.jit(forward, out_shardings=rows)
   return lambda variables, images: jitted(
