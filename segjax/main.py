@@ -50,7 +50,11 @@ def main(argv):
   # After the flags: --help answers at once.
   from segjax import parallel
 
-  with parallel.together(), console.errors_in_words():
+  with (
+      parallel.leaving_at_once(),
+      console.errors_in_words(),
+      parallel.losses_in_words(),
+  ):
     parallel.initialize(
         _COORDINATOR.value,
         _NUM_PROCESSES.value,

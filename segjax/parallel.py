@@ -14,6 +14,7 @@ import os
 import pickle
 import sys
 import time
+import traceback
 
 import jax
 from jax._src import clusters
@@ -45,6 +46,8 @@ def initialize(address=None, number=None, index=None, timeout=300):
     OSError: some did not come; names them.
     ValueError: something is missing.
   """
+  if number == 1:
+    return
   local = None  # Of the devices here, all.
   if None in (address, number, index) and (cluster := _cluster()):
     number = cluster.get_process_count() if number is None else number
@@ -82,7 +85,10 @@ def _cluster():
   if 'OMPI_COMM_WORLD_SIZE' in os.environ:
     return clusters.OmpiCluster
   others = clusters.SlurmCluster, clusters.GkeTpuCluster, clusters.GceTpuCluster
-  return next((kind for kind in others if kind.is_env_present()), None)
+  try:
+    return next((kind for kind in others if kind.is_env_present()), None)
+  except OSError:  # A TPU, but nobody to ask: it is not in Google's cloud.
+    return None
 
 
 def _address(cluster, timeout):
@@ -95,25 +101,41 @@ def _address(cluster, timeout):
 
 
 @contextlib.contextmanager
-def together():
-  """Around all that a process does; one that fails leaves at once.
+def leaving_at_once():
+  """Around all that a process does: if it fails, it ends without the others.
 
-  At its end the interpreter would wait for the others, and they for it.
+  Python itself would wait for them at its end, and they wait for it.
   """
   try:
     yield
   except BaseException as error:
-    if num_hosts() == 1 or (isinstance(error, SystemExit) and not error.code):
+    code = error.code if isinstance(error, SystemExit) else 1
+    if num_hosts() == 1 or not code:
       raise
-    if not isinstance(error, SystemExit):
-      sys.excepthook(type(error), error, error.__traceback__)
-    elif isinstance(error.code, str):
-      print(error.code, file=sys.stderr)
+    if isinstance(error, SystemExit):
+      if isinstance(code, str):
+        print(code, file=sys.stderr, flush=True)
+    else:
+      traceback.print_exc()
     sys.stdout.flush()
-    sys.stderr.flush()
     if is_first():
       time.sleep(1)  # Without it the others end in the middle of a word.
-    os._exit(error.code if isinstance(getattr(error, 'code', 1), int) else 1)
+    os._exit(code if isinstance(code, int) else 1)
+
+
+@contextlib.contextmanager
+def losses_in_words():
+  """Says of an error that comes of another host's end that it does."""
+  try:
+    yield
+  except (ValueError, jax.errors.JaxRuntimeError) as error:
+    if num_hosts() == 1 or 'Gloo' not in str(error):
+      raise
+    raise OSError(
+        f'Process {host()} has lost contact with another of the {num_hosts()}:'
+        ' look at what the others say. The same commands again go on from the'
+        f' last checkpoint. ({str(error).splitlines()[0]})'
+    ) from error
 
 
 def is_first():
@@ -170,6 +192,11 @@ class OnFirst:
       return from_first(lambda: getattr(self._made[0], name)(*args, **kwargs))
 
     return method
+
+  def close(self):
+    """Closes it; waits for nobody, since the others may have failed."""
+    for made in self._made:
+      made.close()
 
 
 def preempted(step):
