@@ -6,7 +6,6 @@ evaluation at that step where there was one.
 
 import json
 import math
-import shutil
 
 from absl import logging
 from etils import epath
@@ -186,7 +185,7 @@ class Checkpoints:
         aside,
     )
     if aside.exists():
-      shutil.rmtree(aside)
+      aside.rmtree()
     path.rename(aside)
 
   def _check(self, step, saved, template):

@@ -51,6 +51,7 @@ def make(config, dataset):
   examples()  # Reads nothing yet, but the spec.
 
   def evaluate(variables):
+    variables = parallel.local(variables)
     predictions = inference.predict(
         lambda images: forward(variables, images), examples(), options
     )

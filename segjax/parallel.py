@@ -329,12 +329,19 @@ def compile_step(step, mode):
   return jax.jit(step, donate_argnums=0, out_shardings=replicated)
 
 
+def local(tree):
+  """Returns a tree as arrays on the devices of this host, whole on each."""
+  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+  return jax.device_put(jax.device_get(tree), jax.NamedSharding(mesh, jax.P()))
+
+
 def compile_forward(forward, mode):
   """Compiles `forward(variables, images) -> outputs` for all local devices.
 
   Returns:
-    A function of the variables and of a NumPy array [b, ...], b a multiple of
-    the number of local devices, that returns outputs [b, ...].
+    A function of the variables, arrays of this host, and of a NumPy array
+    [b, ...], b a multiple of the number of local devices, that returns outputs
+    [b, ...].
   """
   # Evaluation is local to a host: each goes through its own images, and they
   # need not have the same number of them.

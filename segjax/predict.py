@@ -10,12 +10,12 @@ The same as a function:
 
 import dataclasses
 import json
-import pathlib
 import time
 
 from absl import app
 from absl import flags
 from absl import logging
+from etils import epath
 import numpy as np
 
 from segjax import checkpoint
@@ -117,7 +117,7 @@ def load(workdir):
 def find_images(paths):
   """Returns the image files among `paths` and in the folders among them."""
   found = []
-  for path in map(pathlib.Path, paths):
+  for path in map(epath.Path, paths):
     if path.is_dir():
       inside = sorted(
           file
@@ -152,7 +152,7 @@ def write(predictor, paths, output, *, probabilities=False):
     FileNotFoundError: an image is missing.
     ValueError: a file would be overwritten.
   """
-  output = pathlib.Path(output)
+  output = epath.Path(output)
   paths = find_images(paths)
   output.mkdir(parents=True, exist_ok=True)
   taken = [
@@ -183,9 +183,8 @@ def write(predictor, paths, output, *, probabilities=False):
         pictures.overlay(example['raw'], labels, predictor.label_map),
     )
     if probabilities:
-      np.savez_compressed(
-          output / f'{name}.npz', probabilities=soft.astype(np.float16)
-      )
+      with (output / f'{name}.npz').open('wb') as file:
+        np.savez_compressed(file, probabilities=soft.astype(np.float16))
   seconds = time.monotonic() - start
   logging.info(
       '%d images in %.1f s, from file to file: %.2f images/s. The first took'

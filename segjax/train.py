@@ -102,6 +102,7 @@ def train(config, workdir):
       with record.paused():
         scores = score(step, state) if to_score else None
         if to_save:
+          writer.flush()
           checkpoints.save(step, state, scores)
       if stopped:
         checkpoints.wait()

@@ -140,7 +140,9 @@ def both(request, runs):
   python.parent.mkdir()
   python.write_text(
       '#!/bin/sh\n'
-      '[ "$2" != segjax.main ] || { shift 2; set -- -m tests.small_run "$@"; }\n'
+      'if [ "$2" = segjax.main ]\n'
+      'then shift 2; set -- -m tests.small_run "$@"\n'
+      'fi\n'
       f'exec {sys.executable} "$@"\n'
   )
   python.chmod(0o755)
