@@ -119,7 +119,9 @@ def start(config, setup, checkpoints):
   logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
   if restored is None and config.init_from:
-    return warm_start.start(state, config, setup.batch_shape[-1])
+    return parallel.from_first(
+        warm_start.start, state, config, setup.batch_shape[-1]
+    )
   if restored is None:
     return state
   logging.info(
