@@ -39,7 +39,7 @@ _PROCESS_ID = flags.DEFINE_integer(
     'process_id', os.environ.get('JAX_PROCESS_ID'), 'Index of this one.'
 )
 _TIMEOUT = flags.DEFINE_integer(
-    'timeout', 300, 'Seconds to wait for all processes.', lower_bound=1
+    'startup_timeout', 300, 'Seconds to wait for all of them.', lower_bound=1
 )
 
 
