@@ -11,6 +11,8 @@ import functools
 import io
 import pickle
 import re
+import shutil
+import tempfile
 import zipfile
 
 from etils import epath
@@ -92,7 +94,7 @@ def read(path, key=''):
       elif start.startswith(b'\x80'):
         content = _read_legacy(file)
       elif start[8:] == b'{':
-        content = safetensors.numpy.load(file.read())
+        content = _read_safetensors(file)
       else:
         raise ValueError(
             'it is neither of PyTorch nor safetensors nor npz, and begins with'
@@ -126,6 +128,14 @@ def write(path, arrays):
   with temporary.open('wb') as file:
     writers[path.suffix](whole, file)
   temporary.replace(path)
+
+
+def _read_safetensors(file):
+  """Reads a file by a copy on this machine: bytes alone give no bfloat16."""
+  with tempfile.NamedTemporaryFile() as local:
+    shutil.copyfileobj(file, local)
+    local.flush()
+    return safetensors.numpy.load_file(local.name)
 
 
 def _read_zip(file):
