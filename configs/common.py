@@ -12,6 +12,15 @@ import ml_collections
 # differs by data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
+# What `normalize` divides by where it is not told otherwise.
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+# What networks of Caffe see: BGR from 0 to 255, minus the mean.
+BGR = 'normalize((122.679, 116.669, 104.007), 1.0)|bgr'
+BGR_CROPS = dict(
+    train=f'random_crop(321, cat_max_ratio=1.0)|flip|{BGR}', eval=BGR
+)
+
 # The recipes of mmsegmentation where it has the set, else ours.
 DATASETS = {
     'camvid': dict(
@@ -120,12 +129,62 @@ def parse_arg(arg, **defaults):
   return types.SimpleNamespace(**values)
 
 
-def base(dataset, *, small=False):
+def caffe_sgd(config, base, schedule, *, new='', frozen=''):
+  """Has a config train as Caffe does: biases learn twice as fast, undecayed.
+
+  Args:
+    config: what is changed.
+    base: learning rate.
+    schedule: of it.
+    new: regular expression of what learns ten times as fast.
+    frozen: of what does not learn.
+  """
+  factors = ((frozen, 0.0),) if frozen else ()
+  if new:
+    factors += ((f'{new}.*kernel', 10.0), (f'{new}.*bias', 20.0))
+  config.optim.factors = (*factors, ('bias$', 2.0))
+  config.optim.decay_on = 'kernel$'
+  config.lr.base = base
+  config.lr.schedule = schedule
+
+
+def choose(name, value, known):
+  """Returns the entry `value` of a table for the argument `name`."""
+  if value not in known:
+    raise ValueError(f'{name} is one of {", ".join(known)}, not {value!r}.')
+  return known[value]
+
+
+def camvid_of_segnet(config, *, steps, batch, lr):
+  """Has CamVid as SegNet's authors train on it: whole images, 0 to 255."""
+  config.preprocess.train = 'random_crop(360, 480)|flip|normalize(0.0, 1.0)'
+  config.preprocess.eval = 'normalize(0.0, 1.0)'
+  config.class_weights = 'median_frequency'
+  config.total_steps = steps
+  config.batch_size = batch
+  config.lr.base = lr
+  config.lr.schedule = 'constant'
+  config.optim.decay_on = 'kernel|scale'
+  config.eval_every = config.checkpoint_every = steps // 10
+
+
+def binary(config):
+  """Has two classes told apart by a sigmoid, learnt by Adam without decay."""
+  config.task = 'binary'
+  config.loss = 'binary_cross_entropy + dice'
+  config.optim.optimizer = 'adam'
+  config.optim.weight_decay = 0.0
+  config.lr.base = 1e-3
+  config.lr.schedule = 'cosine'
+
+
+def base(dataset, *, small=False, **changes):
   """Returns all options but `model_name` and `model`.
 
   Args:
     dataset: a key of `DATASETS` or `SMALL`.
     small: takes the recipe for a laptop.
+    **changes: entries of the recipe that the system wants otherwise.
   """
   recipes = SMALL if small else DATASETS
   if dataset not in recipes:
@@ -133,9 +192,9 @@ def base(dataset, *, small=False):
         f'There is no {"small " * small}recipe for the data set {dataset!r}.'
         f' Known: {", ".join(recipes)}.'
     )
-  recipe = recipes[dataset]
+  recipe = {**recipes[dataset], **changes}
   config = ml_collections.ConfigDict()
-  config.task = 'semantic'
+  config.task = 'semantic'  # Or 'binary': two classes, one sigmoid channel.
   config.seed = 0
 
   config.dataset = ml_collections.ConfigDict()
@@ -195,6 +254,11 @@ def base(dataset, *, small=False):
   config.predict.weights = 'flat'  # Or 'hann'.
   config.predict.scales = (1.0,)
   config.predict.flip = recipe.get('flip', False)
+  # Of two classes, the second is where it is more probable than this.
+  config.predict.threshold = 0.5
+  # On the probabilities: a call of segjax/crf.py, such as
+  # 'dense(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'.
+  config.predict.crf = ''
   # Windows at a time on each device.
   config.predict.batch_size = recipe.get('predict_batch', 1)
   config.predict.pad_to = 1

@@ -50,3 +50,22 @@ def parse(text, known, what, given=()):
     raise ValueError(
         f'{text}: {error}. It is used as {name}{signature}.'
     ) from error
+
+
+def options(text):
+  """Returns the arguments of a string such as 'flip=True, scales=(0.5, 1.0)'.
+
+  Raises:
+    ValueError: they are not literals with names, or one is given twice.
+  """
+  try:
+    call = ast.parse(f'f({text})', mode='eval').body
+    values = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    if call.args or None in values or len(values) < len(call.keywords):
+      raise ValueError('each has one name and one value')
+  except (SyntaxError, ValueError) as error:
+    raise ValueError(
+        f'Cannot read the options {text!r}: {error}. Write them as in'
+        ' "flip=True, scales=(0.5, 1.0)".'
+    ) from error
+  return values

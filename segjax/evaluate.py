@@ -35,9 +35,13 @@ def make(config, dataset):
         f' {tuple(semantic.ABSENT)}.'
     )
   label_map = dataset.label_map
-  forward = experiment.make_forward(config, label_map.num_classes)
-  options = experiment.inference(config)
-  kind = metrics.semantic(label_map.names, config.absent)
+  forward = experiment.make_forward(
+      config, label_map.num_classes, dataset.channels
+  )
+  options = experiment.inference(config, label_map.num_classes)
+  kind = metrics.semantic(
+      label_map.names, config.absent, dataset.boundary_class
+  )
 
   def examples():
     return pipeline.eval_examples(
@@ -81,13 +85,20 @@ def describe(scores, absent):
   """Returns the lines in which scores are told."""
   per_class = {k[4:]: v for k, v in scores.items() if k.startswith('IoU/')}
   width = max(map(len, per_class))
+  regions = ''
+  if 'V_rand' in scores:
+    regions = (
+        f', Rand error {scores["rand_error"]:.4f} (V_rand'
+        f' {scores["V_rand"]:.4f}), V_info {scores["V_info"]:.4f}, pixel error'
+        f' {scores["pixel_error"]:.4f}'
+    )
   lines = [f'  {name:<{width}}  {iou:7.4f}' for name, iou in per_class.items()]
   return (
       f'mIoU {scores["mIoU"]:.4f} ({semantic.ABSENT[absent]}), boundary IoU'
       f' {scores["boundary_IoU"]:.4f}, mean accuracy'
       f' {scores["mean_accuracy"]:.4f}, accuracy {scores["accuracy"]:.4f},'
       f' frequency-weighted IoU {scores["fwIoU"]:.4f}, Dice'
-      f' {scores["dice"]:.4f}; IoU per class:\n' + '\n'.join(lines)
+      f' {scores["dice"]:.4f}{regions}; IoU per class:\n' + '\n'.join(lines)
   )
 
 

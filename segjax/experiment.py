@@ -10,6 +10,8 @@ import importlib
 import pkgutil
 
 from absl import logging
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from segjax import calls
@@ -33,49 +35,117 @@ POSITIVE = (
 
 
 def dataset(config, split):
-  """Returns a split of the configured data set."""
-  return datasets.load(
+  """Returns a split of the configured data set.
+
+  Raises:
+    ValueError: its examples lack what the model reads.
+  """
+  found = datasets.load(
       config.dataset.name, split, config.data_dir, **config.dataset.options
   )
+  wanted = steps.inputs(model(config, found.label_map.num_classes))
+  if 'regions' in wanted and not found.proposals:
+    raise ValueError(
+        f'{config.model_name} reads regions, and the examples of'
+        f' {config.dataset.name} have none. Say how many there are:'
+        ' --config.dataset.options.proposals=16. Where they lie is told in'
+        ' segjax/data/datasets/README.md.'
+    )
+  return found
 
 
 def task(config):
-  """Returns the module of the configured task."""
-  known = [module.name for module in pkgutil.iter_modules(tasks.__path__)]
-  if config.task not in known:
-    raise ValueError(
-        f'There is no task {config.task!r}. Known: {", ".join(known)}.'
-    )
-  return importlib.import_module(f'{tasks.__name__}.{config.task}')
+  """Returns the module of the configured task, and the options of its loss.
+
+  Raises:
+    ValueError: there is no such task, or it has no such option.
+  """
+  known = {
+      module.name: importlib.import_module(f'{tasks.__name__}.{module.name}')
+      for module in pkgutil.iter_modules(tasks.__path__)
+  }
+  name, options = calls.parse(
+      config.task,
+      {name: module.loss for name, module in known.items()},
+      'task',
+      given=('out', 'batch', 'objective', 'aux_weight'),
+  )
+  return known[name], options
 
 
 def model(config, num_classes):
-  """Returns the configured model."""
+  """Returns the configured model, for a data set of `num_classes`."""
   if config.dtype not in DTYPES:
     raise ValueError(f'config.dtype={config.dtype!r} is not one of {DTYPES}.')
   if config.parallel not in parallel.MODES:
     raise ValueError(
         f'config.parallel={config.parallel!r} is not one of {parallel.MODES}.'
     )
-  return models.create(config.model_name, num_classes, **config.model)
+  kind, _ = task(config)
+  channels = kind.channels(num_classes)
+  return models.create(config.model_name, channels, **config.model)
 
 
-def inference(config):
+def inference(config, num_classes):
   """Returns the options of prediction, with a batch for all local devices."""
   options = Inference(**config.predict)
+  if options.threshold != 0.5 and num_classes != 2:
+    raise ValueError(
+        f'config.predict.threshold={options.threshold} is for two classes, and'
+        f' the data set has {num_classes}: leave it at 0.5.'
+    )
   return dataclasses.replace(
-      options, batch_size=options.batch_size * parallel.count(local=True)
+      options,
+      batch_size=options.batch_size * parallel.count(local=True),
+      margin=models.margin(model(config, num_classes)),
   )
 
 
-def make_forward(config, num_classes):
-  """Returns the compiled `forward(variables, images) -> logits`."""
+def sampler(config):
+  """Returns `predict` of the configured system if it samples, else None."""
+  return getattr(models.module(config.model_name), 'predict', None)
+
+
+def make_forward(config, num_classes, channels, *, variance=False):
+  """Returns the compiled `forward(variables, images) -> logits`.
+
+  Args:
+    config: the run's.
+    num_classes: of the data set.
+    channels: of an image; those behind them are regions.
+    variance: of a system that samples, whether the variance of each class's
+      probability follows the logits, in as many channels more.
+
+  Raises:
+    ValueError: the model reads what only training has.
+  """
   system = model(config, num_classes)
-  predict = task(config).predict
+  if more := set(steps.inputs(system)) - {'image', 'regions'}:
+    raise ValueError(
+        f'{config.model_name} with these fields reads {", ".join(more)}, which'
+        ' examples have in training alone. Call the model itself, or change'
+        ' config.model.'
+    )
+  kind, _ = task(config)
+  sample = sampler(config)
 
   def forward(variables, images):
-    out, _ = steps.forward(system, variables, images, dtype=config.dtype)
-    return predict(out)
+    def logits(images, rng=None):
+      batch = {
+          'image': images[..., :channels],
+          # A view may be scaled, and regions with it.
+          'regions': images[..., channels:] > 0.5,
+      }
+      out, _ = steps.forward(
+          system, variables, batch, dtype=config.dtype, rng=rng
+      )
+      return kind.predict(out)
+
+    if not sample:
+      return logits(images)
+    key = jax.random.key(config.seed)
+    mean, spread = sample(system, logits, images, key)
+    return jnp.concatenate([mean, spread], -1) if variance else mean
 
   return parallel.compile_forward(forward, config.parallel)
 
@@ -89,7 +159,7 @@ class Training:
   learning_rate: object  # Function of the step.
   step: object  # `step(state, batch) -> (state, scalars)`, not compiled.
   init: object  # `init()` returns the first state.
-  batch_shape: tuple[int, int, int, int]  # Of the images of a global batch.
+  batch: dict[str, jax.ShapeDtypeStruct]  # A global one.
 
 
 def training(config):
@@ -110,13 +180,16 @@ def training(config):
   objective = losses.build(config.loss, class_weights(config, train_set))
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
-  size = transforms.static_size(transforms.parse(config.preprocess.train))
-  batch_shape = (config.batch_size, *size, train_set.channels)
+  kind, options = task(config)
+  batch = batch_shapes(config, train_set, models.margin(system))
 
   step = steps.make_train_step(
       system,
       functools.partial(
-          task(config).loss, objective=objective, aux_weight=config.aux_weight
+          kind.loss,
+          objective=objective,
+          aux_weight=config.aux_weight,
+          **options,
       ),
       tx,
       seed=config.seed,
@@ -129,7 +202,8 @@ def training(config):
   )
 
   def init():
-    variables = steps.init_variables(system, config.seed, batch_shape)
+    shape = batch['image'].shape
+    variables = steps.init_variables(system, config.seed, shape)
     return steps.init_state(variables, tx, ema=config.optim.ema > 0)
 
   def batches(first_step):
@@ -145,7 +219,43 @@ def training(config):
         on_bad_example=config.on_bad_example,
     )
 
-  return Training(train_set, batches, learning_rate, step, init, batch_shape)
+  return Training(train_set, batches, learning_rate, step, init, batch)
+
+
+def batch_shapes(config, train_set, margin):
+  """Returns the shapes of a global batch; see `pipeline.train_batches`.
+
+  Args:
+    config: the run's.
+    train_set: the data set.
+    margin: of the model. The images must have as much context.
+  """
+  ops = transforms.parse(config.preprocess.train)
+  height, width = transforms.static_size(ops)
+  context = transforms.context(ops)
+  if context != margin:
+    raise ValueError(
+        f'The model {config.model_name} loses {margin} pixels on each side, and'
+        f' config.preprocess.train gives its images {context} of context: write'
+        f' random_crop({height}, {width}, context={margin}) there, or the like'
+        ' for another crop.'
+    )
+  count, regions = config.batch_size, train_set.proposals
+  label = count, height, width
+  sides = count, height + 2 * context, width + 2 * context
+  shapes = {
+      'image': jax.ShapeDtypeStruct((*sides, train_set.channels), np.float32),
+      'label': jax.ShapeDtypeStruct(label, np.uint8),
+  }
+  if transforms.has_weights(ops):
+    shapes['weight'] = jax.ShapeDtypeStruct(label, np.float32)
+  if regions:
+    shapes |= {
+        'regions': jax.ShapeDtypeStruct((*label, regions), np.uint8),
+        'categories': jax.ShapeDtypeStruct((count, regions), np.uint8),
+        'overlaps': jax.ShapeDtypeStruct((count, regions), np.float32),
+    }
+  return shapes
 
 
 def class_weights(config, train_set):

@@ -4,10 +4,15 @@ An image is seen in views, scaled and mirrored, and each view through windows of
 one shape; a whole image is the case of one window. Windows of several images
 share a batch. Views give their logits a band of rows at a time, from the top
 down, and a band becomes labels before the next is computed: but for the image
-and its labels, memory does not grow with the height.
+and its labels, memory does not grow with the height. A CRF, though, sees the
+probabilities of the whole image.
 
 Labels do not depend on the batch size: a window is padded by its own size
 alone, and what fills up a batch is thrown away.
+
+A network that loses a margin sees that much more than a window on each side:
+the image where there is one and its mirror image beyond (the overlap-tile
+strategy of U-Net, https://arxiv.org/abs/1505.04597, figure 2).
 
 The grid of windows and the average over views are those of mmsegmentation
 1.2.2.
@@ -22,13 +27,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax import crf
+
 MODES = ('whole', 'slide')
 WEIGHTS = ('flat', 'hann')
 
 
 @dataclasses.dataclass(frozen=True)
 class Inference:
-  """How labels are predicted; the fields of `config.predict`."""
+  """How labels are predicted; the fields of `config.predict`, and `margin`."""
 
   mode: str = 'whole'
   window: tuple[int, int] = (512, 512)  # Height and width; for 'slide'.
@@ -36,8 +43,12 @@ class Inference:
   weights: str = 'flat'  # Of the pixels of a window: all equal, or a bell.
   scales: tuple[float, ...] = (1.0,)
   flip: bool = False  # Averages with the mirror image.
+  # Of two classes, the second is where it is more probable than this.
+  threshold: float = 0.5
+  crf: str = ''  # Call of segjax/crf.py, on the average over views; '' is none.
   batch_size: int = 1  # Windows at a time.
   pad_to: int = 1  # Sizes grow to a multiple of this: fewer compilations.
+  margin: int = 0  # Of the model: pixels that it loses on each side.
 
   def __post_init__(self):
     for name, known in (('mode', MODES), ('weights', WEIGHTS)):
@@ -53,21 +64,29 @@ class Inference:
         )
     if not self.scales or min(self.scales) <= 0:
       raise ValueError(f'scales={self.scales} must be positive numbers.')
+    if not 0 < self.threshold < 1:
+      raise ValueError(f'threshold={self.threshold} must be between 0 and 1.')
+    crf.build(self.crf)  # Raises if it cannot be read.
     for name in ('batch_size', 'pad_to'):
       if getattr(self, name) < 1:
         raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
 
 
-def predict(forward, examples, options, probabilities=False):
+def predict(forward, examples, options, probabilities=False, extra=0):
   """Predicts the labels of a stream of images.
 
   Args:
-    forward: images [B, h, w, C] float32 -> logits [B, h, w, K], where B is
-      `options.batch_size`. It may be compiled for each shape it is given.
+    forward: images [B, h, w, C] float32 -> logits [B, h, w, K], less the margin
+      on each side, where B is `options.batch_size`. It may be compiled for each
+      shape it is given. Regions are further channels of the images.
     examples: iterable of dictionaries with the normalised `image` [h, w, C],
-      and with the `label` or the `size` (height, width) to predict for.
+      and with the `label` or the `size` (height, width) to predict for; maybe
+      with `regions` [h, w, N]. A CRF wants the `raw` image of that size too,
+      [H, W, 3] of uint8.
     options: an `Inference`.
     probabilities: whether to return those too: K float32 for each pixel.
+    extra: channels of `forward` behind the logits. They are averaged over
+      windows and views as they are, and follow the probabilities.
 
   Yields:
     (example, labels [H, W] uint8, probabilities [H, W, K] float32 or None), in
@@ -86,7 +105,7 @@ def predict(forward, examples, options, probabilities=False):
     while tasks < 2 * size and all(len(q) < size for q in queues.values()):
       if (example := next(examples, None)) is None:
         break
-      task = _Task(example, options, probabilities)
+      task = _Task(example, options, probabilities, extra)
       enqueue(task, task.start())
       tasks += 1
     if not queues:
@@ -99,7 +118,8 @@ def predict(forward, examples, options, probabilities=False):
     batch, rest = queue[:size], queue[size:]
     if rest:
       queues[shape] = rest
-    logits = _run(forward, [window for _, window in batch], size)
+    shown = [window for _, window in batch]
+    logits = _run(forward, shown, size, options.margin)
     for i, (task, _) in enumerate(batch):
       enqueue(task, task.give(logits[i]))
       if task.result:
@@ -107,15 +127,17 @@ def predict(forward, examples, options, probabilities=False):
         yield task.example, *task.result
 
 
-def _run(forward, windows, size):
-  """Logits [size, h, w, K] of at most `size` windows [h, w, C]."""
+def _run(forward, windows, size, margin):
+  """Logits [size, h, w, K] of at most `size` windows with their margins."""
   images = np.zeros((size, *windows[0].shape), np.float32)
   images[: len(windows)] = windows
   logits = forward(images)
-  if logits.ndim != 4 or logits.shape[:3] != images.shape[:3]:
+  height, width = (side - 2 * margin for side in images.shape[1:3])
+  if logits.ndim != 4 or logits.shape[:3] != (size, height, width):
     raise ValueError(
         f'forward turned images {images.shape} into logits {logits.shape}: a'
-        ' model returns a vector of logits for each pixel of its input.'
+        ' model returns a vector of logits for each pixel of its input, less'
+        f' {margin} on each side, the margin of these options.'
     )
   # One device does the rest, whichever it was that computed an image.
   return jax.device_put(logits, jax.local_devices()[0])
@@ -124,9 +146,9 @@ def _run(forward, windows, size):
 class _Task:
   """An image under way: it wants logits of windows until it has a result."""
 
-  def __init__(self, example, options, probabilities):
+  def __init__(self, example, *how):
     self.example, self.result = example, None
-    self._steps = _segment(example, options, probabilities)
+    self._steps = _segment(example, *how)
 
   def start(self):
     """Returns the first windows."""
@@ -148,7 +170,7 @@ class _Task:
     return windows
 
 
-def _segment(example, options, probabilities):
+def _segment(example, options, probabilities, extra):
   """Yields windows to get their logits; returns labels and probabilities."""
   size = example['label'].shape if 'label' in example else example['size']
   height, width = size
@@ -158,29 +180,39 @@ def _segment(example, options, probabilities):
     chunk = min(height, options.window[0])
   shape = _round_up((chunk, width), options.pad_to)
   starts = grid(height, chunk, chunk)
-  views = _views(example['image'], size, shape, options)
+  image = example['image']
+  if 'regions' in example:
+    image = np.concatenate([image, example['regions']], -1, dtype=np.float32)
+  views = _views(image, size, shape, options)
   if len(starts) > 1:
     views = list(views)  # Else only one is alive at a time.
   weight = 1 / (len(options.scales) * (1 + options.flip))
+  refine = crf.build(options.crf)
 
   labels, soft = np.empty(size, np.uint8), None
   for start in starts:
     total = 0.0
     for view in views:
       logits, rows, columns = yield from view.band(start)
-      total = _accumulate(total, weight, logits, rows, columns)
-    ids, broken = _decide(total)
+      total = _accumulate(total, weight, logits, rows, columns, extra)
+    ids, broken = _decide(total, options.threshold, extra)
     if broken:
       raise ValueError(
           f'The logits of {example.get("name", "an image")!r} are not finite:'
           ' the parameters or the image contain NaN or infinity.'
       )
     labels[start : start + chunk] = np.asarray(ids)[:chunk, :width]
-    if probabilities:
+    if probabilities or refine:
       if soft is None:
         soft = np.empty((*size, total.shape[-1]), np.float32)
       soft[start : start + chunk] = np.asarray(total)[:chunk, :width]
-  return labels, soft
+  if refine:
+    try:
+      soft = refine(soft, example['raw'])
+    except ValueError as error:
+      raise ValueError(f'{example.get("name", "An image")}: {error}') from error
+    labels = decide(soft, options.threshold)
+  return labels, soft if probabilities else None
 
 
 def _views(image, size, shape, options):
@@ -189,7 +221,10 @@ def _views(image, size, shape, options):
     scaled = image
     if scale != 1:
       h, w = (max(1, int(n * scale + 0.5)) for n in image.shape[:2])
-      scaled = cv2.resize(image, (w, h)).reshape(h, w, -1)
+      parts = np.split(image, range(64, image.shape[-1], 64), -1)
+      parts = [cv2.resize(np.ascontiguousarray(p), (w, h)) for p in parts]
+      # OpenCV takes some 100 channels at most, and drops a single one.
+      scaled = np.concatenate([p.reshape(h, w, -1) for p in parts], -1)
     yield _View(scaled, size, shape, options, mirrored=False)
     if options.flip:
       yield _View(scaled[:, ::-1], size, shape, options, mirrored=True)
@@ -203,7 +238,7 @@ class _View:
     window, stride = options.window, options.stride
     if options.mode == 'whole':
       window = stride = _round_up((h, w), options.pad_to)
-    self.image, self.window = image, window
+    self.image, self.window, self.margin = image, window, options.margin
     self.ys = windows(h, window[0], stride[0], options.weights)
     self.xs = windows(w, window[1], stride[1], options.weights)
     self.rows = functools.partial(taps, count=shape[0], old=h, new=size[0])
@@ -237,8 +272,16 @@ class _View:
     return self.logits, (low - self.top, fraction), self.columns
 
   def _crop(self, y, x):
-    """The window at (y, x), 0 beyond the image."""
+    """The window at (y, x); beyond the image 0, or its mirror image."""
     h, w = self.window
+    if self.margin:
+      rows, columns = (
+          reflect(start - self.margin, start + size + self.margin, length)
+          for start, size, length in zip(
+              (y, x), self.window, self.image.shape[:2], strict=True
+          )
+      )
+      return self.image[rows[:, None], columns]
     crop = self.image[y : y + h, x : x + w]
     missing = (0, h - crop.shape[0]), (0, w - crop.shape[1]), (0, 0)
     return np.pad(crop, missing) if crop.shape[:2] != (h, w) else crop
@@ -264,6 +307,13 @@ def windows(length, window, stride, weights='flat'):
   for start in starts:
     total[start : start + window] += weight
   return [(s, np.float32(weight / total[s : s + window])) for s in starts]
+
+
+def reflect(start, stop, length):
+  """Where pixels start, start + 1, ... lie on an axis mirrored at both ends."""
+  last = length - 1
+  index = np.arange(start, stop) % max(2 * last, 1)
+  return np.minimum(index, 2 * last - index)
 
 
 def taps(start, count, old, new, mirrored=False):
@@ -299,8 +349,8 @@ def _scroll(band, rows):
   return jnp.take(band, index, axis=0, mode='fill', fill_value=0)
 
 
-@jax.jit
-def _accumulate(total, weight, band, rows, columns):
+@functools.partial(jax.jit, static_argnames='extra')
+def _accumulate(total, weight, band, rows, columns, extra):
   """Adds the weighted softmax of a band, resized by the taps of both axes."""
   (y, dy), (x, dx) = rows, columns
   dy, dx = dy[:, None, None], dx[:, None]
@@ -308,10 +358,20 @@ def _accumulate(total, weight, band, rows, columns):
   logits = band[y] * (1 - dy) + band[below] * dy
   right = jnp.minimum(x + 1, band.shape[1] - 1)
   logits = logits[:, x] * (1 - dx) + logits[:, right] * dx
-  return total + weight * jax.nn.softmax(logits)
+  classes = logits.shape[-1] - extra
+  soft = jax.nn.softmax(logits[..., :classes])
+  return total + weight * jnp.concatenate([soft, logits[..., classes:]], -1)
 
 
-@jax.jit
-def _decide(total):
+def decide(probabilities, threshold):
+  """Returns the most probable class, uint8; see `Inference.threshold`."""
+  return np.asarray(_decide(probabilities, threshold, 0)[0])
+
+
+@functools.partial(jax.jit, static_argnames='extra')
+def _decide(total, threshold, extra):
   """The most probable class, uint8, and whether anything is NaN."""
+  total = total[..., : total.shape[-1] - extra]
+  if total.shape[-1] == 2:  # With a threshold of 0.5, this is argmax too.
+    total *= jnp.stack([threshold, 1 - threshold])
   return jnp.argmax(total, -1).astype(jnp.uint8), jnp.isnan(total).any()

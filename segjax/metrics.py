@@ -14,6 +14,7 @@ from jax.experimental import multihost_utils
 import numpy as np
 
 from segjax.evaluation import boundary
+from segjax.evaluation import regions
 from segjax.evaluation import semantic as semantic_scores
 
 # Scalars of which the last value is wanted, not the mean.
@@ -21,7 +22,7 @@ LAST = ('learning_rate',)
 
 
 @functools.cache
-def semantic(names, absent='skip'):
+def semantic(names, absent='skip', boundary_class=None):
   """Returns a collection class that scores label maps.
 
       scores = metrics.semantic(label_map.names)
@@ -36,6 +37,8 @@ def semantic(names, absent='skip'):
     names: tuple of the names of the classes, in the order of their ids.
     absent: what a mean does with classes that do not occur, a key of
       `evaluation.semantic.ABSENT`, which has the words to print beside a score.
+    boundary_class: of a data set whose regions are scored too, the class
+      between them. Images whose truth has no region are left out.
   """
   num_classes = len(names)
 
@@ -64,28 +67,60 @@ def semantic(names, absent='skip'):
       return cls(boundary.band_counts(prediction, label, num_classes))
 
   @flax.struct.dataclass
+  class Regions(_Counts):
+    """Sums over images of the scores of regions, and the images, [4]."""
+
+    @classmethod
+    def empty(cls):
+      return cls(np.zeros(4))
+
+    @classmethod
+    def from_model_output(cls, *, prediction, label, **_):
+      if boundary_class is None:
+        return cls.empty()
+      values = regions.scores(prediction, label, boundary_class)
+      return (
+          cls.empty() if np.isnan(values).all() else cls(np.append(values, 1))
+      )
+
+  @flax.struct.dataclass
   class Semantic(metrics.Collection):
     """Scores of label maps; `compute` returns plain floats."""
 
     confusion: Confusion
     bands: Bands
+    regions: Regions
 
     def gather(self):
       """Sums over processes, each of which saw a part of the split."""
       return self.replace(
-          confusion=self.confusion.gather(), bands=self.bands.gather()
+          confusion=self.confusion.gather(),
+          bands=self.bands.gather(),
+          regions=self.regions.gather(),
       )
 
     def compute(self):
       result = semantic_scores.scores(self.confusion.counts, absent)
-      per_class = result.pop('class_IoU')
-      del result['class_accuracy'], result['class_dice']
+      per_class = {
+          'IoU': result.pop('class_IoU'),
+          'recall': result.pop('class_accuracy'),
+          'precision': result.pop('class_precision'),
+          'dice': result.pop('class_dice'),
+      }
       _, truth, predicted = self.bands.counts
       result['boundary_IoU'] = semantic_scores.mean(
           semantic_scores.iou(*self.bands.counts), truth, predicted, absent
       )
-      for name, value in zip(names, per_class, strict=True):
+      if boundary_class is not None:
+        *sums, images = self.regions.counts
+        means = np.array(sums) / (images or np.nan)
+        result |= zip(regions.NAMES, means, strict=True)
+        result['rand_error'] = 1 - result['V_rand']
+      for name, value in zip(names, per_class['IoU'], strict=True):
         result[f'IoU/{name}'] = value
+      if num_classes == 2:  # Of objects, the second class, papers tell more.
+        for score in ('recall', 'precision', 'dice'):
+          result[f'{score}/{names[1]}'] = per_class[score][1]
       return {name: float(value) for name, value in result.items()}
 
   return Semantic
@@ -117,7 +152,7 @@ def train(names):
 
 @flax.struct.dataclass
 class _Counts(metrics.Metric):
-  """Whole numbers that add up, int64 on the host."""
+  """Numbers that add up, int64 or float64 on the host."""
 
   counts: np.ndarray
 
@@ -131,7 +166,9 @@ class _Counts(metrics.Metric):
     # As pairs of uint32: JAX has no 64 bits by default and would cut them off.
     halves = np.ascontiguousarray(self.counts).view(np.uint32)
     gathered = np.asarray(multihost_utils.process_allgather(halves))
-    return type(self)(np.ascontiguousarray(gathered).view(np.int64).sum(0))
+    return type(self)(
+        np.ascontiguousarray(gathered).view(self.counts.dtype).sum(0)
+    )
 
 
 @flax.struct.dataclass

@@ -1,4 +1,4 @@
-"""Pictures of images, labels and scores: uint8 RGB arrays [H, W, 3]."""
+"""Pictures of images, labels and scores: uint8 arrays, most RGB [H, W, 3]."""
 
 import cv2
 import numpy as np
@@ -52,6 +52,20 @@ def colorize(label, colors):
   table = np.full((256, 3), IGNORED, np.uint8)
   table[: len(colors)] = colors
   return table[label]
+
+
+def uncertainty(variance):
+  """Draws how much probabilities vary, brighter where more.
+
+  Args:
+    variance: [H, W, K], of each class's probability.
+
+  Returns:
+    [H, W] uint8: the square root of the sum over classes, the standard
+    deviation of the vector of probabilities, from 0 to 255 for 1, its limit.
+  """
+  deviation = np.sqrt(np.sum(variance, -1))
+  return np.rint(255 * np.clip(deviation, 0, 1)).astype(np.uint8)
 
 
 def overlay(image, label, label_map, alpha=0.5, legend=True):

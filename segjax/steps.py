@@ -35,10 +35,30 @@ class TrainState(flax.struct.PyTreeNode):
     return {'params': self.ema or self.params, **self.mutable}
 
 
+def inputs(model, train=False):
+  """Returns the names of what a model reads of a batch.
+
+  Attributes of its class say it, if it is more than the image: `inputs` and, if
+  training takes other ones, `train_inputs`.
+  """
+  names = getattr(model, 'inputs', ('image',))
+  return getattr(model, 'train_inputs', names) if train else names
+
+
+def example(model, image_shape):
+  """Returns the inputs of a model for images [B, H, W, C], all zero."""
+  zeros = {
+      'image': jnp.zeros(image_shape, jnp.float32),
+      'regions': jnp.zeros((*image_shape[:3], 1), jnp.uint8),
+      'categories': jnp.zeros((image_shape[0], 1), jnp.uint8),
+  }
+  return [zeros[name] for name in inputs(model)]
+
+
 def init_variables(model, seed, image_shape):
   """Returns fresh variables of a model for images [1, H, W, C]."""
-  image = jnp.zeros((1, *image_shape[1:]), jnp.float32)
-  return jax.jit(model.init)(jax.random.key(seed), image)
+  given = example(model, (1, *image_shape[1:]))
+  return jax.jit(model.init)(jax.random.key(seed), *given)
 
 
 def init_state(variables, tx, *, ema):
@@ -56,8 +76,16 @@ def init_state(variables, tx, *, ema):
   )
 
 
-def forward(model, variables, image, *, dtype, train=False, rng=None):
+def forward(model, variables, batch, *, dtype, train=False, rng=None):
   """Applies a model in `dtype`; statistics and outputs stay float32.
+
+  Args:
+    model: a Flax module.
+    variables: its variables.
+    batch: dict with the image [B, H, W, C] and what else the model reads.
+    dtype: of activations, 'float32' or 'bfloat16'.
+    train: whether norms take their statistics from the batch.
+    rng: key of dropout; with one, systems that sample drop when they predict.
 
   Returns:
     The outputs, and the collections that training changed.
@@ -65,11 +93,12 @@ def forward(model, variables, image, *, dtype, train=False, rng=None):
   params = variables['params']
   if dtype != 'float32':
     params = jax.tree.map(lambda x: x.astype(dtype), params)
+  batch = {**batch, 'image': batch['image'].astype(dtype)}
   out, mutable = model.apply(
       {**variables, 'params': params},
-      image.astype(dtype),
+      *(batch[name] for name in inputs(model, train)),
       train=train,
-      rngs={'dropout': rng} if train else None,
+      rngs=None if rng is None else {'dropout': rng},
       mutable=[name for name in variables if name != 'params'] if train else [],
   )
   return jax.tree.map(lambda x: x.astype(jnp.float32), out), mutable
@@ -150,7 +179,7 @@ def make_train_step(
         out, mutable = forward(
             model,
             {**variables, 'params': params},
-            batch['image'],
+            batch,
             dtype=dtype,
             train=True,
             rng=rng,

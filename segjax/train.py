@@ -9,7 +9,6 @@ from absl import logging
 from clu import parameter_overview
 from clu import periodic_actions
 import jax
-import jax.numpy as jnp
 
 from segjax import evaluate
 from segjax import experiment
@@ -67,7 +66,7 @@ def train(config, workdir):
       config, experiment.dataset(config, config.dataset.eval_split)
   )
   parallel.from_first(
-      workdir.write_labels, setup.dataset.label_map, setup.batch_shape[-1]
+      workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
   )
   state = start(config, setup, checkpoints)
   first = int(state.step)
@@ -120,7 +119,7 @@ def start(config, setup, checkpoints):
   restored = checkpoints.restore(state)
   if restored is None and config.init_from:
     return parallel.from_first(
-        warm_start.start, state, config, setup.batch_shape[-1]
+        warm_start.start, state, config, setup.dataset.channels
     )
   if restored is None:
     return state
@@ -177,14 +176,7 @@ def memory(config):
   """Returns the bytes that a training step takes on each device, by use."""
   setup = experiment.training(config)
   state = jax.eval_shape(setup.init)
-  shape = setup.batch_shape
-  batch = parallel.shard_shapes(
-      {
-          'image': jax.ShapeDtypeStruct(shape, jnp.float32),
-          'label': jax.ShapeDtypeStruct(shape[:-1], jnp.uint8),
-      },
-      config.parallel,
-  )
+  batch = parallel.shard_shapes(setup.batch, config.parallel)
   step = parallel.compile_step(setup.step, config.parallel)
   analysis = step.lower(state, batch).compile().memory_analysis()
   return {

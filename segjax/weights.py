@@ -6,11 +6,12 @@ import json
 from absl import logging
 from flax import traverse_util
 import jax
-import jax.numpy as jnp
 
 from segjax import backbones
 from segjax import checkpoint
 from segjax import experiment
+from segjax import models
+from segjax import steps
 from segjax.convert import rules
 from segjax.convert import torch
 from segjax.convert import torch_file
@@ -154,8 +155,9 @@ def _label_map(config, num_classes):
 
 
 def _template(model, channels):
-  image = jnp.zeros((1, 128, 128, channels))
-  return jax.eval_shape(model.init, jax.random.key(0), image)
+  side = 128 + 2 * models.margin(model)
+  given = steps.example(model, (1, side, side, channels))
+  return jax.eval_shape(model.init, jax.random.key(0), *given)
 
 
 def _flat(variables):

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from segjax import steps
+
 # By configuration, not by XLA_FLAGS: programs that a test starts should see
 # the machine as it is.
 jax.config.update('jax_platforms', 'cpu')
@@ -36,9 +38,9 @@ def random_variables():
         drawn = rng.normal(size=x.shape) * np.sqrt(2 / fan_in)
       return drawn.astype(x.dtype)
 
-    image = jax.ShapeDtypeStruct(image_shape, np.float32)
+    given = steps.example(model, image_shape)
     return jax.tree.map(
-        values, jax.eval_shape(model.init, jax.random.key(0), image)
+        values, jax.eval_shape(model.init, jax.random.key(0), *given)
     )
 
   return draw

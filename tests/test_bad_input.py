@@ -116,6 +116,9 @@ def test_a_wrong_value_ends_the_command(tmp_path):
     ('changes', 'message'),
     [
         ({'task': 'depth'}, "no task 'depth'. Known: .*semantic"),
+        ({'task': 'binary'}, '8 classes; the task binary is for two'),
+        ({'predict__threshold': 0.4}, 'is for two classes, .* has 8'),
+        ({'predict__threshold': 1.5}, '=1.5 must be between 0 and 1'),
         ({'model_name': 'resnet'}, "no model 'resnet'. Known: .*deeplabv3"),
         ({'model__depth': 3}, 'no field depth. Known: .*output_stride'),
         ({'model__backbone': 'resnet/51'}, "'resnet/51'. Known: .*resnet/50"),
@@ -230,7 +233,7 @@ def test_an_id_outside_the_map_is_named_with_its_pixels(root, tmp_path):
     ('classes', 'message'),
     [
         ([], r"dataset.json: 'classes' is a list of one class or more"),
-        ([{'name': 'all', 'ids': [0, 1]}], 'num_classes=1: at least 2'),
+        ([{'name': 'all', 'ids': [0, 1]}], 'has 1 class; at least 2'),
     ],
 )
 def test_too_few_classes_are_an_error(root, tmp_path, classes, message):

@@ -128,6 +128,7 @@ def test_images_and_predictions_may_be_in_a_bucket(local):
 
   class Predictor:
     label_map = LABEL_MAP
+    proposals = samples = 0
 
     def stream(self, examples, probabilities):
       for example in examples:

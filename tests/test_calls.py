@@ -87,3 +87,20 @@ def test_wrong_arguments_are_refused_with_those_there_are(text):
 def test_arguments_that_are_no_literals_are_never_evaluated(text):
   with pytest.raises(ValueError, match=r'It is used as crop\('):
     parse(text)
+
+
+def test_options_are_arguments_by_name():
+  assert calls.options('') == {}
+  assert calls.options('flip=True, scales=(0.5, 1.0)') == {
+      'flip': True,
+      'scales': (0.5, 1.0),
+  }
+
+
+@pytest.mark.parametrize(
+    'text', ['True', 'flip', 'a=1, a=2', "**{'a': 1}", 'a=open("/x")', 'a=(']
+)
+def test_what_are_no_options_is_refused(text):
+  with pytest.raises(ValueError, match='Cannot read the options') as error:
+    calls.options(text)
+  assert repr(text) in str(error.value)

@@ -139,3 +139,15 @@ def test_the_convention_for_absent_classes_is_told(workdir):
   assert 'classes in neither truth nor prediction are left out' in words
   for name in shapes.LABEL_MAP.names:
     assert name in words
+
+
+def test_scores_of_regions_are_told_where_a_set_is_about_them(
+    workdir, monkeypatch
+):
+  monkeypatch.setattr(shapes.Shapes, 'boundary_class', 0)
+  scores = evaluate.run(workdir.read_config(), workdir)
+  written = json.loads((workdir.path / 'score-val.json').read_text())
+  words = evaluate.describe(scores, 'skip')
+  for name in ('rand_error', 'V_rand', 'V_info', 'pixel_error'):
+    assert written[name] == pytest.approx(scores[name])
+    assert f'{scores[name]:.4f}' in words

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from segjax import inference
+from segjax import models
 from segjax.inference import Inference
 from segjax.inference import predict
 from segjax.ops.resize import resize
@@ -24,6 +25,11 @@ def with_context(images):
   ramp = np.linspace(0, 1, images.shape[2])[:, None]
   context = images.mean((1, 2), keepdims=True) @ CONTEXT
   return images @ PIXEL + 9 * context + np.float32(ramp * np.arange(CLASSES))
+
+
+def with_margin(images):
+  """As `with_context`, for the middle of what it is shown."""
+  return with_context(images)[:, 7:-7, 7:-7]
 
 
 def example(size=(30, 44), label=None, name='a', seed=0):
@@ -62,22 +68,25 @@ def manual(forward, example, options):
         unit = options.pad_to
         window = stride = -(-h // unit) * unit, -(-w // unit) * unit
       bottom, right = max(window[0] - h, 0), max(window[1] - w, 0)
-      image = np.pad(image, ((0, bottom), (0, right), (0, 0)))
+      m = options.margin
+      edges = (m, bottom + m), (m, right + m), (0, 0)
+      image = np.pad(image, edges, 'reflect' if m else 'constant')
+      h1, w1 = h + bottom, w + right
       weight = np.ones(window)
       if options.weights == 'hann':
         weight = np.outer(bell(window[0]), bell(window[1]))
-      logits = np.zeros((*image.shape[:2], CLASSES))
-      count = np.zeros((*image.shape[:2], 1))
+      logits = np.zeros((h1, w1, CLASSES))
+      count = np.zeros((h1, w1, 1))
       y = x = 0
       while True:
-        y1 = min(y, image.shape[0] - window[0])
-        x1 = min(x, image.shape[1] - window[1])
+        y1, x1 = min(y, h1 - window[0]), min(x, w1 - window[1])
         seen = slice(y1, y1 + window[0]), slice(x1, x1 + window[1])
-        logits[seen] += weight[..., None] * forward(image[seen][None])[0]
+        shown = image[y1 : y1 + window[0] + 2 * m, x1 : x1 + window[1] + 2 * m]
+        logits[seen] += weight[..., None] * forward(shown[None])[0]
         count[seen] += weight[..., None]
         x += stride[1]
-        if x1 + window[1] >= image.shape[1]:
-          if y1 + window[0] >= image.shape[0]:
+        if x1 + window[1] >= w1:
+          if y1 + window[0] >= h1:
             break
           x, y = 0, y + stride[0]
       logits = (logits / count)[:h, :w]
@@ -115,6 +124,89 @@ def test_probabilities_equal_those_computed_by_hand(label, options):
       one(with_context, shown, **options),
       manual(with_context, shown, Inference(**options)),
       atol=2e-5,
+  )
+
+
+def test_extra_channels_are_averaged_as_they_are():
+  shown, options = example(), dict(scales=(1.0, 0.5), flip=True)
+
+  def squares(images):
+    return np.square(with_context(images))[..., :2]
+
+  def both(images):
+    return np.concatenate([with_context(images), squares(images)], -1)
+
+  ((_, labels, soft),) = predict(
+      both, [shown], Inference(**options), probabilities=True, extra=2
+  )
+  np.testing.assert_allclose(
+      soft[..., :CLASSES], one(with_context, shown, **options), rtol=1e-5
+  )
+  np.testing.assert_array_equal(labels, soft[..., :CLASSES].argmax(-1))
+  views = []
+  for size in ((30, 44), (15, 22)):
+    for step in (1, -1):
+      image = cv2.resize(shown['image'], size[::-1])[:, ::step]
+      view = squares(image[None])[:, :, ::step]
+      views.append(resize(view, (30, 44))[0])
+  np.testing.assert_allclose(
+      soft[..., CLASSES:], np.mean(views, 0), rtol=1e-4, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize(
+    ('label', 'options'),
+    [
+        ((30, 44), {'flip': True}),
+        ((30, 44), {'pad_to': 16}),
+        ((5, 6), {'scales': (0.5, 1.25), 'flip': True}),
+        ((71, 50), {**SLIDE, 'pad_to': 8, 'batch_size': 3}),
+        ((11, 90), {**SLIDE, 'scales': (0.5, 1.25), 'flip': True}),
+        ((50, 30), {**SLIDE, 'window': (64, 64), 'weights': 'hann'}),
+    ],
+    ids=str,
+)
+def test_windows_are_larger_by_the_margin_and_mirrored_beyond_the_image(
+    label, options
+):
+  options, shown = {**options, 'margin': 7}, example(label=label)
+  np.testing.assert_allclose(
+      one(with_margin, shown, **options),
+      manual(with_margin, shown, Inference(**options)),
+      atol=2e-5,
+  )
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_tiles_of_an_unpadded_network_equal_the_whole_image(
+    random_variables, flip
+):
+  model = models.create(
+      'unet', CLASSES, width=1, padded=False, dropout=0.0, aux_level=''
+  )
+  variables = random_variables(model, (1, 188, 188, 3))
+  forward = jax.jit(lambda images: model.apply(variables, images)['logits'])
+  # Windows of these sizes and distances keep the squares of all poolings.
+  shown, options = example((68, 84)), {'margin': 92, 'flip': flip}
+  whole = one(forward, shown, **options)
+  for batch_size in (1, 3):
+    tiles = one(
+        forward,
+        shown,
+        mode='slide',
+        window=(20, 36),
+        stride=(16, 32),
+        batch_size=batch_size,
+        **options,
+    )
+    np.testing.assert_allclose(tiles, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize('length', [1, 2, 5, 30])
+def test_a_mirrored_axis_is_that_of_numpy(length):
+  expected = np.pad(np.arange(length), (9, 13), 'reflect')
+  np.testing.assert_array_equal(
+      inference.reflect(-9, length + 13, length), expected
   )
 
 
@@ -282,6 +374,8 @@ def test_a_prediction_that_is_not_finite_names_the_image():
 def test_logits_of_another_size_than_the_image_are_refused():
   with pytest.raises(ValueError, match=r'\(1, 30, 44, 3\) into .*15, 22, 3'):
     list(predict(lambda x: x[:, ::2, ::2], [example()], Inference()))
+  with pytest.raises(ValueError, match='less 3 on each side'):
+    list(predict(pointwise, [example()], Inference(margin=3)))
 
 
 @pytest.mark.parametrize(
@@ -301,3 +395,23 @@ def test_logits_of_another_size_than_the_image_are_refused():
 def test_wrong_options_are_refused(options, message):
   with pytest.raises(ValueError, match=message):
     Inference(**options)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'flip': True}, SLIDE, {'scales': (1.0, 2.0)}, {'pad_to': 16}],
+    ids=str,
+)
+def test_regions_are_further_channels_of_every_view(options):
+  shown = example()
+  blocks = np.random.default_rng(0).integers(0, CLASSES, (5, 4))
+  label = np.kron(blocks, np.ones((6, 11), int))
+  regions = np.uint8(label[..., None] == np.arange(200) % CLASSES)
+  shown['regions'] = regions
+
+  def forward(images):
+    assert images.shape[-1] == 3 + 200
+    return 9 * images[..., 3 + 100 : 3 + 100 + CLASSES]
+
+  probabilities = one(forward, shown, **options)
+  np.testing.assert_array_equal(probabilities.argmax(-1), label)

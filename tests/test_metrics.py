@@ -6,6 +6,7 @@ import pytest
 
 from segjax import metrics
 from segjax.evaluation import boundary
+from segjax.evaluation import regions
 from segjax.evaluation import semantic
 
 NAMES = ('road', 'sky', 'tree')
@@ -48,6 +49,43 @@ def test_scores_are_floats_under_the_names_of_summaries_and_classes():
   )
 
 
+def test_scores_of_regions_are_means_over_images_that_have_some():
+  rng = np.random.default_rng(0)
+  label = np.uint8(rng.random((5, 20, 30)) < 0.6)
+  prediction = np.where(rng.random(label.shape) < 0.1, 1 - label, label)
+  label[4] = 0
+  pairs = list(zip(prediction, label, strict=True))
+  means = np.mean([regions.scores(*pair, 0) for pair in pairs[:4]], axis=0)
+  result = dict(zip(regions.NAMES, means, strict=True))
+  result['rand_error'] = 1 - result['V_rand']
+
+  kind = metrics.semantic(('membrane', 'cell'), boundary_class=0)
+  total = kind.empty()
+  for predicted, truth in pairs:
+    total = total.merge(
+        kind.single_from_model_output(prediction=predicted, label=truth)
+    )
+  computed = total.compute()
+  assert {name: computed[name] for name in result} == pytest.approx(result)
+  nothing = kind.single_from_model_output(
+      prediction=prediction[4], label=label[4]
+  )
+  assert np.isnan(nothing.compute()['rand_error'])
+
+
+def test_of_two_classes_the_second_has_more_scores():
+  scores = metrics.semantic(('ground', 'vessel'))
+  label = np.uint8([[0, 0, 0, 1, 1, 1, 255]])
+  prediction = np.uint8([[0, 1, 1, 1, 1, 0, 1]])
+  result = scores.single_from_model_output(
+      prediction=prediction, label=label
+  ).compute()
+  assert result['precision/vessel'] == 2 / 4
+  assert result['recall/vessel'] == 2 / 3
+  assert result['dice/vessel'] == 4 / 7
+  assert not [name for name in result if name.endswith('all/ground')]
+
+
 def test_scores_do_not_depend_on_how_a_split_is_divided():
   parts = list(examples())
   merged = score(parts[:1]).merge(score(parts[1:]))
@@ -88,7 +126,7 @@ def test_counts_stay_exact_beyond_32_bits():
 
 
 def test_gather_sums_exactly_over_processes(monkeypatch):
-  total = score(examples())
+  total = score(examples(), boundary_class=0)
   for _ in range(40):
     total = total.merge(total)
 
@@ -98,7 +136,7 @@ def test_gather_sums_exactly_over_processes(monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
   monkeypatch.setattr(multihost_utils, 'process_allgather', allgather)
   gathered = total.gather()
-  for name in ('confusion', 'bands'):
+  for name in ('confusion', 'bands', 'regions'):
     np.testing.assert_array_equal(
         getattr(gathered, name).counts, 2 * getattr(total, name).counts
     )

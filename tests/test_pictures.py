@@ -167,3 +167,10 @@ def test_a_percentage_never_rounds_to_none_or_all(share, text):
 def test_a_matrix_that_does_not_fit_the_names_is_refused(shape):
   with pytest.raises(ValueError, match=r'3 names ask for \(3, 3\) counts'):
     pictures.confusion(np.zeros(shape), LABEL_MAP.names)
+
+
+def test_uncertainty_is_brighter_where_probabilities_vary_more():
+  sure, torn = np.zeros(3), np.array([0.5, 0.5, 0.0])
+  picture = pictures.uncertainty(np.array([[sure, torn**2, 4 * torn**2]]))
+  assert picture.dtype == np.uint8
+  assert picture.tolist() == [[0, 180, 255]]

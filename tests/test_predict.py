@@ -6,8 +6,11 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from segjax import experiment
+from segjax import pictures
 from segjax import predict
 from segjax import train
+from segjax.checkpoint import Checkpoints
 from segjax.data import image as images
 from segjax.data.datasets import shapes
 from segjax.workdir import Workdir
@@ -133,6 +136,85 @@ def test_other_channels_than_the_models_are_refused(predictor):
     predictor(np.zeros((8, 8, 5), np.uint8))
 
 
+def test_options_differ_from_those_of_the_run(workdir, predictor):
+  image = shapes.load('val', size=(32, 48), length=1)[0]['image']
+  flipped = predict.load(workdir.path, flip=True)(image)[1]
+  mirrored = predictor(image[:, ::-1])[1][:, ::-1]
+  expected = (predictor(image)[1] + mirrored) / 2
+  np.testing.assert_allclose(flipped, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'flop': True}, "no option 'flop' of prediction. Known: .*flip"),
+        ({'flip': 'yes'}, "option flip='yes'"),
+        ({'threshold': 0.3}, 'for two classes, .* has 8'),
+    ],
+)
+def test_wrong_options_are_refused(workdir, options, message):
+  with pytest.raises(ValueError, match=message):
+    predict.load(workdir.path, **options)
+
+
+def test_an_image_is_predicted_through_boxes(predictor):
+  image = shapes.load('val', size=(40, 64), length=1)[0]['image']
+  box = [4, 10, 36, 42]
+  labels, scores = predictor.by_boxes(image, [box], size=32, enlarge=1.0)
+  assert scores.shape == (40, 64, 8)
+  inside = np.zeros((40, 64), bool)
+  inside[4:36, 10:42] = True
+  assert (labels[~inside] == 0).all()
+  expected, _ = predictor(image[4:36, 10:42])
+  seen = scores.max(-1) > 0
+  assert seen.any()
+  np.testing.assert_array_equal(labels[seen], expected[seen[4:36, 10:42]])
+
+
+@pytest.fixture(scope='module')
+def sampled(tmp_path_factory, random_variables):
+  """The predictor of a system that samples, with weights of no meaning."""
+  workdir = Workdir(tmp_path_factory.mktemp('sampling'))
+  config = tiny.get_config()
+  config.model_name = 'bayesian_segnet'
+  config.model = dict(depths=(1,) * 5, width=4, dropout=0.5, samples=4)
+  workdir.claim(config)
+  workdir.write_labels(shapes.LABEL_MAP, channels=3)
+  model = experiment.model(config, shapes.LABEL_MAP.num_classes)
+  variables = random_variables(model, (1, 32, 48, 3))
+  params = variables.pop('params')
+  saved = Checkpoints(workdir.checkpoints)
+  saved.save(0, {'params': params, 'mutable': variables})
+  saved.close()
+  return predict.load(workdir.path)
+
+
+def test_a_system_that_samples_says_how_sure_it_is(sampled, folder, tmp_path):
+  predict.write(sampled, [folder / 'a.png'], tmp_path, probabilities=True)
+  image = images.read_image(folder / 'a.png')
+  labels, probabilities, variance = sampled.with_variance(image)
+  np.testing.assert_array_equal(labels, sampled(image)[0])
+  np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+  assert variance.shape == probabilities.shape
+  assert 0 <= variance.min() < variance.max() <= 0.25
+  with np.load(tmp_path / 'a_uncertainty.npz') as saved:
+    np.testing.assert_allclose(saved['variance'], variance, atol=1e-3)
+  drawn = images.read_image(tmp_path / 'a_uncertainty.png')
+  np.testing.assert_allclose(
+      drawn.squeeze(-1), pictures.uncertainty(variance), atol=2
+  )
+
+
+def test_variance_of_a_system_that_does_not_sample_is_refused(predictor):
+  with pytest.raises(ValueError, match='does not sample'):
+    predictor.with_variance(np.zeros((32, 48, 3), np.uint8))
+
+
+def test_regions_for_a_model_that_reads_none_are_refused(predictor):
+  with pytest.raises(ValueError, match='this system reads no regions'):
+    predictor(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8, 2)))
+
+
 def test_a_folder_that_is_no_workdir_is_refused(tmp_path):
   with pytest.raises(FileNotFoundError, match='is no workdir'):
     predict.load(tmp_path)
@@ -145,6 +227,7 @@ def test_the_command_writes_files_and_tells_its_speed(
       [
           *(sys.executable, '-m', 'segjax.predict', folder / 'a.png'),
           *(f'--workdir={workdir.path}', f'--output={tmp_path / "out"}'),
+          '--options=scales=(1.0,)',
       ],
       cwd=ROOT,
       capture_output=True,

@@ -278,7 +278,8 @@ def test_bfloat16_is_the_type_inside_and_float32_that_of_outputs(train):
   forward = functools.partial(
       steps.forward, Probe(), dtype='bfloat16', train=train
   )
-  out, _ = jax.eval_shape(forward, variables, image, rng=jax.random.key(0))
+  batch, rng = {'image': image}, jax.random.key(0)
+  out, _ = jax.eval_shape(forward, variables, batch, rng=rng)
   assert seen == [jnp.bfloat16, jnp.bfloat16]
   assert {x.dtype for x in jax.tree.leaves(out)} == {jnp.dtype('float32')}
 

@@ -1,5 +1,6 @@
 """Backbones, found by name: `build('resnet/50', output_stride=16)`."""
 
+import dataclasses
 import importlib
 import pkgutil
 
@@ -28,7 +29,7 @@ def build(backbone, **fields):
     stride 2 to 'c5' at `output_stride`, each [B, h, w, C].
 
   Raises:
-    ValueError: there is no such backbone.
+    ValueError: there is no such backbone, or it has no such field.
   """
   if backbone not in names():
     raise ValueError(
@@ -36,4 +37,10 @@ def build(backbone, **fields):
     )
   family, variant = backbone.split('/')
   module = importlib.import_module(f'{__name__}.{family}')
+  known = {field.name for field in dataclasses.fields(module.Backbone)}
+  if unknown := sorted(set(fields) - known):
+    raise ValueError(
+        f'The backbone {backbone} has no field {", ".join(unknown)}, which this'
+        ' system sets: choose one of another family.'
+    )
   return module.Backbone(**{**module.VARIANTS[variant], **fields})

@@ -4,14 +4,16 @@ The stride of a bottleneck sits in its 3x3 convolution, as in torchvision 0.28
 and in the weights that most people hold ("v1b"). Other stems and shortcuts are
 those of Bag of Tricks, https://arxiv.org/abs/1812.01187: three 3x3 convolutions
 (v1c, of 32, 32 and 64 channels; v1s, of 64, 64 and 128) and shortcuts that
-average where they stride (v1d). 'next' is ResNeXt,
+average where they stride (v1d). DeepLabv2's ('caffe') strides in the first 1x1
+convolution, like the one that the authors published, dilates all blocks of a
+stage alike, and its pool rounds sizes up. 'next' is ResNeXt,
 https://arxiv.org/abs/1611.05431, and 'wide' Wide ResNet,
 https://arxiv.org/abs/1605.07146.
 
 Checked against torchvision 0.28, mmsegmentation 1.2.2 (v1b, v1c, v1d), timm
-1.0.31 (v1d) and hszhao/semseg (v1s). A trap: mmsegmentation dilates only the
-first convolution of a basic block, so of its ResNet-18 those at output stride 8
-are not these.
+1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe). A
+trap: mmsegmentation dilates only the first convolution of a basic block, so of
+its ResNet-18 those at output stride 8 are not these.
 """
 
 from collections.abc import Callable
@@ -66,14 +68,16 @@ class Bottleneck(nn.Module):
   average: bool = False
   groups: int = 1  # Of the 3x3 convolution.
   widen: int = 1  # Factor on its channels.
+  stride_first: bool = False  # In the first 1x1 convolution, not in the 3x3.
 
   @nn.compact
   def __call__(self, x, train):
     inner = self.width * self.widen
-    y = ConvNormAct(inner, kernel=1, name='conv1')(x, train)
+    strides = (self.stride, 1) if self.stride_first else (1, self.stride)
+    y = ConvNormAct(inner, kernel=1, stride=strides[0], name='conv1')(x, train)
     y = ConvNormAct(
         inner,
-        stride=self.stride,
+        stride=strides[1],
         dilation=self.first_dilation or self.dilation,
         groups=self.groups,
         name='conv2',
@@ -107,6 +111,15 @@ def shortcut(x, y, stride, average, train):
   )(x, train)
 
 
+def pool(x, ceil=False):
+  """Returns the maxima of 3x3 pixels at stride 2; `ceil` is Caffe's rounding.
+
+  With it, even sides have one window more, that begins at the last pixel.
+  """
+  padding = (1, 2 if ceil else 1)
+  return nn.max_pool(x, (3, 3), strides=(2, 2), padding=(padding, padding))
+
+
 class Backbone(nn.Module):
   """Four stages of residual blocks behind a strided stem.
 
@@ -121,6 +134,7 @@ class Backbone(nn.Module):
   # Channels of three 3x3 convolutions in place of the 7x7 one.
   deep_stem: tuple[int, ...] = ()
   average_shortcut: bool = False
+  ceil_pool: bool = False  # See `pool`.
   output_stride: int = 32
   # Unit rates of the blocks of the last stage, multiplied with its dilation:
   # DeepLabv3, section 3.2.1. Empty: the rule above.
@@ -150,7 +164,7 @@ class Backbone(nn.Module):
     else:
       x = ConvNormAct(self.width, kernel=7, stride=2, name='stem')(image, train)
     feats = {'c1': x}
-    x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    x = pool(x, self.ceil_pool)
     total, dilation = 4, 1
     for level, depth in enumerate(self.depths, 2):
       stride = 1 if level == 2 else 2
@@ -206,6 +220,12 @@ VARIANTS = {
         for style in STYLES
         for depth, fields in PLAIN.items()
     },
+    '101_caffe': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 23, 3),
+        ceil_pool=True,
+        dilate_first=True,
+    ),
     'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
     'next101_32x8d': {**PLAIN['101'], 'block': next_block(32, 8)},
     'wide50_2': {**PLAIN['50'], 'block': WIDE},

@@ -1,9 +1,9 @@
 """VGG, https://arxiv.org/abs/1409.1556, with and without batch norm.
 
-Checked against torchvision 0.28, whose pools drop an odd last row or column,
-and in DeepLab's atrous form, '16_atrous' with `output_stride=8`,
-https://arxiv.org/abs/1412.7062: Caffe's pools are 3x3, padded, and round up,
-so sides of 32k + 1 pixels keep the corners of image and features aligned.
+Checked against torchvision 0.28, whose pools drop an odd last row or column.
+Systems of Caffe keep the two hidden layers of the classifier, fc6 and fc7, as
+convolutions, and differ in pools and padding: `FCN` and `LARGE_FOV` are the
+fields of two of them.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,23 @@ def pool2(x, stride):
   return nn.max_pool(x, (2, 2), (stride, stride), padding)
 
 
+def pool2_up(x, stride):
+  """2x2 pooling; sizes round up, as in Caffe."""
+  padding = [(0, side % 2 if stride == 2 else 1) for side in x.shape[1:3]]
+  return nn.max_pool(x, (2, 2), (stride, stride), padding)
+
+
 def pool3(x, stride):
-  """3x3 pooling with a border of 1; with stride 2, sizes round up."""
+  """3x3 pooling with a border of 1; sizes round up, as in Caffe.
+
+  Sides of 32k + 1 pixels keep the corners of image and features aligned.
+  """
   padding = [(1, 2 - side % 2 if stride == 2 else 1) for side in x.shape[1:3]]
   return nn.max_pool(x, (3, 3), (stride, stride), padding)
+
+
+# The window of fc6: all that is left of the 224 x 224 pixels of a classifier.
+WHOLE = dict(kernel=7, padding=0)
 
 
 class Backbone(nn.Module):
@@ -34,13 +47,22 @@ class Backbone(nn.Module):
   'c1' to 'c5' are the pools' outputs. Beyond `output_stride` pools keep their
   window and lose their stride, and the convolutions after them dilate, so that
   dense features, subsampled, equal the strided ones up to the last pool.
+  'conv5' is what the last pool reads.
+
+  'fc7' is what the two hidden layers of the classifier make of 'c5', or, for
+  'class_logits', of its means over 7x7 cells.
   """
 
   depths: tuple[int, int, int, int, int]
   width: int = 64
   norm: Callable[..., nn.Module] | None = None
   pool: Callable = pool2
-  hidden: int = 4096  # Of the two layers before the classifier.
+  smooth: bool = False  # 'c5' is a 3x3 mean of the last pool's output.
+  padding: int | None = None  # Of the convolutions; None keeps the size.
+  first_padding: int | None = None  # Of the first, if it has its own.
+  hidden: int = 4096  # Features of fc6 and fc7.
+  fc6: dict | None = None  # Its kernel, dilation, padding; None: no 'fc7'.
+  dropout: float = 0.5
   output_stride: int = 32
   num_classes: int = 0  # Of 'class_logits'; 0 builds none.
 
@@ -53,29 +75,47 @@ class Backbone(nn.Module):
     x, feats, total, dilation = image, {}, 1, 1
     for level, depth in enumerate(self.depths, 1):
       for i in range(1, depth + 1):
+        padding = self.padding
+        if level == i == 1 and self.first_padding is not None:
+          padding = self.first_padding
         x = ConvNormAct(
             self.width * min(2 ** (level - 1), 8),
             dilation=dilation,
+            padding=padding,
             bias=True,
             norm=self.norm,
             name=f'conv{level}_{i}',
         )(x, train)
+      if level == 5:
+        feats['conv5'] = x
       stride = 2 if total < self.output_stride else 1
       x = self.pool(x, stride)
       feats[f'c{level}'] = x
       total, dilation = total * stride, dilation * 2 // stride
+    if self.smooth:
+      x = feats['c5'] = nn.avg_pool(x, (3, 3), padding=((1, 1), (1, 1)))
     if self.num_classes:
       x = adaptive_avg_pool(x, (7, 7))
-      # Channels first, as PyTorch orders what its linear layer reads.
-      x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
-      dense = functools.partial(
-          nn.Dense, kernel_init=nn.initializers.normal(0.01)
-      )
-      x = nn.relu(dense(self.hidden, name='hidden1')(x))
-      x = nn.relu(dense(self.hidden, name='hidden2')(x))
-      feats['class_logits'] = dense(self.num_classes, name='classifier')(x)
+    if self.fc6 or self.num_classes:
+      hidden = functools.partial(ConvNormAct, self.hidden, norm=None, bias=True)
+      dropout = nn.Dropout(self.dropout, deterministic=not train)
+      x = dropout(hidden(name='fc6', **(self.fc6 or WHOLE))(x, train))
+      x = dropout(hidden(kernel=1, name='fc7')(x, train))
+      feats['fc7'] = x
+    if self.num_classes:
+      init = nn.initializers.normal(0.01)
+      dense = nn.Dense(self.num_classes, kernel_init=init, name='classifier')
+      feats['class_logits'] = dense(x.mean((1, 2)))
     return feats
 
+
+# FCN, https://arxiv.org/abs/1411.4038; the border lets fc6 see any image.
+FCN = dict(pool=pool2_up, first_padding=100, fc6=WHOLE)
+
+# DeepLab-LargeFOV, https://arxiv.org/abs/1412.7062.
+LARGE_FOV = dict(
+    pool=pool3, smooth=True, output_stride=8, fc6=dict(kernel=3, dilation=12)
+)
 
 DEPTHS = {
     '11': (1, 1, 2, 2, 2),
@@ -91,5 +131,4 @@ VARIANTS = {
         f'{name}_bn': dict(depths=depths, norm=norms.batch_norm)
         for name, depths in DEPTHS.items()
     },
-    '16_atrous': dict(depths=DEPTHS['16'], pool=pool3),
 }

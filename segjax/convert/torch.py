@@ -5,13 +5,15 @@ import re
 from flax import traverse_util
 import numpy as np
 
+CONV_AXES = (2, 3, 1, 0)  # [out, in, h, w]
+
 # What becomes of a tensor, by the last part of its name and its rank: the
 # collection and the name of our variable and, for each of its axes, the axis
 # of the tensor. None: dropped on purpose.
 LEAVES = {
     ('weight', 1): ('params', 'scale', (0,)),
     ('weight', 2): ('params', 'kernel', (1, 0)),  # [out, in]
-    ('weight', 4): ('params', 'kernel', (2, 3, 1, 0)),  # [out, in, h, w]
+    ('weight', 4): ('params', 'kernel', CONV_AXES),
     ('bias', 1): ('params', 'bias', (0,)),
     ('running_mean', 1): ('batch_stats', 'mean', (0,)),
     ('running_var', 1): ('batch_stats', 'var', (0,)),
@@ -55,7 +57,11 @@ def convert(state, rules, template):
     elif path in filled:
       problems.append(f'{shown}: {path} has a value already')
     else:
-      value, wanted = np.transpose(tensor, axes), variables[path]
+      wanted = variables[path]
+      if _reads_a_map(tensor.shape, wanted.shape):
+        (rows, columns, into, out), axes = wanted.shape, CONV_AXES
+        tensor = tensor.reshape(out, into, rows, columns)
+      value = np.transpose(tensor, axes)
       filled[path] = np.asarray(value, wanted.dtype)
       if value.shape != wanted.shape:
         problems.append(
@@ -73,6 +79,14 @@ def convert(state, rules, template):
         ' the fields it was trained with. Amiss:\n  ' + '\n  '.join(problems)
     )
   return traverse_util.unflatten_dict(filled, sep='/')
+
+
+def _reads_a_map(weight, kernel):
+  """Whether a linear layer is a convolution as large as the map it reads."""
+  if (len(weight), len(kernel)) != (2, 4):
+    return False
+  rows, columns, into, out = kernel
+  return weight == (out, into * rows * columns)
 
 
 def export(variables, rules, ranks):
@@ -98,7 +112,10 @@ def export(variables, rules, ranks):
     if place is None:
       continue
     path, axes = place
-    if path not in left or left[path].ndim != rank:
+    if path in left and (rank, left[path].ndim) == (2, 4):
+      kernel = np.transpose(left.pop(path), np.argsort(CONV_AXES))
+      state[name] = kernel.reshape(len(kernel), -1)
+    elif path not in left or left[path].ndim != rank:
       problems.append(f'{name}: the model has no {path} of rank {rank}')
     else:
       state[name] = np.transpose(left.pop(path), np.argsort(axes))

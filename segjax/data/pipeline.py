@@ -15,8 +15,12 @@ from absl import logging
 import grain
 import numpy as np
 
+from segjax.data import regions
 from segjax.data import transforms
 from segjax.data.image import BadExample
+
+# What of an example goes into a batch.
+ARRAYS = ('image', 'label', 'regions', 'categories', 'overlaps')
 
 
 class Batches:
@@ -62,7 +66,7 @@ def train_batches(
   """Returns an iterator over this host's batches from `first_step` on.
 
   Args:
-    dataset: random access to {'image', 'label', 'name'}.
+    dataset: random access to {'image', 'label', 'name'}, and maybe 'regions'.
     spec: ops for `transforms.parse`, with a size and a normalize.
     batch_size: over all hosts.
     seed: of the order and the ops.
@@ -75,7 +79,11 @@ def train_batches(
       and to take the next good one in the order of its epoch instead.
 
   Returns:
-    `Batches` of {'image': float32 [b, H, W, C], 'label': uint8 [b, H, W]}.
+    `Batches` of {'image': float32 [b, H, W, C], 'label': uint8 [b, H, W]}, and
+    'weight': float32 [b, H, W] if the spec makes it. The image is larger by
+    the context of a crop that has one. If the examples have regions, there are
+    'regions' uint8 [b, H, W, N] too, and what they show: 'categories' uint8 and
+    'overlaps' float32, both [b, N]; see `regions.assign`.
   """
   _check(dataset, num_hosts, host)
   if batch_size < 1 or batch_size % num_hosts:
@@ -91,6 +99,7 @@ def train_batches(
   order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().repeat()
   reader = _Reader(dataset, order, on_bad_example == 'skip')
   examples = order.map_with_index(reader).random_map(_transform(ops))
+  examples = examples.map(_describe_regions)
   share = batch_size // num_hosts
 
   def example(i):  # The i-th that this host takes.
@@ -111,8 +120,9 @@ def eval_examples(dataset, spec, *, num_hosts=1, host=0, threads=2):
   """Returns an iterator over this host's share of all examples, in order.
 
   Each is {'image': float32 [h, w, C] after the spec, 'label': [H, W] at its
-  original size, 'name', 'raw': the image [H, W, C] as it was read}. A host may
-  have one example more than another, or none.
+  original size, 'name', 'raw': the image [H, W, C] as it was read}, and maybe
+  'regions', [h, w, N] like the image. A host may have one example more than
+  another, or none.
   """
   _check(dataset, num_hosts, host)
   ops = _parse(spec)
@@ -194,6 +204,14 @@ def _transform(ops):
   return transform
 
 
+def _describe_regions(features):
+  """Adds what the regions of an example show, if it has any."""
+  if 'regions' not in features:
+    return features
+  categories, overlaps = regions.assign(features['regions'], features['label'])
+  return {**features, 'categories': categories, 'overlaps': overlaps}
+
+
 def _stack(examples):
   """Stacks examples to a batch, without their names."""
   first = examples[0]
@@ -205,5 +223,7 @@ def _stack(examples):
           f'{example["name"]} is {example["image"].shape}.'
       )
   return {
-      key: np.stack([e[key] for e in examples]) for key in ('image', 'label')
+      key: np.stack([e[key] for e in examples])
+      for key in ARRAYS
+      if key in first
   }

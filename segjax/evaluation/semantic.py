@@ -78,8 +78,9 @@ def scores(matrix, absent='skip'):
   Returns:
     A dictionary of float64: `mIoU`, `mean_accuracy`, `accuracy`, `fwIoU` (IoU
     weighted by the frequency of the class in the truth) and `dice`; and arrays
-    [K] `class_IoU`, `class_accuracy` and `class_dice`, NaN where a class has no
-    score. Without any pixel everything is NaN.
+    [K] `class_IoU`, `class_accuracy` (or recall), `class_precision` and
+    `class_dice` (or F1), NaN where a class has no score. Without any pixel
+    everything is NaN.
   """
   hit, truth, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
   class_iou = iou(hit, truth, predicted)
@@ -93,6 +94,7 @@ def scores(matrix, absent='skip'):
       'dice': mean(class_dice, truth, predicted, absent),
       'class_IoU': class_iou,
       'class_accuracy': class_accuracy,
+      'class_precision': _divide(hit, predicted),
       'class_dice': class_dice,
   }
 

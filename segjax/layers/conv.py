@@ -19,6 +19,7 @@ def conv(
     groups=1,
     padding=None,
     bias=False,
+    init=he_normal,
     name,
 ):
   """Square convolution; None pads so that stride 1 keeps the size."""
@@ -32,7 +33,36 @@ def conv(
       kernel_dilation=dilation,
       feature_group_count=groups,
       use_bias=bias,
-      kernel_init=he_normal,
+      kernel_init=init,
+      name=name,
+  )
+
+
+def conv_transpose(
+    features,
+    kernel=2,
+    *,
+    stride=2,
+    padding=0,
+    bias=False,
+    init=he_normal,
+    name,
+):
+  """Square transposed convolution: the gradient of a `conv` to its input.
+
+  It makes of n pixels (n - 1) * stride + kernel - 2 * padding, as PyTorch's.
+  The kernel is that of the `conv`, [kernel, kernel, features, C]: for `init`,
+  `features` are what comes in.
+  """
+  edge = kernel - 1 - padding
+  return nn.ConvTranspose(
+      features,
+      (kernel, kernel),
+      strides=(stride, stride),
+      padding=((edge, edge), (edge, edge)),
+      use_bias=bias,
+      kernel_init=init,
+      transpose_kernel=True,  # As PyTorch keeps it.
       name=name,
   )
 
@@ -53,6 +83,7 @@ class ConvNormAct(nn.Module):
   bias: bool = False
   norm: Callable[..., nn.Module] | None = norms.batch_norm
   act: Callable | None = nn.relu
+  init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x, train):
@@ -64,11 +95,33 @@ class ConvNormAct(nn.Module):
         groups=self.groups,
         padding=self.padding,
         bias=self.bias,
+        init=self.init,
         name='conv',
     )(x)
     if self.norm:
       x = self.norm(train, name='norm')(x)
     return self.act(x) if self.act else x
+
+
+class TransposedConvNormAct(nn.Module):
+  """Transposed convolution with stride 1, normalisation, ReLU."""
+
+  features: int
+  kernel: int = 3
+  padding: int = 0  # As of `conv_transpose`.
+  norm: Callable[..., nn.Module] = norms.batch_norm
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = conv_transpose(
+        self.features,
+        self.kernel,
+        stride=1,
+        padding=self.padding,
+        bias=True,
+        name='conv',
+    )(x)
+    return nn.relu(self.norm(train, name='norm')(x))
 
 
 class SeparableConvNormAct(nn.Module):

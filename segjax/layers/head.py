@@ -6,9 +6,9 @@ from segjax.layers.conv import ConvNormAct
 from segjax.ops.resize import resize
 
 
-def classifier(num_classes, name='classifier'):
+def classifier(num_classes, name='classifier', std=0.01):
   """1x1 convolution to `num_classes` scores, nearly uniform at the start."""
-  init = nn.initializers.normal(0.01)
+  init = nn.initializers.normal(std)
   return nn.Conv(num_classes, (1, 1), kernel_init=init, name=name)
 
 

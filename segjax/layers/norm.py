@@ -1,5 +1,7 @@
 """Normalisation layers."""
 
+import functools
+
 from flax import linen as nn
 import jax.numpy as jnp
 
@@ -30,3 +32,19 @@ def batch_norm(
       param_dtype=jnp.float32,
       name=name,
   )
+
+
+def group_norm(train, *, groups=32, epsilon=1e-5, name=None):
+  """Group normalisation, https://arxiv.org/abs/1803.08494.
+
+  Statistics are those of each image, in training and evaluation; `train` is
+  there so that it can take the place of `batch_norm`.
+  """
+  del train
+  return nn.GroupNorm(
+      num_groups=groups, epsilon=epsilon, param_dtype=jnp.float32, name=name
+  )
+
+
+# With the epsilon of the layer that SegNet's and DeconvNet's Caffe have.
+caffe_batch_norm = functools.partial(batch_norm, epsilon=1e-9)

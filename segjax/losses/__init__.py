@@ -18,7 +18,7 @@ import pkgutil
 from segjax import calls
 
 # Arguments that are no part of the string.
-GIVEN = ('logits', 'labels', 'class_weights')
+GIVEN = ('logits', 'labels', 'class_weights', 'pixel_weights')
 
 
 def names():
@@ -35,8 +35,9 @@ def build(text, class_weights=None):
     class_weights: [K] or None, given to the losses that take them.
 
   Returns:
-    `function(logits, labels)` with the total and {name: term}, the terms
-    without their factors.
+    `function(logits, labels, pixel_weights=None)` with the total and {name:
+    term}, the terms without their factors. Weights of pixels, [B, H, W], are
+    given to the losses that take them; if there is none, it raises ValueError.
 
   Raises:
     ValueError: the string cannot be read, there is no such loss or argument,
@@ -51,24 +52,38 @@ def build(text, class_weights=None):
   except SyntaxError as error:
     raise ValueError(f'Cannot read the loss {text!r}: {error}.') from error
   terms = []
-  weighted = False
   for factor, call in _terms(node):
     name, kwargs = calls.parse(call, functions, 'loss', given=GIVEN)
     function = functools.partial(functions[name], **kwargs)
-    if 'class_weights' in inspect.signature(functions[name]).parameters:
+    if _takes(function, 'class_weights'):
       function = functools.partial(function, class_weights=class_weights)
-      weighted = True
     if name in (known for known, _, _ in terms):
       raise ValueError(f'{text!r} names {name} twice.')
     terms.append((name, factor, function))
-  if class_weights is not None and not weighted:
+  if class_weights is not None and not any(
+      _takes(function, 'class_weights') for *_, function in terms
+  ):
     raise ValueError(f'No loss of {text!r} takes class weights.')
 
-  def loss(logits, labels):
-    parts = {name: function(logits, labels) for name, _, function in terms}
+  def loss(logits, labels, pixel_weights=None):
+    parts, weighted = {}, pixel_weights is None
+    for name, _, function in terms:
+      given = {}
+      if _takes(function, 'pixel_weights'):
+        given, weighted = {'pixel_weights': pixel_weights}, True
+      parts[name] = function(logits, labels, **given)
+    if not weighted:
+      raise ValueError(
+          f'No loss of {text!r} takes weights of pixels, which preprocessing'
+          ' makes: add cross_entropy, or leave border_weights out.'
+      )
     return sum(factor * parts[name] for name, factor, _ in terms), parts
 
   return loss
+
+
+def _takes(function, argument):
+  return argument in inspect.signature(function).parameters
 
 
 def _terms(node):

@@ -14,6 +14,7 @@ def cross_entropy(
     labels,
     *,
     class_weights=None,
+    pixel_weights=None,
     label_smoothing=0.0,
     divide_by='weights',
     ignore=255,
@@ -24,10 +25,12 @@ def cross_entropy(
     logits: [B, H, W, K], unnormalised.
     labels: [B, H, W], integers in [0, K) or `ignore`; others are ignored too.
     class_weights: [K] or None, factors of the pixels of each class.
+    pixel_weights: [B, H, W] or None, factors of the pixels.
     label_smoothing: part of the target that is spread evenly over all classes.
     divide_by: what the sum over the valid pixels is divided by: the 'weights'
-      of their classes, as in PyTorch; the number of 'valid' pixels, or of 'all'
-      pixels, as in mmsegmentation; 'nothing', as in the heavy learning of FCN.
+      of their classes, as in PyTorch, and of the pixels; the number of 'valid'
+      pixels, or of 'all' pixels, as in mmsegmentation; 'nothing', as in the
+      heavy learning of FCN.
     ignore: label of pixels that count neither as right nor as wrong.
 
   Returns:
@@ -49,9 +52,10 @@ def cross_entropy(
   spread = label_smoothing / num_classes * class_weights
   smooth = (1 - label_smoothing) * target + spread
   loss = -(smooth * jax.nn.log_softmax(logits)).sum(-1, keepdims=True)
+  counted = valid if pixel_weights is None else valid * pixel_weights[..., None]
   match divide_by:
     case 'weights':
-      count = (target.sum(-1, keepdims=True) * valid).sum()
+      count = (target.sum(-1, keepdims=True) * counted).sum()
     case 'valid':
       count = valid.sum()
     case 'all':
@@ -63,4 +67,4 @@ def cross_entropy(
           f'cross_entropy(divide_by={divide_by!r}): known are'
           " 'weights', 'valid', 'all' and 'nothing'."
       )
-  return mean_over((loss * valid).sum(), count)
+  return mean_over((loss * counted).sum(), count)

@@ -10,25 +10,30 @@ def names():
   return [module.name for module in pkgutil.iter_modules(__path__)]
 
 
+def module(name):
+  """Returns the module of a system; a ValueError says which there are."""
+  if name not in names():
+    raise ValueError(
+        f'There is no model {name!r}. Known: {", ".join(names())}.'
+    )
+  return importlib.import_module(f'{__name__}.{name}')
+
+
 def create(name, num_classes, **fields):
   """Returns the Flax module of a system.
 
   Args:
     name: a module of this package, such as 'deeplabv3'.
-    num_classes: channels of the logits.
+    num_classes: channels of the logits; 1 is that of a sigmoid.
     **fields: fields of its `Model`.
 
   Raises:
     ValueError: there is no such system, it has no such field, or there is
-      nothing to tell apart.
+      no channel.
   """
-  if name not in names():
-    raise ValueError(
-        f'There is no model {name!r}. Known: {", ".join(names())}.'
-    )
-  if num_classes < 2:
-    raise ValueError(f'num_classes={num_classes}: at least 2 are needed.')
-  model = importlib.import_module(f'{__name__}.{name}').Model
+  model = module(name).Model
+  if num_classes < 1:
+    raise ValueError(f'num_classes={num_classes}: at least 1 is needed.')
   known = {
       field.name
       for field in dataclasses.fields(model)
@@ -40,3 +45,11 @@ def create(name, num_classes, **fields):
         f' {", ".join(sorted(known))}.'
     )
   return model(num_classes, **fields)
+
+
+def margin(model):
+  """Returns how many pixels a model loses on each side: 0 for most.
+
+  Unpadded convolutions return logits for the middle of their input.
+  """
+  return getattr(model, 'margin', 0)

@@ -17,36 +17,62 @@ def resize(x, size, *, align_corners=False, method='bilinear'):
     size: (height, width) of the result.
     align_corners: maps the centres of the corner pixels onto each other
       instead of the outer edges of the image.
-    method: 'bilinear' or 'bicubic'.
+    method: 'bilinear', 'bicubic' or 'nearest', which has no corners to align.
 
   Returns:
     [B, height, width, C] in the type of `x`.
 
   References:
-    PyTorch's `interpolate`, both modes, both values of `align_corners`.
+    PyTorch's `interpolate`, all three modes, both values of `align_corners`.
   """
   if method not in METHODS:
     raise ValueError(
         f'There is no method {method!r}. Known: {", ".join(METHODS)}.'
     )
-  matrix = METHODS[method]
+  rows, columns = (
+      METHODS[method](old, new, align_corners) if old != new else None
+      for old, new in zip(x.shape[1:3], size, strict=True)
+  )
+  return _sample(x, rows, columns)
+
+
+def rescale(x, factor):
+  """Scales the two spatial axes, bilinearly and without antialiasing.
+
+  Sizes are rounded down, and yet pixels are 1 / `factor` apart: of 5 pixels, 2
+  are taken at 0.5 and 2.5 by 0.5, and at 0.75 and 3.25 by a `resize` to 2.
+
+  Args:
+    x: [B, H, W, C], any float type; the arithmetic is float32.
+    factor: of both sides.
+
+  Returns:
+    [B, height, width, C] in the type of `x`.
+
+  References:
+    PyTorch's `interpolate` with a `scale_factor`, which is not recomputed.
+  """
+  matrices = (
+      weights(old, int(old * factor), step=1 / factor) for old in x.shape[1:3]
+  )
+  return _sample(x, *matrices)
+
+
+def _sample(x, rows, columns):
+  """Multiplies both axes by matrices [new, old]; None leaves one as it is."""
   y = x.astype(jnp.float32)
-  if x.shape[1] != size[0]:
-    rows = matrix(x.shape[1], size[0], align_corners)
-    y = jnp.einsum(
-        'oh,bhwc->bowc', rows, y, precision=jax.lax.Precision.HIGHEST
-    )
-  if x.shape[2] != size[1]:
-    cols = matrix(x.shape[2], size[1], align_corners)
-    y = jnp.einsum(
-        'ow,bhwc->bhoc', cols, y, precision=jax.lax.Precision.HIGHEST
-    )
+  for axis, matrix in (('h', rows), ('w', columns)):
+    if matrix is not None:
+      new = 'bhwc'.replace(axis, 'n')
+      y = jnp.einsum(
+          f'n{axis},bhwc->{new}', matrix, y, precision=jax.lax.Precision.HIGHEST
+      )
   return y.astype(x.dtype)
 
 
-def weights(old, new, align_corners=False):
+def weights(old, new, align_corners=False, step=0.0):
   """Returns the matrix of linear interpolation along one axis, [new, old]."""
-  source = np.maximum(positions(old, new, align_corners), 0)
+  source = np.maximum(positions(old, new, align_corners, step), 0)
   low = np.minimum(source.astype(int), old - 1)
   high = np.minimum(low + 1, old - 1)
   matrix = np.zeros((new, old), np.float32)
@@ -72,11 +98,29 @@ def cubic_weights(old, new, align_corners=False):
   return matrix
 
 
-def positions(old, new, align_corners):
-  """Returns where the new pixels lie among the old ones, [new]."""
+def nearest_weights(old, new, align_corners=False):
+  """Returns the matrix that picks pixels along one axis, [new, old].
+
+  New pixel i is the old one at i * old / new, rounded down: for factors that
+  are no whole numbers, not always the one nearest to its centre.
+  """
+  if align_corners:
+    raise ValueError("The method 'nearest' has no corners to align.")
+  return np.eye(old, dtype=np.float32)[np.arange(new) * old // new]
+
+
+def positions(old, new, align_corners, step=0.0):
+  """Returns where the new pixels lie among the old ones, [new].
+
+  They are `step` apart, or by default so that they span the axis.
+  """
   if align_corners:
     return np.arange(new) * ((old - 1) / (new - 1) if new > 1 else 0.0)
-  return (np.arange(new) + 0.5) * old / new - 0.5
+  return (np.arange(new) + 0.5) * (step or old / new) - 0.5
 
 
-METHODS = {'bilinear': weights, 'bicubic': cubic_weights}
+METHODS = {
+    'bilinear': weights,
+    'bicubic': cubic_weights,
+    'nearest': nearest_weights,
+}

@@ -19,24 +19,31 @@ PARAMETERS = {
     'next101_32x8d': 88_791_336 - (2048 + 1) * 1000,
     'wide50_2': 68_883_240 - (2048 + 1) * 1000,
     'wide101_2': 126_886_696 - (2048 + 1) * 1000,
+    '101_caffe': 44_549_160 - (2048 + 1) * 1000,  # As many in other places.
     # mmsegmentation's, of the backbone alone.
     '50_v1c': 23_527_264,
     '50_v1d': 23_527_264,
 }
 
 
-def dilations(**fields):
-  """{path of a convolution of resnet/50: its dilation}."""
+def convolutions(name, field, **fields):
+  """{path of a convolution of a ResNet: a field of it}."""
   found = {}
 
   def record(call, args, kwargs, context):
     if isinstance(context.module, nn.Conv):
-      found['/'.join(context.module.path)] = context.module.kernel_dilation
+      path = '/'.join(context.module.path)
+      found[path] = getattr(context.module, field)
     return call(*args, **kwargs)
 
   with nn.intercept_methods(record):
-    shapes('resnet/50', **fields)
+    shapes(name, **fields)
   return found
+
+
+def dilations(**fields):
+  """{path of a convolution of resnet/50: its dilation}."""
+  return convolutions('resnet/50', 'kernel_dilation', **fields)
 
 
 @pytest.mark.parametrize('size', [(64, 96), (65, 79)])
@@ -127,6 +134,22 @@ def test_the_first_block_dilates_like_the_others_when_told_to():
   assert found['stage2_0/conv2/conv'] == 1
   assert found['stage3_0/conv2/conv'] == 2
   assert found['stage4_0/conv2/conv'] == 4
+
+
+def test_a_caffe_bottleneck_strides_in_its_first_convolution():
+  found = convolutions('resnet/101_caffe', 'strides')
+  strided = sorted(path for path, stride in found.items() if stride == 2)
+  assert strided == ['stage2_0/conv1/conv', 'stage2_0/shortcut/conv'] + [
+      f'stage{stage}_0/{name}/conv'
+      for stage in (3, 4)
+      for name in ('conv1', 'shortcut')
+  ] + ['stem/conv']
+
+
+@pytest.mark.parametrize(('side', 'expected'), [(65, 17), (48, 13), (46, 12)])
+def test_the_pool_of_a_caffe_resnet_rounds_up(side, expected):
+  feats, _ = shapes('resnet/101_caffe', (1, side, side, 3))
+  assert feats['c2'].shape[1:3] == (expected, expected)
 
 
 @pytest.mark.parametrize(

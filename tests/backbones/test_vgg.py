@@ -14,14 +14,15 @@ PARAMETERS = {
     '13_bn': 133_053_736,
     '16': 138_357_544,
     '16_bn': 138_365_992,
-    '16_atrous': 138_357_544,
     '19': 143_667_240,
     '19_bn': 143_678_248,
 }
 
 
-# At these sizes neither pool cuts a border that the dense features have.
-@pytest.mark.parametrize(('pool', 'size'), [(vgg.pool2, 64), (vgg.pool3, 65)])
+# At these sizes no pool cuts a border that the dense features have.
+@pytest.mark.parametrize(
+    ('pool', 'size'), [(vgg.pool2, 64), (vgg.pool2_up, 64), (vgg.pool3, 65)]
+)
 @pytest.mark.parametrize(
     ('output_stride', 'levels'), [(16, ('c4', 'c5')), (8, ('c3', 'c4'))]
 )
@@ -46,7 +47,7 @@ def test_dilated_features_subsampled_equal_strided_ones(
 
 def test_pools_of_2x2_drop_an_odd_last_row_and_column():
   feats, _ = shapes('vgg/16_bn', (2, 65, 97, 3))
-  assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
+  assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'conv5', 'c5']
   for level, width in enumerate((64, 128, 256, 512, 512), 1):
     shape = (2, 65 // 2**level, 97 // 2**level, width)
     assert feats[f'c{level}'].shape == shape
@@ -57,9 +58,25 @@ def test_pools_of_2x2_drop_an_odd_last_row_and_column():
     # Caffe's: ceil((n + 2 - 3) / 2) + 1.
     [(65, (33, 17, 9, 9, 9)), (64, (33, 17, 9, 9, 9)), (63, (32, 17, 9, 9, 9))],
 )
-def test_the_pools_of_the_atrous_form_round_up(side, sides):
-  feats, _ = shapes('vgg/16_atrous', (1, side, 65, 3), output_stride=8)
+def test_the_pools_of_large_fov_round_up(side, sides):
+  feats, _ = shapes('vgg/tiny', (1, side, 65, 3), **vgg.LARGE_FOV)
   assert tuple(feats[f'c{i}'].shape[1] for i in range(1, 6)) == sides
+  assert feats['fc7'].shape[1:3] == feats['c5'].shape[1:3]
+
+
+def test_the_border_of_fcn_gives_the_smallest_image_a_place():
+  # 1 + 2 * 99 pixels, halved and rounded up five times, are a window of fc6.
+  feats, _ = shapes('vgg/tiny', (1, 1, 33, 3), **vgg.FCN)
+  assert tuple(feats[f'c{i}'].shape[1] for i in range(1, 6)) == (
+      *(100, 50, 25, 13, 7),
+  )
+  assert feats['fc7'].shape == (1, 1, 2, 32)
+
+
+def test_a_pool_that_rounds_up_keeps_an_odd_last_row():
+  x = -np.arange(1.0, 6.0)[None, :, None, None] * np.ones((1, 5, 5, 1))
+  up = vgg.pool2_up(x, 2)[0, :, 0, 0]
+  np.testing.assert_array_equal(up, [-1, -3, -5])
 
 
 def test_pools_of_3x3_see_a_border_of_nothing():

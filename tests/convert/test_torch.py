@@ -84,6 +84,20 @@ def test_kernels_get_the_order_of_axes_of_flax(state, template):
   np.testing.assert_array_equal(linear, state['head.weight'].T)
 
 
+def test_a_linear_layer_over_a_map_becomes_a_convolution_and_back():
+  shape = jax.ShapeDtypeStruct((2, 3, 4, 5), np.float32)
+  state, rules = {'fc.weight': tensor(5, 24)}, (('fc', 'fc'),)
+  variables = torch.convert(state, rules, {'params': {'fc': {'kernel': shape}}})
+  kernel, window = variables['params']['fc']['kernel'], tensor(2, 3, 4)
+  # Channels come first where PyTorch flattens a map.
+  expected = state['fc.weight'] @ window.transpose(2, 0, 1).ravel()
+  np.testing.assert_allclose(
+      np.einsum('hwio,hwi->o', kernel, window), expected, rtol=1e-5
+  )
+  back = torch.export(variables, rules, {'fc.weight': 2})
+  np.testing.assert_array_equal(back['fc.weight'], state['fc.weight'])
+
+
 def test_values_get_the_type_of_the_variable(state, template):
   state['head.bias'] = state['head.bias'].astype(np.float16)
   params = torch.convert(state, RULES, template)['params']

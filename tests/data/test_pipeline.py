@@ -59,6 +59,21 @@ def test_batches_have_static_shapes_and_types():
     assert batch['label'].dtype == np.uint8
 
 
+def test_images_are_larger_than_labels_by_the_context():
+  spec = 'random_scale|random_crop(36, 44, context=9)|flip|normalize'
+  for batch in take(6, spec=spec):
+    assert batch['image'].shape == (4, 54, 62, 3)
+    assert batch['label'].shape == (4, 36, 44)
+
+
+def test_weights_of_pixels_are_part_of_a_batch():
+  spec = 'random_crop(36, 44)|flip|border_weights|normalize'
+  for batch in take(2, spec=spec):
+    assert batch['weight'].shape == batch['label'].shape == (4, 36, 44)
+    assert batch['weight'].dtype == np.float32
+    assert ((batch['weight'] > 0) == (batch['label'] != 255)).all()
+
+
 @pytest.mark.parametrize('threads', [0, 1, 4])
 def test_a_batch_depends_on_seed_and_step_alone(threads):
   straight = take(8)
@@ -239,3 +254,36 @@ def test_an_evaluation_spec_is_deterministic(spec, message):
 def test_evaluation_raises_bad_examples():
   with pytest.raises(BadExample, match='/data/2.png'):
     list(pipeline.eval_examples(Images(bad=[2]), 'normalize'))
+
+
+class Proposing(Images):
+  """Two regions an image: where the label is 1, and nothing."""
+
+  def __getitem__(self, i):
+    example = super().__getitem__(i)
+    example['label'][:] = 0
+    example['label'][5:15, 9:30] = 1
+    shown = example['label'] == 1
+    example['regions'] = np.stack([shown, 0 * shown], -1).astype(np.uint8)
+    return example
+
+
+def test_regions_and_what_they_show_are_part_of_a_batch():
+  for batch in take(3, Proposing()):
+    assert batch['regions'].shape == (4, 24, 32, 2)
+    for i in range(4):
+      shown = batch['label'][i] == 1
+      np.testing.assert_array_equal(batch['regions'][i, ..., 0], shown)
+      assert not batch['regions'][i, ..., 1].any()
+      expected = [1 if shown.any() else 255, 255]
+      assert batch['categories'][i].tolist() == expected
+      assert batch['overlaps'][i].tolist() == [float(shown.any()), 0]
+
+
+def test_regions_are_evaluated_at_the_size_of_the_image():
+  spec = 'resize(20, 30)|normalize'
+  for example in pipeline.eval_examples(Proposing(), spec):
+    assert example['image'].shape == (20, 30, 3)
+    assert example['regions'].shape == (20, 30, 2)
+    assert example['regions'][..., 0].any()
+    assert example['label'].shape == example['raw'].shape[:2]

@@ -7,6 +7,7 @@ from segjax.data.transforms import color
 
 GEOMETRY = (
     'class_balanced_crop(20, 30)',
+    'elastic(1.0)',
     'flip(1.0)',
     'pad(64, 80)',
     'random_crop(20, 30)',
@@ -14,7 +15,7 @@ GEOMETRY = (
     'resize(37, 41)',
     'rotate(1.0)',
 )
-COLOR = ('blur(1.0)', 'cutout(1.0)', 'normalize', 'photometric')
+COLOR = ('bgr', 'blur(1.0)', 'cutout(1.0)', 'normalize', 'photometric')
 
 
 def example(height=48, width=64, channels=3, dtype=np.uint8, seed=0):
@@ -50,8 +51,8 @@ def test_parse_gives_the_ops_in_order():
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
-        ('flop', 'Known: blur, class_balanced_crop, cutout, flip'),
-        ('', 'Known: blur'),
+        ('flop', 'Known: bgr, blur, border_weights, class_balanced_crop'),
+        ('', 'Known: bgr'),
         ('flip|', 'literal arguments'),
         ('flip(0.5', 'literal arguments'),
         ('random_crop', r'random_crop\(height: int, width: int = 0'),
@@ -62,6 +63,9 @@ def test_parse_gives_the_ops_in_order():
         ('resize(5, mode="big")', "'exact', 'short' or 'long'"),
         ('resize(5, 6, mode="short")', 'one number'),
         ('flip(50)', 'between 0 and 1'),
+        ('random_crop(5, context=-1)', 'whole number of pixels'),
+        ('elastic(points=0)', '1 or more'),
+        ('border_weights(sigma=0.0)', 'sigma is positive'),
         ('random_scale(2.0, 0.5)', 'low <= high'),
         ('normalize(0, 0)', 'positive'),
         ('flip(__import__("os"))', 'flip'),
@@ -80,6 +84,23 @@ def test_an_op_leaves_its_input_and_other_features_alone(spec):
   assert after['name'] == 'a'
   assert after['image'].shape[:2] == after['label'].shape
   assert after['label'].dtype == np.uint8
+
+
+@pytest.mark.parametrize('count', [4, 130])
+@pytest.mark.parametrize(
+    'spec', [*GEOMETRY, *COLOR, 'random_scale|random_crop(24)']
+)
+def test_regions_go_where_the_label_goes(spec, count):
+  classes = np.arange(count) % 4
+  features = example()
+  features['regions'] = np.uint8(features['label'][..., None] == classes)
+  ops = transforms.fuse(transforms.parse(spec))
+  after = transforms.apply(ops, features, np.random.default_rng(0))
+  assert after['regions'].dtype == np.uint8
+  assert after['regions'].any()
+  # OpenCV takes another route for some numbers of channels.
+  expected = after['label'][..., None] == classes
+  assert np.mean(after['regions'] != expected) < 1e-3
 
 
 @pytest.mark.parametrize('spec', [*GEOMETRY, *COLOR])
@@ -266,6 +287,149 @@ def test_rotate_turns_about_the_centre_and_ignores_what_comes_in():
   assert same(run('rotate(1.0, degrees=0.0)', features), features)
 
 
+def test_elastic_bends_image_and_label_at_the_same_points():
+  rows, columns = np.indices((60, 90), np.uint8)
+  image = np.stack([rows, columns], -1).astype(np.float32)
+  for seed in range(5):
+    picked = [
+        run('elastic(1.0)', {'image': image, 'label': label}, seed)
+        for label in (rows, columns.copy())
+    ]
+    bent = picked[0]['image']
+    label = np.stack([features['label'] for features in picked], -1)
+    inside = (label != 255).all(-1)
+    assert 0.3 < inside.mean() < 1
+    # A pixel at the border is picked where half of the image's comes from it.
+    inner = inside & (label > 0).all(-1) & (label < (59, 89)).all(-1)
+    assert np.abs(bent - label)[inner].max() <= 0.5 + 1 / 32
+
+
+def test_displacements_of_elastic_are_smooth_and_have_the_deviation():
+  size = (48, 64)
+  ramp = np.indices(size, np.float32).transpose(1, 2, 0) + 100
+  wide = np.pad(
+      ramp, ((80, 80), (80, 80), (0, 0)), 'reflect', reflect_type='odd'
+  )
+  moved = [
+      run('elastic(1.0, sigma=6.0)', {'image': wide}, seed)['image'] - wide
+      for seed in range(60)
+  ]
+  middle = np.stack(moved)[:, 104, 112]  # That of a point of the grid.
+  assert 5 < middle.std() < 7
+  assert np.abs(middle.mean(0)).max() < 2.5
+  for axis in (1, 2):
+    steps = np.diff(np.stack(moved)[:, 60:-60, 60:-60], axis=axis)
+    assert np.abs(steps).max() < 1
+
+
+def test_elastic_without_displacements_changes_nothing():
+  features = example()
+  assert same(run('elastic(1.0, sigma=0.0)', features), features)
+
+
+@pytest.mark.parametrize('crop', ['random_crop', 'class_balanced_crop'])
+@pytest.mark.parametrize('context', [1, 7, 60])
+def test_context_is_what_lies_around_the_crop_or_mirrored(crop, context):
+  features = example()
+  mirrored = np.pad(
+      features['image'], (*(((context, context),) * 2), (0, 0)), 'reflect'
+  )
+  for seed in range(10):
+    plain = run(f'{crop}(20, 70)', features, seed)
+    wide = run(f'{crop}(20, 70, context={context})', features, seed)
+    np.testing.assert_array_equal(wide['label'], plain['label'])
+    inner = wide['image'][context:-context, context:-context]
+    np.testing.assert_array_equal(inner, plain['image'])
+    assert wide['image'].shape == (20 + 2 * context, 64 + 2 * context, 3)
+    assert any(
+        np.array_equal(wide['image'], mirrored[y : y + 20 + 2 * context])
+        for y in range(48 - 20 + 1)
+    )
+
+
+@pytest.mark.parametrize(
+    'op', ['rotate', 'resize(9)', 'random_crop(9)', 'pad(99)', 'elastic']
+)
+def test_nothing_but_a_flip_moves_the_pixels_of_a_crop_with_context(op):
+  transforms.parse('random_crop(9, context=2)|flip|normalize')
+  name = op.partition('(')[0]
+  with pytest.raises(ValueError, match=f'^{name} must come before the crop wi'):
+    transforms.parse(f'random_crop(9, context=2)|flip|{op}')
+
+
+def test_padding_keeps_the_context_around_a_label():
+  features = run('random_crop(80, 90, context=5)|flip', example())
+  padded = transforms.Pad(80, 90).map(features)
+  assert padded['label'].shape == (80, 90)
+  assert padded['image'].shape == (90, 100, 3)
+  np.testing.assert_array_equal(padded['image'][:58, :74], features['image'])
+  assert (padded['label'][48:] == 255).all()
+
+
+def border_distance(mask):
+  """Of each pixel to the nearest one of a part that touches what is not."""
+  wide = np.pad(mask, 1, 'edge')
+  inside = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+  border = np.argwhere(mask & ~inside)
+  pixels = np.stack(np.indices(mask.shape), -1)
+  return np.sqrt(np.square(pixels[:, :, None] - border).sum(-1).min(-1))
+
+
+def test_border_weights_are_those_of_the_formula():
+  label = np.zeros((24, 30), np.uint8)
+  cells = np.s_[2:9, 3:12], np.s_[2:9, 14:25], np.s_[11:22, 5:20]
+  for cell in cells:
+    label[cell] = 1
+  label[15:, 22:] = 2  # Another class is another object.
+  label[0, :] = 255
+  masks = [np.zeros(label.shape, bool) for _ in range(4)]
+  for mask, cell in zip(masks, (*cells, np.s_[15:, 22:]), strict=True):
+    mask[cell] = True
+  d1, d2, *_ = np.sort([border_distance(mask) for mask in masks], axis=0)
+  classes = [label == c for c in range(3)]
+  valid = label != 255
+  expected = sum(c * valid.sum() / (3 * c.sum()) for c in classes)
+  expected = expected + 7 * np.exp(-((d1 + d2) ** 2) / (2 * 3.0**2))
+
+  weight = run('border_weights(7.0, sigma=3.0)', {'label': label})['weight']
+  assert weight.dtype == np.float32
+  np.testing.assert_allclose(weight, expected * valid, rtol=1e-5)
+  assert weight[5, 12] > 5 * weight[12, 1]  # Between two cells, and far away.
+
+
+def test_objects_of_border_weights_may_be_one_class():
+  label = np.zeros((20, 20), np.uint8)
+  label[:, :9], label[:, 11:] = 1, 2
+  both = run('border_weights', {'label': label})['weight']
+  one = run('border_weights(objects=(1,))', {'label': label})['weight']
+  assert both[10, 10] > one[10, 10] + 5
+  shares = np.array([2, 9, 9]) / 20
+  np.testing.assert_allclose(one, (1 / (3 * shares))[label], rtol=1e-6)
+
+
+@pytest.mark.parametrize('label', [0, 1, 255])
+def test_border_weights_of_a_label_of_one_value_are_even(label):
+  label = np.full((9, 9), label, np.uint8)
+  weight = run('border_weights', {'label': label})['weight']
+  np.testing.assert_array_equal(weight, np.float32(label != 255))
+
+
+@pytest.mark.parametrize(
+    'op', ['flip', 'rotate', 'resize(9)', 'random_crop(9)', 'pad(99)']
+)
+def test_nothing_moves_pixels_after_border_weights(op):
+  name = op.partition('(')[0]
+  with pytest.raises(ValueError, match=f'^{name} must come before border_wei'):
+    transforms.parse(f'border_weights|normalize|{op}')
+
+
+def test_pixels_that_are_padded_weigh_nothing():
+  features = transforms.Pad(60, 70).map(run('border_weights', example()))
+  assert features['weight'].shape == (60, 70)
+  assert not features['weight'][features['label'] == 255].any()
+  assert features['weight'][features['label'] != 255].all()
+
+
 def test_blur_smooths_by_a_sigma_of_its_range():
   features = example()
   rng = np.random.default_rng(0)
@@ -370,6 +534,15 @@ def test_normalize_refuses_statistics_of_other_images(spec, channels, dtype):
     run(spec, example(channels=channels, dtype=dtype))
 
 
+def test_bgr_reverses_the_channels_and_takes_three():
+  image = example()['image']
+  np.testing.assert_array_equal(
+      run('bgr', {'image': image})['image'], image[..., ::-1]
+  )
+  with pytest.raises(ValueError, match='bgr takes RGB; this has 4 channels'):
+    run('bgr', example(channels=4))
+
+
 @pytest.mark.parametrize(
     'spec',
     [
@@ -378,6 +551,7 @@ def test_normalize_refuses_statistics_of_other_images(spec, channels, dtype):
         'random_scale(0.5, 2.0, 0.25)|class_balanced_crop(50, 70)',
         'resize(333, 77)|random_crop(64)',
         "resize(90, mode='short')|random_crop(64)|flip",
+        'random_scale(0.3, 1.0)|random_crop(64, 90, context=40)|flip',
     ],
 )
 def test_fused_equals_one_op_after_the_other(spec):

@@ -59,6 +59,13 @@ def test_scores_equal_the_reference(expected, name, key):
   np.testing.assert_allclose(scores[name], expected[key], rtol=1e-14)
 
 
+def test_precision_is_the_part_of_a_prediction_that_is_right():
+  matrix = np.array([[6, 2, 0], [1, 3, 0], [0, 5, 0]])
+  np.testing.assert_allclose(
+      semantic.scores(matrix)['class_precision'], [6 / 7, 3 / 10, np.nan]
+  )
+
+
 @pytest.mark.parametrize(
     ('absent', 'key'),
     [

@@ -90,3 +90,20 @@ def test_what_cannot_be_built_is_refused_with_what_can(text, message):
 def test_class_weights_that_no_loss_takes_are_refused():
   with pytest.raises(ValueError, match="No loss of 'dice' takes class weights"):
     losses.build('dice', WEIGHTS)
+
+
+def test_weights_of_pixels_reach_the_losses_that_take_them():
+  weights = np.random.default_rng(2).uniform(size=LABELS.shape)
+  objective = losses.build('cross_entropy + dice')
+  _, parts = objective(LOGITS, LABELS, weights)
+  assert parts == {
+      'cross_entropy': cross_entropy(LOGITS, LABELS, pixel_weights=weights),
+      'dice': dice(LOGITS, LABELS),
+  }
+
+
+def test_weights_of_pixels_that_no_loss_takes_are_refused():
+  objective = losses.build('dice + focal')
+  objective(LOGITS, LABELS)
+  with pytest.raises(ValueError, match='takes weights of pixels.* add cross_e'):
+    objective(LOGITS, LABELS, np.ones(LABELS.shape))

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax import parallel
 from segjax.losses.cross_entropy import cross_entropy
 
 CLASSES = 4
@@ -97,3 +98,54 @@ def test_loss_of_bfloat16_logits_is_computed_in_float32(logits, labels):
   loss = cross_entropy(half, labels)
   assert loss.dtype == jnp.float32
   assert loss == cross_entropy(half.astype(jnp.float32), labels)
+
+
+@pytest.mark.parametrize('divide_by', ['weights', 'valid'])
+def test_weights_of_pixels_are_factors_of_their_terms(
+    logits, labels, divide_by
+):
+  pixel_weights = np.random.default_rng(3).uniform(0, 4, labels.shape)
+  valid = labels != 255
+  target = np.eye(CLASSES)[np.where(valid, labels, 0)]
+  probs = np.exp(np.float64(logits))
+  probs /= probs.sum(-1, keepdims=True)
+  factors = pixel_weights * valid
+  factors /= factors.sum() if divide_by == 'weights' else valid.sum()
+
+  value, gradient = jax.value_and_grad(cross_entropy)(
+      logits, labels, pixel_weights=pixel_weights, divide_by=divide_by
+  )
+  expected = -(factors * np.log((target * probs).sum(-1))).sum()
+  np.testing.assert_allclose(value, expected, rtol=1e-5)
+  np.testing.assert_allclose(
+      gradient, factors[..., None] * (probs - target), atol=1e-7
+  )
+
+
+@pytest.mark.parametrize('divide_by', ['weights', 'valid'])
+def test_weights_of_pixels_are_those_of_the_global_batch(divide_by):
+  rng = np.random.default_rng(4)
+  logits = rng.normal(size=(8, 6, 5, CLASSES)).astype(np.float32)
+  labels = rng.integers(0, CLASSES, (8, 6, 5))
+  labels[2:] = np.where(rng.random((6, 6, 5)) < 0.5, 255, labels[2:])
+  weights = rng.uniform(0, 2, labels.shape) * np.arange(8)[:, None, None]
+
+  def loss(logits, labels, weights):
+    return cross_entropy(
+        logits, labels, pixel_weights=weights, divide_by=divide_by
+    )
+
+  value, gradient = jax.value_and_grad(loss)(logits, labels, weights)
+  values, gradients = jax.pmap(jax.value_and_grad(loss), parallel.AXIS)(
+      logits[:, None], labels[:, None], weights[:, None]
+  )
+  np.testing.assert_allclose(values.mean(), value, rtol=2e-6)
+  np.testing.assert_allclose(gradients[:, 0] / 8, gradient, atol=1e-8)
+
+
+def test_where_no_pixel_weighs_anything_the_loss_is_zero(logits, labels):
+  value, gradient = jax.value_and_grad(cross_entropy)(
+      logits, labels, pixel_weights=np.zeros(labels.shape)
+  )
+  assert value == 0
+  np.testing.assert_array_equal(gradient, 0)

@@ -3,6 +3,7 @@ from jax.test_util import check_grads
 import numpy as np
 import pytest
 
+from segjax.ops.resize import rescale
 from segjax.ops.resize import resize
 
 SIZES = [(5, 7), (9, 13), (8, 8), (3, 2), (1, 1), (4, 21)]
@@ -93,3 +94,40 @@ def test_resize_computes_in_float32_and_returns_the_type_it_got():
   assert out.dtype == jnp.bfloat16
   exact = resize(x.astype(jnp.float32), (9, 9))
   np.testing.assert_array_equal(out, exact.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'),
+    [
+        ([0, 1], [0, 0, 1, 1]),
+        ([0, 1, 2], [0, 0, 1, 1, 2]),
+        ([0, 1, 2, 3, 4], [0, 1, 3]),
+    ],
+)
+def test_the_nearest_pixel_is_the_one_that_pytorch_takes(old, new):
+  row = jnp.array(old, jnp.float32)
+  wide = resize(row.reshape(1, 1, -1, 1), (1, len(new)), method='nearest')
+  tall = resize(row.reshape(1, -1, 1, 1), (len(new), 1), method='nearest')
+  assert wide.ravel().tolist() == tall.ravel().tolist() == new
+
+
+def test_the_nearest_pixel_knows_no_corners():
+  with pytest.raises(ValueError, match="'nearest' has no corners to align"):
+    resize(random(1, 5, 6, 2), (9, 9), align_corners=True, method='nearest')
+
+
+@pytest.mark.parametrize(
+    ('factor', 'new'),
+    [
+        (0.5, [0.5, 2.5]),
+        (0.75, [1 / 6, 1.5, 17 / 6]),
+        (1.0, [0, 1, 2, 3, 4]),
+        (2.0, [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4]),
+    ],
+)
+def test_rescale_keeps_its_factor_where_sizes_are_rounded(factor, new):
+  row = jnp.arange(5, dtype=jnp.float32)
+  square = jnp.broadcast_to(row, (1, 5, 5))[..., None]
+  out = rescale(square, factor)[0, ..., 0]
+  assert out.shape == (len(new), len(new))
+  np.testing.assert_allclose(out, [new] * len(new), atol=1e-6)

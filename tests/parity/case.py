@@ -1,4 +1,4 @@
-"""A case: how to compute with a model of ours what a fixture holds."""
+"""A case: how to compute with code of ours what a fixture holds."""
 
 from collections.abc import Callable
 import dataclasses
@@ -16,10 +16,33 @@ class Case:
   rules: tuple
   # The fixture's name of an output -> where it is: `find(out, parts)`, with
   # what the model returns and what its parts return, by path ('backbone',
-  # 'aspp/image').
+  # 'aspp/image'); 'image' is what the model was given.
   outputs: dict[str, Callable]
   # Paths of the parts that `outputs` looks at.
   parts: tuple[str, ...] = ()
+  # Share of the values that may be off, because the places of pooling, and what
+  # is unpooled there, hang on the rounding of nearly equal values.
+  ties: float = 0.0
+  # From the image and the fixture's own inputs, whose names begin with 'in_',
+  # to what the module reads beside the image.
+  inputs: Callable = lambda image, given: ()
+
+  approximate = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionCase:
+  """How to compute with functions of ours what a fixture holds.
+
+  Such a fixture has its inputs with it, as arrays whose names begin with in_.
+  """
+
+  # The fixture's name of an output -> a function of {name without in_: array}.
+  outputs: dict[str, Callable]
+  # Outputs that an approximation computed: to look at, not to equal.
+  approximate: tuple[str, ...] = ()
+
+  ties = 0.0
 
 
 def returned(*keys, first=None, every=None):
@@ -28,7 +51,10 @@ def returned(*keys, first=None, every=None):
 
 
 def inside(path, *keys, first=None, every=None):
-  """Finds channels of what the part at `path` returns under `keys`."""
+  """Finds channels of what the part at `path` returns under `keys`.
+
+  The first key of a part that is called more than once is the call's number.
+  """
   return lambda out, parts: _look(parts[path], keys)[..., :first:every]
 
 

@@ -8,12 +8,26 @@ import numpy as np
 
 from segjax.convert import torch
 from tests.parity import reference
+from tests.parity.case import FunctionCase
 
 
-def compute(case, spec):
-  """Returns {name: array} as the fixture names them; 'train_' in train mode."""
+def compute(case, spec, given):
+  """Returns {name: array} as the fixture names them; 'train_' in train mode.
+
+  Args:
+    case: `Case` or `FunctionCase`.
+    spec: of the fixture.
+    given: {name: array}, inputs that the fixture has itself.
+  """
+  if isinstance(case, FunctionCase):
+    given = {name.removeprefix('in_'): array for name, array in given.items()}
+    return {
+        name: np.asarray(function(given))
+        for name, function in case.outputs.items()
+    }
   model, image = case.build(spec), reference.image(spec)
-  template = jax.eval_shape(model.init, jax.random.key(0), image)
+  inputs = (image, *case.inputs(image, given))
+  template = jax.eval_shape(model.init, jax.random.key(0), *inputs)
   variables = torch.convert(reference.state(spec), case.rules, template)
   computed = {}
   for train, prefix in ((False, ''), (True, 'train_')):
@@ -27,9 +41,10 @@ def compute(case, spec):
             lambda module, _: '/'.join(module.path) in case.parts
         ),
     )
-    out, collections = jax.jit(forward)(variables, image)
+    out, collections = jax.jit(forward)(variables, *inputs)
     captured = collections.get('intermediates', {})
     parts = {path: _inside(captured, path) for path in case.parts}
+    parts['image'] = image
     for name, find in case.outputs.items():
       if f'{prefix}{name}' in spec['outputs']:
         computed[f'{prefix}{name}'] = np.asarray(find(out, parts))
@@ -41,6 +56,20 @@ def tolerance(spec, name):
   if name.startswith('train_'):  # Batch statistics of few pixels amplify noise.
     return max(1e-2, 20 * float32_error(spec, name))
   return 1e-3
+
+
+def error(ours, theirs, ties):
+  """How far values are off, in standard deviations of the original's.
+
+  A single number is compared with itself.
+
+  Args:
+    ours: computed here.
+    theirs: computed by the original.
+    ties: see `Case`; so many values may be further off.
+  """
+  scale = theirs.std() if theirs.size > 1 else abs(theirs)
+  return np.quantile(np.abs(ours - theirs), 1 - ties) / scale
 
 
 def float32_error(spec, name):
@@ -55,6 +84,8 @@ def float32_error(spec, name):
 
 
 def _inside(tree, path):
+  """What a part has returned; a tuple if it was called more than once."""
   for key in path.split('/'):
     tree = tree[key]
-  return tree['__call__'][0]
+  returned = tree['__call__']
+  return returned if len(returned) > 1 else returned[0]

@@ -57,8 +57,15 @@ def sample(name, output, count=1024):
   return np.ravel(output)[rng.permutation(size)[:count]]
 
 
+def pop_inputs(outputs):
+  """Takes out of {name: array} what the original read beside the image."""
+  names = [name for name in outputs if name.startswith('in_')]
+  return {name: outputs.pop(name) for name in names}
+
+
 def load(path):
-  """Returns (spec, {name: sampled output}) of a fixture."""
+  """Returns (spec, {name: input}, {name: sampled output}) of a fixture."""
   with np.load(path) as file:
     outputs = dict(file)
-  return json.loads(str(outputs.pop('spec'))), outputs
+  spec = json.loads(str(outputs.pop('spec')))
+  return spec, pop_inputs(outputs), outputs

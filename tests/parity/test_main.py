@@ -15,9 +15,9 @@ NAME = 'torchvision_resnet18'
 @pytest.fixture(scope='module')
 def computed():
   """A spec, and what our network computes for it."""
-  spec, _ = reference.load(FOLDER / f'{NAME}.npz')
+  spec, given, _ = reference.load(FOLDER / f'{NAME}.npz')
   spec['input']['shape'], spec['input']['salt'] = [2, 45, 67, 3], 'another'
-  return spec, compare.compute(CASES[NAME], spec)
+  return spec, compare.compute(CASES[NAME], spec, given)
 
 
 def write(folder, spec, outputs):

@@ -7,6 +7,7 @@ import functools
 from etils import epath
 
 from segjax.data import image
+from segjax.data import regions
 from segjax.data.datasets import Dataset
 from segjax.data.image import BadExample
 
@@ -27,12 +28,27 @@ class Files(Dataset):
     examples: what there is, in the order of the indices.
     channels: of every image; grey ones are repeated to it, alpha is dropped.
       By default those of the first one that can be read.
+    proposals: how many regions to read for each example, from NAME.npz in the
+      folder `proposals_folder`.
   """
 
-  def __init__(self, split, examples, label_map, channels=None):
+  def __init__(
+      self,
+      split,
+      examples,
+      label_map,
+      channels=None,
+      *,
+      proposals=0,
+      proposals_folder='',
+  ):
     self.split = split
     self.examples = tuple(examples)
     self.label_map = label_map
+    self.proposals = proposals
+    self._proposals_folder = epath.Path(proposals_folder)
+    if proposals:
+      check_exist([self._region_file(e) for e in self.examples])
     if channels:
       self.channels = channels
 
@@ -48,7 +64,12 @@ class Files(Dataset):
           f'{example.mask} is {_size(label)} but its image {example.image} is'
           f' {_size(pixels)} (height x width)'
       )
-    return {'image': pixels, 'label': label, 'name': example.name}
+    features = {'image': pixels, 'label': label, 'name': example.name}
+    if self.proposals:
+      features['regions'] = regions.read(
+          self._region_file(example), label.shape, self.proposals
+      )
+    return features
 
   @functools.cached_property
   def channels(self):
@@ -56,6 +77,9 @@ class Files(Dataset):
       with contextlib.suppress(BadExample):
         return image.read_image(example.image).shape[2]
     raise BadExample(f'none of the {len(self)} images can be read')
+
+  def _region_file(self, example):
+    return self._proposals_folder / f'{example.name}.npz'
 
   def read_image(self, example):
     """Returns the image of an example, [H, W, C]."""
@@ -143,13 +167,12 @@ def listed(path, images, masks):
   ]
   if not examples:
     raise FileNotFoundError(f'the list of examples {path} is empty')
-  check_exist(examples)
+  check_exist([path for e in examples for path in (e.image, e.mask)])
   return examples
 
 
-def check_exist(examples):
+def check_exist(paths):
   """Raises if files are missing."""
-  paths = [path for e in examples for path in (e.image, e.mask)]
   lacking = [path for path in paths if not path.is_file()]
   if lacking:
     raise FileNotFoundError(

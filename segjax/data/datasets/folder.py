@@ -7,6 +7,7 @@ Splits are the folders that have `images`, and may have any name. An image and
 its mask have the same stem; formats are those of `image.SUFFIXES`. The optional
 dataset.json names the classes as `label_map.parse` describes. Without it the
 ids in the masks of train are counted, and the label map made of them is shown.
+A folder `proposals` may lie beside `images`, with NAME.npz files of regions.
 """
 
 from concurrent import futures
@@ -26,8 +27,14 @@ NAME.png, the same for val, and optionally dataset.json, which names the
 classes."""
 
 
-def load(split, root):
-  """Returns a split of the set in `root`."""
+def load(split, root, *, proposals=0):
+  """Returns a split of the set in `root`.
+
+  Args:
+    split: name of a folder.
+    root: where it lies.
+    proposals: how many of an image's proposals are read, if there are any.
+  """
   root = files.find(root, 'folder', ('*/images',), ABOUT)
   splits = sorted(path.parent.name for path in root.glob('*/images'))
   files.check_split('folder', split, splits)
@@ -37,7 +44,13 @@ def load(split, root):
   else:
     files.check_split('folder', 'train', splits)  # Its masks are counted.
     labels = count(_examples(root, 'train'))
-  return files.Files(split, _examples(root, split), labels)
+  return files.Files(
+      split,
+      _examples(root, split),
+      labels,
+      proposals=proposals,
+      proposals_folder=root / split / 'proposals',
+  )
 
 
 def count(examples):

@@ -256,13 +256,83 @@ def _annotate(ids, classes):
   return label, instances, boxes, classes
 
 
+def propose(rng, scene, count):
+  """Returns regions that a good method would propose for a scene.
+
+  Each visible object comes once nearly as it is, as far as there is room. The
+  rest is worse: objects moved, cut or merged with another, and disks anywhere.
+  The order means nothing.
+
+  Args:
+    rng: what the regions depend on, beside the scene.
+    scene: a `Scene`.
+    count: N.
+
+  Returns:
+    [H, W, N], uint8.
+  """
+  objects = [scene.instances == i + 1 for i in range(len(scene.boxes))]
+  rng.shuffle(objects)
+  regions = [_reshaped(rng, mask, 1) for mask in objects[:count]]
+  while len(regions) < count:
+    kind = rng.integers(4) if objects else 3
+    if kind == 3:  # A disk anywhere.
+      region = np.zeros(scene.label.shape, np.uint8)
+      center = rng.uniform(0, region.shape[::-1])
+      radius = min(region.shape) * rng.uniform(0.05, 0.2)
+      _fill(region, 1, [DISK], center, (radius, radius), 0.0)
+    else:
+      region = objects[rng.integers(len(objects))]
+      height, width = (np.ptp(axis) + 1 for axis in np.nonzero(region))
+      if kind == 0:
+        shift = rng.uniform(-0.5, 0.5, 2) * (height, width)
+        region = _moved(region, np.rint(shift).astype(int))
+      elif kind == 1:  # What is on one side of the middle of its box.
+        shift = rng.choice([-1, 1]) * height // 2, 0
+        region = region & _moved(_boxed(region), shift)
+      else:
+        region = region | objects[rng.integers(len(objects))]
+      region = _reshaped(rng, region, 3)
+    regions.append(region)
+  order = rng.permutation(count)
+  return np.stack(regions, -1).astype(np.uint8)[..., order]
+
+
+def _reshaped(rng, region, most):
+  """Returns a region [H, W] that is up to `most` pixels thicker or thinner."""
+  width = rng.integers(-most, most, endpoint=True)
+  change = cv2.dilate if width > 0 else cv2.erode
+  kernel = np.ones((2 * abs(width) + 1,) * 2, np.uint8)
+  changed = change(region.astype(np.uint8), kernel)
+  return changed if changed.any() else region
+
+
+def _moved(region, shift):
+  """Returns a region [H, W] moved by whole pixels, empty where it was."""
+  matrix = np.array([(1, 0, shift[1]), (0, 1, shift[0])], np.float64)
+  moved = cv2.warpAffine(
+      region.astype(np.uint8),
+      matrix,
+      region.shape[::-1],
+      flags=cv2.INTER_NEAREST,
+  )
+  return moved > 0
+
+
+def _boxed(region):
+  """Returns the filled box of a region [H, W]."""
+  rows, columns = region.any(1), region.any(0)
+  return rows[:, None] & columns
+
+
 class Shapes(datasets.Dataset):
   """Scenes drawn on demand; `scene(i)` has more than `self[i]` gives."""
 
   label_map = LABEL_MAP
 
-  def __init__(self, split, size, length, difficulty):
+  def __init__(self, split, size, length, difficulty, proposals=0):
     self.split = split
+    self.proposals = proposals
     self.size = tuple(size)
     self.length = length
     self.level = level_at(difficulty)
@@ -280,10 +350,22 @@ class Shapes(datasets.Dataset):
   def __getitem__(self, i):
     scene = self.scene(i)
     name = f'{self.split}_{i:06d}'
-    return {'image': scene.image, 'label': scene.label, 'name': name}
+    features = {'image': scene.image, 'label': scene.label, 'name': name}
+    if self.proposals:
+      rng = np.random.default_rng((SEEDS[self.split], i, self.proposals))
+      features['regions'] = propose(rng, scene, self.proposals)
+    return features
 
 
-def load(split, root='', *, size=(96, 128), length=None, difficulty=0.1):
+def load(
+    split,
+    root='',
+    *,
+    size=(96, 128),
+    length=None,
+    difficulty=0.1,
+    proposals=0,
+):
   """Returns the split 'train' or 'val'.
 
   Args:
@@ -292,7 +374,8 @@ def load(split, root='', *, size=(96, 128), length=None, difficulty=0.1):
     size: height and width of a scene.
     length: number of scenes; by default that of `LENGTHS`.
     difficulty: in [0, 1], from few clean objects to many noisy ones.
+    proposals: regions to propose for a scene; see `propose`.
   """
   files.check_split('shapes', split, LENGTHS)
   length = LENGTHS[split] if length is None else length
-  return Shapes(split, size, length, difficulty)
+  return Shapes(split, size, length, difficulty, proposals)

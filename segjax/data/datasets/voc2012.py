@@ -2,7 +2,7 @@
 
 'train_aug' has 10582 images: those of train, and those of SBD (Hariharan et
 al., Semantic Contours from Inverse Detectors, 2011) outside train and val. The
-masks of SBD have no ignored borders.
+masks of SBD have no ignored borders. Proposals lie in VOC2012/proposals.
 """
 
 import scipy.io
@@ -37,8 +37,14 @@ class _Voc(files.Files):
     return self.label_map.apply(mask, example.mask)
 
 
-def load(split, root):
-  """Returns a split of PASCAL VOC 2012."""
+def load(split, root, *, proposals=0):
+  """Returns a split of PASCAL VOC 2012.
+
+  Args:
+    split: one of `SPLITS`.
+    root: where it lies.
+    proposals: how many of an image's proposals are read.
+  """
   files.check_split('voc2012', split, SPLITS)
   voc = files.find(
       root,
@@ -51,7 +57,14 @@ def load(split, root):
     examples = _listed(voc, 'train') + _sbd(voc, root)
   else:
     examples = _listed(voc, split)
-  return _Voc(split, examples, label_map.read('voc2012'), channels=3)
+  return _Voc(
+      split,
+      examples,
+      label_map.read('voc2012'),
+      channels=3,
+      proposals=proposals,
+      proposals_folder=voc / 'proposals',
+  )
 
 
 def _listed(voc, split):
@@ -74,5 +87,5 @@ def _sbd(voc, root):
       for name, mask in files.listing(masks, ('.mat',)).items()
       if name not in fine
   ]
-  files.check_exist(examples)
+  files.check_exist([path for e in examples for path in (e.image, e.mask)])
   return examples

@@ -1,8 +1,9 @@
 """Preprocessing by a string: 'random_scale(0.5, 2.0)|random_crop(512)|flip'.
 
 An op is a frozen dataclass, a `grain.transforms.Map` or `RandomMap`, from
-features to features, {'image': [H, W, C], 'label': [H, W]}; it changes those of
-the two that are there and leaves all others alone. The spec names an op and its
+features to features, {'image': [H, W, C], 'label': [H, W], 'regions':
+[H, W, N]}; it changes those of the three that are there and leaves all others
+alone; `border_weights` adds a 'weight': [H, W]. The spec names an op and its
 fields, as literals: `resize(512, mode='short')`. Sizes are height, width; one
 number is a square. The defaults are mmseg 1.2.2's where it has any.
 """
@@ -13,12 +14,14 @@ import inspect
 import grain
 
 from segjax import calls
+from segjax.data.transforms.color import Bgr
 from segjax.data.transforms.color import Blur
 from segjax.data.transforms.color import Cutout
 from segjax.data.transforms.color import Normalize
 from segjax.data.transforms.color import Photometric
 from segjax.data.transforms.geometry import ClassBalancedCrop
 from segjax.data.transforms.geometry import Crop
+from segjax.data.transforms.geometry import Elastic
 from segjax.data.transforms.geometry import Flip
 from segjax.data.transforms.geometry import Pad
 from segjax.data.transforms.geometry import RandomCrop
@@ -27,13 +30,19 @@ from segjax.data.transforms.geometry import Resize
 from segjax.data.transforms.geometry import Rotate
 from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
+from segjax.data.transforms.objects import ObjectCrop
+from segjax.data.transforms.weights import BorderWeights
 
 OPS = {
+    'bgr': Bgr,
     'blur': Blur,
+    'border_weights': BorderWeights,
     'class_balanced_crop': ClassBalancedCrop,
     'cutout': Cutout,
+    'elastic': Elastic,
     'flip': Flip,
     'normalize': Normalize,
+    'object_crop': ObjectCrop,
     'pad': Pad,
     'photometric': Photometric,
     'random_crop': RandomCrop,
@@ -56,7 +65,9 @@ def parse(spec):
   while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
     steps.append(node.right)
     node = node.left
-  return tuple(_op(step) for step in (node, *reversed(steps)))
+  ops = tuple(_op(step) for step in (node, *reversed(steps)))
+  _check_order(ops)
+  return ops
 
 
 def fuse(ops):
@@ -90,7 +101,7 @@ def apply(ops, features, rng=None):
 
 
 def static_size(ops):
-  """Returns the height and width that no image exceeds after the ops.
+  """Returns the height and width that no label exceeds after the ops.
 
   A train spec must have them. Its last crop, pad or exact resize decides.
   """
@@ -104,6 +115,33 @@ def static_size(ops):
       'there must be a random_crop, a class_balanced_crop or a pad, unless it '
       "is a resize in mode 'exact'."
   )
+
+
+def context(ops):
+  """Returns how much larger the image is than the label on each side."""
+  return sum(getattr(op, 'context', 0) for op in ops)
+
+
+def has_weights(ops):
+  """Tells whether ops add the weights of pixels."""
+  return any(isinstance(op, BorderWeights) for op in ops)
+
+
+def _check_order(ops):
+  """Raises if an op cannot come after those before it."""
+  names = {kind: name for name, kind in OPS.items()}
+  for i, op in enumerate(ops):
+    moves = isinstance(op, Sized | RandomScale | Rotate | Elastic)
+    if moves and context(ops[:i]):
+      raise ValueError(
+          f'{names[type(op)]} must come before the crop with context, which'
+          ' leaves an image that is larger than its label.'
+      )
+    if (moves or isinstance(op, Flip)) and has_weights(ops[:i]):
+      raise ValueError(
+          f'{names[type(op)]} must come before border_weights, whose weights'
+          ' stay where they are.'
+      )
 
 
 def _op(node):

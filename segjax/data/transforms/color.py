@@ -132,6 +132,17 @@ class Normalize(grain.transforms.Map):
     return {**features, 'image': rows.reshape(image.shape)}
 
 
+@dataclasses.dataclass(frozen=True)
+class Bgr(grain.transforms.Map):
+  """Turns RGB into BGR, which weights that come from Caffe have seen."""
+
+  def map(self, features):
+    image = features['image']
+    if image.shape[2] != 3:
+      raise ValueError(f'bgr takes RGB; this has {image.shape[2]} channels')
+    return {**features, 'image': np.ascontiguousarray(image[..., ::-1])}
+
+
 def _linear(array, alpha, beta=0.0):
   """Returns `alpha * array + beta`, clipped and cut off to uint8."""
   table = np.arange(256, dtype=np.float32) * alpha + beta

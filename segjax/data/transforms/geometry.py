@@ -4,7 +4,12 @@ Image and label are sampled at the same points: pixel x of a resized row looks
 at (x + 0.5) * old / new - 0.5. Those are OpenCV's INTER_LINEAR, and for labels
 INTER_NEAREST_EXACT; mmseg's INTER_NEAREST reads labels at x * old / new, half
 an output pixel off the image. Nothing is antialiased, as in mmseg. Pixels from
-outside are 0 in the image and ignored in the label.
+outside are 0 in the image and ignored in the label. Regions [H, W, N], if there
+are any, are picked like the label; what is outside is in none of them.
+
+A crop with `context` leaves an image that is larger than its label: pixels that
+a network with a margin sees but says nothing of. Beyond the border they are the
+mirror image.
 """
 
 import dataclasses
@@ -96,8 +101,16 @@ class Crop(Sized, grain.transforms.RandomMap):
   """Cuts out a window of the size; a smaller image is taken whole.
 
   `pipeline.train_batches` pads what is missing then after all other ops, hence
-  after normalisation, as mmseg does.
+  after normalisation, as mmseg does. The image is cut out with `context` more
+  on each side, for a model of that `margin`.
   """
+
+  context: int = dataclasses.field(default=0, kw_only=True)
+
+  def __post_init__(self):
+    super().__post_init__()
+    if type(self.context) is not int or self.context < 0:
+      raise ValueError('context is a whole number of pixels')
 
   def window(self, size, label, rng):
     """Returns the slices of rows and columns to keep.
@@ -112,7 +125,22 @@ class Crop(Sized, grain.transforms.RandomMap):
   def random_map(self, features, rng):
     size = features['image'].shape[:2]
     window = self.window(size, features.get('label'), rng)
-    return _map_arrays(features, lambda array: array[window])
+    wide, lacking = self.widen(window, size)
+    return _map_arrays(
+        features,
+        lambda image: _mirror(image[wide], lacking),
+        lambda array, _: array[window],
+    )
+
+  def widen(self, window, size):
+    """Returns a window with its context, as far as the image goes.
+
+    Also the pixels that the context lacks: before and after, for each axis.
+    """
+    ends = [(w.start - self.context, w.stop + self.context) for w in window]
+    ends = list(zip(ends, size, strict=True))
+    wide = tuple(slice(max(a, 0), min(b, n)) for (a, b), n in ends)
+    return wide, [(max(-a, 0), max(b - n, 0)) for (a, b), n in ends]
 
   def _margin(self, size):
     """Returns the last corner (top, left) that a window may have."""
@@ -184,23 +212,32 @@ class ScaledCrop(grain.transforms.RandomMap):
   crop: Crop
 
   def random_map(self, features, rng):
-    image, label = features['image'], features.get('label')
-    size = image.shape[:2]
+    size = features['image'].shape[:2]
     for op in self.resizings:
       size = op.new_size(size, rng)
-    if label is not None:
-      label = _resize_label(label, size)
-    window = self.crop.window(size, label, rng)
-    features = {**features, 'image': _resized_window(image, size, window)}
-    return features if label is None else {**features, 'label': label[window]}
+    # The image stays as it is until there is a window.
+    resized = _map_arrays(
+        features, lambda image: image, lambda array, _: _pick(array, size)
+    )
+    window = self.crop.window(size, resized.get('label'), rng)
+    wide, lacking = self.crop.widen(window, size)
+    return _map_arrays(
+        resized,
+        lambda image: _mirror(_resized_window(image, size, wide), lacking),
+        lambda array, _: array[window],
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Pad(Sized, grain.transforms.Map):
-  """Pads to the size, at the bottom and on the right."""
+  """Pads to the size, at the bottom and on the right.
+
+  That is the size of the label, if there is one: an image with context stays
+  larger.
+  """
 
   def map(self, features):
-    size = features['image'].shape[:2]
+    size = features.get('label', features['image']).shape[:2]
     missing = np.subtract(self.size, size)
     if missing.min() < 0:
       raise ValueError(
@@ -209,14 +246,15 @@ class Pad(Sized, grain.transforms.Map):
       )
     if not missing.any():
       return features
-    bottom, right = missing
-    return _map_arrays(
-        features,
-        lambda image: np.pad(image, ((0, bottom), (0, right), (0, 0))),
-        lambda label: np.pad(
-            label, ((0, bottom), (0, right)), constant_values=IGNORE
-        ),
-    )
+    edges = [(0, n) for n in missing]
+
+    def pad(array, fill=0):
+      more = [(0, 0)] * (array.ndim - 2)
+      return np.pad(array, edges + more, constant_values=fill)
+
+    if 'weight' in features:
+      features = {**features, 'weight': pad(features['weight'])}
+    return _map_arrays(features, pad, pad)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,18 +279,82 @@ class Rotate(Sometimes):
     return _map_arrays(
         features,
         lambda image: _warp(image, matrix),
-        lambda label: _warp(
-            label, matrix, flags=cv2.INTER_NEAREST, borderValue=IGNORE
+        lambda array, fill: _warp(
+            array, matrix, flags=cv2.INTER_NEAREST, borderValue=fill
         ),
     )
 
 
-def _map_arrays(features, image, label=None):
-  """Applies a function to the image, and it or another one to the label."""
+@dataclasses.dataclass(frozen=True)
+class Elastic(Sometimes):
+  """Bends image and label; the size stays.
+
+  Displacements are drawn for a coarse grid of `points` a side, both components
+  normal with a standard deviation of `sigma` pixels; bicubic interpolation
+  gives those of the pixels. Section 3.1 of https://arxiv.org/abs/1505.04597,
+  whose values are the defaults.
+  """
+
+  sigma: float = 10.0
+  points: int = 3
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.sigma < 0 or type(self.points) is not int or self.points < 1:
+      raise ValueError('sigma is not negative, points is 1 or more')
+
+  def change(self, features, rng):
+    size = features['image'].shape[:2]
+    grid = rng.normal(scale=self.sigma, size=(self.points, self.points, 2))
+    moved = cv2.resize(
+        grid.astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC
+    )
+    rows, columns = np.indices(size, np.float32)
+    at = columns + moved[..., 0], rows + moved[..., 1]
+    return _map_arrays(
+        features,
+        lambda image: cv2.remap(image, *at, cv2.INTER_LINEAR).reshape(
+            image.shape
+        ),
+        lambda array, fill: cv2.remap(
+            array, *at, cv2.INTER_NEAREST, borderValue=fill
+        ).reshape(array.shape),
+    )
+
+
+def _map_arrays(features, image, pick=None):
+  """Moves the pixels of all arrays that an example has.
+
+  Args:
+    features: of the example.
+    image: function of the image.
+    pick: function of the label, or of regions, and of what surrounds it; by
+      default that of the image.
+  """
+  pick = pick or (lambda array, fill: image(array))
   features = {**features, 'image': image(features['image'])}
   if 'label' in features:
-    features['label'] = (label or image)(features['label'])
+    features['label'] = pick(features['label'], IGNORE)
+  if 'regions' in features:
+    features['regions'] = np.concatenate(
+        [pick(part, 0) for part in _few_channels(features['regions'])], -1
+    )
   return features
+
+
+def _few_channels(array):
+  """Returns parts of an array [H, W, N] that OpenCV takes: 128 channels."""
+  return [
+      np.ascontiguousarray(array[..., i : i + 128])
+      for i in range(0, array.shape[-1], 128)
+  ]
+
+
+def _mirror(image, lacking):
+  """Continues an image [H, W, C] beyond its border, if anything lacks there."""
+  return (
+      np.pad(image, (*lacking, (0, 0)), 'reflect') if np.any(lacking) else image
+  )
 
 
 def _scaled(size, factor):
@@ -268,7 +370,7 @@ def _resize(features, size):
   return _map_arrays(
       features,
       lambda image: _resize_image(image, size),
-      lambda label: _resize_label(label, size),
+      lambda array, _: _pick(array, size),
   )
 
 
@@ -277,8 +379,11 @@ def _resize_image(image, size):
   return resized.reshape(*size, image.shape[2])
 
 
-def _resize_label(label, size):
-  return cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+def _pick(array, size):
+  """Returns a label [H, W] or regions [H, W, N] at another size."""
+  flags = cv2.INTER_NEAREST_EXACT
+  resized = cv2.resize(array, size[::-1], interpolation=flags)
+  return resized.reshape(*size, *array.shape[2:])
 
 
 def _resized_window(image, size, window):

@@ -149,3 +149,26 @@ def test_a_folder_of_masks_that_is_missing_is_named(tmp_path):
   write(tmp_path / 'train/images/a.png', np.zeros((2, 3, 3), np.uint8))
   with pytest.raises(FileNotFoundError, match='train/masks is missing'):
     labels(tmp_path)
+
+
+def test_proposals_lie_beside_the_images(tmp_path):
+  write_split(tmp_path, [[0, 1, 1], [0, 0, 1]], [[1, 0, 1]])
+  folder = tmp_path / 'train/proposals'
+  folder.mkdir()
+  np.savez(folder / '0.npz', boxes=[[0, 1, 2, 3]])
+  with pytest.raises(FileNotFoundError, match='1 of 2 files.*proposals/1.npz'):
+    datasets.load('folder', 'train', tmp_path, proposals=2)
+  np.savez(folder / '1.npz', regions=np.ones((1, 3, 5)))
+  dataset = datasets.load('folder', 'train', tmp_path, proposals=2)
+  assert dataset.proposals == 2
+  first, second = (example['regions'] for example in dataset)
+  assert first[..., 0].tolist() == [[0, 1, 1], [0, 1, 1]]
+  assert not first[..., 1].any()
+  assert second.shape == (1, 3, 2)
+
+
+def test_without_being_asked_no_proposal_is_read(tmp_path):
+  write_split(tmp_path, [[0, 1, 1]])
+  dataset = datasets.load('folder', 'train', tmp_path)
+  assert dataset.proposals == 0
+  assert 'regions' not in dataset[0]

@@ -256,6 +256,13 @@ def test_pascal_context_has_59_or_60_classes(tmp_path):
     load('pascal_context', 'val', tmp_path, num_classes=33)
 
 
+@pytest.mark.parametrize('write', [isbi2012, isbi2012_in_folders])
+def test_isbi2012_is_about_regions_that_membranes_part(write, tmp_path):
+  write(tmp_path)
+  dataset = datasets.load('isbi2012', 'val', tmp_path)
+  assert dataset.label_map.names[dataset.boundary_class] == 'membrane'
+
+
 def test_the_slices_of_isbi2012_keep_their_numbers(tmp_path):
   isbi2012(tmp_path)
   dataset = datasets.load('isbi2012', 'val', tmp_path)

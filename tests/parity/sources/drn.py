@@ -6,26 +6,9 @@ import jax
 from segjax import backbones
 from segjax.convert.rules.drn import drn
 from segjax.layers.head import classifier
+from segjax.layers.upsample import Upsample
 from tests.parity.case import Case
 from tests.parity.case import returned
-
-
-class Upsample(nn.Module):
-  """Transposed 16x16 convolution, stride 8, within each channel."""
-
-  @nn.compact
-  def __call__(self, x):
-    shape = (16, 16, 1, x.shape[-1])
-    kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel[::-1, ::-1],
-        window_strides=(1, 1),
-        padding=((11, 11), (11, 11)),
-        lhs_dilation=(8, 8),
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-        feature_group_count=x.shape[-1],
-    )
 
 
 class Segmenter(nn.Module):
@@ -39,7 +22,7 @@ class Segmenter(nn.Module):
     backbone = backbones.build(f'drn/{self.variant}', name='backbone')
     feats = backbone(image, train)
     logits = classifier(self.num_classes)(feats['c5'])
-    scores = Upsample(name='upsample')(logits)
+    scores = Upsample(8, padding=4, mix=False, name='upsample')(logits)
     log_probs = jax.nn.log_softmax(scores)
     return {'base': feats['c5'], 'logits': logits, 'log_probs': log_probs}
 

@@ -1,7 +1,7 @@
 """Systems of mmsegmentation 1.2.2 on ResNets and HRNets."""
 
 from segjax import models
-from segjax.convert.rules.mmseg import fcn
+from segjax.convert.rules.mmseg import fcn_dilated
 from segjax.convert.rules.mmseg import hrnet
 from segjax.convert.rules.mmseg import pspnet
 from tests.parity.case import Case
@@ -17,14 +17,14 @@ SCORES = {
 CASES = {
     'fcn_r50_d8': Case(
         lambda spec: models.create(
-            'fcn',
+            'fcn_dilated',
             spec['num_classes'],
             backbone='resnet/50_v1c',
             head_convs=2,
             head_concat=True,
             dropout=0.0,
         ),
-        fcn.RULES,
+        fcn_dilated.RULES,
         {**SCORES, 'convs_first32': inside('conv2', first=32)},
         parts=('backbone', 'classifier', 'aux', 'conv2'),
     ),

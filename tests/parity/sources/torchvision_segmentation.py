@@ -2,7 +2,7 @@
 
 from segjax import models
 from segjax.convert.rules.torchvision import deeplabv3
-from segjax.convert.rules.torchvision import fcn
+from segjax.convert.rules.torchvision import fcn_dilated
 from tests.parity.case import Case
 from tests.parity.case import inside
 from tests.parity.case import returned
@@ -29,8 +29,12 @@ def case(system, backbone, rules, **fields):
 
 
 CASES = {
-    'torchvision_fcn_resnet50': case('fcn', 'resnet/50', fcn.RULES),
-    'torchvision_fcn_resnet101': case('fcn', 'resnet/101', fcn.RULES),
+    'torchvision_fcn_resnet50': case(
+        'fcn_dilated', 'resnet/50', fcn_dilated.RULES
+    ),
+    'torchvision_fcn_resnet101': case(
+        'fcn_dilated', 'resnet/101', fcn_dilated.RULES
+    ),
     'torchvision_deeplabv3_resnet50': case(
         'deeplabv3', 'resnet/50', deeplabv3.RULES, rates=(12, 24, 36)
     ),

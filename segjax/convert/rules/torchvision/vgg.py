@@ -16,8 +16,8 @@ def _rules(depths, norm):
     number += 1  # A pool.
   return (
       *rules,
-      (r'classifier\.0', 'hidden1'),
-      (r'classifier\.3', 'hidden2'),
+      (r'classifier\.0', 'fc6/conv'),
+      (r'classifier\.3', 'fc7/conv'),
       (r'classifier\.6', 'classifier'),
   )
 
@@ -32,4 +32,3 @@ RULES = {
     }.items()
     for suffix, norm in {'': False, '_bn': True}.items()
 }
-RULES['16_atrous'] = RULES['16']

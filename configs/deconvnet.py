@@ -1,0 +1,56 @@
+r"""DeconvNet, https://arxiv.org/abs/1505.04366.
+
+Paper: 69.6 mIoU on VOC 2012 test; 72.5 with FCN-8s and a CRF.
+
+  bash launch/local.sh --config=configs/deconvnet.py
+  python -m segjax.convert --source=torchvision --backbone=vgg/16_bn \
+      --checkpoint=vgg16_bn.pth --output=runs/vgg16
+  python -m segjax.main --workdir=runs/stage1 \
+      --config=configs/deconvnet.py:voc2012,stage=1 \
+      --config.init_from=runs/vgg16
+  python -m segjax.main --workdir=runs/stage2 \
+      --config=configs/deconvnet.py:voc2012,stage=2 \
+      --config.init_from=runs/stage1
+
+Stage 1 learns from single objects, stage 2 from boxes that overlap objects by
+half at least: drawn at random, where the paper has those of EdgeBox. Scores in
+training are of whole images; `by_boxes` of segjax.predict takes proposals.
+Without a stage it trains on whole images as other systems do.
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', stage='', small=False)
+  if arg.stage not in ('', '1', '2'):
+    raise ValueError(f"stage is 1, 2 or '', not {arg.stage!r}.")
+  config = common.base(arg.dataset, small=arg.small)
+  config.model_name = 'deconvnet'
+  config.model = dict(
+      depths=(2, 2, 3, 3, 3), width=64, hidden=4096, hidden_kernel=7
+  )
+  if arg.small:
+    config.model.update(
+        depths=(1, 1, 1, 1, 1), width=16, hidden=128, hidden_kernel=3
+    )
+  size, crop = (112, 96) if arg.small else (250, 224)
+  if arg.stage:
+    overlap = {'1': 1.0, '2': 0.5}[arg.stage]
+    config.preprocess.train = (
+        f'normalize|object_crop({size}, enlarge=1.2, overlap={overlap})'
+        f'|random_crop({crop}, cat_max_ratio=1.0)|flip'
+    )
+  if arg.stage and not arg.small:
+    config.total_steps, at = {
+        '1': (20_000, '(0.45, 0.9)'),
+        '2': (40_000, '(0.25, 0.5, 0.75)'),
+    }[arg.stage]
+    config.batch_size = 64
+    config.optim.accumulate = 8
+    config.optim.decay_on = 'kernel|scale'
+    config.lr.base = 0.01
+    config.lr.schedule = f'steps(at={at}, factor=0.1)'
+    config.eval_every = config.checkpoint_every = config.total_steps // 10
+  return config

@@ -1,0 +1,43 @@
+r"""DeepLab, the first, https://arxiv.org/abs/1412.7062: LargeFOV, and its MSc.
+
+  bash launch/local.sh --config=configs/deeplabv1.py
+  python -m segjax.main --workdir=runs/largefov \
+      --config=configs/deeplabv1.py:dataset=voc2012 --config.init_from=VGG
+  python -m segjax.main --workdir=runs/msc \
+      --config=configs/deeplabv1.py:dataset=voc2012,multi_scale=True \
+      --config.init_from=runs/largefov
+
+VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
+seen BGR from 0 to 255, minus the mean. The paper reports 71.6 mIoU on the test
+set of VOC 2012 (abstract), with MSc and CRF.
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(
+      arg, dataset='shapes', backbone='', multi_scale=False, small=False
+  )
+  changes = {}
+  if arg.small:
+    changes = dict(lr=1e-3, batch=8)
+  elif arg.dataset == 'voc2012':
+    changes = dict(common.BGR_CROPS, steps=6000, batch=20)
+  config = common.base(arg.dataset, small=arg.small, **changes)
+  config.model_name = 'deeplabv1'
+  config.model = dict(
+      backbone=arg.backbone or ('vgg/tiny' if arg.small else 'vgg/16'),
+      hidden=64 if arg.small else 1024,
+      kernel=3,
+      rate=4 if arg.small else 12,
+      multi_scale=arg.multi_scale,
+      dropout=0.1 if arg.small else 0.5,
+  )
+  if not arg.small:
+    which = dict(new='^classifier/')
+    if arg.multi_scale:  # Only the branches learn.
+      which = dict(frozen='^(backbone|classifier)/')
+    common.caffe_sgd(config, 1e-3, 'steps(at=(0.3333, 0.6667))', **which)
+  return config

@@ -1,0 +1,26 @@
+r"""SegNet, https://arxiv.org/abs/1511.00561.
+
+Paper: 60.1 mIoU on CamVid test, trained on 3,500 images.
+
+  bash launch/local.sh --config=configs/segnet.py
+  python -m segjax.convert --source=torchvision --backbone=vgg/16_bn \
+      --checkpoint=vgg16_bn.pth --output=runs/vgg16
+  python -m segjax.main --workdir=runs/camvid \
+      --config=configs/segnet.py:camvid --config.init_from=runs/vgg16 \
+      --config.dataset.eval_split=test
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', small=False)
+  config = common.base(arg.dataset, small=arg.small)
+  config.model_name = 'segnet'
+  config.model = dict(depths=(2, 2, 3, 3, 3), width=64)
+  if arg.small:
+    config.model.update(depths=(1, 1, 1, 1, 1), width=16)
+  elif arg.dataset == 'camvid':
+    common.camvid_of_segnet(config, steps=40_000, batch=4, lr=1e-3)
+  return config

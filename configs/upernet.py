@@ -1,0 +1,30 @@
+r"""UPerNet, https://arxiv.org/abs/1807.10221.
+
+The authors' code: 40.44 mIoU on ADE20K val (ResNet-50, one scale), 42.00 with
+ResNet-101. mmsegmentation, whose network and recipe this is, reports 42.05 and
+43.82 (crops of 512x512, 160k steps).
+
+  bash launch/local.sh --config=configs/upernet.py
+  python -m segjax.main --workdir=runs/ade20k \
+      --config=configs/upernet.py:dataset=ade20k
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
+  config = common.base(arg.dataset, small=arg.small)
+  config.model_name = 'upernet'
+  config.model = dict(
+      backbone=arg.backbone
+      or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
+      bins=(1, 2, 3, 6),
+      features=512,
+      dropout=0.1,
+      aux_level='c4',
+  )
+  if arg.small:
+    config.model.update(features=32)
+  return config

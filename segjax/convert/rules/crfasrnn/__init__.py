@@ -1,0 +1,1 @@
+"""CRF-RNN in PyTorch, https://github.com/sadeepj/crfasrnn_pytorch."""

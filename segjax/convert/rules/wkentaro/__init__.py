@@ -1,0 +1,1 @@
+"""Modules of wkentaro/pytorch-fcn, https://github.com/wkentaro/pytorch-fcn."""

@@ -1,0 +1,110 @@
+"""Region proposals: masks of what may be an object, beside an image.
+
+The regions of an example are [H, W, N] uint8, 0 or 1, best first. N is fixed
+for a data set; an empty region is no proposal. A box is a filled rectangle.
+"""
+
+import io
+
+import cv2
+from etils import epath
+import numpy as np
+
+from segjax.data.image import BadExample
+from segjax.data.label_map import IGNORE
+
+
+def read(path, size, count):
+  """Reads the proposals for an image.
+
+  Args:
+    path: `.npz` file with `regions`, [H, W, M] of 0 and 1, or `boxes`, [M, 4]
+      in pixels y0 x0 y1 x1, ends exclusive; best first.
+    size: (height, width) of the image.
+    count: N, how many to return: the first, or all and then empty ones.
+
+  Returns:
+    [H, W, N] uint8.
+  """
+  try:
+    data = io.BytesIO(epath.Path(path).read_bytes())
+    with np.load(data, allow_pickle=False) as file:
+      content = dict(file)
+  except Exception as error:  # NumPy raises whatever it stumbles on.
+    raise BadExample(f'{path}: damaged or missing, {error}') from error
+  match content:
+    case {'regions': regions}:
+      if regions.ndim != 3 or regions.shape[:2] != size:
+        raise BadExample(
+            f'{path}: regions of an image of {size[0]}x{size[1]} are'
+            f' [{size[0]}, {size[1]}, M], these {list(regions.shape)}'
+        )
+      if not np.isin(regions, (0, 1)).all():
+        raise BadExample(f'{path}: regions are 0 or 1, these have other values')
+    case {'boxes': boxes}:
+      if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise BadExample(
+            f'{path}: boxes are [M, 4], y0 x0 y1 x1, these {list(boxes.shape)}'
+        )
+      regions = fill(boxes, size)
+    case _:
+      raise BadExample(
+          f"{path}: has {', '.join(content) or 'nothing'}; expected is"
+          " 'regions' or 'boxes'"
+      )
+  return exactly(regions, count)
+
+
+def fill(boxes, size):
+  """Returns boxes [M, 4], y0 x0 y1 x1 in pixels, as regions [H, W, M]."""
+  y, x = (np.arange(side)[:, None] + 0.5 for side in size)
+  y0, x0, y1, x1 = boxes.T
+  rows, columns = (y > y0) & (y < y1), (x > x0) & (x < x1)
+  return (rows[:, None] & columns).astype(np.uint8)
+
+
+def exactly(regions, count):
+  """Returns the first of regions [H, W, M] and empty ones: [H, W, count]."""
+  regions = regions[..., :count].astype(np.uint8)
+  missing = count - regions.shape[-1]
+  return np.pad(regions, ((0, 0), (0, 0), (0, missing)))
+
+
+def assign(regions, label):
+  """Says what object each region shows, by the label.
+
+  An object is a connected part of a class, since labels do not tell objects
+  apart; class 0 is the background. Ignored pixels count for nothing.
+
+  Args:
+    regions: [H, W, N], 0 or 1.
+    label: [H, W], train ids.
+
+  Returns:
+    The class of the object that each region overlaps most, [N] uint8, 0 if none
+    and `IGNORE` if the region is empty; and by how much, intersection over
+    union, [N] float32.
+  """
+  objects, classes = _objects(label)
+  counted = label != IGNORE
+  areas = np.bincount(objects[counted], minlength=len(classes))
+  categories = np.full(regions.shape[-1], IGNORE, np.uint8)
+  overlaps = np.zeros(regions.shape[-1], np.float32)
+  for n in np.flatnonzero(regions.any((0, 1))):
+    inside = objects[(regions[..., n] > 0) & counted]
+    both = np.bincount(inside, minlength=len(classes))
+    overlap = both / np.maximum(inside.size + areas - both, 1)
+    overlap[0] = 0
+    best = overlap.argmax()
+    categories[n], overlaps[n] = classes[best], overlap[best]
+  return categories, overlaps
+
+
+def _objects(label):
+  """Returns ids of objects [H, W], 0 being none, and the class of each id."""
+  objects, classes = np.zeros(label.shape, np.int64), [0]
+  for one in np.setdiff1d(label, (0, IGNORE)):
+    _, parts = cv2.connectedComponents((label == one).view(np.uint8))
+    objects += np.where(parts > 0, parts + len(classes) - 1, 0)
+    classes += [one] * parts.max()
+  return objects, np.array(classes, np.uint8)

@@ -1,0 +1,53 @@
+"""Feature pyramid."""
+
+from collections.abc import Callable
+
+from flax import linen as nn
+
+from segjax.layers.conv import ConvNormAct
+from segjax.ops.resize import resize
+
+
+class FPN(nn.Module):
+  """Brings what coarse levels know down to the finer ones.
+
+  Feature Pyramid Networks, https://arxiv.org/abs/1612.03144, figure 3: from
+  the coarsest level on, a 1x1 convolution of each is added to the enlarged sum
+  of the levels above; a 3x3 convolution of each sum is the pyramid. There, and
+  by default here, without norm or activation.
+  """
+
+  features: int = 256
+  norm: Callable[..., nn.Module] | None = None
+  act: Callable | None = None
+  method: str = 'nearest'  # Of the enlarging, see `resize`.
+
+  @nn.compact
+  def __call__(self, feats, train, top=None):
+    """Returns {level: [B, h, w, features]}, with the levels of `feats`.
+
+    Args:
+      feats: {level: [B, h, w, C]}, the finest first.
+      train: whether norms take their statistics from the batch.
+      top: [B, h, w, features], what the coarsest level is added to, if there is
+        anything above.
+    """
+
+    def layer(kernel, name):
+      return ConvNormAct(
+          self.features,
+          kernel=kernel,
+          bias=self.norm is None,
+          norm=self.norm,
+          act=self.act,
+          name=name,
+      )
+
+    pyramid, above = {}, top
+    for level in reversed(feats):
+      x = layer(1, f'lateral_{level}')(feats[level], train)
+      if above is not None:
+        x += resize(above, x.shape[1:3], method=self.method)
+      pyramid[level] = layer(3, f'output_{level}')(x, train)
+      above = x
+    return {level: pyramid[level] for level in feats}

@@ -1,0 +1,53 @@
+"""ConvCRF, https://arxiv.org/abs/1805.04777.
+
+A CRF whose pairs lie in a window is exact by convolutions whose kernels vary
+from pixel to pixel, and so are the gradients of all its numbers. The CRF was
+checked against MarvinTeichmann/ConvCRF; the network of its unaries, which that
+does not hold, is the plainest here: a dilated ResNet and a classifier.
+
+`iterations=0` leaves out the CRF, and is what is trained first. Colours are
+those of the network's input, times `image_std`: what `normalize` divided them
+by, so that the width is in colours of 0 to 255.
+"""
+
+from flax import linen as nn
+import jax.numpy as jnp
+
+from segjax import backbones
+from segjax.layers.convcrf import ConvCRF
+from segjax.layers.head import classifier
+from segjax.ops.resize import resize
+
+
+class Model(nn.Module):
+  """Dilated backbone, classifier, upsampling, CRF."""
+
+  num_classes: int
+  backbone: str = 'resnet/101'
+  output_stride: int = 8
+  dropout: float = 0.1
+  window: int = 11  # Its side, odd, in cells.
+  blur: int = 4  # Side of a cell, in pixels.
+  iterations: int = 5
+  weight: float = 0.2  # Of messages against unaries, at first.
+  mix: bool = True  # Whether the CRF mixes classes, by a matrix.
+  image_std: float | tuple[float, ...] = (58.395, 57.12, 57.375)
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    feats = backbones.build(
+        self.backbone, output_stride=self.output_stride, name='backbone'
+    )(image, train)
+    x = nn.Dropout(self.dropout)(feats['c5'], deterministic=not train)
+    logits = resize(classifier(self.num_classes)(x), image.shape[1:3])
+    if self.iterations:
+      crf = ConvCRF(
+          self.window,
+          self.blur,
+          self.iterations,
+          weight=self.weight,
+          mix=self.mix,
+          name='crf',
+      )
+      logits = crf(logits, image * jnp.asarray(self.image_std, image.dtype))
+    return {'logits': logits, 'aux': {}}

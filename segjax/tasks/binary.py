@@ -1,0 +1,25 @@
+"""Binary segmentation: objects or not, by one channel and a sigmoid.
+
+As `semantic`, for a data set of two classes, but that logits have one channel,
+[B, H, W, 1]: that of class 1. All losses take it. A pixel is of class 1 where
+its probability is above `config.predict.threshold`.
+"""
+
+from segjax.tasks import semantic
+
+loss = semantic.loss
+predict = semantic.predict
+
+
+def channels(num_classes):
+  """Returns the channels of the logits, one.
+
+  Raises:
+    ValueError: the data set does not have two classes.
+  """
+  if num_classes != 2:
+    raise ValueError(
+        f'The data set has {num_classes} classes; the task binary is for two.'
+        " Set config.task to 'semantic'."
+    )
+  return 1

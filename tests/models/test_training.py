@@ -1,0 +1,45 @@
+"""Every config trains on the embedded set, as it is but for the numbers."""
+
+import importlib
+
+import jax
+import numpy as np
+import pytest
+
+from segjax import evaluate
+from segjax import experiment
+from segjax import models
+from segjax import optim
+from segjax import parallel
+
+
+@pytest.mark.parametrize('name', models.names())
+def test_two_steps_change_every_parameter_and_scores_follow(name):
+  config = importlib.import_module(f'configs.{name}').get_config()
+  config.dataset.options.length = devices = parallel.count()
+  config.batch_size = devices * config.optim.accumulate
+  config.total_steps = 2
+  config.lr.update(warmup_steps=0, schedule='constant')
+  config.optim.weight_decay = 0.0  # Nothing but the loss changes them.
+  config.predict.batch_size = 1
+  config.num_pictures = 0
+
+  setup = experiment.training(config)
+  before = setup.init()
+  step = parallel.compile_step(setup.step, config.parallel)
+  state, batches = jax.tree.map(np.copy, before), setup.batches(0)
+  for _ in range(config.total_steps):
+    batch = parallel.shard(next(batches), config.parallel)
+    state, scalars = step(state, batch)
+    assert np.isfinite(list(scalars.values())).all()
+  batches.close()
+  names = optim.by_name(before.params, lambda name: name)
+  for path, old, new in zip(
+      *map(jax.tree.leaves, (names, before.params, state.params)), strict=True
+  ):
+    frozen = optim.factor(config.optim, path) == 0
+    assert np.array_equal(old, new) == frozen, path
+
+  dataset = experiment.dataset(config, config.dataset.eval_split)
+  scores, _ = evaluate.make(config, dataset)(state.variables)
+  assert 0 <= scores['mIoU'] <= 1

@@ -1,0 +1,46 @@
+import jax
+import pytest
+
+from configs import unet
+from segjax import experiment
+
+
+def configure(crop):
+  config = unet.get_config()
+  config.dataset.options = dict(size=(32, 48), length=4, difficulty=0.0)
+  config.model.update(width=1, padded=False, aux_level='')
+  config.preprocess.train = f'flip|{crop}|normalize'
+  config.batch_size = 8
+  return config
+
+
+@pytest.mark.parametrize(('crop', 'given'), [('', 0), (', context=90', 90)])
+def test_context_that_is_not_the_margin_is_answered_with_the_crop(crop, given):
+  with pytest.raises(
+      ValueError,
+      match=rf'unet loses 92 .* {given} of context: write random_crop\(28, 36, '
+      r'context=92\)',
+  ):
+    experiment.training(configure(f'random_crop(28, 36{crop})'))
+
+
+@pytest.mark.parametrize('more', ['', '|border_weights'])
+def test_batches_have_the_shapes_that_the_step_is_compiled_for(more):
+  config = configure(f'random_crop(28, 36, context=92){more}')
+  setup = experiment.training(config)
+  batches = setup.batches(0)
+  batch = next(batches)
+  batches.close()
+  assert setup.batch == jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch
+  )
+  state = jax.eval_shape(setup.init)
+  _, scalars = jax.eval_shape(setup.step, state, batch)
+  assert scalars['loss'].shape == ()
+
+
+def test_prediction_knows_the_margin_of_the_model():
+  config = configure('random_crop(28, 36, context=92)')
+  assert experiment.inference(config, 4).margin == 92
+  config.model.padded = True
+  assert experiment.inference(config, 4).margin == 0

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from configs import hypercolumns
+from segjax import checkpoint
+from segjax import experiment
+from segjax import predict
+from segjax import steps
+from segjax.data import image as images
+from segjax.data.datasets import shapes
+from segjax.workdir import Workdir
+
+SIZE = 32, 48
+
+
+def get_config():
+  config = hypercolumns.get_config()
+  config.dataset.options.update(size=SIZE, length=8, proposals=3)
+  config.model.update(hidden=16, size=8, grid=2, min_score=-1e9)
+  config.predict.batch_size = 1
+  return config
+
+
+@pytest.fixture(scope='module')
+def predictor(tmp_path_factory):
+  """Of a model as it is before training."""
+  config = get_config()
+  workdir = Workdir(tmp_path_factory.mktemp('run'))
+  workdir.make()
+  workdir.claim(config)
+  workdir.write_labels(shapes.LABEL_MAP, 3)
+  variables = steps.init_variables(
+      experiment.model(config, 8), 0, (1, *SIZE, 3)
+  )
+  checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
+  checkpoints.save(0, {'params': variables['params'], 'mutable': {}})
+  checkpoints.close()
+  return predict.load(workdir.path)
+
+
+@pytest.fixture(scope='module')
+def example():
+  return shapes.load('val', size=SIZE, proposals=3)[0]
+
+
+def test_an_image_is_segmented_by_its_regions(predictor, example):
+  image, regions = example['image'], example['regions']
+  labels, probabilities = predictor(image, regions)
+  assert labels.shape == SIZE
+  assert probabilities.shape == (*SIZE, 8)
+  rows, columns = (np.flatnonzero(regions.any((axis, 2))) for axis in (1, 0))
+  inside = np.zeros(SIZE, bool)
+  inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+  assert labels.any()
+  assert not labels[~inside].any()
+  assert not predictor(image, 0 * regions)[0].any()
+
+
+def test_files_of_proposals_are_found_by_the_name(predictor, example, tmp_path):
+  images.write_png(tmp_path / 'a.png', example['image'])
+  (tmp_path / 'proposals').mkdir()
+  np.savez(tmp_path / 'proposals/a.npz', regions=example['regions'])
+  predict.write(
+      predictor,
+      [tmp_path / 'a.png'],
+      tmp_path / 'out',
+      proposals=tmp_path / 'proposals',
+  )
+  labels, _ = predictor(example['image'], example['regions'])
+  np.testing.assert_array_equal(
+      images.read_mask(tmp_path / 'out/a.png'), labels
+  )
+
+
+def test_without_regions_the_error_says_how_to_give_them(predictor, example):
+  with pytest.raises(ValueError, match=r'image: .* give regions \[H, W, N\]'):
+    predictor(example['image'])
+
+
+@pytest.mark.parametrize('shape', [(32, 48), (48, 32, 3), (32, 48, 0)])
+def test_regions_of_another_shape_are_refused(predictor, example, shape):
+  with pytest.raises(ValueError, match=r'are \[32, 48, N\], these'):
+    predictor(example['image'], np.zeros(shape))
+
+
+def test_a_data_set_without_proposals_is_refused():
+  config = get_config()
+  config.dataset.options.proposals = 0
+  with pytest.raises(ValueError, match=r'options.proposals=16'):
+    experiment.dataset(config, 'val')
+
+
+def test_categories_that_no_example_has_are_refused():
+  config = get_config()
+  config.model.classify = False
+  with pytest.raises(ValueError, match='reads categories, which examples have'):
+    experiment.make_forward(config, 8, 3)
