@@ -22,30 +22,12 @@ The same command again continues where the last one stopped.
 END
 }
 
-config='' workdir='' flag=''
 for argument in "$@"; do
-  case "$flag$argument" in
-    --help | -h) usage && exit ;;
-    --config=*) config=${argument#--config=} ;;
-    --workdir=*) workdir=${argument#--workdir=} ;;
-  esac
   case "$argument" in
-    --config | --workdir) flag="$argument=" ;;
-    *) flag='' ;;
+    --help | -h) usage && exit ;;
   esac
 done
 
-if [ -z "$config" ]; then
-  echo "--config is missing; it is one of:" configs/*.py >&2
-  echo 'launch/local.sh --help says more.' >&2
-  exit 2
-fi
-
-if [ -z "$workdir" ]; then
-  file=${config%%:*}
-  name=$(basename "$file" .py)${config#"$file"}
-  set -- "$@" "--workdir=runs/$(printf %s "$name" | LC_ALL=C tr -c 'A-Za-z0-9._' -)"
-fi
-
+parse_run "$@"
 prepare requirements.txt
-exec "$python" -m segjax.main "$@"
+exec "$python" -m segjax.main "${flags[@]}"

@@ -6,7 +6,6 @@ evaluation at that step where there was one.
 
 import json
 import math
-import shutil
 
 from absl import logging
 from etils import epath
@@ -17,6 +16,10 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 SCORE = 'mIoU'
+# Of several processes the first alone has to do with checkpoints.
+ALONE = ocp.options.MultiprocessingOptions(
+    primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
+)
 
 
 class Checkpoints:
@@ -45,20 +48,24 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
         best_fn=_score,  # Without it Orbax does not store the scores.
-        create=not read_only,
+        create=False,  # Orbax does it for all processes or for none.
         read_only=read_only,
         lightweight_initialize=read_only,  # Scores are read when needed.
         cleanup_tmp_directories=not read_only,
         # Else a disk that is full then keeps threads waiting for minutes.
         async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
+        multiprocessing_options=ALONE,
     )
     if not read_only:
+      self.folder.mkdir(parents=True, exist_ok=True)
       self._set_aside_without_scores()
     self._manager = ocp.CheckpointManager(
         self.folder,
         options=options,
         # Else Orbax asks the first checkpoint it meets, be it damaged.
-        item_handlers=ocp.StandardCheckpointHandler(),
+        item_handlers=ocp.StandardCheckpointHandler(
+            multiprocessing_options=ALONE
+        ),
     )
 
   def steps(self):
@@ -178,7 +185,7 @@ class Checkpoints:
         aside,
     )
     if aside.exists():
-      shutil.rmtree(aside)
+      aside.rmtree()
     path.rename(aside)
 
   def _check(self, step, saved, template):

@@ -55,6 +55,7 @@ def make(config, dataset):
   examples()  # Reads nothing yet, but the spec.
 
   def evaluate(variables):
+    variables = parallel.local(variables)
     predictions = inference.predict(
         lambda images: forward(variables, images), examples(), options
     )
@@ -71,8 +72,8 @@ def make(config, dataset):
         panels[f'panel_{len(panels)}'] = pictures.panel(
             example['raw'], label, labels, label_map
         )
-    seconds = time.monotonic() - start
     total = total.gather()
+    seconds = time.monotonic() - start
     scores = total.compute() | {'images_per_second': len(dataset) / seconds}
     heat_map = pictures.confusion(total.confusion.counts, label_map.names)
     return scores, panels | {'confusion': heat_map}
@@ -103,13 +104,13 @@ def describe(scores, absent):
 
 def run(config, workdir):
   """Evaluates the best checkpoint of a workdir; `--mode=eval`."""
-  workdir.check(config, part='model')
+  parallel.from_first(workdir.check, config, 'model')
   dataset = experiment.dataset(config, config.dataset.eval_split)
   evaluate = make(config, dataset)
-  step, variables = checkpoint.best(workdir.checkpoints)
+  step, variables = parallel.from_first(checkpoint.best, workdir.checkpoints)
   scores, drawn = evaluate(variables)
-  workdir.write_pictures(f'eval-{dataset.split}', drawn)
-  score = workdir.write_score(config, step, scores)
+  parallel.from_first(workdir.write_pictures, f'eval-{dataset.split}', drawn)
+  score = parallel.from_first(workdir.write_score, config, step, scores)
   logging.info(
       'Step %d on %s: %s\nThe score is in %s, pictures in %s.',
       step,

@@ -280,8 +280,10 @@ def class_weights(config, train_set):
     name, kwargs = calls.parse(
         text, rules, 'rule for class weights', given=('counts',)
     )
-    counts = statistics.class_counts(
-        train_set, on_bad_example=config.on_bad_example
+    counts = parallel.from_first(
+        lambda: statistics.class_counts(
+            train_set, on_bad_example=config.on_bad_example
+        )
     )
     weights = rules[name](counts, **kwargs)
   good = np.isfinite(weights).all() and weights.min() >= 0 and weights.any()

@@ -1,9 +1,11 @@
 """Trains or evaluates a config: `python -m segjax.main --config=...`."""
 
 import os
+import sys
 
 from absl import app
 from absl import flags
+from absl import logging
 from ml_collections import config_flags
 
 from segjax import console
@@ -17,6 +19,28 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
     'mode', 'train', ('train', 'eval'), 'eval scores the best checkpoint.'
 )
+_STOPPED_CODE = flags.DEFINE_integer(
+    'stopped_code', 0, 'Exit code of a run that SIGTERM has stopped.'
+)
+# Of several processes that train together; on Slurm, with Open MPI and on Cloud
+# TPUs they need not be given.
+_COORDINATOR = flags.DEFINE_string(
+    'coordinator',
+    os.environ.get('JAX_COORDINATOR_ADDRESS'),
+    'HOST:PORT of process 0.',
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    'num_processes',
+    os.environ.get('JAX_NUM_PROCESSES'),
+    'How many there are; 1 trains alone wherever it is.',
+    lower_bound=1,
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    'process_id', os.environ.get('JAX_PROCESS_ID'), 'Index of this one.'
+)
+_TIMEOUT = flags.DEFINE_integer(
+    'startup_timeout', 300, 'Seconds to wait for all of them.', lower_bound=1
+)
 
 
 def main(argv):
@@ -24,21 +48,43 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   # After the flags: --help answers at once.
+  from segjax import parallel
+
+  with (
+      parallel.leaving_at_once(),
+      console.errors_in_words(),
+      parallel.losses_in_words(),
+  ):
+    parallel.initialize(
+        _COORDINATOR.value,
+        _NUM_PROCESSES.value,
+        _PROCESS_ID.value,
+        _TIMEOUT.value,
+    )
+    if not parallel.is_first():
+      logging.set_verbosity(logging.WARNING)
+    run()
+
+
+def run():
+  """Runs what the flags say."""
   from segjax.workdir import Workdir
 
-  with console.errors_in_words():
-    config = _CONFIG.value.lock()  # Fails where there is no such file.
-    workdir = Workdir(_WORKDIR.value)
-    if _MODE.value == 'eval':
-      from segjax import evaluate
+  config = _CONFIG.value.lock()  # Fails where there is no such file.
+  workdir = Workdir(_WORKDIR.value)
+  if _MODE.value == 'eval':
+    from segjax import evaluate
 
-      evaluate.run(config, workdir)
-    else:
-      # It writes the summaries, and talks about its build when imported.
-      os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-      from segjax import train
+    evaluate.run(config, workdir)
+    return
+  # It writes the summaries, and talks about its build when imported.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  from segjax import train
 
-      train.run(config, workdir)
+  try:
+    train.run(config, workdir)
+  except train.Stopped:
+    sys.exit(_STOPPED_CODE.value)
 
 
 if __name__ == '__main__':

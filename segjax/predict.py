@@ -19,12 +19,12 @@ them as `predict(image, regions)`.
 
 import dataclasses
 import json
-import pathlib
 import time
 
 from absl import app
 from absl import flags
 from absl import logging
+from etils import epath
 import numpy as np
 
 from segjax import calls
@@ -257,7 +257,7 @@ def _change(config, options):
 def find_images(paths):
   """Returns the image files among `paths` and in the folders among them."""
   found = []
-  for path in map(pathlib.Path, paths):
+  for path in map(epath.Path, paths):
     if path.is_dir():
       inside = sorted(
           file
@@ -299,7 +299,7 @@ def write(predictor, paths, output, *, probabilities=False, proposals=''):
     FileNotFoundError: an image is missing.
     ValueError: a file would be overwritten, or is not what it should be.
   """
-  output = pathlib.Path(output)
+  output = epath.Path(output)
   paths = find_images(paths)
   output.mkdir(parents=True, exist_ok=True)
   taken = [
@@ -317,7 +317,7 @@ def write(predictor, paths, output, *, probabilities=False, proposals=''):
     example = {'image': images.read_image(path), 'name': path.stem}
     if proposals:
       example['regions'] = regions.read(
-          pathlib.Path(proposals) / f'{path.stem}.npz',
+          epath.Path(proposals) / f'{path.stem}.npz',
           example['image'].shape[:2],
           predictor.proposals,
       )
@@ -340,17 +340,15 @@ def write(predictor, paths, output, *, probabilities=False, proposals=''):
         pictures.overlay(example['raw'], labels, predictor.label_map),
     )
     if probabilities:
-      np.savez_compressed(
-          output / f'{name}.npz', probabilities=soft.astype(np.float16)
-      )
+      with (output / f'{name}.npz').open('wb') as file:
+        np.savez_compressed(file, probabilities=soft.astype(np.float16))
     if predictor.samples:
       variance = example['variance']
       stem = f'{name}_uncertainty'
       images.write_png(output / f'{stem}.png', pictures.uncertainty(variance))
       if probabilities:
-        np.savez_compressed(
-            output / f'{stem}.npz', variance=variance.astype(np.float16)
-        )
+        with (output / f'{stem}.npz').open('wb') as file:
+          np.savez_compressed(file, variance=variance.astype(np.float16))
   seconds = time.monotonic() - start
   logging.info(
       '%d images in %.1f s, from file to file: %.2f images/s. The first took'

@@ -12,12 +12,17 @@ class JsonLinesWriter(metric_writers.MetricWriter):
   """Appends a line a step to a file: {"step", "time", name: value, ...}.
 
   Lines are appended only. A run that was interrupted writes again the steps
-  after its last checkpoint; the last line with a step and a name counts.
+  after its last checkpoint; the last line with a step and a name counts. In a
+  bucket, where nothing can be appended, `flush` writes all of them.
   """
 
   def __init__(self, path):
     self._path = path
-    if path.exists():  # A kill or a full disk may have left half a line.
+    self._in_bucket = '://' in str(path)
+    self._text = ''
+    if path.exists() and self._in_bucket:
+      self._text = path.read_text()
+    elif path.exists():  # A kill or a full disk may have left half a line.
       os.truncate(path, path.read_bytes().rfind(b'\n') + 1)
 
   def write_scalars(self, step, scalars):
@@ -26,17 +31,26 @@ class JsonLinesWriter(metric_writers.MetricWriter):
         name: float(value) if np.isfinite(value) else None
         for name, value in scalars.items()
     }
+    if self._in_bucket:
+      self._text += json.dumps(line) + '\n'
+      return
     try:
       with open(self._path, 'a') as file:
         file.write(json.dumps(line) + '\n')
     except OSError as error:
       raise OSError(f'{self._path} cannot be written: {error}.') from error
 
+  def flush(self):
+    if self._text:
+      self._path.write_text(self._text)
+
+  close = flush
+
   def _ignore(self, *args, **kwargs):
-    """Only scalars become lines; those are flushed at once."""
+    """Only scalars become lines."""
 
   write_summaries = write_images = write_videos = write_audios = _ignore
-  write_texts = write_histograms = write_hparams = flush = close = _ignore
+  write_texts = write_histograms = write_hparams = _ignore
 
 
 def writer(workdir):

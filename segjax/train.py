@@ -24,11 +24,16 @@ class DivergedError(ValueError):
   """The gradient was not finite too many times in a row."""
 
 
+class Stopped(SystemExit):  # noqa: N818  No error: it ends the program.
+  """SIGTERM came, and the state is saved."""
+
+
 def run(config, workdir):
   """Trains in a workdir, alone there; `--mode=train`."""
-  workdir.make()
-  with workdir.locked():
-    workdir.claim(config)
+  parallel.from_first(workdir.make)
+  with contextlib.ExitStack() as held:
+    parallel.from_first(held.enter_context, workdir.locked())
+    parallel.from_first(workdir.claim, config)
     return train(config, workdir)
 
 
@@ -48,8 +53,9 @@ def train(config, workdir):
   Raises:
     DivergedError: `config.max_bad_steps` steps in a row had to be skipped.
     OSError: the workdir cannot be written.
+    Stopped: SIGTERM came.
   """
-  checkpoints = Checkpoints(workdir.checkpoints, config.keep)
+  checkpoints = parallel.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
   if scores := checkpoints.scores(config.total_steps):
     logging.info('This run is finished; nothing is left to do.')
     report(workdir, config, scores)
@@ -59,7 +65,9 @@ def train(config, workdir):
   evaluation = evaluate.make(
       config, experiment.dataset(config, config.dataset.eval_split)
   )
-  workdir.write_labels(setup.dataset.label_map, setup.dataset.channels)
+  parallel.from_first(
+      workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
+  )
   state = start(config, setup, checkpoints)
   first = int(state.step)
   step_fn = parallel.compile_step(setup.step, config.parallel)
@@ -68,7 +76,7 @@ def train(config, workdir):
       sigterm_noticed() as stop,
       contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
-      contextlib.closing(summaries.writer(workdir)) as writer,
+      contextlib.closing(parallel.OnFirst(summaries.writer, workdir)) as writer,
   ):
     score = make_score(evaluation, config, workdir, writer)
     record = Record(batches, config.batch_size)
@@ -82,7 +90,7 @@ def train(config, workdir):
       ahead = scalars
 
       last = step == config.total_steps
-      stopped = stop.is_set() and not last
+      stopped = stop(step) and not last
       to_score = last or step % config.eval_every == 0
       to_save = to_score or stopped or step % config.checkpoint_every == 0
       # What was averaged since the last time is no part of the state. It is
@@ -93,11 +101,12 @@ def train(config, workdir):
       with record.paused():
         scores = score(step, state) if to_score else None
         if to_save:
+          writer.flush()
           checkpoints.save(step, state, scores)
       if stopped:
         checkpoints.wait()
         logging.info('Stopped by SIGTERM; step %d is saved.', step)
-        raise SystemExit(0)
+        raise Stopped(0)
   report(workdir, config, scores)
   return scores
 
@@ -109,7 +118,9 @@ def start(config, setup, checkpoints):
   logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
   if restored is None and config.init_from:
-    return warm_start.start(state, config, setup.dataset.channels)
+    return parallel.from_first(
+        warm_start.start, state, config, setup.dataset.channels
+    )
   if restored is None:
     return state
   logging.info(
@@ -127,7 +138,7 @@ def make_score(evaluation, config, workdir, writer):
     scores, drawn = evaluation(state.variables)
     writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
     writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
-    workdir.write_pictures(f'step-{step}', drawn)
+    parallel.from_first(workdir.write_pictures, f'step-{step}', drawn)
     words = evaluate.describe(scores, config.absent)
     logging.info('Step %d: %s', step, words)
     return scores
@@ -147,7 +158,7 @@ def stepping(config, workdir, first):
             num_train_steps=config.total_steps, every_secs=progress.SECONDS
         )
     )
-  if config.profile:
+  if config.profile and parallel.is_first():
     hooks.append(
         periodic_actions.Profile(
             logdir=str(workdir.path / 'tensorboard'),
@@ -196,7 +207,9 @@ def check_finite(state, config, checkpoints):
 
 def report(workdir, config, scores):
   """Says how the run ended and where everything is."""
-  score = workdir.write_score(config, config.total_steps, scores)
+  score = parallel.from_first(
+      workdir.write_score, config, config.total_steps, scores
+  )
   logging.info(
       '%s mIoU on %s after %d steps: %.4f\n'
       '  score        %s\n  checkpoints  %s\n  summaries    %s and %s\n'
@@ -215,14 +228,17 @@ def report(workdir, config, scores):
 
 @contextlib.contextmanager
 def sigterm_noticed():
-  """Yields an event that SIGTERM, the notice of a preemption, sets."""
-  stop = threading.Event()
-  if threading.current_thread() is not threading.main_thread():
-    yield stop  # Only the main thread may ask for signals.
+  """Yields `stop(step)`: whether SIGTERM, the notice of a preemption, came."""
+  if parallel.num_hosts() > 1:  # JAX has the signal, and tells all hosts of it.
+    yield parallel.preempted
     return
-  before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+  noticed = threading.Event()
+  if threading.current_thread() is not threading.main_thread():
+    yield lambda step: False  # Only the main thread may ask for signals.
+    return
+  before = signal.signal(signal.SIGTERM, lambda *_: noticed.set())
   try:
-    yield stop
+    yield lambda step: noticed.is_set()
   finally:
     signal.signal(signal.SIGTERM, before)
 

@@ -232,5 +232,6 @@ def test_what_a_killed_save_left_is_no_checkpoint(tmp_path):
   shutil.copytree(tmp_path / '1', left)
   checkpoints = Checkpoints(tmp_path)
   assert_equal(checkpoints.restore(state()), state(1))
+  checkpoints.save(2, state(2))
   checkpoints.close()
   assert not left.exists()

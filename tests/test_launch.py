@@ -1,11 +1,16 @@
-"""The launch scripts, with a Python in their way that only takes notes."""
+"""The launch scripts, with programs in their way that only take notes."""
 
+import csv
+import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
+import yaml
 
 ROOT = pathlib.Path(__file__).parent.parent
 PYTHON = """#!/bin/sh
@@ -17,6 +22,25 @@ case "$*" in
   *) echo "$*" >> "$NOTES" ;;
 esac
 """
+# What the scripts call of a cluster.
+TOOL = """#!/bin/sh
+echo "${0##*/} $*" >> "$NOTES"
+"""
+# A TPU that is preempted in its first run and there to the end in its second:
+# its state, the process and the code of the run are files.
+GCLOUD = """#!/bin/sh
+echo "$*" >> "$NOTES"
+cd "${NOTES%/*}" || exit
+case "$*" in
+  *' describe '*) cat state ;;
+  *' create '*) echo READY > state; echo run >> runs ;;
+  *' delete '*) rm state ;;
+  *kill*) exit 1 ;;
+  *tail*) [ "$(grep -c run runs)" -gt 1 ] || echo PREEMPTED > state ;;
+  *'cat segjax.code'*) [ "$(cat state)" = READY ] && echo "$CODE" ;;
+esac
+"""
+SCRIPTS = sorted((ROOT / 'launch').glob('*.sh'))
 
 
 class Project:
@@ -28,15 +52,30 @@ class Project:
     self.bin = folder / 'bin'
     self.bin.mkdir()
     for name in ('python3', 'python3.13', 'python3.12', 'python3.11'):
-      (self.bin / name).write_text(PYTHON)
-      (self.bin / name).chmod(0o755)
+      self.program(name, PYTHON)
+    for name in ('gcloud', 'kubectl', 'sbatch', 'sleep', 'srun', 'tar'):
+      self.program(name, TOOL)
     shutil.copytree(ROOT / 'launch', self.root / 'launch')
     for name in ('requirements.txt', 'tests/requirements.txt', 'configs/a.py'):
       path = self.root / name
       path.parent.mkdir(exist_ok=True)
       path.write_text(f'{name}\n')
+    (self.root / 'requirements.txt').write_text('jax==1.2.3\n')
 
-  def run(self, script, *arguments, version='3.12.1', usable=True, pip=0):
+  def program(self, name, text):
+    """Puts a program on the PATH."""
+    (self.bin / name).write_text(text)
+    (self.bin / name).chmod(0o755)
+
+  def run(
+      self,
+      script,
+      *arguments,
+      version='3.12.1',
+      usable=True,
+      pip=0,
+      **variables,
+  ):
     """Returns the finished process and what Python was asked to do."""
     self.notes.write_text('')
     environment = os.environ | {
@@ -45,6 +84,7 @@ class Project:
         'VERSION': version,
         'UNUSABLE': '0' if usable else '1',
         'PIP_STATUS': str(pip),
+        **variables,
     }
     process = subprocess.run(
         ['bash', self.root / 'launch' / script, *arguments],
@@ -144,3 +184,357 @@ def test_help_explains_and_installs_nothing(project):
   assert process.returncode == 0
   assert '--workdir=DIR' in process.stdout
   assert not notes
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
+def test_scripts_have_nothing_that_shellcheck_knows_to_be_wrong(script):
+  shellcheck = shutil.which(
+      'shellcheck', path=pathlib.Path(sys.executable).parent
+  )
+  if not shellcheck:
+    pytest.skip('shellcheck has no wheel for this machine')
+  subprocess.run([shellcheck, '-x', script], cwd=ROOT, check=True)
+
+
+# Flags that a shell would take apart.
+FLAGS = ['--config=configs/a.py', "--config.loss=a('b', $c) + \"d\""]
+BUCKET = '--workdir=gs://bucket/Some_run'
+TPU = ['tiny', '--zone=here', '--type=v5litepod-16']
+GKE = ['--image=i', '--accelerator=tpu-v6e-slice', '--topology=4x4']
+LAUNCHED = {
+    'processes.sh': ['2', *FLAGS],
+    'slurm.sh': FLAGS,
+    'tpu_vm.sh': ['run', *TPU, *FLAGS, BUCKET],
+    'gke.sh': [*GKE, *FLAGS, BUCKET],
+}
+
+
+def dry(project, script, *arguments):
+  """The commands that a dry run prints, as words; nothing was run."""
+  process, notes = project.run(script, *arguments, '--dry_run')
+  assert process.returncode == 0, process.stderr
+  assert not notes
+  assert not (project.root / 'runs').exists()
+  assert not (project.root / '.venv').exists()
+  return shlex.split(process.stdout, comments=True)
+
+
+@pytest.mark.parametrize('script', LAUNCHED)
+def test_help_explains_every_option_and_does_nothing(project, script):
+  process, notes = project.run(script, '--help')
+  assert process.returncode == 0
+  assert not notes
+  text = (ROOT / 'launch' / script).read_text()
+  known = {
+      line.split(')')[0].strip().split('=')[0]
+      for line in text.splitlines()
+      if line.startswith('    --') and ')' in line
+  }
+  assert '--dry_run' in known
+  for option in known - {'--help | -h', '--*'}:
+    assert option in process.stdout
+
+
+@pytest.mark.parametrize('script', LAUNCHED)
+def test_a_dry_run_prints_the_commands_and_runs_none(project, script):
+  assert dry(project, script, *LAUNCHED[script])
+
+
+@pytest.mark.parametrize('script', LAUNCHED)
+def test_every_script_asks_for_a_config(project, script):
+  without = [a for a in LAUNCHED[script] if a not in FLAGS]
+  process, notes = project.run(script, *without)
+  assert process.returncode == 2
+  assert '--config is missing; it is one of: configs/a.py' in process.stderr
+  assert not notes
+
+
+def test_processes_get_a_device_each_and_the_flags_as_they_were(project):
+  words = dry(project, 'processes.sh', '2', '--port=7', *FLAGS)
+  for i in '01':
+    start = words.index(f'JAX_LOCAL_DEVICE_IDS={i}')
+    assert words[start : words.index('&', start)] == [
+        *(f'JAX_LOCAL_DEVICE_IDS={i}', '.venv/bin/python', '-m', 'segjax.main'),
+        *(*FLAGS, '--workdir=runs/a', '--coordinator=127.0.0.1:7'),
+        *('--num_processes=2', f'--process_id={i}'),
+    ]
+
+
+def test_processes_end_with_the_code_of_one_that_failed(project):
+  project.run('processes.sh', '2', '--config=configs/a.py')  # Installs.
+  failing = PYTHON.replace('\n  *)', '\n  *_id=1) exit 3 ;;\n  *)')
+  (project.root / '.venv/bin/python').write_text(failing)
+  process, notes = project.run('processes.sh', '3', '--config=configs/a.py')
+  assert process.returncode == 3
+  assert len(notes) == 2
+
+
+def test_a_slurm_job_has_a_process_a_gpu_and_jobs_follow_one_another(project):
+  process, notes = project.run(
+      'slurm.sh', '--nodes=2', '--gpus=4', '--jobs=3', '--account=me', *FLAGS
+  )
+  assert process.returncode == 0, process.stderr
+  assert notes[:2] == [
+      f'{INSTALL} requirements.txt',
+      f'{INSTALL.removesuffix(" -r")} jax[cuda13]==1.2.3',
+  ]
+  assert len(notes) == 5
+  assert notes[2] == notes[3] == notes[4]
+  for option in (
+      *('--nodes=2', '--ntasks-per-node=4', '--gres=gpu:4', '--account=me'),
+      *('--dependency=singleton', '--requeue', '--signal=TERM@120'),
+  ):
+    assert option in notes[2].split()
+  step = notes[2].partition('--wrap=')[2]
+  assert shlex.split(step) == [
+      *('srun', '--kill-on-bad-exit=1', '.venv/bin/python', '-m'),
+      *('segjax.main', *FLAGS, '--workdir=runs/a'),
+  ]
+  assert (project.root / 'runs').is_dir()
+
+
+def test_the_accelerators_jax_is_installed_once_a_version(project):
+  project.run('slurm.sh', *FLAGS)
+  _, notes = project.run('slurm.sh', *FLAGS)
+  assert len(notes) == 1
+  assert notes[0].startswith('sbatch')
+  (project.root / 'requirements.txt').write_text('jax==1.2.4\n')
+  _, notes = project.run('slurm.sh', *FLAGS)
+  assert notes[1].endswith('jax[cuda13]==1.2.4')
+
+
+def test_a_slurm_job_without_gpus_asks_for_none(project):
+  words = dry(project, 'slurm.sh', '--gpus=0', *FLAGS)
+  assert '--ntasks-per-node=1' in words
+  assert not any(word.startswith('--gres') for word in words)
+  assert not any('cuda' in word for word in words)
+
+
+def remote(words):
+  """The shell commands that gcloud is to run on hosts."""
+  return [
+      word.removeprefix('--command=')
+      for word in words
+      if word.startswith('--command=')
+  ]
+
+
+def test_a_tpu_host_gets_the_flags_as_they_were(project):
+  words = dry(project, 'tpu_vm.sh', 'run', *TPU, *FLAGS, BUCKET)
+  assert '--version=v2-alpha-tpuv5-lite' in words
+  (start,) = (text for text in remote(words) if 'segjax.main' in text)
+  nohup = shlex.split(start)
+  inner = nohup[nohup.index('-c') + 1]
+  assert shlex.split(inner)[:-3] == [
+      *('.venv/bin/python', '-m', 'segjax.main', *FLAGS, BUCKET),
+      '--stopped_code=75;',
+  ]
+
+
+def test_what_a_tpu_host_is_told_is_sound_shell(project):
+  for text in remote(dry(project, 'tpu_vm.sh', 'run', *TPU, *FLAGS, BUCKET)):
+    subprocess.run(['bash', '-n', '-c', text], check=True)
+
+
+@pytest.mark.parametrize('code', [0, 3])
+def test_a_preempted_tpu_is_made_anew_and_the_run_goes_on(project, code):
+  project.program('gcloud', GCLOUD)
+  process, notes = project.run(
+      'tpu_vm.sh', 'run', *TPU, *FLAGS, BUCKET, CODE=str(code)
+  )
+  assert process.returncode == code, process.stderr
+  verbs = [note.split()[3] for note in notes if note.startswith('compute')]
+  assert [v for v in verbs if v in ('create', 'delete')] == [
+      *('create', 'delete', 'create')
+  ]
+  assert sum('segjax.main' in note for note in notes) == 2
+  assert 'launch/tpu_vm.sh delete tiny' in process.stdout
+
+
+def test_a_tpu_that_is_there_is_taken(project):
+  project.program('gcloud', GCLOUD)
+  (project.notes.parent / 'state').write_text('READY\n')
+  (project.notes.parent / 'runs').write_text('run\nrun\n')
+  _, notes = project.run('tpu_vm.sh', 'run', *TPU, *FLAGS, BUCKET, CODE='0')
+  assert not any(' create ' in note for note in notes)
+  assert sum('segjax.main' in note for note in notes) == 1
+
+
+@pytest.mark.parametrize('action', ['follow', 'delete'])
+def test_a_tpu_is_followed_and_deleted_by_its_name(project, action):
+  words = dry(project, 'tpu_vm.sh', action, 'tiny', '--zone=here')
+  assert words[4:6] == [{'follow': 'ssh'}.get(action, action), 'tiny']
+  assert '--zone=here' in words
+
+
+@pytest.mark.parametrize('script', ['tpu_vm.sh', 'gke.sh'])
+def test_a_workdir_that_would_be_lost_is_refused(project, script):
+  arguments = [a for a in LAUNCHED[script] if a != BUCKET]
+  process, notes = project.run(script, *arguments)
+  assert process.returncode == 2
+  assert '--workdir=runs/a is' in process.stderr
+  assert 'name one in a bucket' in process.stderr
+  assert not notes
+
+
+def test_a_job_set_has_a_pod_a_host_and_the_flags_as_they_were(project):
+  process, notes = project.run(
+      'gke.sh', *GKE, '--slices=2', '--spot', *FLAGS, BUCKET
+  )
+  assert process.returncode == 0, process.stderr
+  assert notes == ['kubectl apply -f runs/some-run.yaml']
+  text = (project.root / 'runs/some-run.yaml').read_text()
+  (job,) = yaml.safe_load(text)['spec']['replicatedJobs']
+  assert job['replicas'] == 2
+  spec = job['template']['spec']
+  assert spec['parallelism'] == spec['completions'] == 4
+  pod = spec['template']['spec']
+  assert pod['nodeSelector'] == {
+      'cloud.google.com/gke-tpu-accelerator': 'tpu-v6e-slice',
+      'cloud.google.com/gke-tpu-topology': '4x4',
+      'cloud.google.com/gke-spot': 'true',
+  }
+  (container,) = pod['containers']
+  assert container['resources']['limits'] == {'google.com/tpu': 4}
+  # Kubernetes makes one dollar of two.
+  given = [text.replace('$$', '$') for text in container['args']]
+  assert given == [*FLAGS, BUCKET, '--stopped_code=75']
+
+
+@pytest.mark.parametrize('topology', ['', '4', '4xx4', '1x2'])
+def test_a_topology_that_is_none_is_refused(project, topology):
+  arguments = [*GKE[:2], f'--topology={topology}', *FLAGS, BUCKET]
+  process, notes = project.run('gke.sh', *arguments)
+  assert process.returncode == 2
+  assert '--topology=' in process.stderr
+  assert not notes
+
+
+class Sweep:
+  """Runs sweep.py with a launcher that takes notes and writes scores."""
+
+  def __init__(self, folder):
+    self.root = folder / 'sweep'
+    self.notes = folder / 'notes'
+    self.launcher = folder / 'launcher.py'
+    self.launcher.write_text(
+        'import json, pathlib, sys\n'
+        f'with open({str(self.notes)!r}, "a") as file:\n'
+        '  print(json.dumps(sys.argv[1:]), file=file)\n'
+        'workdir = pathlib.Path(sys.argv[2].removeprefix("--workdir="))\n'
+        'workdir.mkdir(parents=True, exist_ok=True)\n'
+        'if "--config.lr.base=bad" in sys.argv:\n'
+        '  sys.exit(1)\n'
+        'score = workdir / "score-val.json"\n'
+        'score.write_text(\'{"step": 7, "mIoU": 0.5}\')\n'
+    )
+
+  def run(self, *arguments):
+    """Returns the finished process and the arguments of each launch."""
+    self.notes.write_text('')
+    process = subprocess.run(
+        [
+            *(sys.executable, ROOT / 'launch/sweep.py', '--config=c.py'),
+            f'--root={self.root}',
+            f'--launcher={sys.executable} {self.launcher}',
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    return process, [json.loads(n) for n in self.notes.read_text().splitlines()]
+
+  def summary(self):
+    text = (self.root / 'summary.csv').read_text()
+    return list(csv.DictReader(text.splitlines()))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+  return Sweep(tmp_path)
+
+
+def test_a_sweep_runs_the_product_in_numbered_workdirs(sweep):
+  process, notes = sweep.run(
+      *('--set', 'lr.base', '0.1', '0.2', '--set', 'model.rates', '(1, 2)'),
+      *('--', '--config.total_steps=3'),
+  )
+  assert process.returncode == 0, process.stderr
+  assert notes == [
+      [
+          *('--config=c.py', f'--workdir={sweep.root}/00{i}'),
+          *(f'--config.lr.base={lr}', '--config.model.rates=(1, 2)'),
+          '--config.total_steps=3',
+      ]
+      for i, lr in enumerate(('0.1', '0.2'))
+  ]
+  assert sweep.summary() == [
+      {
+          **{'run': f'00{i}', 'lr.base': lr, 'model.rates': '(1, 2)'},
+          **{'step': '7', 'mIoU': '0.5'},
+      }
+      for i, lr in enumerate(('0.1', '0.2'))
+  ]
+
+
+def test_a_sweep_that_grows_keeps_its_numbers(sweep):
+  sweep.run('--set', 'lr.base', '0.1', '0.2')
+  _, notes = sweep.run('--set', 'lr.base', '0.05', '0.2')
+  folders = [note[1].rpartition('/')[2] for note in notes]
+  assert folders == ['002', '001']
+  assert [row['lr.base'] for row in sweep.summary()] == ['0.1', '0.2', '0.05']
+
+
+def test_a_sweep_goes_on_after_a_run_that_failed_and_tells(sweep):
+  process, notes = sweep.run('--set', 'lr.base', 'bad', '0.1')
+  assert process.returncode == 1
+  assert 'These runs failed: 000' in process.stderr
+  assert len(notes) == 2
+  assert [row['mIoU'] for row in sweep.summary()] == ['', '0.5']
+
+
+def test_the_summary_of_a_sweep_can_be_written_later(sweep):
+  sweep.run('--set', 'lr.base', 'bad', '0.1')
+  (sweep.root / '000/score-val.json').write_text('{"mIoU": 0.25}')
+  _, notes = sweep.run('--summary', '--set', 'lr.base', 'bad', '0.1')
+  assert not notes
+  assert [row['mIoU'] for row in sweep.summary()] == ['0.25', '0.5']
+
+
+def test_a_dry_sweep_prints_the_commands_and_runs_and_writes_nothing(sweep):
+  process, notes = sweep.run('--dry_run', '--set', 'loss', "a('b')", '')
+  lines = [shlex.split(line) for line in process.stdout.splitlines()]
+  assert [line[-1] for line in lines] == [
+      *("--config.loss=a('b')", '--config.loss=')
+  ]
+  assert not notes
+  assert not sweep.root.exists()
+
+
+@pytest.mark.parametrize(
+    ('fields', 'wrong'),
+    [
+        (['--set', 'lr.base'], 'lr.base has no values'),
+        (['--set', 'a', '1', '--set', 'a', '2'], 'a is given twice'),
+    ],
+)
+def test_a_sweep_over_nothing_or_twice_is_refused(sweep, fields, wrong):
+  process, notes = sweep.run(*fields)
+  assert process.returncode == 2
+  assert wrong in process.stderr
+  assert not notes
+
+
+def test_the_image_installs_the_pins_and_holds_what_a_run_reads():
+  folder = ROOT / 'launch/docker'
+  text = (folder / 'Dockerfile').read_text()
+  copied = {
+      line.split()[1] for line in text.splitlines() if line.startswith('COPY')
+  }
+  assert copied == {'requirements.txt', 'configs', 'segjax'}
+  kept = (folder / 'Dockerfile.dockerignore').read_text().split()
+  assert {name.removeprefix('!') for name in kept if name[0] == '!'} == copied
+  # The expression that takes JAX's version out of the pins.
+  shell = text[text.index('$(sed') + 2 : text.index(')"}')]
+  version = subprocess.check_output(shell, shell=True, text=True, cwd=ROOT)
+  assert f'jax=={version}' in (ROOT / 'requirements.txt').read_text()

@@ -9,11 +9,13 @@ import collections
 import dataclasses
 import functools
 import io
-import pathlib
 import pickle
 import re
+import shutil
+import tempfile
 import zipfile
 
+from etils import epath
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -82,8 +84,8 @@ def read(path, key=''):
     ValueError: the file is damaged or of another kind, or it is not clear
       which of its entries are weights.
   """
-  path = pathlib.Path(path)
-  with open(path, 'rb') as file:
+  path = epath.Path(path)
+  with path.open('rb') as file:
     start = file.read(9)
     file.seek(0)
     try:
@@ -92,7 +94,7 @@ def read(path, key=''):
       elif start.startswith(b'\x80'):
         content = _read_legacy(file)
       elif start[8:] == b'{':
-        content = safetensors.numpy.load_file(path)
+        content = _read_safetensors(file)
       else:
         raise ValueError(
             'it is neither of PyTorch nor safetensors nor npz, and begins with'
@@ -111,18 +113,29 @@ def read(path, key=''):
 
 def write(path, arrays):
   """Writes {name: array} as `.safetensors` or `.npz`, whole or not at all."""
-  path = pathlib.Path(path)
+  path = epath.Path(path)
   writers = {
-      '.safetensors': safetensors.numpy.save_file,
+      '.safetensors': lambda arrays, file: file.write(
+          safetensors.numpy.save(arrays)
+      ),
       '.npz': lambda arrays, file: np.savez(file, **arrays),
   }
   if path.suffix not in writers:
     raise ValueError(f'{path}: the suffix has to be {" or ".join(writers)}.')
-  temporary = path.with_name(f'{path.stem}.tmp{path.suffix}')
+  temporary = path.parent / f'{path.name}.tmp'
   # A view would be written as the memory that it looks at.
   whole = {n: np.asarray(array, order='C') for n, array in arrays.items()}
-  writers[path.suffix](whole, temporary)
+  with temporary.open('wb') as file:
+    writers[path.suffix](whole, file)
   temporary.replace(path)
+
+
+def _read_safetensors(file):
+  """Reads a file by a copy on this machine: bytes alone give no bfloat16."""
+  with tempfile.NamedTemporaryFile() as local:
+    shutil.copyfileobj(file, local)
+    local.flush()
+    return safetensors.numpy.load_file(local.name)
 
 
 def _read_zip(file):

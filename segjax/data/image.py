@@ -1,11 +1,9 @@
 """Image files to arrays and back; a damaged file is an error, never noise."""
 
 import io
-import os
-from pathlib import Path
-import tempfile
 
 import cv2
+from etils import epath
 import numpy as np
 from PIL import Image
 
@@ -83,7 +81,7 @@ def write_png(path, array, palette=None):
     array: uint8, or uint16 without a palette.
     palette: [K, 3] colours; the file is then indexed and `array` the indices.
   """
-  path = Path(path)
+  path = epath.Path(path)
   if palette is None:
     data = cv2.imencode('.png', _swap_red_and_blue(array))[1].tobytes()
   else:
@@ -92,21 +90,19 @@ def write_png(path, array, palette=None):
     buffer = io.BytesIO()
     picture.save(buffer, 'png')
     data = buffer.getvalue()
-  handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+  temporary = path.parent / f'.{path.name}.tmp'
   try:
-    with os.fdopen(handle, 'wb') as file:
-      file.write(data)
-    os.chmod(name, 0o644)  # mkstemp makes files that only the owner may read.
-    os.replace(name, path)
+    temporary.write_bytes(data)
+    temporary.replace(path)
   except BaseException:
-    os.unlink(name)
+    temporary.unlink(missing_ok=True)
     raise
 
 
 def _decode(path, indices=False):
   """Returns the pixels as the file has them; `indices` keeps a palette's."""
   try:
-    data = Path(path).read_bytes()
+    data = epath.Path(path).read_bytes()
   except OSError as error:
     raise BadExample(f'{path}: cannot be read, {error.strerror}') from error
   if not data:

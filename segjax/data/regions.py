@@ -4,7 +4,10 @@ The regions of an example are [H, W, N] uint8, 0 or 1, best first. N is fixed
 for a data set; an empty region is no proposal. A box is a filled rectangle.
 """
 
+import io
+
 import cv2
+from etils import epath
 import numpy as np
 
 from segjax.data.image import BadExample
@@ -24,7 +27,8 @@ def read(path, size, count):
     [H, W, N] uint8.
   """
   try:
-    with np.load(path, allow_pickle=False) as file:
+    data = io.BytesIO(epath.Path(path).read_bytes())
+    with np.load(data, allow_pickle=False) as file:
       content = dict(file)
   except Exception as error:  # NumPy raises whatever it stumbles on.
     raise BadExample(f'{path}: damaged or missing, {error}') from error

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-from pathlib import Path
+
+from etils import epath
 
 from segjax.data import image
 from segjax.data import regions
@@ -16,8 +17,8 @@ class Example:
   """An image file and its mask file."""
 
   name: str
-  image: Path
-  mask: Path
+  image: epath.Path
+  mask: epath.Path
 
 
 class Files(Dataset):
@@ -45,7 +46,7 @@ class Files(Dataset):
     self.examples = tuple(examples)
     self.label_map = label_map
     self.proposals = proposals
-    self._proposals_folder = Path(proposals_folder)
+    self._proposals_folder = epath.Path(proposals_folder)
     if proposals:
       check_exist([self._region_file(e) for e in self.examples])
     if channels:
@@ -106,7 +107,7 @@ def find(root, name, markers, about, inside=('',)):
         f"data set '{name}': where? Set config.data_dir or the environment"
         f' variable SEGJAX_DATA_DIR.\n{about}'
     )
-  folders = (Path(root), Path(root) / name)
+  folders = (epath.Path(root), epath.Path(root) / name)
   for folder in (top / part for top in folders for part in inside):
     if any(next(folder.glob(marker), None) for marker in markers):
       return folder
@@ -154,11 +155,15 @@ def listed(path, images, masks):
     images: path of an image, with '*' for the name.
     masks: the same for the masks.
   """
-  if not Path(path).is_file():
+  path = epath.Path(path)
+  if not path.is_file():
     raise FileNotFoundError(f'the list of examples {path} is missing')
   examples = [
-      Example(name, *(Path(str(p).replace('*', name)) for p in (images, masks)))
-      for name in Path(path).read_text().split()
+      Example(
+          name,
+          *(epath.Path(str(p).replace('*', name)) for p in (images, masks)),
+      )
+      for name in path.read_text().split()
   ]
   if not examples:
     raise FileNotFoundError(f'the list of examples {path} is empty')
@@ -178,11 +183,12 @@ def check_exist(paths):
 
 def listing(folder, suffixes):
   """Returns name -> file for all files under a folder, in order."""
-  folder = Path(folder)
+  folder = epath.Path(folder)
   if not folder.is_dir():
     raise FileNotFoundError(f'the folder {folder} is missing')
   found = {}
-  for path in sorted(folder.rglob('*')):
+  paths = (top / name for top, _, names in folder.walk() for name in names)
+  for path in sorted(paths):
     suffix = next(
         (s for s in suffixes if path.name.lower().endswith(s.lower())), ''
     )

@@ -4,6 +4,8 @@ The labels of the challenge's test slices are not public. Here train is slices
 0..23 and val 24..29 of the labelled stack.
 """
 
+import io
+
 import numpy as np
 from PIL import Image
 from PIL import ImageSequence
@@ -84,7 +86,7 @@ def load(split, root):
 def _read_stack(path):
   """Returns all 30 pages of a TIFF, [30, H, W]."""
   try:
-    with Image.open(path) as stack:
+    with Image.open(io.BytesIO(path.read_bytes())) as stack:
       pages = [np.array(page) for page in ImageSequence.Iterator(stack)]
   except Exception as error:  # Pillow raises whatever it stumbles on.
     raise BadExample(f'{path}: damaged or missing, {error}') from error

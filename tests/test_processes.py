@@ -1,0 +1,433 @@
+"""Two processes that train together on this machine, on one CPU device each."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from segjax import parallel
+from segjax import rendezvous
+from segjax.checkpoint import Checkpoints
+from segjax.workdir import Workdir
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).parent.parent
+STEPS = tiny.get_config().total_steps
+# No number of processes divides the images.
+FLAGS = ('--config=tests/tiny.py', '--config.dataset.options.length=15')
+
+
+def free_port():
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    return probe.getsockname()[1]
+
+
+class Runs:
+  """Starts runs in folders of their own."""
+
+  def __init__(self, folder):
+    self.folder = folder
+
+  def start(self, name, processes, *flags, seconds=0):
+    """Returns the processes of a run; steps take `seconds`."""
+    port = free_port()
+    started = []
+    for i in range(processes):
+      command = [
+          *(sys.executable, '-m', 'tests.small_run', *FLAGS, *flags),
+          f'--workdir={self.folder / name}',
+      ]
+      if processes > 1:
+        command += [
+            *(f'--coordinator=127.0.0.1:{port}', f'--process_id={i}'),
+            f'--num_processes={processes}',
+        ]
+      with open(self.folder / f'{name}.{i}.log', 'a') as log:
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment(devices=2 // processes, seconds=seconds),
+                stdout=log,
+                stderr=log,
+            )
+        )
+    return started
+
+  def finish(self, name, processes, *flags):
+    """Lets a run go on to its end and returns its workdir."""
+    for i, process in enumerate(self.start(name, processes, *flags)):
+      assert process.wait(120) == 0, self.log(name, i)
+    return Workdir(self.folder / name)
+
+  def log(self, name, i):
+    return (self.folder / f'{name}.{i}.log').read_text()
+
+  def stepping(self, name, processes):
+    """Returns the processes of a run of slow steps that has begun."""
+    started = self.start(name, processes, seconds=0.5)
+    metrics = self.folder / name / 'metrics.jsonl'
+    while not metrics.exists() or not metrics.read_text():
+      assert all(p.poll() is None for p in started), self.log(name, 0)
+      time.sleep(0.05)
+    return started
+
+
+def environment(devices=1, seconds=0):
+  return os.environ | {
+      'JAX_PLATFORMS': 'cpu',
+      'JAX_NUM_CPU_DEVICES': str(devices),
+      'STEP_SECONDS': str(seconds),
+  }
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+  return Runs(tmp_path_factory.mktemp('runs'))
+
+
+@pytest.fixture(scope='module')
+def alone(runs):
+  """What one process does, with the two devices."""
+  return runs.finish('alone', 1)
+
+
+def assert_same_end(workdir, other):
+  """The same state at the end, but for rounding."""
+  one, two = (
+      Checkpoints(w.checkpoints, read_only=True).read(STEPS)
+      for w in (workdir, other)
+  )
+  jax.tree.map(
+      lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6),
+      one,
+      two,
+  )
+
+
+@pytest.fixture(scope='module', params=parallel.MODES)
+def both(request, runs):
+  """What two processes do that launch/processes.sh has started."""
+  project = runs.folder / f'project {request.param}'
+  shutil.copytree(ROOT / 'launch', project / 'launch')
+  for name in ('configs', 'segjax', 'tests'):
+    (project / name).symlink_to(ROOT / name)
+  shutil.copy(ROOT / 'requirements.txt', project)
+  installed = project / '.venv/installed'
+  installed.mkdir(parents=True)
+  shutil.copy(ROOT / 'requirements.txt', installed)
+  python = project / '.venv/bin/python'
+  python.parent.mkdir()
+  python.write_text(
+      '#!/bin/sh\n'
+      'if [ "$2" = segjax.main ]\n'
+      'then shift 2; set -- -m tests.small_run "$@"\n'
+      'fi\n'
+      f'exec {sys.executable} "$@"\n'
+  )
+  python.chmod(0o755)
+  process = subprocess.run(
+      [
+          *('bash', project / 'launch/processes.sh', '2', *FLAGS),
+          *(f'--config.parallel={request.param}', f'--port={free_port()}'),
+          '--workdir=both',
+      ],
+      env=environment(),
+      capture_output=True,
+      text=True,
+  )
+  assert process.returncode == 0, process.stderr
+  return Workdir(project / 'both')
+
+
+def test_two_processes_train_as_one(alone, both):
+  assert_same_end(both, alone)
+  one, two = (
+      {step: values['train/loss'] for step, values in metrics.items()}
+      for metrics in map(tiny.read_metrics, (both, alone))
+  )
+  assert one == pytest.approx(two, rel=1e-5)
+
+
+def test_two_processes_leave_the_files_of_one(alone, both):
+  names = [
+      {
+          str(path.relative_to(workdir.path))
+          for path in pathlib.Path(workdir.path).rglob('*')
+          if 'checkpoints' not in path.parts
+      }
+      for workdir in (alone, both)
+  ]
+  assert names[0] == names[1]
+  lines = both.metrics.read_text().splitlines()
+  assert len(lines) == len(alone.metrics.read_text().splitlines())
+
+
+def test_two_processes_score_the_same_weights_exactly_as_one(runs, alone):
+  shutil.copytree(alone.path, runs.folder / 'scored')
+  workdir = runs.finish('scored', 2, '--mode=eval')
+  score = json.loads((workdir.path / 'score-val.json').read_text())
+  expected = Checkpoints(alone.checkpoints, read_only=True).scores(
+      score['step']
+  )
+  for name in expected.keys() - {'images_per_second'}:
+    value = expected[name]
+    assert score[name] == (None if np.isnan(value) else value), name
+
+
+def test_one_process_goes_on_after_two_that_one_sigterm_stopped(runs, alone):
+  processes = runs.stepping('stopped', 2)
+  processes[1].send_signal(signal.SIGTERM)
+  assert [process.wait(60) for process in processes] == [0, 0]
+  (step,) = re.findall(r'SIGTERM; step (\d+) is', runs.log('stopped', 0))
+  folder = Workdir(runs.folder / 'stopped').checkpoints
+  assert Checkpoints(folder, read_only=True).steps()[-1] == int(step) < STEPS
+
+  workdir = runs.finish('stopped', 1)
+  assert f'Going on from step {step}' in runs.log('stopped', 0)
+  assert_same_end(workdir, alone)
+
+
+def test_two_processes_go_on_after_one(runs, alone):
+  shutil.copytree(alone.path, runs.folder / 'halved')
+  shutil.rmtree(runs.folder / f'halved/checkpoints/{STEPS}')
+  workdir = runs.finish('halved', 2)
+  assert 'Going on from step 9' in runs.log('halved', 0)
+  assert_same_end(workdir, alone)
+
+
+@pytest.mark.parametrize('killed', [0, 1])
+def test_a_process_whose_partner_is_killed_ends_and_says_so(runs, killed):
+  name = f'killed {killed}'
+  processes = runs.stepping(name, 2)
+  processes[killed].kill()
+  assert processes[1 - killed].wait(60) != 0
+  log = runs.log(name, 1 - killed)
+  assert re.search('lost contact with another|another task died', log), log
+
+
+def test_an_error_of_the_first_process_ends_both_in_words(runs, alone):
+  shutil.copytree(alone.path, runs.folder / 'other')
+  processes = runs.start('other', 2, '--config.lr.base=0.5')
+  assert [process.wait(60) for process in processes] == [1, 1]
+  for i in range(2):
+    assert 'is the workdir of another config' in runs.log('other', i)
+    assert 'Traceback' not in runs.log('other', i)
+  assert 'segjax: Process 0 has failed' in runs.log('other', 1)
+
+
+def meet(port, number, indices, timeout):
+  """What becomes of processes with these indices, in their order."""
+  results = {}
+
+  def visit(place, index):
+    try:
+      rendezvous.meet(f'127.0.0.1:{port}', number, index, timeout)
+      results[place] = 'met'
+    except OSError as error:
+      results[place] = str(error)
+
+  threads = [
+      threading.Thread(target=visit, args=item) for item in enumerate(indices)
+  ]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  return [results[place] for place in range(len(indices))]
+
+
+def test_processes_meet_in_any_order():
+  assert meet(free_port(), 3, [2, 1, 0], 10) == ['met'] * 3
+
+
+def test_all_that_came_learn_who_did_not():
+  port = free_port()
+  for answer in meet(port, 4, [0, 2], 0.5):
+    assert f'Of 4 processes, 1, 3 did not come to 127.0.0.1:{port}' in answer
+    assert f'0 on {os.uname().nodename}, 2 on' in answer
+
+
+def test_without_the_first_process_the_others_say_where_they_looked():
+  port = free_port()
+  (answer,) = meet(port, 2, [1], 0.3)
+  assert f'finds no process 0 at 127.0.0.1:{port}' in answer
+  assert 'Process 1 of 2' in answer
+
+
+def test_two_processes_of_one_number_are_an_error():
+  answers = meet(free_port(), 3, [0, 1, 1], 2)
+  assert len(set(answers)) == 1
+  assert 'Two processes are number 1' in answers[0]
+
+
+def test_a_port_that_is_taken_is_an_error():
+  with socket.create_server(('', 0)) as server:
+    port = server.getsockname()[1]
+    (answer,) = meet(port, 2, [0], 1)
+  assert f'cannot listen at 127.0.0.1:{port}' in answer
+
+
+def test_a_stranger_at_the_port_does_no_harm():
+  port = free_port()
+
+  def disturb():
+    for words in (b'GET / HTTP/1.1\r\n\r\n', b'', b'x y z\n'):
+      while True:
+        try:
+          with socket.create_connection(('127.0.0.1', port)) as stranger:
+            stranger.sendall(words)
+          break
+        except OSError:
+          time.sleep(0.01)
+
+  stranger = threading.Thread(target=disturb)
+  stranger.start()
+  host = threading.Thread(
+      target=rendezvous.meet, args=(f'127.0.0.1:{port}', 2, 0, 10)
+  )
+  host.start()
+  stranger.join()
+  rendezvous.meet(f'127.0.0.1:{port}', 2, 1, 10)
+  host.join()
+
+
+@pytest.fixture
+def started(monkeypatch):
+  """The arguments with which processes meet and JAX is started."""
+  calls = {}
+  for name in (
+      *('OMPI_COMM_WORLD_SIZE', 'SLURM_JOB_ID', 'JAX_LOCAL_DEVICE_IDS'),
+      *('TPU_WORKER_HOSTNAMES', 'TPU_PROCESS_ADDRESSES'),
+  ):
+    monkeypatch.delenv(name, raising=False)
+  monkeypatch.setattr(
+      rendezvous, 'meet', lambda *args: calls.update(met=args[:3])
+  )
+  monkeypatch.setattr(
+      jax.distributed,
+      'initialize',
+      lambda *args, local_device_ids, **_: calls.update(
+          jax=args, local=local_device_ids
+      ),
+  )
+  return calls
+
+
+def test_a_process_without_others_starts_nothing(started):
+  parallel.initialize()
+  parallel.initialize(number=1)
+  assert not started
+
+
+def test_what_is_given_is_taken(started):
+  parallel.initialize('a:1', 4, 2)
+  assert started == dict(met=('a:1', 4, 2), jax=('a:1', 4, 2), local=None)
+
+
+SLURM = dict(
+    SLURM_JOB_ID='4097',
+    SLURM_STEP_NODELIST='gpu[07-08],gpu11',
+    SLURM_NTASKS='6',
+    SLURM_PROCID='5',
+    SLURM_LOCALID='1',
+)
+OPEN_MPI = dict(
+    OMPI_COMM_WORLD_SIZE='2',
+    OMPI_COMM_WORLD_RANK='1',
+    OMPI_COMM_WORLD_LOCAL_RANK='1',
+)
+
+
+def set_all(monkeypatch, variables):
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
+
+
+def test_slurm_is_asked(started, monkeypatch):
+  set_all(monkeypatch, SLURM)
+  parallel.initialize()
+  assert started['jax'][0].startswith('gpu07:')
+  assert started['jax'][1:] == (6, 5)
+  assert started['local'] == [1]
+
+
+def test_a_slurm_job_of_one_task_is_alone(started, monkeypatch):
+  set_all(monkeypatch, SLURM | dict(SLURM_NTASKS='1', SLURM_PROCID='0'))
+  parallel.initialize()
+  assert not started
+
+
+def test_open_mpi_is_asked(started, monkeypatch):
+  uri = '1314521088.0;tcp://10.96.0.1,10.148.0.1:34911'
+  set_all(monkeypatch, OPEN_MPI | dict(OMPI_MCA_orte_hnp_uri=uri))
+  parallel.initialize()
+  assert started['jax'][0].startswith('10.96.0.1:')
+  assert started['jax'][1:] == (2, 1)
+
+
+def test_open_mpi_5_needs_an_address_and_says_so(started, monkeypatch):
+  set_all(monkeypatch, OPEN_MPI)
+  monkeypatch.delenv('OMPI_MCA_orte_hnp_uri', raising=False)
+  with pytest.raises(ValueError, match='--coordinator must be given, too'):
+    parallel.initialize()
+  parallel.initialize('a:1')
+  assert started['jax'] == ('a:1', 2, 1)
+
+
+def test_a_cloud_tpu_is_asked(started, monkeypatch):
+  monkeypatch.setattr(
+      parallel.clusters.GkeTpuCluster, 'is_env_present', lambda: True
+  )
+  # The second slice of two hosts each.
+  set_all(
+      monkeypatch,
+      dict(
+          TPU_WORKER_HOSTNAMES='a,b',
+          TPU_WORKER_ID='1',
+          MEGASCALE_COORDINATOR_ADDRESS='localhost:8080',
+          MEGASCALE_NUM_SLICES='2',
+          MEGASCALE_SLICE_ID='1',
+      ),
+  )
+  parallel.initialize()
+  arguments = ('localhost:8482', 4, 3)
+  assert started == dict(met=arguments, jax=arguments, local=None)
+
+
+@pytest.mark.parametrize(
+    ('given', 'wrong'),
+    [
+        (('a:1', None, None), '--num_processes and --process_id must be given'),
+        ((None, 2, 0), '--coordinator must be given'),
+        (('a:1', 2, 2), '--process_id=2 is not one of 0 to 1'),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(started, given, wrong):
+  with pytest.raises(ValueError, match=wrong):
+    parallel.initialize(*given)
+  assert not started
+
+
+@pytest.mark.parametrize('address', ['here', 'here:', 'here:x', ':7'])
+def test_an_address_without_host_or_port_is_refused(address):
+  with pytest.raises(ValueError, match='is not HOST:PORT'):
+    rendezvous.meet(address, 2, 0, 1)
+
+
+def test_one_process_needs_nobody_to_ask():
+  assert parallel.from_first(lambda x: x + 1, 2) == 3
+  with pytest.raises(KeyError):
+    parallel.from_first({}.__getitem__, 'missing')
