@@ -84,6 +84,7 @@ def search(workdir, split, grid, *, limit=100):
   config = workdir.read_config()
   config.predict.crf = ''
   dataset = experiment.dataset(config, split)
+  experiment.check_inputs(config, dataset)
   num_classes = dataset.label_map.num_classes
   forward = experiment.make_forward(config, num_classes, dataset.channels)
   options = experiment.inference(config, num_classes)
@@ -137,7 +138,9 @@ def main(argv):
 if __name__ == '__main__':
   _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
   _SPLIT = flags.DEFINE_string('split', 'val', 'Of the data set of the run.')
-  _LIMIT = flags.DEFINE_integer('limit', 100, 'Images to take, evenly spread; 0 takes all.')
+  _LIMIT = flags.DEFINE_integer(
+      'limit', 100, 'Images to take, evenly spread; 0 takes all.'
+  )
   _GRID = flags.DEFINE_string('grid', None, 'Call with lists of what to try.')
   flags.mark_flags_as_required(['workdir', 'grid'])
   app.run(main, flags_parser=console.parse_flags)

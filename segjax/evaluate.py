@@ -34,6 +34,7 @@ def make(config, dataset):
         f'config.absent={config.absent!r} is not one of'
         f' {tuple(semantic.ABSENT)}.'
     )
+  experiment.check_inputs(config, dataset)
   label_map = dataset.label_map
   forward = experiment.make_forward(
       config, label_map.num_classes, dataset.channels

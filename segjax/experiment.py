@@ -35,14 +35,14 @@ POSITIVE = (
 
 
 def dataset(config, split):
-  """Returns a split of the configured data set.
-
-  Raises:
-    ValueError: its examples lack what the model reads.
-  """
-  found = datasets.load(
+  """Returns a split of the configured data set."""
+  return datasets.load(
       config.dataset.name, split, config.data_dir, **config.dataset.options
   )
+
+
+def check_inputs(config, found):
+  """Raises ValueError if examples of a data set lack what the model reads."""
   wanted = steps.inputs(model(config, found.label_map.num_classes))
   if 'regions' in wanted and not found.proposals:
     raise ValueError(
@@ -51,7 +51,6 @@ def dataset(config, split):
         ' --config.dataset.options.proposals=16. Where they lie is told in'
         ' segjax/data/datasets/README.md.'
     )
-  return found
 
 
 def task(config):
@@ -175,6 +174,7 @@ def training(config):
         f' {local_batch} images of a device.'
     )
   train_set = dataset(config, config.dataset.train_split)
+  check_inputs(config, train_set)
   num_classes = train_set.label_map.num_classes
   system = model(config, num_classes)
   objective = losses.build(config.loss, class_weights(config, train_set))

@@ -87,7 +87,7 @@ def test_a_data_set_without_proposals_is_refused():
   config = get_config()
   config.dataset.options.proposals = 0
   with pytest.raises(ValueError, match=r'options.proposals=16'):
-    experiment.dataset(config, 'val')
+    experiment.check_inputs(config, experiment.dataset(config, 'val'))
 
 
 def test_categories_that_no_example_has_are_refused():

@@ -26,8 +26,8 @@ class Net(nn.Module):
     return {'logits': classifier(CLASSES)(x), 'aux': {}}
 
 
-def objective(logits, labels):
-  loss = cross_entropy(logits, labels)
+def objective(logits, labels, pixel_weights):
+  loss = cross_entropy(logits, labels, pixel_weights=pixel_weights)
   return loss, {'cross_entropy': loss}
 
 

@@ -20,7 +20,7 @@ from segjax.data import transforms
 from segjax.data.image import BadExample
 
 # What of an example goes into a batch.
-ARRAYS = ('image', 'label', 'regions', 'categories', 'overlaps')
+ARRAYS = ('image', 'label', 'weight', 'regions', 'categories', 'overlaps')
 
 
 class Batches:

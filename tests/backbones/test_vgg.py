@@ -47,7 +47,7 @@ def test_dilated_features_subsampled_equal_strided_ones(
 
 def test_pools_of_2x2_drop_an_odd_last_row_and_column():
   feats, _ = shapes('vgg/16_bn', (2, 65, 97, 3))
-  assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'conv5', 'c5']
+  assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5', 'conv5']
   for level, width in enumerate((64, 128, 256, 512, 512), 1):
     shape = (2, 65 // 2**level, 97 // 2**level, width)
     assert feats[f'c{level}'].shape == shape
