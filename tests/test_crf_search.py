@@ -76,7 +76,7 @@ def test_the_program_ranks_all_calls_and_no_crf(workdir):
             val[i]['label'],
             val.label_map.num_classes,
         )
-        for i in range(3)
+        for i in (0, 5, 10)  # Evenly from all 16.
     )
     expected = semantic.scores(counts)['mIoU']
     np.testing.assert_allclose(float(score), expected, rtol=1e-6)
