@@ -1,6 +1,6 @@
 r"""Bayesian SegNet, https://arxiv.org/abs/1511.02680.
 
-Paper: 63.1 mIoU on CamVid test.
+Of the paper, benchmark listings quote 63.1 mIoU on CamVid test.
 
   bash launch/local.sh --config=configs/bayesian_segnet.py
   python -m segjax.main --workdir=runs/camvid \
