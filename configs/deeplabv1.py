@@ -6,10 +6,27 @@ r"""DeepLab, the first, https://arxiv.org/abs/1412.7062: LargeFOV, and its MSc.
   python -m segjax.main --workdir=runs/msc \
       --config=configs/deeplabv1.py:dataset=voc2012,multi_scale=True \
       --config.init_from=runs/largefov
+  python -m segjax.crf_search --workdir=runs/msc --grid='dense(iterations=10,
+      bilateral=([3.0, 4.0, 5.0], [40.0, 60.0, 80.0], [3.0, 5.0, 9.0]))'
 
 VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
 seen BGR from 0 to 255, minus the mean. The paper reports 71.6 mIoU on the test
 set of VOC 2012 (abstract), with MSc and CRF.
+
+From random weights and in 800 steps, 6 minutes of an AMD EPYC's core, which
+was shared with other work,
+
+  python -m segjax.main --workdir=runs/camvid --config.total_steps=800 \
+      --config.lr.warmup_steps=40 \
+      --config=configs/deeplabv1.py:dataset=camvid,small=True
+
+has 35.9 mIoU on CamVid val, and accuracy 79.2. A CRF found on 12 images of it,
+
+  python -m segjax.crf_search --workdir=runs/camvid --limit=12 --grid='dense(
+      gaussian=(1.0, 3.0), bilateral=([1.0, 3.0], [20.0, 60.0], [4.0, 10.0]))'
+
+--config.predict.crf='dense(gaussian=(1.0, 3.0), bilateral=(1.0, 60.0, 4.0))',
+makes it 36.3 and 80.3.
 """
 
 from configs import common

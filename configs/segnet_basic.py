@@ -5,6 +5,13 @@ Paper: 46.3 mIoU on CamVid test, as ChainerCV quotes it; ChainerCV has 49.4.
   bash launch/local.sh --config=configs/segnet_basic.py
   python -m segjax.main --workdir=runs/camvid \
       --config=configs/segnet_basic.py:camvid --config.dataset.eval_split=test
+
+From random weights, on one core of an AMD EPYC shared with other work,
+
+  python -m segjax.main --workdir=runs/camvid \
+      --config=configs/segnet_basic.py:dataset=camvid,small=True
+
+has 40.3 mIoU on CamVid val after 38 minutes of its time.
 """
 
 from configs import common
