@@ -27,6 +27,7 @@ from absl import logging
 from etils import epath
 import numpy as np
 
+from segjax import box_inference
 from segjax import calls
 from segjax import checkpoint
 from segjax import console
@@ -35,7 +36,6 @@ from segjax import inference
 from segjax import parallel
 from segjax import pictures
 from segjax import progress
-from segjax import proposals
 from segjax import steps
 from segjax.data import image as images
 from segjax.data import label_map as label_maps
@@ -142,12 +142,12 @@ class Predictor:
     return labels, probabilities, example['variance']
 
   def by_boxes(self, image, boxes, **options):
-    """Predicts one image object by object; see `proposals.segment`.
+    """Predicts one image object by object; see `box_inference.segment`.
 
     Args:
       image: as above.
       boxes: [N, 4] in pixels of the image, y0 x0 y1 x1, ends exclusive.
-      **options: `size` and `enlarge` of `proposals.segment`.
+      **options: `size` and `enlarge` of `box_inference.segment`.
 
     Returns:
       labels [H, W] uint8; scores [H, W, K] float32, the greatest over boxes.
@@ -156,7 +156,7 @@ class Predictor:
     ready, size = example['image'], example['size']
     ratio = np.divide(ready.shape[:2], size)
     num_classes = self.label_map.num_classes
-    scores = proposals.segment(
+    scores = box_inference.segment(
         lambda x: self._forward(self._variables, x)[..., :num_classes],
         ready,
         np.asarray(boxes) * np.tile(ratio, 2),

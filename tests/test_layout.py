@@ -26,7 +26,7 @@ MAY_IMPORT = {
     'convert': '',
     'data': 'calls',
     'pictures': 'data',
-    'proposals': 'data',
+    'box_inference': 'data',
     'rendezvous': '',
     'parallel': 'rendezvous',
     'checkpoint': 'parallel',

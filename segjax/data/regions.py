@@ -85,13 +85,13 @@ def assign(regions, label):
     and `IGNORE` if the region is empty; and by how much, intersection over
     union, [N] float32.
   """
-  objects, classes = _objects(label)
+  ids, classes = objects(label)
   counted = label != IGNORE
-  areas = np.bincount(objects[counted], minlength=len(classes))
+  areas = np.bincount(ids[counted], minlength=len(classes))
   categories = np.full(regions.shape[-1], IGNORE, np.uint8)
   overlaps = np.zeros(regions.shape[-1], np.float32)
   for n in np.flatnonzero(regions.any((0, 1))):
-    inside = objects[(regions[..., n] > 0) & counted]
+    inside = ids[(regions[..., n] > 0) & counted]
     both = np.bincount(inside, minlength=len(classes))
     overlap = both / np.maximum(inside.size + areas - both, 1)
     overlap[0] = 0
@@ -100,11 +100,11 @@ def assign(regions, label):
   return categories, overlaps
 
 
-def _objects(label):
+def objects(label):
   """Returns ids of objects [H, W], 0 being none, and the class of each id."""
-  objects, classes = np.zeros(label.shape, np.int64), [0]
+  ids, classes = np.zeros(label.shape, np.int64), [0]
   for one in np.setdiff1d(label, (0, IGNORE)):
     _, parts = cv2.connectedComponents((label == one).view(np.uint8))
-    objects += np.where(parts > 0, parts + len(classes) - 1, 0)
+    ids += np.where(parts > 0, parts + len(classes) - 1, 0)
     classes += [one] * parts.max()
-  return objects, np.array(classes, np.uint8)
+  return ids, np.array(classes, np.uint8)

@@ -5,11 +5,11 @@ Class 0 is the background, and not an object.
 
 import dataclasses
 
-import cv2
 import grain
 import numpy as np
 
 from segjax.data import boxes
+from segjax.data import regions
 from segjax.data.label_map import IGNORE
 from segjax.data.transforms.geometry import Resize
 from segjax.data.transforms.geometry import Sized
@@ -38,10 +38,10 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
     if 'label' not in features:
       raise ValueError('object_crop needs a label')
     image, label = features['image'], features['label']
-    masks = _objects(label)
+    ids, classes = regions.objects(label)
     box = np.array([0, 0, *label.shape])
-    if masks:
-      mask = masks[rng.integers(len(masks))]
+    if len(classes) > 1:
+      mask = ids == rng.integers(1, len(classes))
       box = boxes.enlarged(self._draw(_bounds(mask), rng), self.enlarge)
       if self.overlap == 1:
         label = np.where(mask | (label == IGNORE), label, 0)
@@ -60,15 +60,6 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
       if boxes.overlap(drawn, box) >= self.overlap:
         return drawn
     return box
-
-
-def _objects(label):
-  """Returns the mask of each object of a label, [H, W] of booleans."""
-  masks = []
-  for one in np.setdiff1d(label, (0, IGNORE)):
-    count, parts = cv2.connectedComponents((label == one).astype(np.uint8))
-    masks += [parts == i for i in range(1, count)]
-  return masks
 
 
 def _bounds(mask):

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax import proposals
+from segjax import box_inference
 from segjax.ops.resize import resize
 
 RNG = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def naive(image, boxes, size, enlarge):
 @pytest.mark.parametrize('batch_size', [1, 3, 8])
 @pytest.mark.parametrize('enlarge', [1.0, 1.2, 2.5])
 def test_scores_are_the_greatest_over_boxes(batch_size, enlarge):
-  scores = proposals.segment(
+  scores = box_inference.segment(
       forward, IMAGE, BOXES, size=16, enlarge=enlarge, batch_size=batch_size
   )
   expected = naive(IMAGE, BOXES, 16, enlarge)
@@ -61,7 +61,9 @@ def test_scores_are_the_greatest_over_boxes(batch_size, enlarge):
 
 
 def test_where_no_box_is_scores_are_zero():
-  scores = proposals.segment(forward, IMAGE, [[2, 3, 8, 9]], size=16, enlarge=1)
+  scores = box_inference.segment(
+      forward, IMAGE, [[2, 3, 8, 9]], size=16, enlarge=1
+  )
   inside = np.zeros((20, 30), bool)
   inside[2:8, 3:9] = True
   assert scores[inside].any()
@@ -70,10 +72,10 @@ def test_where_no_box_is_scores_are_zero():
 
 def test_the_first_boxes_that_are_large_enough_are_chosen():
   boxes = [[0, 0, 50, 9], [0, 0, 10, 10], [0, 0, 9, 50], [0, 0, 20, 30]]
-  chosen = proposals.choose(boxes, count=2, least=10)
+  chosen = box_inference.choose(boxes, count=2, least=10)
   np.testing.assert_array_equal(chosen, [boxes[1], boxes[3]])
-  assert len(proposals.choose(boxes, count=1, least=10)) == 1
-  assert proposals.choose([], least=1).shape == (0, 4)
+  assert len(box_inference.choose(boxes, count=1, least=10)) == 1
+  assert box_inference.choose([], least=1).shape == (0, 4)
 
 
 @pytest.mark.parametrize(
@@ -87,4 +89,4 @@ def test_the_first_boxes_that_are_large_enough_are_chosen():
 )
 def test_wrong_boxes_are_refused(boxes, message):
   with pytest.raises(ValueError, match=message):
-    proposals.segment(forward, IMAGE, boxes, size=16)
+    box_inference.segment(forward, IMAGE, boxes, size=16)
