@@ -8,8 +8,21 @@ the rate of learning and the steps, which it does not tell, are ours.
 
   bash launch/local.sh --config=configs/unet.py
   python -m segjax.main --workdir=runs/isbi --config=configs/unet.py:isbi2012
+
+From random weights, on one core of an AMD EPYC shared with other work,
+
   python -m segjax.main --workdir=runs/camvid \
       --config=configs/unet.py:dataset=camvid,small=True
+
+has 42.6 mIoU on CamVid val after 41 minutes of its time, and
+
+  python -m segjax.main --workdir=runs/membranes --config.task=binary \
+      --config=configs/unet.py:dataset=isbi2012,small=True \
+      --config.loss='binary_cross_entropy + dice'
+
+after 11 minutes, on the 6 slices held out, 0.0837 Rand error (V_rand 0.9163),
+0.0810 pixel error and 78.4 mIoU. That Rand error is 1 - V_rand of label maps,
+see segjax/evaluation/regions.py: another than the paper's, on other slices.
 """
 
 from configs import common
