@@ -207,11 +207,13 @@ def _segment(example, options, probabilities, extra):
         soft = np.empty((*size, total.shape[-1]), np.float32)
       soft[start : start + chunk] = np.asarray(total)[:chunk, :width]
   if refine:
+    soft, more = np.split(soft, [soft.shape[-1] - extra], -1)
     try:
       soft = refine(soft, example['raw'])
     except ValueError as error:
       raise ValueError(f'{example.get("name", "An image")}: {error}') from error
     labels = decide(soft, options.threshold)
+    soft = np.concatenate([soft, more], -1)
   return labels, soft if probabilities else None
 
 

@@ -128,6 +128,21 @@ def test_inference_refines_the_probabilities_of_the_whole_image(options):
   assert nothing is None
 
 
+def test_what_follows_the_probabilities_is_left_as_it_is():
+  more = RNG.random(TRUTH.shape, np.float32)
+  example = {
+      'image': np.concatenate([LOGITS, more], -1),
+      **{'size': IMAGE.shape[:2], 'raw': IMAGE},
+  }
+  ((_, labels, soft),) = inference.predict(
+      lambda x: x, [example], Inference(crf=DENSE), True, extra=3
+  )
+  refined = crf.build(DENSE)(PROBABILITIES, IMAGE)
+  np.testing.assert_allclose(soft[..., :3], refined, atol=1e-5)
+  np.testing.assert_allclose(soft[..., 3:], more, rtol=1e-6)
+  np.testing.assert_array_equal(labels, refined.argmax(-1))
+
+
 def test_an_image_that_no_crf_can_see_is_named():
   example = {
       **{'image': LOGITS, 'size': IMAGE.shape[:2], 'name': 'street/17'},
