@@ -16,6 +16,7 @@ def test_every_fixture_has_a_case():
   assert {path.stem for path in FOLDER.glob('*.npz')} == set(CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', CASES)
 def test_outputs_equal_the_originals_in_eval_and_train_mode(name):
   spec, given, expected = reference.load(FOLDER / f'{name}.npz')
