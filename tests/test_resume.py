@@ -61,9 +61,10 @@ def undisturbed(runs):
 
 def last_line(workdir):
   """The newest step in the summaries, and whether it has been evaluated."""
-  if not workdir.metrics.exists():
+  try:
+    metrics = tiny.read_metrics(workdir)
+  except FileNotFoundError:  # A start without a checkpoint begins them anew.
     return 0, False
-  metrics = tiny.read_metrics(workdir)
   step = max(metrics, default=0)
   return step, 'val/mIoU' in metrics.get(step, {})
 
