@@ -87,3 +87,15 @@ def test_an_image_without_an_object_is_taken_whole():
 def test_wrong_fields_are_refused(spec):
   with pytest.raises(ValueError, match='object_crop'):
     transforms.parse(spec)
+
+
+def test_regions_are_refused():
+  features = {
+      'image': np.zeros((*LABEL.shape, 3), np.uint8),
+      'label': LABEL,
+      'regions': np.ones((*LABEL.shape, 2), np.uint8),
+  }
+  with pytest.raises(ValueError, match='no crop of regions: leave them out'):
+    transforms.apply(
+        transforms.parse('object_crop(16)'), features, np.random.default_rng(0)
+    )

@@ -37,6 +37,8 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
   def random_map(self, features, rng):
     if 'label' not in features:
       raise ValueError('object_crop needs a label')
+    if 'regions' in features:
+      raise ValueError('object_crop has no crop of regions: leave them out')
     image, label = features['image'], features['label']
     ids, classes = regions.objects(label)
     box = np.array([0, 0, *label.shape])
