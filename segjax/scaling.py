@@ -35,7 +35,7 @@ KINDS = SUM, SCATTER, 'all-gather', 'all-to-all', 'collective-permute'
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """An accelerator, by its maker's documents; launch/scale.md names them."""
+  """An accelerator, by its maker's documents; launch/scaling.md names them."""
 
   peak: float  # Of bfloat16, FLOP/s.
   link: float  # Bytes/s that leave what a ring joins: a chip, a host of GPUs.
@@ -149,7 +149,7 @@ def rows(config, step, share, per_core):
             'times': str(step.times),
             'chip': name,
             'images/s a chip': f'{images:.0f}',
-            'images that hide': f'{hiding:.2f}',
+            'batch a chip': f'{hiding:.2f}',
             'images/s a host': f'{host:.0f}',
             'GB/s a host': f'{host * step.image_bytes / 1e9:.1f}',
             'cores a host': f'{host / per_core:.0f}',

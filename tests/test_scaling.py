@@ -92,9 +92,9 @@ def test_rows_are_what_follows_from_the_step():
       'times': '3',
       'chip': 'v5e',
       'images/s a chip': '197',
-      'images that hide': '0.25',
+      'batch a chip': '0.25',
       'images/s a host': '1576',
       'GB/s a host': '5.4',
       'cores a host': '16',
   }
-  assert [row['images that hide'] for row in rows] == ['0.25', '0.19', '0.62']
+  assert [row['batch a chip'] for row in rows] == ['0.25', '0.19', '0.62']
