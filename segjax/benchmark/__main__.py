@@ -11,6 +11,8 @@ processes of their own, in turns with ours: 'torch' PyTorch, eager and compiled,
 'plain' ours with XLA's own convolutions.
 """
 
+import sys
+
 from absl import app
 from absl import flags
 
@@ -35,7 +37,7 @@ _DEVICES = flags.DEFINE_integer(
 )
 _PEER = flags.DEFINE_list('peer', [], f'Of {", ".join(run.PEERS)}.')
 _PEER_PYTHON = flags.DEFINE_string(
-    'peer_python', 'python', 'Interpreter of the environment of a peer.'
+    'peer_python', sys.executable, 'Interpreter of the environment of a peer.'
 )
 _SECONDS = flags.DEFINE_float(
     'seconds', 10.0, 'To spend on each measurement.', lower_bound=0.0

@@ -21,6 +21,7 @@ from segjax import optim
 from segjax import parallel
 from segjax import steps
 from segjax.benchmark import matmul
+from segjax.benchmark import products
 from segjax.benchmark import protocol
 from segjax.tasks import semantic
 
@@ -37,9 +38,7 @@ RATE = 0.01
 
 def plain_convolutions():
   """Returns a context in which every convolution is XLA's own."""
-  from segjax.ops import conv
-
-  return conv.plain()
+  return contextlib.nullcontext()
 
 
 class JaxWorker(protocol.Timed):
@@ -87,9 +86,9 @@ class JaxWorker(protocol.Timed):
       plain: whether convolutions are XLA's own; else those of `ops.conv`.
 
     Returns:
-      What is known before it runs: parameters, FLOPs, seconds to compile, and
-      the memory that the compiled step asks for, all for the whole batch but
-      the memory, which is a device's.
+      What is known before it runs: parameters, FLOPs of the step as XLA counts
+      them, those of `products` in a forward pass of training, seconds to
+      compile, and the bytes that the compiled step asks for on a device.
     """
     fields = {
         k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
@@ -111,6 +110,7 @@ class JaxWorker(protocol.Timed):
     self.builds[name](1)
     return {
         'parameters': parameters,
+        'products': multiplied(model, variables, (batch, *size, 3)),
         'flops': flops(lowered, compiled),
         'lower_seconds': lowering,
         'compile_seconds': compiling,
@@ -156,8 +156,12 @@ def place(batch, mode):
 
 def train_step(model, variables, dtype, mode):
   """Returns the compilable step of training, and its state."""
-  learning_rate = functools.partial(jnp.full_like, fill_value=RATE)
-  tx = optim.create(OPTIM, lambda step: jnp.float32(RATE))
+
+  def learning_rate(step):
+    del step
+    return jnp.float32(RATE)
+
+  tx = optim.create(OPTIM, learning_rate)
   step = steps.make_train_step(
       model,
       functools.partial(
@@ -168,7 +172,7 @@ def train_step(model, variables, dtype, mode):
       tx,
       seed=0,
       dtype=dtype,
-      learning_rate=lambda step: jnp.float32(RATE),
+      learning_rate=learning_rate,
   )
   state = steps.init_state(variables, tx, ema=False)
   return parallel.compile_step(step, mode), state
@@ -198,6 +202,24 @@ def stepping(compiled, state, batch, what):
     jax.block_until_ready((kept, out))
 
   return run
+
+
+def multiplied(model, variables, shape):
+  """Returns the FLOPs of a forward pass of training, see `products`."""
+
+  def forward(variables, image):
+    out, _ = model.apply(
+        variables,
+        image,
+        train=True,
+        rngs={'dropout': jax.random.key(0)},
+        mutable=True,
+    )
+    return out
+
+  image = jax.ShapeDtypeStruct(shape, jnp.float32)
+  with plain_convolutions():
+    return products.count(jax.make_jaxpr(forward)(variables, image).jaxpr)
 
 
 def flops(lowered, compiled):

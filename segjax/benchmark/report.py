@@ -13,7 +13,8 @@ from rich import table
 
 TITLES = (
     *('model', 'what', 'who', 'ms', 'min..max', 'images/s'),
-    *('GFLOP', 'of peak', 'memory MB', 'compile s', 'theirs / ours'),
+    *('GFLOP', 'of peak', 'memory MB', 'compile s', 'time / ours'),
+    'work / ours',
 )
 
 
@@ -62,13 +63,6 @@ def add_ratios(rows, ours):
     for key in ('products', 'parameters'):
       if base.get(key) and other.get(key):
         other[f'{key}_ratio'] = other[key] / base[key]
-
-
-def fastest(rows, ours):
-  """Returns the least ratio of others to ours, or None if there is no other."""
-  ratios = [r['time_ratio'] for r in rows if 'time_ratio' in r]
-  del ours
-  return min(ratios, default=None)
 
 
 def about(versions):
@@ -123,6 +117,7 @@ def cells(found):
       text(memory and memory / 1e6, '{:.0f}'),
       text(found.get('compile_seconds'), '{:.1f}'),
       text(found.get('time_ratio'), '{:.2f}'),
+      text(found.get('products_ratio'), '{:.3f}'),
   )
 
 

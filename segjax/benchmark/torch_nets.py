@@ -4,6 +4,8 @@ Each function returns a module from an image [B, 3, H, W] to
 {'out': logits [B, K, H, W], 'aux': those of an auxiliary head, if it has one}.
 """
 
+import itertools
+
 import timm
 import torch
 from torch import nn
@@ -263,7 +265,7 @@ class UNet(nn.Module):
     widths = [width * 2**level for level in range(5)]
     self.down = nn.ModuleList(
         self._double(inputs, outputs)
-        for inputs, outputs in zip([3, *widths], widths)
+        for inputs, outputs in itertools.pairwise((3, *widths))
     )
     self.up = nn.ModuleList(
         conv_norm_act(2 * outputs, outputs, 1) for outputs in widths[:-1]

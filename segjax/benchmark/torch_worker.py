@@ -93,11 +93,12 @@ class TorchWorker(protocol.Timed):
       compiled: whether torch.compile compiles it.
 
     Returns:
-      Parameters, FLOPs of an eager step as PyTorch counts them, and the seconds
-      of the first step, in which a compiled one is compiled.
+      Parameters, FLOPs of a forward pass of training as PyTorch counts them,
+      and the seconds of the first step if it is compiled in it.
     """
-    from segjax.benchmark import torch_nets
     from torch.utils.flop_counter import FlopCounterMode
+
+    from segjax.benchmark import torch_nets
 
     torch = self.torch
     model = getattr(torch_nets, net)(classes).to(self.device)
@@ -108,11 +109,11 @@ class TorchWorker(protocol.Timed):
     label = torch.randint(classes, (batch, *size), generator=generator)
     label = label.to(self.device)
     parameters = sum(p.numel() for p in model.parameters())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+      model.train()(image)
     make = {'train': self._train, 'forward': self._forward}[what]
-    with FlopCounterMode(display=False) as counter:
-      make(model, image, label, dtype, lambda f: f)()
     step = make(
-        model, image, label, dtype, torch.compile if compiled else lambda f: f
+        model, image, label, dtype, torch.compile if compiled else _same
     )
     self._wait()
     start = time.perf_counter()
@@ -130,7 +131,7 @@ class TorchWorker(protocol.Timed):
     self.builds[name] = run
     return {
         'parameters': parameters,
-        'flops': counter.get_total_flops(),
+        'products': counter.get_total_flops(),
         'compile_seconds': first if compiled else None,
     }
 
@@ -224,6 +225,10 @@ class TorchWorker(protocol.Timed):
   def _wait(self):
     if self.cuda:
       self.torch.cuda.synchronize()
+
+
+def _same(function):
+  return function
 
 
 if __name__ == '__main__':
