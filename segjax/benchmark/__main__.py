@@ -7,8 +7,8 @@ A step of training is forward, cross entropy and 0.4 times that of auxiliary
 heads, backward, and SGD with momentum; batch norm takes its statistics from the
 batch. Forward goes to a label map at the size of the image, on the device.
 Images and labels are noise. Peers run the same networks, see `pairs`, in
-processes of their own, in turns with ours: 'torch' PyTorch, eager and compiled,
-'plain' ours with XLA's own convolutions.
+processes of their own, in turns with ours: 'torch' is PyTorch, eager and
+compiled, 'keras' KerasHub on JAX, 'plain' ours with XLA's own convolutions.
 """
 
 import sys
@@ -49,6 +49,11 @@ _OUTPUT = flags.DEFINE_string('output', '', 'JSON file to write.')
 _PROFILE = flags.DEFINE_string(
     'profile', '', 'Folder for traces of our steps; shows where time goes.'
 )
+_FOLDER = flags.DEFINE_string(
+    'folder', '', 'Own data set for data; else pairs are written.'
+)
+_THREADS = flags.DEFINE_integer('threads', 2, 'That read.', lower_bound=1)
+_WORKDIR = flags.DEFINE_string('workdir', '', 'Of the run for predict.')
 _MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints a table to paste.')
 
 
@@ -69,11 +74,12 @@ def main(argv):
         seconds=_SECONDS.value,
         repeats=_REPEATS.value,
         profile=_PROFILE.value,
+        folder=_FOLDER.value,
+        threads=_THREADS.value,
+        workdir=_WORKDIR.value,
     )
     about, rows = run.run(options)
-    report.show(rows)
-    if _MARKDOWN.value:
-      print(report.markdown(rows))
+    print((report.markdown if _MARKDOWN.value else report.text)(rows))
     if _OUTPUT.value:
       report.write(_OUTPUT.value, about, rows)
 

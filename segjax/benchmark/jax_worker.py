@@ -6,13 +6,11 @@ Optax alone.
 
 import contextlib
 import functools
-import time
 import types
 
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from segjax import losses
@@ -20,12 +18,12 @@ from segjax import models
 from segjax import optim
 from segjax import parallel
 from segjax import steps
-from segjax.benchmark import matmul
+from segjax.benchmark import compiled
 from segjax.benchmark import products
 from segjax.benchmark import protocol
 from segjax.tasks import semantic
 
-# Of SGD with momentum, as the other workers have it.
+# SGD with momentum, as the other workers have it.
 OPTIM = types.SimpleNamespace(
     optimizer='sgd(momentum=0.9)',
     weight_decay=5e-4,
@@ -33,7 +31,6 @@ OPTIM = types.SimpleNamespace(
     factors=(),
     clip=0.0,
 )
-RATE = 0.01
 
 
 def plain_convolutions():
@@ -41,21 +38,12 @@ def plain_convolutions():
   return contextlib.nullcontext()
 
 
-class JaxWorker(protocol.Timed):
-  """Steps of segjax, compiled ahead of time."""
+class JaxWorker(compiled.CompiledWorker):
+  """Steps of segjax."""
 
   def hello(self):
     """Returns the devices and the versions of what matters."""
-    device = jax.devices()[0]
-    return {
-        'platform': device.platform,
-        'device': device.device_kind,
-        'devices': jax.device_count(),
-        'versions': {
-            module.__name__: module.__version__
-            for module in (jax, flax, optax, np)
-        },
-    }
+    return compiled.about(flax, optax)
 
   def build(
       self,
@@ -86,65 +74,54 @@ class JaxWorker(protocol.Timed):
       plain: whether convolutions are XLA's own; else those of `ops.conv`.
 
     Returns:
-      What is known before it runs: parameters, FLOPs of the step as XLA counts
-      them, those of `products` in a forward pass of training, seconds to
-      compile, and the bytes that the compiled step asks for on a device.
+      What is known before it is timed: parameters, FLOPs of a forward pass of
+      training by `products`, and what `compile` tells.
     """
-    fields = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-    }
     parallel.check_batch_size(batch, '--batch')
-    model = models.create(system, classes, **fields)
+    model = create(system, fields, classes)
     variables = steps.init_variables(model, 0, (1, *size, 3))
-    parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
-    arrays = place(random_batch(batch, size, classes), mode)
+    arrays = place(compiled.random_batch(batch, size, classes), mode)
     make = {'train': train_step, 'forward': forward_step}[what]
     step, state = make(model, variables, dtype, mode)
     with plain_convolutions() if plain else contextlib.nullcontext():
-      start = time.perf_counter()
-      lowered = step.lower(state, arrays)
-      lowering = time.perf_counter() - start
-    compiled = lowered.compile()
-    compiling = time.perf_counter() - start - lowering
-    self.builds[name] = stepping(compiled, state, arrays, what)
-    self.builds[name](1)
-    return {
-        'parameters': parameters,
-        'products': multiplied(model, variables, (batch, *size, 3)),
-        'flops': flops(lowered, compiled),
-        'lower_seconds': lowering,
-        'compile_seconds': compiling,
-        'memory': memory(compiled),
-    }
-
-  def after(self, name):
-    """Returns the most that a device had in use, where it tells."""
-    stats = jax.devices()[0].memory_stats() or {}
-    return {'peak_bytes': stats.get('peak_bytes_in_use')}
-
-  def peak(self, dtype):
-    """Returns the fastest that a large matrix product is."""
-
-    def product(side):
-      a = jnp.ones((side, side), dtype)
-      multiply = jax.jit(jnp.matmul)
-      return lambda: multiply(a, a).block_until_ready()
-
-    return {'flops_per_second': matmul.fastest(product)}
-
-  def profile(self, name, steps, folder):
-    """Writes a trace of some steps."""
-    with jax.profiler.trace(folder):
-      self.builds[name](steps)
-    return {}
+      facts = self.compile(name, step, state, arrays)
+    return {**facts, **count(model, (batch, *size, 3))}
 
 
-def random_batch(batch, size, classes):
-  """Returns a batch of noise."""
-  rng = np.random.default_rng(0)
+def create(system, fields, classes):
+  """Returns a model; `fields` may have lists for tuples."""
+  return models.create(
+      system,
+      classes,
+      **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()},
+  )
+
+
+def count(model, shape):
+  """Returns the parameters of a model, and the FLOPs of `products`.
+
+  Args:
+    model: a Flax module.
+    shape: of the images.
+  """
+  image = jax.ShapeDtypeStruct(shape, jnp.float32)
+  variables = jax.eval_shape(model.init, jax.random.key(0), image)
+
+  def forward(variables, image):
+    out, _ = model.apply(
+        variables,
+        image,
+        train=True,
+        rngs={'dropout': jax.random.key(0)},
+        mutable=True,
+    )
+    return out
+
+  with plain_convolutions():
+    jaxpr = jax.make_jaxpr(forward)(variables, image).jaxpr
   return {
-      'image': rng.standard_normal((batch, *size, 3), np.float32),
-      'label': rng.integers(0, classes, (batch, *size), np.uint8),
+      'parameters': sum(x.size for x in jax.tree.leaves(variables['params'])),
+      'products': products.count(jaxpr),
   }
 
 
@@ -155,11 +132,11 @@ def place(batch, mode):
 
 
 def train_step(model, variables, dtype, mode):
-  """Returns the compilable step of training, and its state."""
+  """Returns the step of training, not compiled yet, and its state."""
 
   def learning_rate(step):
     del step
-    return jnp.float32(RATE)
+    return jnp.float32(0.01)
 
   tx = optim.create(OPTIM, learning_rate)
   step = steps.make_train_step(
@@ -179,7 +156,7 @@ def train_step(model, variables, dtype, mode):
 
 
 def forward_step(model, variables, dtype, mode):
-  """Returns the compilable step from images to label maps, and variables."""
+  """Returns the step from images to label maps, and the variables."""
 
   def forward(variables, batch):
     out, _ = steps.forward(model, variables, batch, dtype=dtype)
@@ -188,68 +165,6 @@ def forward_step(model, variables, dtype, mode):
   if mode == 'pmap':
     return jax.pmap(forward, parallel.AXIS, in_axes=(None, 0)), variables
   return jax.jit(forward), variables
-
-
-def stepping(compiled, state, batch, what):
-  """Returns `run(steps)`, which returns when they are done."""
-  kept = [state]
-
-  def run(steps):
-    for _ in range(steps):
-      out = compiled(kept[0], batch)
-      if what == 'train':
-        kept[0], out = out
-    jax.block_until_ready((kept, out))
-
-  return run
-
-
-def multiplied(model, variables, shape):
-  """Returns the FLOPs of a forward pass of training, see `products`."""
-
-  def forward(variables, image):
-    out, _ = model.apply(
-        variables,
-        image,
-        train=True,
-        rngs={'dropout': jax.random.key(0)},
-        mutable=True,
-    )
-    return out
-
-  image = jax.ShapeDtypeStruct(shape, jnp.float32)
-  with plain_convolutions():
-    return products.count(jax.make_jaxpr(forward)(variables, image).jaxpr)
-
-
-def flops(lowered, compiled):
-  """Returns the FLOPs that XLA counts in a step, None if it does not.
-
-  Those of the program as it is written, where that is told: of the compiled
-  one they depend on what the compiler made of it.
-  """
-  for program in (lowered, compiled):
-    costs = program.cost_analysis()
-    if costs and costs.get('flops', 0) > 0:
-      return costs['flops']
-  return None
-
-
-def memory(compiled):
-  """Returns the bytes that a compiled step needs on a device, None if unknown.
-
-  Its arguments, its outputs that are not in the place of these, and what it
-  works in.
-  """
-  stats = compiled.memory_analysis()
-  if stats is None:
-    return None
-  return (
-      stats.argument_size_in_bytes
-      + stats.output_size_in_bytes
-      - stats.alias_size_in_bytes
-      + stats.temp_size_in_bytes
-  )
 
 
 if __name__ == '__main__':

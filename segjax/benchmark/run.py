@@ -11,6 +11,7 @@ from absl import logging
 
 from segjax.benchmark import measure
 from segjax.benchmark import report
+from segjax.benchmark import trace
 from segjax.benchmark.pairs import CLASSES
 from segjax.benchmark.pairs import PAIRS
 from segjax.benchmark.process import MissingError
@@ -19,8 +20,11 @@ from segjax.benchmark.process import WorkerError
 
 OURS = 'segjax'
 DTYPES = ('float32', 'bfloat16')
-WHAT = ('forward', 'train', 'pmap', 'compile', 'memory')
-PEERS = ('plain', 'torch')
+STEPS = ('forward', 'train', 'pmap')
+WHAT = (*STEPS, 'compile', 'memory', 'data', 'predict')
+APART = ('torch', 'keras')  # Peers in environments of their own.
+PEERS = ('plain', *APART)
+TRACED = 3  # Steps of a trace.
 # Another worker that uses more of the CPU while one is timed is told of.
 QUIET = 0.05
 
@@ -40,6 +44,9 @@ class Options:
   seconds: float
   repeats: int
   profile: str
+  folder: str
+  threads: int
+  workdir: str
 
   def __post_init__(self):
     for flag, given, known in (
@@ -52,10 +59,19 @@ class Options:
             f'--{flag}: there is no {", ".join(unknown)}. Known:'
             f' {", ".join(known)}.'
         )
-    if self.devices > 1 and 'torch' in self.peers:
+    if 'predict' in self.what and not self.workdir:
       raise ValueError(
-          f'--devices={self.devices}: the peer torch runs on one. Leave out'
-          ' --peer=torch, or --devices.'
+          '--what=predict: say which trained run is to predict, by --workdir.'
+      )
+    if self.devices > 1 and set(self.peers) & set(APART):
+      raise ValueError(
+          f'--devices={self.devices}: peers but plain run on one. Leave out'
+          f' --peer={",".join(self.peers)}, or --devices.'
+      )
+    if set(APART) <= set(self.peers):
+      raise ValueError(
+          f'--peer={",".join(self.peers)}: there is one --peer_python. Compare'
+          ' with one of them at a time.'
       )
 
   @property
@@ -86,27 +102,42 @@ def parse_size(words):
 def run(options):
   """Returns (about, rows); see `report`."""
   rows, hello = [], {}
-  with contextlib.ExitStack() as held:
-    ours = held.enter_context(jax_worker(options))
-    hello[OURS] = ours.ask('hello')
-    peak = ours.ask('peak', dtype=options.dtype)
-    hello[OURS] |= peak
-    theirs = None
-    if 'torch' in options.peers:
-      theirs = held.enter_context(peer(options, 'torch'))
-      hello['torch'] = theirs.ask('hello')
-      hello['torch'] |= theirs.ask('peak', dtype=options.dtype)
-    for model, what in itertools.product(options.models, options.what):
+  if set(options.what) & set(STEPS):
+    rows += stepwise(options, hello)
+  for what, model in itertools.product(('compile', 'memory'), options.models):
+    if what in options.what:
       logging.info('%s, %s', model, what)
-      if what in ('compile', 'memory'):
-        found = {'compile': compiling, 'memory': memory}[what](options, model)
-      else:
-        found = in_turns(
-            options, model, what, ours, theirs, peak['flops_per_second']
-        )
-      report.add_ratios(found, OURS)
-      rows += found
+      rows += {'compile': compiling, 'memory': memory}[what](options, model)
+  if 'data' in options.what:
+    # Its libraries need not be there for the others.
+    from segjax.benchmark import data
+
+    rows += data.rows(options)
+  if 'predict' in options.what:
+    rows += predicting(options)
   return report.about(hello), rows
+
+
+def stepwise(options, hello):
+  """Returns rows of steps; adds what the workers are to `hello`."""
+  rows = []
+  with contextlib.ExitStack() as held:
+    workers = {OURS: held.enter_context(jax_worker(options))}
+    for name in APART:
+      if name in options.peers:
+        workers[name] = held.enter_context(peer(options, name))
+    for name, worker in workers.items():
+      hello[name] = worker.ask('hello') | worker.ask(
+          'peak', dtype=options.dtype
+      )
+    for model, what in itertools.product(options.models, options.what):
+      if what in STEPS:
+        logging.info('%s, %s', model, what)
+        peak = hello[OURS]['flops_per_second']
+        found = in_turns(options, model, what, workers, peak)
+        report.add_ratios(found, OURS)
+        rows += found
+  return rows
 
 
 def jax_worker(options, **environment):
@@ -150,27 +181,36 @@ def peer(options, name):
     yield worker
 
 
-def builds(options, model, what, ours, theirs):
-  """Yields (who, worker, what to tell it) of all that is compared."""
+def builds(options, model, what, workers):
+  """Yields (who, worker, what to tell it) of all that is compared.
+
+  Args:
+    options: of the benchmark.
+    model: key of `PAIRS`.
+    what: of `STEPS`.
+    workers: {name: worker}, ours and those of peers.
+  """
   pair = PAIRS[model]
   step = {'what': 'train' if what == 'pmap' else what, **options.step}
-  system = {'system': pair.system, 'fields': pair.fields, **step}
-  yield OURS, ours, system
+  ours = {'system': pair.system, 'fields': pair.fields, **step}
+  yield OURS, workers[OURS], ours
   if what == 'pmap':
-    yield f'{OURS} pmap', ours, {**system, 'mode': 'pmap'}
+    yield f'{OURS} pmap', workers[OURS], {**ours, 'mode': 'pmap'}
     return
   if 'plain' in options.peers:
-    yield f'{OURS} plain', ours, {**system, 'plain': True}
-  if theirs and pair.torch:
-    net = {'net': pair.torch, **step}
-    yield 'torch eager', theirs, net
-    yield 'torch compiled', theirs, {**net, 'compiled': True}
+    yield f'{OURS} plain', workers[OURS], {**ours, 'plain': True}
+  if 'torch' in workers and pair.torch:
+    theirs = {'net': pair.torch, **step}
+    yield 'torch eager', workers['torch'], theirs
+    yield 'torch compiled', workers['torch'], {**theirs, 'compiled': True}
+  if 'keras' in workers and pair.keras:
+    yield 'keras', workers['keras'], {'net': pair.keras, **step}
 
 
-def in_turns(options, model, what, ours, theirs, peak):
+def in_turns(options, model, what, workers, peak):
   """Returns the rows of steps that are timed in turns."""
   made = []
-  for who, worker, told in builds(options, model, what, ours, theirs):
+  for who, worker, told in builds(options, model, what, workers):
     try:
       facts = worker.ask('build', name=who, **told)
     except WorkerError as error:
@@ -204,12 +244,12 @@ def in_turns(options, model, what, ours, theirs, peak):
         )
     )
   if options.profile:
-    ours.ask(
-        'profile',
-        name=OURS,
-        steps=3,
-        folder=os.path.join(options.profile, f'{model}-{what}'),
+    folder = os.path.join(options.profile, f'{model}-{what}')
+    workers[OURS].ask(
+        'profile', name=OURS, steps=TRACED, folder=os.path.abspath(folder)
     )
+    kernels = trace.read(folder)
+    rows[0]['kernels'] = {k: s / TRACED for k, s in kernels.items()}
   for build in made:
     build.worker.ask('drop', name=build.who)
   return rows
@@ -217,7 +257,7 @@ def in_turns(options, model, what, ours, theirs, peak):
 
 def compiling(options, model):
   """Returns rows of the time to compile a step, without and with the cache."""
-  rows = []
+  rows, alone = [], dataclasses.replace(options, peers=[])
   with tempfile.TemporaryDirectory() as cache:
     for who in (f'{OURS}, empty cache', f'{OURS}, from cache'):
       worker = jax_worker(
@@ -228,7 +268,7 @@ def compiling(options, model):
           JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES='-1',
       )
       with worker:
-        ((_, _, told),) = builds(options, model, 'train', worker, None)
+        ((_, _, told),) = builds(alone, model, 'train', {OURS: worker})
         facts = worker.ask('build', name=who, **told)
       seconds = facts['lower_seconds'] + facts['compile_seconds']
       rows.append(report.row(model, 'compile', who, [seconds], 0, facts))
@@ -237,10 +277,10 @@ def compiling(options, model):
 
 def memory(options, model):
   """Returns rows of the memory of steps, each in a process of its own."""
-  rows = []
+  rows, alone = [], dataclasses.replace(options, peers=[])
   for what in ('forward', 'train'):
     with jax_worker(options) as worker:
-      ((_, _, told),) = builds(options, model, what, worker, None)
+      ((_, _, told),) = builds(alone, model, what, {OURS: worker})
       facts = worker.ask('build', name=what, **told)
       answer = worker.ask('run', name=what, steps=1)
     seconds = answer.pop('seconds')
@@ -256,3 +296,22 @@ def memory(options, model):
         )
     )
   return rows
+
+
+def predicting(options):
+  """Returns the row of prediction by a trained run, from and to the host."""
+  module = 'segjax.benchmark.predict_worker'
+  with Worker(sys.executable, module) as worker:
+    facts = worker.ask(
+        'build',
+        name=OURS,
+        workdir=os.path.abspath(options.workdir),
+        size=options.size,
+    )
+    timings = measure.alternate(
+        [measure.Build(OURS, worker, facts)],
+        seconds=options.seconds,
+        repeats=options.repeats,
+    )
+  seconds = timings[OURS].seconds
+  return [report.row(options.workdir, 'predict', OURS, seconds, 1, facts)]
