@@ -79,7 +79,9 @@ def main(argv):
         workdir=_WORKDIR.value,
     )
     about, rows = run.run(options)
-    print((report.markdown if _MARKDOWN.value else report.text)(rows))
+    report.show(rows)
+    if _MARKDOWN.value:
+      print(report.markdown(rows))
     if _OUTPUT.value:
       report.write(_OUTPUT.value, about, rows)
 

@@ -1,5 +1,6 @@
 """A worker as its owner sees it: a process that is asked and answers."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -88,7 +89,8 @@ class Worker:
 
   def close(self):
     """Ends it."""
-    self._process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):  # It may have died.
+      self._process.stdin.close()
     self._process.wait()
     self._process.stdout.close()
     self._errors.close()

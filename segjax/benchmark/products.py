@@ -7,15 +7,16 @@ def count(jaxpr):
   """Returns the FLOPs of convolutions and matrix products in a jaxpr.
 
   Two a multiplication, those with what pads an image included, which XLA's
-  count leaves out. What a loop does counts once.
+  count leaves out. What a loop does counts once, and of branches the
+  longest.
   """
   total = 0
   for equation in jaxpr.eqns:
     for value in equation.params.values():
       if hasattr(value, 'jaxpr'):
         total += count(value.jaxpr)
-      elif hasattr(value, 'eqns'):
-        total += count(value)
+      elif isinstance(value, tuple) and value and hasattr(value[0], 'jaxpr'):
+        total += max(count(branch.jaxpr) for branch in value)
     out = equation.outvars[0].aval
     match equation.primitive.name:
       case 'conv_general_dilated':

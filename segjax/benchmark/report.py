@@ -1,21 +1,29 @@
 """What was measured, as a table and as JSON."""
 
 import datetime
+import itertools
 import json
+import operator
 import os
 import pathlib
 import platform
 import statistics
 import sys
 
+from rich import box
 from rich import console
 from rich import table
 
+from segjax.benchmark import trace
+
 TITLES = (
-    *('model', 'what', 'who', 'ms', 'min..max', 'images/s'),
-    *('GFLOP', 'of peak', 'memory MB', 'compile s', 'time / ours'),
-    'work / ours',
+    *('model', 'what', 'who', 'ms', 'min..max', 'images/s', 'GFLOP'),
+    *('of peak', 'memory MB', 'compile s', 'time/ours', 'work/ours'),
 )
+WIDTH = (
+    110  # Columns that the table takes where nobody says how many there are.
+)
+SHOWN = 20  # Kernels.
 
 
 def row(model, what, who, seconds, batch, facts, *, after=None, peak=None):
@@ -122,11 +130,39 @@ def cells(found):
 
 
 def show(rows):
-  """Prints the table to the terminal."""
-  shown = table.Table(*TITLES)
-  for found in rows:
-    shown.add_row(*cells(found))
-  console.Console().print(shown)
+  """Prints a table for each model and thing measured, and where time goes."""
+  terminal = console.Console()
+  terminal.width = max(terminal.width, WIDTH)
+  place = operator.itemgetter('model', 'what')
+  for (model, what), found in itertools.groupby(rows, place):
+    found = list(found)
+    terminal.print(
+        _table(f'{model} {what}', TITLES[2:], (cells(r)[2:] for r in found))
+    )
+    for measured in found:
+      if kernels := measured.get('kernels'):
+        terminal.print(_where(f'{model} {what}, by kind', trace.kinds(kernels)))
+        longest = dict(list(kernels.items())[:SHOWN])
+        terminal.print(_where('by kernel', longest, sum(kernels.values())))
+
+
+def _where(title, seconds, total=0.0):
+  """Returns a table of {name: seconds of a step}."""
+  total = total or sum(seconds.values())
+  return _table(
+      title,
+      ('ms a step', 'share', ''),
+      ((f'{s * 1e3:.3f}', f'{s / total:.1%}', k) for k, s in seconds.items()),
+  )
+
+
+def _table(title, titles, lines):
+  made = table.Table(title=title, title_justify='left', box=box.SIMPLE_HEAD)
+  for name in titles:
+    made.add_column(name, no_wrap=True)
+  for line in lines:
+    made.add_row(*line)
+  return made
 
 
 def markdown(rows):

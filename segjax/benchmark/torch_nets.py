@@ -63,6 +63,20 @@ def deeplabv3plus_mobilenet(classes):
   )
 
 
+def smp_deeplabv3plus(classes):
+  """DeepLabv3+ of segmentation_models_pytorch on MobileNetV2."""
+  import segmentation_models_pytorch as smp  # It alone needs this one.
+
+  return Output(
+      smp.DeepLabV3Plus(
+          'mobilenet_v2',
+          encoder_weights=None,
+          encoder_output_stride=16,
+          classes=classes,
+      )
+  )
+
+
 def hrnet_w18(classes):
   """The head of HRNet's authors on timm's branches."""
   branches = timm.create_model(
@@ -138,6 +152,17 @@ def enlarge(x, size, align_corners=False):
   return functional.interpolate(
       x, size, mode='bilinear', align_corners=align_corners
   )
+
+
+class Output(nn.Module):
+  """Gives the logits of a module their name."""
+
+  def __init__(self, module):
+    super().__init__()
+    self.module = module
+
+  def forward(self, image):
+    return {'out': self.module(image)}
 
 
 class PyramidPooling(nn.Module):
