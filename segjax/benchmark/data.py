@@ -1,6 +1,7 @@
 """The input pipeline alone, on files of an image and a mask."""
 
 import itertools
+import json
 import pathlib
 import tempfile
 import time
@@ -11,6 +12,7 @@ import numpy as np
 from segjax.benchmark import report
 from segjax.data import datasets
 from segjax.data import image
+from segjax.data import label_map
 from segjax.data import pipeline
 
 SIZE = (1024, 2048)  # Of the images that are written, Cityscapes'.
@@ -30,9 +32,18 @@ def write_pairs(root, suffix, size=SIZE, pairs=PAIRS):
   """
   root = pathlib.Path(root)
   scenes = datasets.load('shapes', 'train', size=size, length=pairs)
+  labels = scenes.label_map
+  classes = [
+      {'name': name, 'color': color, 'ids': [i]}
+      for i, (name, color) in enumerate(
+          zip(labels.names, labels.colors, strict=True)
+      )
+  ]
+  content = {'classes': classes, 'ignore': [label_map.IGNORE]}
   rng = np.random.default_rng(0)
   for folder in ('images', 'masks'):
     (root / 'train' / folder).mkdir(parents=True)
+  (root / 'dataset.json').write_text(json.dumps(content))
   for i in range(pairs):
     scene = scenes[i]
     pixels = scene['image'] + rng.normal(0, NOISE, scene['image'].shape)

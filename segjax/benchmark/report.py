@@ -17,8 +17,8 @@ from rich import table
 from segjax.benchmark import trace
 
 TITLES = (
-    *('model', 'what', 'who', 'ms', 'min..max', 'images/s', 'GFLOP'),
-    *('of peak', 'memory MB', 'compile s', 'time/ours', 'work/ours'),
+    *('model', 'what', 'who', 'ms', 'min..max', 'images/s', 'a core'),
+    *('GFLOP', 'of peak', 'memory MB', 'compile s', 'time/ours', 'work/ours'),
 )
 WIDTH = (
     110  # Columns that the table takes where nobody says how many there are.
@@ -120,6 +120,7 @@ def cells(found):
       f'{found["median_seconds"] * ms:.4g}',
       f'{found["min_seconds"] * ms:.4g}..{found["max_seconds"] * ms:.4g}',
       text(found.get('images_per_second'), '{:.4g}'),
+      text(found.get('images_per_cpu_second'), '{:.4g}'),
       text(found.get('flops') and found['flops'] / 1e9, '{:.4g}'),
       text(found.get('peak_share'), '{:.0%}'),
       text(memory and memory / 1e6, '{:.0f}'),
@@ -157,6 +158,10 @@ def _where(title, seconds, total=0.0):
 
 
 def _table(title, titles, lines):
+  lines = list(lines)
+  # Without the columns that nobody fills.
+  used = [any(column) for column in zip(*lines, strict=True)]
+  titles, *lines = (itertools.compress(x, used) for x in (titles, *lines))
   made = table.Table(title=title, title_justify='left', box=box.SIMPLE_HEAD)
   for name in titles:
     made.add_column(name, no_wrap=True)

@@ -161,9 +161,8 @@ def peer(options, name):
   """Starts the worker of a peer; ValueError says what its environment lacks."""
   python = options.peer_python
   how = (
-      f'Make an environment for it:\n  python -m venv peers/{name}\n'
-      f'  peers/{name}/bin/pip install -r segjax/benchmark/{name}.txt\n'
-      f'and give --peer_python=peers/{name}/bin/python.'
+      f'Make an environment for it, as segjax/benchmark/{name}.txt says in its'
+      f' first lines, and give --peer_python=peers/{name}/bin/python.'
   )
   try:
     worker = Worker(python, f'segjax.benchmark.{name}_worker')
