@@ -1,0 +1,93 @@
+"""The same architectures in segjax and elsewhere.
+
+`torch` names a function of segjax/benchmark/torch_nets.py, `keras` what
+keras_worker.py builds. `parameters` were counted there, with 21 classes and
+with auxiliary heads; where nothing is said to differ, ours has as many.
+segmentation_models_pytorch builds its own variants of all systems, and its
+U-Net on a ResNet has no counterpart here.
+"""
+
+import dataclasses
+
+CLASSES = 21
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+  """A system of segjax with its fields, and what others have for it."""
+
+  system: str
+  fields: dict = dataclasses.field(default_factory=dict)
+  torch: str = ''
+  keras: str = ''
+  parameters: int = 0  # Of theirs.
+  differs: str = ''
+
+
+def _torchvision(backbone):
+  """Returns the fields of torchvision's DeepLabv3."""
+  return dict(backbone=backbone, output_stride=8, rates=(12, 24, 36))
+
+
+PAIRS = {
+    'deeplabv3': Pair(
+        'deeplabv3',
+        _torchvision('resnet/50'),
+        torch='deeplabv3_resnet50',
+        parameters=42_004_074,
+    ),
+    'deeplabv3_101': Pair(
+        'deeplabv3',
+        _torchvision('resnet/101'),
+        torch='deeplabv3_resnet101',
+        parameters=60_996_202,
+    ),
+    'deeplabv3plus': Pair(
+        'deeplabv3plus',
+        dict(backbone='mobilenet/v2'),
+        torch='deeplabv3plus_mobilenet',
+        parameters=2_719_813,
+    ),
+    'deeplabv3plus_smp': Pair(
+        'deeplabv3plus',
+        dict(backbone='mobilenet/v2', rates=(12, 24, 36)),
+        torch='smp_deeplabv3plus',
+        parameters=4_383_653,
+        differs=(
+            'theirs has the 1280 channels of the classifier of ImageNet before'
+            ' ASPP, and one of its two last 3x3 convolutions at stride 16'
+        ),
+    ),
+    'deeplabv3plus_keras': Pair(
+        'deeplabv3plus',
+        dict(backbone='resnet/50', output_stride=32, separable=False),
+        keras='deeplabv3plus_resnet50',
+        parameters=39_139_232,
+        differs=(
+            'theirs has a 1x1 convolution for the two 3x3 ones of the decoder,'
+            ' and classifies at the size of the image; sides are multiples of'
+            ' 32'
+        ),
+    ),
+    'fcn': Pair('fcn_dilated', torch='fcn_resnet50', parameters=35_322_218),
+    'hrnet': Pair(
+        'hrnet',
+        dict(backbone='hrnet/w18'),
+        torch='hrnet_w18',
+        parameters=9_641_661,
+    ),
+    'lraspp': Pair('lraspp', torch='lraspp_mobilenet', parameters=3_221_538),
+    'pspnet': Pair(
+        'pspnet',
+        dict(backbone='resnet/50'),
+        torch='pspnet',
+        parameters=48_957_802,
+    ),
+    'unet': Pair('unet', torch='unet', parameters=29_063_146),
+    'upernet': Pair(
+        'upernet',
+        dict(backbone='resnet/50'),
+        torch='upernet',
+        parameters=66_397_546,
+    ),
+}

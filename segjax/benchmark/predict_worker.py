@@ -1,0 +1,38 @@
+"""The worker that predicts: `python -m segjax.benchmark.predict_worker`.
+
+From an array on the host to a label map on the host, as
+`segjax.predict.load(...)(image)` does.
+"""
+
+import numpy as np
+
+from segjax import predict
+from segjax.benchmark import protocol
+
+
+class PredictWorker(protocol.Timed):
+  """Predictions of a trained run, one image at a time."""
+
+  def build(self, name, *, workdir, size):
+    """Loads a run and compiles its forward pass.
+
+    Args:
+      name: of the build.
+      workdir: of the run.
+      size: [height, width] of the images, noise.
+    """
+    predictor = predict.load(workdir)
+    noise = np.random.default_rng(0)
+    image = noise.integers(0, 256, (*size, 3), np.uint8)
+
+    def run(steps):
+      for _ in range(steps):
+        predictor(image)
+
+    run(1)
+    self.builds[name] = run
+    return {'step': predictor.step}
+
+
+if __name__ == '__main__':
+  protocol.serve(PredictWorker)

@@ -1,0 +1,316 @@
+"""Which workers there are, what they build, and what is asked of them."""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import sys
+import tempfile
+
+from absl import logging
+
+from segjax.benchmark import measure
+from segjax.benchmark import report
+from segjax.benchmark import trace
+from segjax.benchmark.pairs import CLASSES
+from segjax.benchmark.pairs import PAIRS
+from segjax.benchmark.process import MissingError
+from segjax.benchmark.process import Worker
+from segjax.benchmark.process import WorkerError
+
+OURS = 'segjax'
+DTYPES = ('float32', 'bfloat16')
+STEPS = ('forward', 'train', 'pmap')
+WHAT = (*STEPS, 'compile', 'memory', 'data', 'predict')
+APART = ('torch', 'keras')  # Peers in environments of their own.
+PEERS = ('plain', *APART)
+TRACED = 3  # Steps of a trace.
+# Another worker that uses more of the CPU while one is timed is told of.
+QUIET = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What to measure; the flags tell what each is."""
+
+  models: list[str]
+  what: list[str]
+  size: tuple[int, int]
+  batch: int
+  dtype: str
+  devices: int
+  peers: list[str]
+  peer_python: str
+  seconds: float
+  repeats: int
+  profile: str
+  folder: str
+  threads: int
+  workdir: str
+
+  def __post_init__(self):
+    for flag, given, known in (
+        ('models', self.models, PAIRS),
+        ('what', self.what, WHAT),
+        ('peer', self.peers, PEERS),
+    ):
+      if unknown := [name for name in given if name not in known]:
+        raise ValueError(
+            f'--{flag}: there is no {", ".join(unknown)}. Known:'
+            f' {", ".join(known)}.'
+        )
+    if 'predict' in self.what and not self.workdir:
+      raise ValueError(
+          '--what=predict: say which trained run is to predict, by --workdir.'
+      )
+    if self.devices > 1 and set(self.peers) & set(APART):
+      raise ValueError(
+          f'--devices={self.devices}: peers but plain run on one. Leave out'
+          f' --peer={",".join(self.peers)}, or --devices.'
+      )
+    if set(APART) <= set(self.peers):
+      raise ValueError(
+          f'--peer={",".join(self.peers)}: there is one --peer_python. Compare'
+          ' with one of them at a time.'
+      )
+
+  @property
+  def step(self):
+    """What a build is told, whoever makes it."""
+    return {
+        'classes': CLASSES,
+        'size': self.size,
+        'batch': self.batch,
+        'dtype': self.dtype,
+    }
+
+
+def parse_size(words):
+  """Returns (height, width) of one or two words."""
+  try:
+    sides = [int(word) for word in words]
+  except ValueError:
+    sides = []
+  if len(sides) not in (1, 2) or min(sides) < 1:
+    raise ValueError(
+        f'--size={",".join(words)}: give a side, as 513, or height and width,'
+        ' as 512,1024.'
+    )
+  return (sides[0], sides[-1])
+
+
+def run(options):
+  """Returns (about, rows); see `report`."""
+  rows, hello = [], {}
+  if set(options.what) & set(STEPS):
+    rows += stepwise(options, hello)
+  for what, model in itertools.product(('compile', 'memory'), options.models):
+    if what in options.what:
+      logging.info('%s, %s', model, what)
+      rows += {'compile': compiling, 'memory': memory}[what](options, model)
+  if 'data' in options.what:
+    # Its libraries need not be there for the others.
+    from segjax.benchmark import data
+
+    rows += data.rows(options)
+  if 'predict' in options.what:
+    rows += predicting(options)
+  return report.about(hello), rows
+
+
+def stepwise(options, hello):
+  """Returns rows of steps; adds what the workers are to `hello`."""
+  rows = []
+  with contextlib.ExitStack() as held:
+    workers = {OURS: held.enter_context(jax_worker(options))}
+    for name in APART:
+      if name in options.peers:
+        workers[name] = held.enter_context(peer(options, name))
+    for name, worker in workers.items():
+      hello[name] = worker.ask('hello') | worker.ask(
+          'peak', dtype=options.dtype
+      )
+    for model, what in itertools.product(options.models, options.what):
+      if what in STEPS:
+        logging.info('%s, %s', model, what)
+        peak = hello[OURS]['flops_per_second']
+        found = in_turns(options, model, what, workers, peak)
+        report.add_ratios(found, OURS)
+        rows += found
+  return rows
+
+
+def jax_worker(options, **environment):
+  """Starts a worker of ours."""
+  environment = {
+      # Else it takes most of the memory of a GPU at once.
+      'XLA_PYTHON_CLIENT_PREALLOCATE': 'false',
+      'JAX_ENABLE_COMPILATION_CACHE': 'false',
+      **environment,
+  }
+  visible = ','.join(map(str, range(options.devices)))
+  environment.setdefault('CUDA_VISIBLE_DEVICES', visible)
+  if options.devices > 1:  # Of a CPU; it changes nothing elsewhere.
+    count = f'--xla_force_host_platform_device_count={options.devices}'
+    environment['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {count}'
+  return Worker(sys.executable, 'segjax.benchmark.jax_worker', environment)
+
+
+@contextlib.contextmanager
+def peer(options, name):
+  """Starts the worker of a peer; ValueError says what its environment lacks."""
+  python = options.peer_python
+  how = (
+      f'Make an environment for it, as segjax/benchmark/{name}.txt says in its'
+      f' first lines, and give --peer_python=peers/{name}/bin/python.'
+  )
+  try:
+    worker = Worker(python, f'segjax.benchmark.{name}_worker')
+  except OSError as error:
+    raise ValueError(
+        f'--peer_python={python} cannot be started: {error}. {how}'
+    ) from error
+  with worker:
+    try:
+      worker.ask('hello')
+    except MissingError as error:
+      raise ValueError(
+          f'--peer={name}: {python} lacks a package: {error}. {how}'
+      ) from error
+    yield worker
+
+
+def builds(options, model, what, workers):
+  """Yields (who, worker, what to tell it) of all that is compared.
+
+  Args:
+    options: of the benchmark.
+    model: key of `PAIRS`.
+    what: of `STEPS`.
+    workers: {name: worker}, ours and those of peers.
+  """
+  pair = PAIRS[model]
+  step = {'what': 'train' if what == 'pmap' else what, **options.step}
+  ours = {'system': pair.system, 'fields': pair.fields, **step}
+  yield OURS, workers[OURS], ours
+  if what == 'pmap':
+    yield f'{OURS} pmap', workers[OURS], {**ours, 'mode': 'pmap'}
+    return
+  if 'plain' in options.peers:
+    yield f'{OURS} plain', workers[OURS], {**ours, 'plain': True}
+  if 'torch' in workers and pair.torch:
+    theirs = {'net': pair.torch, **step}
+    yield 'torch eager', workers['torch'], theirs
+    yield 'torch compiled', workers['torch'], {**theirs, 'compiled': True}
+  if 'keras' in workers and pair.keras:
+    yield 'keras', workers['keras'], {'net': pair.keras, **step}
+
+
+def in_turns(options, model, what, workers, peak):
+  """Returns the rows of steps that are timed in turns."""
+  made = []
+  for who, worker, told in builds(options, model, what, workers):
+    try:
+      facts = worker.ask('build', name=who, **told)
+    except WorkerError as error:
+      if who == OURS:
+        raise
+      logging.warning('%s of %s is left out: %s', who, model, error)
+      continue
+    made.append(measure.Build(who, worker, facts))
+  timings = measure.alternate(
+      made, seconds=options.seconds, repeats=options.repeats
+  )
+  rows = []
+  for build in made:
+    timing = timings[build.who]
+    if timing.disturbed > QUIET:
+      logging.warning(
+          'While %s was timed, others used %.0f%% of a core.',
+          build.who,
+          100 * timing.disturbed,
+      )
+    rows.append(
+        report.row(
+            model,
+            what,
+            build.who,
+            timing.seconds,
+            options.batch,
+            build.facts,
+            after=timing.after,
+            peak=peak,
+        )
+    )
+  if options.profile:
+    folder = os.path.join(options.profile, f'{model}-{what}')
+    workers[OURS].ask(
+        'profile', name=OURS, steps=TRACED, folder=os.path.abspath(folder)
+    )
+    kernels = trace.read(folder)
+    rows[0]['kernels'] = {k: s / TRACED for k, s in kernels.items()}
+  for build in made:
+    build.worker.ask('drop', name=build.who)
+  return rows
+
+
+def compiling(options, model):
+  """Returns rows of the time to compile a step, without and with the cache."""
+  rows, alone = [], dataclasses.replace(options, peers=[])
+  with tempfile.TemporaryDirectory() as cache:
+    for who in (f'{OURS}, empty cache', f'{OURS}, from cache'):
+      worker = jax_worker(
+          options,
+          JAX_ENABLE_COMPILATION_CACHE='true',
+          JAX_COMPILATION_CACHE_DIR=cache,
+          JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0',
+          JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES='-1',
+      )
+      with worker:
+        ((_, _, told),) = builds(alone, model, 'train', {OURS: worker})
+        facts = worker.ask('build', name=who, **told)
+      seconds = facts['lower_seconds'] + facts['compile_seconds']
+      rows.append(report.row(model, 'compile', who, [seconds], 0, facts))
+  return rows
+
+
+def memory(options, model):
+  """Returns rows of the memory of steps, each in a process of its own."""
+  rows, alone = [], dataclasses.replace(options, peers=[])
+  for what in ('forward', 'train'):
+    with jax_worker(options) as worker:
+      ((_, _, told),) = builds(alone, model, what, {OURS: worker})
+      facts = worker.ask('build', name=what, **told)
+      answer = worker.ask('run', name=what, steps=1)
+    seconds = answer.pop('seconds')
+    rows.append(
+        report.row(
+            model,
+            f'memory, {what}',
+            OURS,
+            [seconds],
+            options.batch,
+            facts,
+            after=answer,
+        )
+    )
+  return rows
+
+
+def predicting(options):
+  """Returns the row of prediction by a trained run, from and to the host."""
+  module = 'segjax.benchmark.predict_worker'
+  with Worker(sys.executable, module) as worker:
+    facts = worker.ask(
+        'build',
+        name=OURS,
+        workdir=os.path.abspath(options.workdir),
+        size=options.size,
+    )
+    timings = measure.alternate(
+        [measure.Build(OURS, worker, facts)],
+        seconds=options.seconds,
+        repeats=options.repeats,
+    )
+  seconds = timings[OURS].seconds
+  return [report.row(options.workdir, 'predict', OURS, seconds, 1, facts)]

@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from segjax.benchmark import report
+
+
+@pytest.fixture
+def rows():
+  facts = {'parameters': 10, 'products': 200, 'flops': 1e9, 'memory': 3e6}
+  ours = report.row(
+      'unet', 'train', 'segjax', [0.2, 0.1, 0.4], 4, facts, peak=1e10
+  )
+  theirs = report.row(
+      'unet',
+      'train',
+      'torch eager',
+      [0.5, 0.3, 0.4],
+      4,
+      {'parameters': 10, 'products': 100},
+      after={'peak_bytes': 7e6},
+  )
+  found = [ours, theirs]
+  report.add_ratios(found, 'segjax')
+  return found
+
+
+def test_a_row_has_median_spread_and_what_follows(rows):
+  ours, theirs = rows
+  assert ours['median_seconds'] == 0.2
+  assert (ours['min_seconds'], ours['max_seconds']) == (0.1, 0.4)
+  assert ours['images_per_second'] == pytest.approx(20)
+  assert ours['peak_share'] == pytest.approx(0.5)
+  assert theirs['peak_share'] is None
+
+
+def test_ratios_are_theirs_over_ours(rows):
+  ours, theirs = rows
+  assert theirs['time_ratio'] == pytest.approx(2.0)
+  assert theirs['products_ratio'] == 0.5
+  assert theirs['parameters_ratio'] == 1
+  assert 'time_ratio' not in ours
+
+
+def test_markdown_has_a_cell_for_each_title(rows):
+  head, rule, *lines = report.markdown(rows).splitlines()
+  assert len(lines) == 2
+  assert {line.count('|') for line in (head, rule, *lines)} == {
+      len(report.TITLES) + 1
+  }
+  assert '| 200 | 100..400 | 20 |  | 1 | 50% | 3 |  |  |  |' in lines[0]
+  assert '| 400 | 300..500 | 10 |  |  |  | 7 |  | 2.00 | 0.500 |' in lines[1]
+
+
+def test_the_terminal_shows_rows_and_where_time_goes(rows, capsys):
+  rows[0]['kernels'] = {'cudnn_fprop': 3e-3, 'loop_add_fusion': 1e-3}
+  report.show(rows)
+  shown = capsys.readouterr().out
+  assert 'torch eager' in shown
+  assert '75.0% convolutions and products' in ' '.join(shown.split())
+
+
+def test_json_is_read_back_whole(rows, tmp_path):
+  path = tmp_path / 'new' / 'speed.json'
+  report.write(path, report.about({'segjax': {'platform': 'cpu'}}), rows)
+  content = json.loads(path.read_text())
+  assert content['rows'] == rows
+  assert content['workers']['segjax']['platform'] == 'cpu'
+  assert content['cores'] >= 1
+  assert [p.name for p in path.parent.iterdir()] == ['speed.json']
