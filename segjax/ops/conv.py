@@ -169,12 +169,35 @@ def _input_gradient(dy, kernel, window, shape):
 
 def _kernel_gradient(x, dy, window, shape):
   """Returns the gradient to a kernel of a shape."""
+  options = dict(window=window, shape=shape)
+  gpu = _gradient['plain' if _PLAIN_ONLY else gpu_lowering(x.shape, **options)]
   return lax.platform_dependent(
       x,
       dy,
       cpu=_on_cpu(_gradient, x.shape, shape, window),
-      default=functools.partial(_plain_gradient, window=window, shape=shape),
+      cuda=functools.partial(gpu, **options),
+      default=functools.partial(_plain_gradient, **options),
   )
+
+
+def gpu_lowering(x_shape, window, shape):
+  """Returns how an NVIDIA GPU computes the gradient to a kernel.
+
+  XLA makes of that of a dilated kernel a convolution by a kernel as large as
+  the image, for which cuDNN has nothing fast. Milliseconds on an H200, 16
+  images, 65x65, bfloat16, jaxlib 0.11.2:
+
+  | what                      | XLA  | batched | shifted |
+  |---------------------------|------|---------|---------|
+  | 3x3, 512 -> 512, rate 4   | 3.00 | 0.65    | 0.93    |
+  | 3x3, 2048 -> 256, rate 12 | 4.73 | 1.36    | 1.63    |
+  | 3x3, 2048 -> 256, rate 36 | 4.69 | 2.16    | 1.05    |
+  """
+  if window.groups > 1 or window.dilation == (1, 1):
+    return 'plain'
+  if _inside(x_shape, shape, window) < 0.75:
+    return 'shifted'
+  return 'batched' if window.strides == (1, 1) else 'plain'
 
 
 def lowering(shape, kernel, window):
@@ -328,15 +351,24 @@ def _depthwise_gradient(x, dy, window, shape):
   return jnp.stack(sums).astype(x.dtype).reshape(shape)
 
 
-_forward = dict(
-    plain=_plain, matrix=_matrix, shifted=_shifted, depthwise=_depthwise
-)
-_gradient = dict(
-    plain=_plain_gradient,
-    matrix=_matrix_gradient,
-    shifted=_shifted_gradient,
-    depthwise=_depthwise_gradient,
-)
+def _batched_gradient(x, dy, window, shape):
+  """Makes images of pixels that lie as far apart as taps, then nothing is."""
+  size, dilation = dy.shape[1:3], window.dilation
+  number = [-(-n // d) for n, d in zip(size, dilation, strict=True)]
+  rest = [n * d - old for n, d, old in zip(number, dilation, size, strict=True)]
+
+  def split(x, padding):
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    batch, height, width, channels = x.shape
+    rows, columns = dilation
+    new = height // rows, width // columns
+    x = x.reshape(batch, new[0], rows, new[1], columns, channels)
+    return x.transpose(0, 2, 4, 1, 3, 5).reshape(-1, *new, channels)
+
+  more = [(a, b + r) for (a, b), r in zip(window.padding, rest, strict=True)]
+  return _plain_gradient(
+      split(x, more), split(dy, [(0, r) for r in rest]), Window(), shape
+  )
 
 
 def _contract(x, dy):
@@ -435,3 +467,15 @@ def _inside(shape, kernel, window):
       for *_, outputs, _ in _taps(shape, kernel, window)
   )
   return seen / math.prod((*size, *kernel[:2]))
+
+
+_forward = dict(
+    plain=_plain, matrix=_matrix, shifted=_shifted, depthwise=_depthwise
+)
+_gradient = dict(
+    plain=_plain_gradient,
+    matrix=_matrix_gradient,
+    shifted=_shifted_gradient,
+    depthwise=_depthwise_gradient,
+    batched=_batched_gradient,
+)
