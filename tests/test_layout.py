@@ -49,6 +49,7 @@ MAY_IMPORT = {
     'evaluate': ANYTHING,
     'predict': ANYTHING,
     'crf_search': ANYTHING,
+    'scaling': ANYTHING,
     'train': ANYTHING,
     'doctor': ANYTHING,
     'benchmark': ANYTHING,

@@ -9,12 +9,13 @@ from flax import linen as nn
 from segjax.layers.conv import conv
 from segjax.layers.hidden import Hidden
 from segjax.ops.lrn import local_response_norm
+from segjax.ops.pool import max_pool
 
 
 def pool(x):
   """3x3 pooling with stride 2; sizes round up, as in Caffe."""
-  padding = [(0, (side - 3) % 2) for side in x.shape[1:3]]
-  return nn.max_pool(x, (3, 3), (2, 2), padding)
+  padding = tuple((0, (side - 3) % 2) for side in x.shape[1:3])
+  return max_pool(x, (3, 3), (2, 2), padding)
 
 
 class Backbone(nn.Module):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
+from segjax.ops.pool import max_pool
 
 
 class DenseLayer(nn.Module):
@@ -62,7 +63,7 @@ class Backbone(nn.Module):
       )
     x = ConvNormAct(self.stem, kernel=7, stride=2, name='stem')(image, train)
     feats = {'c1': x}
-    x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    x = max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     total, dilation = 4, 1
     for block, depth in enumerate(self.depths, 1):
       if block > 1:

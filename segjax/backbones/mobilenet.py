@@ -21,6 +21,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers import norm as norms
+from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 
 # torchvision's MobileNetV3; the momentum is 0.01 in PyTorch's sense.
@@ -56,8 +57,8 @@ class SqueezeExcite(nn.Module):
   @nn.compact
   def __call__(self, x):
     gate = x.mean((1, 2), keepdims=True)
-    gate = nn.relu(nn.Conv(self.features, (1, 1), name='fc1')(gate))
-    gate = nn.Conv(x.shape[-1], (1, 1), name='fc2')(gate)
+    gate = nn.relu(Conv(self.features, (1, 1), name='fc1')(gate))
+    gate = Conv(x.shape[-1], (1, 1), name='fc2')(gate)
     return x * nn.hard_sigmoid(gate)
 
 

@@ -23,6 +23,7 @@ from flax import linen as nn
 
 from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
+from segjax.ops.pool import max_pool
 
 # The last norm of a residual branch starts at 0 and the block as identity:
 # Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 5.1.
@@ -117,7 +118,7 @@ def pool(x, ceil=False):
   With it, even sides have one window more, that begins at the last pixel.
   """
   padding = (1, 2 if ceil else 1)
-  return nn.max_pool(x, (3, 3), strides=(2, 2), padding=(padding, padding))
+  return max_pool(x, (3, 3), (2, 2), (padding, padding))
 
 
 class Backbone(nn.Module):

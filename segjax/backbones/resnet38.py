@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from segjax.layers import norm as norms
 from segjax.layers.conv import conv
+from segjax.ops.pool import max_pool
 
 
 class Unit(nn.Module):
@@ -97,7 +98,7 @@ class Backbone(nn.Module):
       if self.dilate_first:
         first = dilation
       if level in self.pooled and stride == 2:
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        x = max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
         stride = 1
       for i in range(depth):
         x = Unit(

@@ -14,18 +14,19 @@ from flax import linen as nn
 from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.pool import adaptive_avg_pool
+from segjax.ops.pool import max_pool
 
 
 def pool2(x, stride):
   """2x2 pooling; with stride 1, the last window overlaps the border."""
   padding = ((0, 2 - stride),) * 2
-  return nn.max_pool(x, (2, 2), (stride, stride), padding)
+  return max_pool(x, (2, 2), (stride, stride), padding)
 
 
 def pool2_up(x, stride):
   """2x2 pooling; sizes round up, as in Caffe."""
-  padding = [(0, side % 2 if stride == 2 else 1) for side in x.shape[1:3]]
-  return nn.max_pool(x, (2, 2), (stride, stride), padding)
+  padding = ((0, side % 2 if stride == 2 else 1) for side in x.shape[1:3])
+  return max_pool(x, (2, 2), (stride, stride), tuple(padding))
 
 
 def pool3(x, stride):
@@ -33,8 +34,8 @@ def pool3(x, stride):
 
   Sides of 32k + 1 pixels keep the corners of image and features aligned.
   """
-  padding = [(1, 2 - side % 2 if stride == 2 else 1) for side in x.shape[1:3]]
-  return nn.max_pool(x, (3, 3), (stride, stride), padding)
+  padding = ((1, 2 - side % 2 if stride == 2 else 1) for side in x.shape[1:3])
+  return max_pool(x, (3, 3), (stride, stride), tuple(padding))
 
 
 # The window of fc6: all that is left of the 224 x 224 pixels of a classifier.

@@ -10,6 +10,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from segjax.layers.conv import Conv
 from segjax.ops.position_table import resize_table
 
 normal = nn.initializers.normal(0.02)
@@ -37,7 +38,7 @@ class Embed(nn.Module):
   @nn.compact
   def __call__(self, image):
     height, width = (-side % self.patch for side in image.shape[1:3])
-    x = nn.Conv(
+    x = Conv(
         self.width,
         (self.patch, self.patch),
         strides=self.patch,

@@ -160,7 +160,7 @@ class TorchWorker(protocol.Timed):
     torch = self.torch
 
     def product(side):
-      a = torch.ones(
+      a = torch.randn(
           side, side, dtype=getattr(torch, dtype), device=self.device
       )
 

@@ -1,13 +1,20 @@
 """Convolutions with symmetric padding, and what usually follows them."""
 
 from collections.abc import Callable
+import functools
 
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 
 from segjax.layers import norm as norms
+from segjax.ops import conv as ops
 
 # He et al. 2015 with fan-out, as PyTorch's segmentation code initialises.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+
+
+# Flax's layer, lowered for the platform it runs on.
+Conv = functools.partial(nn.Conv, conv_general_dilated=ops.conv_general_dilated)
 
 
 def conv(
@@ -25,7 +32,7 @@ def conv(
   """Square convolution; None pads so that stride 1 keeps the size."""
   if padding is None:
     padding = dilation * (kernel - 1) // 2
-  return nn.Conv(
+  return Conv(
       features,
       (kernel, kernel),
       strides=stride,
@@ -38,33 +45,38 @@ def conv(
   )
 
 
-def conv_transpose(
-    features,
-    kernel=2,
-    *,
-    stride=2,
-    padding=0,
-    bias=False,
-    init=he_normal,
-    name,
-):
+class ConvTranspose(nn.Module):
   """Square transposed convolution: the gradient of a `conv` to its input.
 
   It makes of n pixels (n - 1) * stride + kernel - 2 * padding, as PyTorch's.
-  The kernel is that of the `conv`, [kernel, kernel, features, C]: for `init`,
-  `features` are what comes in.
+  The kernel is that of the `conv`, [kernel, kernel, features, C]: for
+  `kernel_init`, `features` are what comes in.
   """
-  edge = kernel - 1 - padding
-  return nn.ConvTranspose(
-      features,
-      (kernel, kernel),
-      strides=(stride, stride),
-      padding=((edge, edge), (edge, edge)),
-      use_bias=bias,
-      kernel_init=init,
-      transpose_kernel=True,  # As PyTorch keeps it.
-      name=name,
-  )
+
+  features: int
+  kernel: int = 2
+  stride: int = 2
+  padding: int = 0
+  bias: bool = False
+  kernel_init: Callable = he_normal
+
+  @nn.compact
+  def __call__(self, x):
+    side = self.kernel
+    shape = side, side, self.features, x.shape[-1]
+    kernel = self.param('kernel', self.kernel_init, shape)
+    x, kernel = promote_dtype(x, kernel)
+    window = ops.Window(
+        strides=(self.stride, self.stride), padding=((self.padding,) * 2,) * 2
+    )
+    size = tuple(
+        (n - 1) * self.stride + side - 2 * self.padding for n in x.shape[1:3]
+    )
+    y = ops.transpose(x, kernel, window, size)
+    if self.bias:
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      y += bias.astype(y.dtype)
+    return y
 
 
 class ConvNormAct(nn.Module):
@@ -108,12 +120,12 @@ class TransposedConvNormAct(nn.Module):
 
   features: int
   kernel: int = 3
-  padding: int = 0  # As of `conv_transpose`.
+  padding: int = 0  # As of `ConvTranspose`.
   norm: Callable[..., nn.Module] = norms.batch_norm
 
   @nn.compact
   def __call__(self, x, train):
-    x = conv_transpose(
+    x = ConvTranspose(
         self.features,
         self.kernel,
         stride=1,

@@ -2,6 +2,7 @@
 
 from flax import linen as nn
 
+from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.resize import resize
 
@@ -9,7 +10,7 @@ from segjax.ops.resize import resize
 def classifier(num_classes, name='classifier', std=0.01):
   """1x1 convolution to `num_classes` scores, nearly uniform at the start."""
   init = nn.initializers.normal(std)
-  return nn.Conv(num_classes, (1, 1), kernel_init=init, name=name)
+  return Conv(num_classes, (1, 1), kernel_init=init, name=name)
 
 
 class FCNHead(nn.Module):

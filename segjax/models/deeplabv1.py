@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from segjax import backbones
 from segjax.backbones import vgg
+from segjax.layers.conv import Conv
 from segjax.layers.head import classifier
 from segjax.ops.enlarge import enlarge
 
@@ -74,6 +75,6 @@ class Branch(nn.Module):
         ('conv', dict(kernel_size=(3, 3), strides=stride, padding=1)),
         ('hidden', dict(kernel_size=(1, 1))),
     ):
-      x = nn.relu(nn.Conv(128, kernel_init=small, name=name, **fields)(x))
+      x = nn.relu(Conv(128, kernel_init=small, name=name, **fields)(x))
       x = nn.Dropout(self.dropout)(x, deterministic=not train)
     return classifier(self.num_classes)(x)

@@ -16,6 +16,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax import backbones
+from segjax.layers.conv import Conv
 from segjax.ops.resize import rescale
 from segjax.ops.resize import resize
 
@@ -53,7 +54,7 @@ class AtrousClassifiers(nn.Module):
   @nn.compact
   def __call__(self, x):
     return sum(
-        nn.Conv(
+        Conv(
             self.num_classes,
             (3, 3),
             padding=rate,

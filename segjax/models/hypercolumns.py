@@ -23,6 +23,7 @@ import numpy as np
 
 from segjax import backbones
 from segjax.backbones.vgg import pool2_up
+from segjax.layers.conv import Conv
 from segjax.layers.hidden import Hidden
 from segjax.ops import boxes as box_ops
 from segjax.ops import detections
@@ -55,8 +56,8 @@ class Columns(nn.Module):
     split = (self.num_categories, self.cells)
     features = self.num_categories * self.cells
     init = nn.initializers.normal(0.01)
-    conv3 = nn.Conv(features, (3, 3), padding=1, kernel_init=init, name='pool3')
-    conv4 = nn.Conv(features, (1, 1), kernel_init=init, name='pool4')
+    conv3 = Conv(features, (3, 3), padding=1, kernel_init=init, name='pool3')
+    conv4 = Conv(features, (1, 1), kernel_init=init, name='pool4')
     dense = nn.Dense(features, kernel_init=init, name='fc7')
 
     def in_box(maps, box, category):

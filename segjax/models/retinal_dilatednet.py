@@ -17,6 +17,7 @@ from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.layers.head import classifier
+from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
 
 
@@ -36,7 +37,8 @@ class Model(nn.Module):
       skips.append(x)
       width = self.features * 2**i
       # Rounded up, as strided convolutions are, so that images of all sizes do.
-      x = nn.max_pool(x, (2, 2), strides=(2, 2), padding='SAME')
+      odd = tuple((0, side % 2) for side in x.shape[1:3])
+      x = max_pool(x, (2, 2), (2, 2), odd)
       x = Units(width, 2, name=f'encode{i}')(x, train)
       x += Units(width, 3, stride=2**i, name=f'image{i}')(image, train)
       x = ResidualBlock(width, name=f'residual{i}')(x, train)

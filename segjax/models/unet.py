@@ -15,10 +15,11 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import conv_transpose
+from segjax.layers.conv import ConvTranspose
 from segjax.layers.head import FCNHead
 from segjax.layers.head import auxiliary
 from segjax.layers.head import classifier
+from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
 
 LEVELS = 5
@@ -64,8 +65,8 @@ class Up(nn.Module):
       x = ConvNormAct(self.up_features, kernel=1, name='up')(x, train)
       x = jnp.concatenate([skip, x], -1)
     else:
-      x = conv_transpose(
-          self.up_features, bias=True, init=he_normal, name='up'
+      x = ConvTranspose(
+          self.up_features, bias=True, kernel_init=he_normal, name='up'
       )(x)
       x = nn.relu(x)  # The released network has it, the paper is silent.
       x = jnp.concatenate([x, _crop(skip, x.shape[1:3])], -1)
@@ -99,7 +100,7 @@ class Model(nn.Module):
     skips, feats = [], {}
     for level in range(LEVELS):
       if level:
-        x = nn.max_pool(x, (2, 2), (2, 2))
+        x = max_pool(x, (2, 2), (2, 2))
       features = self.width * 2**level
       x = DoubleConv(features, self.padded, name=f'down{level}')(x, train)
       if not self.padded and level >= LEVELS - 2:

@@ -1,6 +1,9 @@
-"""Pooling that Flax does not have, equal to PyTorch's."""
+"""Pooling, equal to PyTorch's."""
+
+import functools
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
@@ -37,3 +40,98 @@ def cells(old, new):
     start, end = i * old // new, -(-(i + 1) * old // new)
     matrix[i, start:end] = 1 / (end - start)
   return matrix
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def max_pool(x, window, strides, padding=((0, 0), (0, 0))):
+  """Takes the largest value of each window.
+
+  Its gradient goes to the first of equal values, row by row.
+
+  Args:
+    x: [B, H, W, C], any float type.
+    window: (rows, columns).
+    strides: between windows, of rows and columns.
+    padding: ((above, below), (left, right)) of -inf.
+
+  Returns:
+    [B, height, width, C] in the type of `x`.
+
+  References:
+    PyTorch's `max_pool2d`.
+  """
+  return lax.platform_dependent(
+      x,
+      cpu=lambda x: functools.reduce(
+          jnp.maximum, _taps(_pad(x, padding), window, strides)
+      ),
+      default=lambda x: _reduce_window(x, window, strides, padding),
+  )
+
+
+def _saved(x, window, strides, padding):
+  y = max_pool(x, window, strides, padding)
+  return y, (x, y)
+
+
+def _gradient(window, strides, padding, saved, dy):
+  def scatter(x, y, dy):
+    del y
+    pool = functools.partial(
+        _reduce_window, window=window, strides=strides, padding=padding
+    )
+    return jax.vjp(pool, x)[1](dy)[0]
+
+  def place(x, y, dy):
+    """Says of each value which tap it is from, as unpooling does.
+
+    On a CPU it takes 10 ms where XLA's scatter takes 31, at [2, 129, 129, 64]
+    and 3x3 windows 2 apart, and 0.7 where it takes 18 at 2x2 windows.
+    """
+    taps = list(enumerate(_taps(_pad(x, padding), window, strides)))
+    first = jnp.full(y.shape, len(taps), jnp.uint8)
+    for i, tap in reversed(taps):
+      first = jnp.where(tap == y, jnp.uint8(i), first)
+    first = lax.optimization_barrier(first)
+    parts = [
+        jnp.where(first == i, dy, jnp.zeros((), dy.dtype)) for i, _ in taps
+    ]
+    return jax.linear_transpose(
+        lambda x: list(_taps(_pad(x, padding, 0), window, strides)), x
+    )(parts)[0]
+
+  return (lax.platform_dependent(*saved, dy, cpu=place, default=scatter),)
+
+
+max_pool.defvjp(_saved, _gradient)
+
+
+def _reduce_window(x, window, strides, padding):
+  return lax.reduce_window(
+      x,
+      -np.inf,
+      lax.max,
+      (1, *window, 1),
+      (1, *strides, 1),
+      ((0, 0), *padding, (0, 0)),
+  )
+
+
+def _pad(x, padding, value=-np.inf):
+  return jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
+
+
+def _taps(x, window, strides):
+  """Yields what each place of a window sees of a padded image, row by row."""
+  size = [
+      (n - k) // s + 1
+      for n, k, s in zip(x.shape[1:3], window, strides, strict=True)
+  ]
+  for place in np.ndindex(*window):
+    yield x[
+        :,
+        *(
+            slice(k, k + (n - 1) * s + 1, s)
+            for k, n, s in zip(place, size, strides, strict=True)
+        ),
+    ]

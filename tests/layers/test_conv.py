@@ -3,7 +3,7 @@ from jax import lax
 import numpy as np
 import pytest
 
-from segjax.layers.conv import conv_transpose
+from segjax.layers.conv import ConvTranspose
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from segjax.layers.conv import conv_transpose
 def test_a_transposed_convolution_is_the_gradient_of_a_convolution(
     kernel, stride, padding
 ):
-  layer = conv_transpose(3, kernel, stride=stride, padding=padding, name='up')
+  layer = ConvTranspose(3, kernel, stride=stride, padding=padding, name='up')
   x = jax.random.normal(jax.random.key(0), (2, 6, 7, 4))
   variables = layer.init(jax.random.key(1), x)
   up = layer.apply(variables, x)
