@@ -78,12 +78,14 @@ def main(argv):
         threads=_THREADS.value,
         workdir=_WORKDIR.value,
     )
-    about, rows = run.run(options)
-    report.show(rows)
+    rows, workers = [], {}
+    for found in run.run(options, workers):
+      report.show(found)
+      rows += found
+      if _OUTPUT.value:  # Each time: what comes may fail.
+        report.write(_OUTPUT.value, report.about(workers), rows)
     if _MARKDOWN.value:
       print(report.markdown(rows))
-    if _OUTPUT.value:
-      report.write(_OUTPUT.value, about, rows)
 
 
 if __name__ == '__main__':

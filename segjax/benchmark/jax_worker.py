@@ -21,6 +21,7 @@ from segjax import steps
 from segjax.benchmark import compiled
 from segjax.benchmark import products
 from segjax.benchmark import protocol
+from segjax.ops import conv
 from segjax.tasks import semantic
 
 # SGD with momentum, as the other workers have it.
@@ -31,13 +32,6 @@ OPTIM = types.SimpleNamespace(
     factors=(),
     clip=0.0,
 )
-
-
-def plain_convolutions():
-  """Returns a context in which every convolution is XLA's own."""
-  from segjax.ops import conv
-
-  return conv.plain()
 
 
 class JaxWorker(compiled.CompiledWorker):
@@ -85,7 +79,7 @@ class JaxWorker(compiled.CompiledWorker):
     arrays = place(compiled.random_batch(batch, size, classes), mode)
     make = {'train': train_step, 'forward': forward_step}[what]
     step, state = make(model, variables, dtype, mode)
-    with plain_convolutions() if plain else contextlib.nullcontext():
+    with conv.plain() if plain else contextlib.nullcontext():
       facts = self.compile(name, step, state, arrays)
     return {**facts, **count(model, (batch, *size, 3))}
 

@@ -99,28 +99,30 @@ def parse_size(words):
   return (sides[0], sides[-1])
 
 
-def run(options):
-  """Returns (about, rows); see `report`."""
-  rows, hello = [], {}
+def run(options, hello):
+  """Yields lists of rows as they are measured; see `report`.
+
+  Args:
+    options: what to measure.
+    hello: dict to which is added what each worker said that it is.
+  """
   if set(options.what) & set(STEPS):
-    rows += stepwise(options, hello)
+    yield from stepwise(options, hello)
   for what, model in itertools.product(('compile', 'memory'), options.models):
     if what in options.what:
       logging.info('%s, %s', model, what)
-      rows += {'compile': compiling, 'memory': memory}[what](options, model)
+      yield {'compile': compiling, 'memory': memory}[what](options, model)
   if 'data' in options.what:
     # Its libraries need not be there for the others.
     from segjax.benchmark import data
 
-    rows += data.rows(options)
+    yield data.rows(options)
   if 'predict' in options.what:
-    rows += predicting(options)
-  return report.about(hello), rows
+    yield predicting(options)
 
 
 def stepwise(options, hello):
-  """Returns rows of steps; adds what the workers are to `hello`."""
-  rows = []
+  """Yields lists of rows of steps; see `run`."""
   with contextlib.ExitStack() as held:
     workers = {OURS: held.enter_context(jax_worker(options))}
     for name in APART:
@@ -136,8 +138,7 @@ def stepwise(options, hello):
         peak = hello[OURS]['flops_per_second']
         found = in_turns(options, model, what, workers, peak)
         report.add_ratios(found, OURS)
-        rows += found
-  return rows
+        yield found
 
 
 def jax_worker(options, **environment):
@@ -148,8 +149,11 @@ def jax_worker(options, **environment):
       'JAX_ENABLE_COMPILATION_CACHE': 'false',
       **environment,
   }
-  visible = ','.join(map(str, range(options.devices)))
-  environment.setdefault('CUDA_VISIBLE_DEVICES', visible)
+  visible = os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',')
+  if visible == ['']:
+    visible = map(str, range(options.devices))
+  first = itertools.islice(visible, options.devices)
+  environment['CUDA_VISIBLE_DEVICES'] = ','.join(first)
   if options.devices > 1:  # Of a CPU; it changes nothing elsewhere.
     count = f'--xla_force_host_platform_device_count={options.devices}'
     environment['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {count}'
@@ -244,14 +248,21 @@ def in_turns(options, model, what, workers, peak):
     )
   if options.profile:
     folder = os.path.join(options.profile, f'{model}-{what}')
-    workers[OURS].ask(
-        'profile', name=OURS, steps=TRACED, folder=os.path.abspath(folder)
-    )
-    kernels = trace.read(folder)
-    rows[0]['kernels'] = {k: s / TRACED for k, s in kernels.items()}
+    rows[0]['kernels'] = traced(workers[OURS], folder)
   for build in made:
     build.worker.ask('drop', name=build.who)
   return rows
+
+
+def traced(worker, folder):
+  """Writes a trace of our steps; returns {kernel: seconds of a step}."""
+  worker.ask('profile', name=OURS, steps=TRACED, folder=os.path.abspath(folder))
+  try:
+    kernels = trace.read(folder)
+  except (OSError, ValueError) as error:  # The times are there all the same.
+    logging.warning('Where time goes is unknown: %s', error)
+    return {}
+  return {kernel: spent / TRACED for kernel, spent in kernels.items()}
 
 
 def compiling(options, model):

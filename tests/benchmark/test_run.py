@@ -83,11 +83,12 @@ def fakes(monkeypatch):
 
 def test_ours_and_theirs_are_compared(fakes):
   options = dataclasses.replace(OPTIONS, peers=['plain', 'torch'])
-  about, rows = run.run(options)
+  workers = {}
+  (rows,) = run.run(options, workers)
   assert [row['who'] for row in rows] == [
       *('segjax', 'segjax plain', 'torch eager', 'torch compiled'),
   ]
-  assert about['workers']['torch']['flops_per_second'] == 1e9
+  assert workers['torch']['flops_per_second'] == 1e9
   assert rows[3]['time_ratio'] == 1.0
   assert rows[0]['told']['size'] == [64, 64]
   assert rows[2]['told']['net'] == 'unet'
@@ -97,12 +98,12 @@ def test_ours_and_theirs_are_compared(fakes):
 def test_a_peer_that_fails_is_left_out(fakes, monkeypatch):
   pair = dataclasses.replace(run.PAIRS['unet'], torch='unknown')
   monkeypatch.setitem(run.PAIRS, 'unet', pair)
-  _, rows = run.run(dataclasses.replace(OPTIONS, peers=['torch']))
+  (rows,) = run.run(dataclasses.replace(OPTIONS, peers=['torch']), {})
   assert [row['who'] for row in rows] == ['segjax']
 
 
 def test_pmap_is_compared_with_jit(fakes):
-  _, rows = run.run(dataclasses.replace(OPTIONS, what=['pmap']))
+  (rows,) = run.run(dataclasses.replace(OPTIONS, what=['pmap']), {})
   assert [row['who'] for row in rows] == ['segjax', 'segjax pmap']
   assert rows[1]['told']['mode'] == 'pmap'
   assert rows[1]['time_ratio'] == 1.0
