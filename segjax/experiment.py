@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import calls
+from segjax import hosts
 from segjax import losses
 from segjax import models
 from segjax import optim
@@ -213,8 +214,8 @@ def training(config):
         batch_size=config.batch_size,
         seed=config.seed,
         first_step=first_step,
-        num_hosts=parallel.num_hosts(),
-        host=parallel.host(),
+        num_hosts=hosts.count(),
+        host=hosts.index(),
         threads=config.threads,
         on_bad_example=config.on_bad_example,
     )
@@ -280,7 +281,7 @@ def class_weights(config, train_set):
     name, kwargs = calls.parse(
         text, rules, 'rule for class weights', given=('counts',)
     )
-    counts = parallel.from_first(
+    counts = hosts.from_first(
         lambda: statistics.class_counts(
             train_set, on_bad_example=config.on_bad_example
         )

@@ -12,6 +12,7 @@ import jax
 
 from segjax import evaluate
 from segjax import experiment
+from segjax import hosts
 from segjax import metrics
 from segjax import parallel
 from segjax import progress
@@ -30,10 +31,10 @@ class Stopped(SystemExit):  # noqa: N818  No error: it ends the program.
 
 def run(config, workdir):
   """Trains in a workdir, alone there; `--mode=train`."""
-  parallel.from_first(workdir.make)
+  hosts.from_first(workdir.make)
   with contextlib.ExitStack() as held:
-    parallel.from_first(held.enter_context, workdir.locked())
-    parallel.from_first(workdir.claim, config)
+    hosts.from_first(held.enter_context, workdir.locked())
+    hosts.from_first(workdir.claim, config)
     return train(config, workdir)
 
 
@@ -55,7 +56,7 @@ def train(config, workdir):
     OSError: the workdir cannot be written.
     Stopped: SIGTERM came.
   """
-  checkpoints = parallel.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
+  checkpoints = hosts.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
   if scores := checkpoints.scores(config.total_steps):
     logging.info('This run is finished; nothing is left to do.')
     report(workdir, config, scores)
@@ -65,7 +66,7 @@ def train(config, workdir):
   evaluation = evaluate.make(
       config, experiment.dataset(config, config.dataset.eval_split)
   )
-  parallel.from_first(
+  hosts.from_first(
       workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
   )
   state = start(config, setup, checkpoints)
@@ -76,7 +77,7 @@ def train(config, workdir):
       sigterm_noticed() as stop,
       contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
-      contextlib.closing(parallel.OnFirst(summaries.writer, workdir)) as writer,
+      contextlib.closing(hosts.OnFirst(summaries.writer, workdir)) as writer,
   ):
     score = make_score(evaluation, config, workdir, writer)
     record = Record(batches, config.batch_size)
@@ -118,7 +119,7 @@ def start(config, setup, checkpoints):
   logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
   if restored is None and config.init_from:
-    return parallel.from_first(
+    return hosts.from_first(
         warm_start.start, state, config, setup.dataset.channels
     )
   if restored is None:
@@ -138,7 +139,7 @@ def make_score(evaluation, config, workdir, writer):
     scores, drawn = evaluation(state.variables)
     writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
     writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
-    parallel.from_first(workdir.write_pictures, f'step-{step}', drawn)
+    hosts.from_first(workdir.write_pictures, f'step-{step}', drawn)
     words = evaluate.describe(scores, config.absent)
     logging.info('Step %d: %s', step, words)
     return scores
@@ -158,7 +159,7 @@ def stepping(config, workdir, first):
             num_train_steps=config.total_steps, every_secs=progress.SECONDS
         )
     )
-  if config.profile and parallel.is_first():
+  if config.profile and hosts.is_first():
     hooks.append(
         periodic_actions.Profile(
             logdir=str(workdir.path / 'tensorboard'),
@@ -207,7 +208,7 @@ def check_finite(state, config, checkpoints):
 
 def report(workdir, config, scores):
   """Says how the run ended and where everything is."""
-  score = parallel.from_first(
+  score = hosts.from_first(
       workdir.write_score, config, config.total_steps, scores
   )
   logging.info(
@@ -229,8 +230,8 @@ def report(workdir, config, scores):
 @contextlib.contextmanager
 def sigterm_noticed():
   """Yields `stop(step)`: whether SIGTERM, the notice of a preemption, came."""
-  if parallel.num_hosts() > 1:  # JAX has the signal, and tells all hosts of it.
-    yield parallel.preempted
+  if hosts.count() > 1:  # JAX has the signal, and tells all hosts of it.
+    yield hosts.preempted
     return
   noticed = threading.Event()
   if threading.current_thread() is not threading.main_thread():

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 
+from segjax import hosts
 from segjax import parallel
 from segjax import rendezvous
 from segjax.checkpoint import Checkpoints
@@ -250,13 +251,13 @@ def started(monkeypatch):
 
 
 def test_a_process_without_others_starts_nothing(started):
-  parallel.initialize()
-  parallel.initialize(number=1)
+  hosts.initialize()
+  hosts.initialize(number=1)
   assert not started
 
 
 def test_what_is_given_is_taken(started):
-  parallel.initialize('a:1', 4, 2)
+  hosts.initialize('a:1', 4, 2)
   assert started == dict(met=('a:1', 4, 2), jax=('a:1', 4, 2), local=None)
 
 
@@ -281,7 +282,7 @@ def set_all(monkeypatch, variables):
 
 def test_slurm_is_asked(started, monkeypatch):
   set_all(monkeypatch, SLURM)
-  parallel.initialize()
+  hosts.initialize()
   assert started['jax'][0].startswith('gpu07:')
   assert started['jax'][1:] == (6, 5)
   assert started['local'] == [1]
@@ -289,14 +290,14 @@ def test_slurm_is_asked(started, monkeypatch):
 
 def test_a_slurm_job_of_one_task_is_alone(started, monkeypatch):
   set_all(monkeypatch, SLURM | dict(SLURM_NTASKS='1', SLURM_PROCID='0'))
-  parallel.initialize()
+  hosts.initialize()
   assert not started
 
 
 def test_open_mpi_is_asked(started, monkeypatch):
   uri = '1314521088.0;tcp://10.96.0.1,10.148.0.1:34911'
   set_all(monkeypatch, OPEN_MPI | dict(OMPI_MCA_orte_hnp_uri=uri))
-  parallel.initialize()
+  hosts.initialize()
   assert started['jax'][0].startswith('10.96.0.1:')
   assert started['jax'][1:] == (2, 1)
 
@@ -305,14 +306,14 @@ def test_open_mpi_5_needs_an_address_and_says_so(started, monkeypatch):
   set_all(monkeypatch, OPEN_MPI)
   monkeypatch.delenv('OMPI_MCA_orte_hnp_uri', raising=False)
   with pytest.raises(ValueError, match='--coordinator must be given, too'):
-    parallel.initialize()
-  parallel.initialize('a:1')
+    hosts.initialize()
+  hosts.initialize('a:1')
   assert started['jax'] == ('a:1', 2, 1)
 
 
 def test_a_cloud_tpu_is_asked(started, monkeypatch):
   monkeypatch.setattr(
-      parallel.clusters.GkeTpuCluster, 'is_env_present', lambda: True
+      hosts.clusters.GkeTpuCluster, 'is_env_present', lambda: True
   )
   # The second slice of two hosts each.
   set_all(
@@ -325,7 +326,7 @@ def test_a_cloud_tpu_is_asked(started, monkeypatch):
           MEGASCALE_SLICE_ID='1',
       ),
   )
-  parallel.initialize()
+  hosts.initialize()
   arguments = ('localhost:8482', 4, 3)
   assert started == dict(met=arguments, jax=arguments, local=None)
 
@@ -340,7 +341,7 @@ def test_a_cloud_tpu_is_asked(started, monkeypatch):
 )
 def test_what_is_missing_or_wrong_is_named(started, given, wrong):
   with pytest.raises(ValueError, match=wrong):
-    parallel.initialize(*given)
+    hosts.initialize(*given)
   assert not started
 
 
@@ -351,6 +352,6 @@ def test_an_address_without_host_or_port_is_refused(address):
 
 
 def test_one_process_needs_nobody_to_ask():
-  assert parallel.from_first(lambda x: x + 1, 2) == 3
+  assert hosts.from_first(lambda x: x + 1, 2) == 3
   with pytest.raises(KeyError):
-    parallel.from_first({}.__getitem__, 'missing')
+    hosts.from_first({}.__getitem__, 'missing')
