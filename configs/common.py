@@ -221,7 +221,14 @@ def base(dataset, *, small=False, **changes):
 
   config.total_steps = recipe['steps']
   config.batch_size = recipe['batch']  # Over all devices.
-  config.parallel = 'pmap'  # Or 'jit', over a mesh.
+  config.parallel = 'pmap'  # Or 'jit', over the mesh.
+  # Devices (data, rows): those that images are divided over, and those that
+  # each is split over by rows, for images that one has no room for. -1 is as
+  # many as there are. It is the first number alone that pmap has.
+  config.mesh = (-1, 1)
+  # Splits parameters, averages and the optimiser's state over all devices, as
+  # ZeRO and FSDP do; with 'jit'.
+  config.shard_state = False
   config.dtype = 'float32'  # Or 'bfloat16', of activations.
 
   config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.

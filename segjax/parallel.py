@@ -3,14 +3,19 @@
 The same pure step runs under `jax.pmap` (one program a device, collectives by
 axis name) and under `jax.jit` over a mesh (one program, arrays split over
 devices). `axis()` tells a layer which of the two it is in, so batch norm and
-means over pixels are global in both without any plumbing.
+means over pixels are global in both without any plumbing. A `Layout` says which
+of the two it is to be, and how arrays are split.
 """
+
+import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 AXIS = 'batch'
+ROWS = 'rows'
 MODES = ('pmap', 'jit')
 
 
@@ -24,8 +29,16 @@ def axis():
 
 
 def pmean(tree):
-  """Averages over devices where they are mapped, else returns `tree`."""
-  return jax.lax.pmean(tree, AXIS) if axis() else tree
+  """Averages over devices where they are mapped.
+
+  In a step over a mesh a mean is global as it is; but it is whole everywhere,
+  whatever becomes of it.
+  """
+  if axis():
+    return jax.lax.pmean(tree, AXIS)
+  if jax.sharding.get_abstract_mesh().empty:
+    return tree
+  return jax.lax.with_sharding_constraint(tree, jax.P())
 
 
 def psum(tree):
@@ -48,112 +61,248 @@ def fold_in_device(key):
   return jax.random.fold_in(key, jax.lax.axis_index(AXIS)) if axis() else key
 
 
-def mesh():
-  """Returns the mesh of all devices, one axis: the batch."""
-  # Explicit axes, the default, would make every operation of a model state
-  # its output sharding.
-  return jax.make_mesh(
-      (jax.device_count(),), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,)
-  )
-
-
 def count(local=False):
   """Returns the number of devices, of this host or of all."""
   return jax.local_device_count() if local else jax.device_count()
 
 
-def check_batch_size(batch_size, name):
-  """Raises ValueError unless `batch_size` splits evenly over all devices."""
-  devices = count()
-  if batch_size <= 0 or batch_size % devices:
-    raise ValueError(
-        f'{name}={batch_size} cannot be split over {devices} devices: make it'
-        f' a positive multiple of {devices}.'
-    )
+def whole(tree):
+  """Returns a tree as NumPy arrays, also where devices share its arrays.
 
-
-def shard(batch, mode):
-  """Lays this host's part of a batch out over its devices.
-
-  Args:
-    batch: tree of NumPy arrays [b, ...], this host's share.
-    mode: 'pmap' or 'jit'.
-
-  Returns:
-    The tree as [local devices, b / local devices, ...] for pmap, and as
-    global arrays [B, ...] for jit.
+  All hosts have to ask together.
   """
-  if mode == 'pmap':
-    devices = count(local=True)
-    return jax.tree.map(
-        lambda x: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])),
-        batch,
-    )
-  sharding = jax.NamedSharding(mesh(), jax.P(AXIS))
-  return jax.tree.map(
-      lambda x: jax.make_array_from_process_local_data(sharding, x), batch
-  )
 
+  def fetch(x):
+    if isinstance(x, jax.Array) and not (
+        x.is_fully_addressable or x.is_fully_replicated
+    ):
+      everywhere = jax.NamedSharding(x.sharding.mesh, jax.P())
+      x = jax.jit(lambda x: x, out_shardings=everywhere)(x)
+    return np.asarray(x)
 
-def shard_shapes(batch, mode):
-  """Returns the shapes that `shard` gives a global batch of shapes."""
-  if mode == 'pmap':
-    devices = count(local=True)
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(
-            (devices, x.shape[0] // count(), *x.shape[1:]), x.dtype
-        ),
-        batch,
-    )
-  sharding = jax.NamedSharding(mesh(), jax.P(AXIS))
-  return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-      batch,
-  )
-
-
-def compile_step(step, mode):
-  """Compiles `step(state, batch) -> (state, scalars)`; see `shard` for batches.
-
-  The state is an ordinary tree, replicated over the devices; the old one is
-  donated to the new.
-  """
-  if mode == 'pmap':
-    return jax.pmap(
-        step, AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0
-    )
-  replicated = jax.NamedSharding(mesh(), jax.P())
-  return jax.jit(step, donate_argnums=0, out_shardings=replicated)
+  return jax.tree.map(fetch, tree)
 
 
 def local(tree):
   """Returns a tree as arrays on the devices of this host, whole on each."""
-  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
-  return jax.device_put(jax.device_get(tree), jax.NamedSharding(mesh, jax.P()))
+  everywhere = jax.NamedSharding(_mesh(jax.local_devices(), 1), jax.P())
+  return jax.device_put(whole(tree), everywhere)
 
 
-def compile_forward(forward, mode):
-  """Compiles `forward(variables, images) -> outputs` for all local devices.
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """How batches and the state of a run lie on the devices.
 
-  Returns:
-    A function of the variables, arrays of this host, and of a NumPy array
-    [b, ...], b a multiple of the number of local devices, that returns outputs
-    [b, ...].
+  Under 'jit' these are a mesh, [data, rows]: images are divided over its first
+  axis, and the rows of each over its second. The partitioner of XLA exchanges
+  the rows that a convolution sees beyond its own.
   """
-  # Evaluation is local to a host: each goes through its own images, and they
-  # need not have the same number of them.
-  devices = jax.local_devices()
-  if mode == 'pmap':
-    mapped = jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
 
-    def apply(variables, images):
-      out = mapped(variables, shard(images, mode))
-      return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), out)
+  mode: str = 'pmap'
+  mesh: tuple[int, int] = (-1, 1)  # A first one of -1 takes all that there are.
+  # Splits parameters, averages and the state of the optimiser over all devices,
+  # as fully sharded data parallelism (ZeRO, https://arxiv.org/abs/1910.02054).
+  shard_state: bool = False
 
-    return apply
-  local = jax.sharding.Mesh(np.array(devices), (AXIS,))
-  rows = jax.NamedSharding(local, jax.P(AXIS))
-  jitted = jax.jit(forward, out_shardings=rows)
-  return lambda variables, images: jitted(
-      variables, jax.device_put(images, rows)
+  def __post_init__(self):
+    if self.mode not in MODES:
+      raise ValueError(f'config.parallel={self.mode!r} is not one of {MODES}.')
+    data, rows = self.mesh
+    if rows < 1 or (data < 1 and data != -1):
+      raise ValueError(
+          f'config.mesh={self.mesh} must be two positive numbers, (data, rows);'
+          ' a first one of -1 takes all devices that there are.'
+      )
+    if self.mode == 'pmap' and (rows > 1 or self.shard_state):
+      what = f'config.mesh={self.mesh}' if rows > 1 else 'config.shard_state'
+      raise ValueError(
+          f'{what} wants --config.parallel=jit: pmap splits the' ' batch alone.'
+      )
+
+  def check(self, batch_size):
+    """Raises ValueError unless the mesh is all devices and splits a batch."""
+    (data, rows), devices = self.mesh, count()
+    if rows > 1 and count(local=True) % rows:
+      raise ValueError(
+          f'config.mesh={self.mesh} splits an image over {rows} devices of a'
+          f' process, and it has {count(local=True)}: let the second number be'
+          ' a divisor of these.'
+      )
+    if data not in (-1, devices // rows):
+      raise ValueError(
+          f'config.mesh={self.mesh} is a mesh of {data * rows} devices, and'
+          f' there are {devices}: (-1, {rows}) takes them all.'
+      )
+    groups = self.groups()
+    if batch_size <= 0 or batch_size % groups:
+      over = f'groups of {rows} devices' if rows > 1 else 'devices'
+      raise ValueError(
+          f'config.batch_size={batch_size} cannot be split over {groups}'
+          f' {over}: make it a positive multiple of {groups}.'
+      )
+
+  def groups(self, local=False):
+    """Returns among how many groups of devices the images are divided.
+
+    Args:
+      local: those of this host, where evaluation and prediction are. It has as
+        many devices a group as divide both the rows and its devices.
+    """
+    if local:
+      return count(local=True) // math.gcd(self.mesh[1], count(local=True))
+    return count() // self.mesh[1]
+
+  def shard(self, batch):
+    """Lays this host's part of a batch out over its devices.
+
+    Args:
+      batch: tree of NumPy arrays [b, ...], this host's share.
+
+    Returns:
+      The tree as [local devices, b / local devices, ...] for pmap, and as
+      global arrays [B, ...] for jit.
+    """
+    if self.mode == 'pmap':
+      devices = count(local=True)
+      return jax.tree.map(
+          lambda x: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])),
+          batch,
+      )
+    mesh = self._mesh()
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(_evenly(mesh, x), x),
+        batch,
+    )
+
+  def shard_shapes(self, batch):
+    """Returns the shapes that `shard` gives a global batch of shapes."""
+    if self.mode == 'pmap':
+      devices = count(local=True)
+      return jax.tree.map(
+          lambda x: jax.ShapeDtypeStruct(
+              (devices, x.shape[0] // count(), *x.shape[1:]), x.dtype
+          ),
+          batch,
+      )
+    mesh = self._mesh()
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+            x.shape, x.dtype, sharding=_evenly(mesh, x)
+        ),
+        batch,
+    )
+
+  def place(self, state):
+    """Lays a state that every host has whole out over the devices."""
+    if self.mode == 'pmap':
+      return state
+    return jax.tree.map(
+        lambda x, sharding: jax.make_array_from_callback(
+            x.shape, sharding, lambda index: x[index]
+        ),
+        whole(state),
+        self._shardings(state),
+    )
+
+  def compile_step(self, step, state):
+    """Compiles `step(state, batch) -> (state, scalars)`.
+
+    Args:
+      step: a pure function.
+      state: the first one, or its shapes. `place` lays it out, and `shard` a
+        batch.
+
+    Returns:
+      The compiled function; the state it is given is donated to the new one.
+    """
+    if self.mode == 'pmap':
+      return jax.pmap(
+          step, AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0
+      )
+    mesh, shardings = self._mesh(), self._shardings(state)
+
+    def split(state, batch):
+      with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        # Parameters are gathered, lest the partitioner gather feature maps.
+        params = jax.lax.with_sharding_constraint(state.params, jax.P())
+        return step(state.replace(params=params), _split(batch))
+
+    return jax.jit(
+        split,
+        donate_argnums=0,
+        in_shardings=(shardings, None),
+        out_shardings=(shardings, jax.NamedSharding(mesh, jax.P())),
+    )
+
+  def compile_forward(self, forward):
+    """Compiles `forward(variables, images) -> outputs` for all local devices.
+
+    Returns:
+      A function of the variables, arrays of this host, and of a NumPy array
+      [b, ...], b a multiple of `groups(local=True)`, that returns outputs
+      [b, ...].
+    """
+    # Evaluation is local to a host: each goes through its own images, and they
+    # need not have the same number of them.
+    devices = jax.local_devices()
+    if self.mode == 'pmap':
+      mapped = jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
+
+      def apply(variables, images):
+        out = mapped(variables, self.shard(images))
+        return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), out)
+
+      return apply
+    mesh = _mesh(devices, math.gcd(self.mesh[1], len(devices)))
+
+    @jax.jit
+    def split(variables, images):
+      with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        out = forward(variables, _split(images))
+      return jax.lax.with_sharding_constraint(
+          out, jax.tree.map(lambda x: _evenly(mesh, x), out)
+      )
+
+    return lambda variables, images: split(
+        variables, jax.device_put(images, _evenly(mesh, images))
+    )
+
+  def _mesh(self):
+    # Those of a host are neighbours: an image is split within one.
+    devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+    return _mesh(devices, self.mesh[1])
+
+  def _shardings(self, state):
+    mesh = self._mesh()
+
+    def sharding(x):
+      # Vectors, of norms and biases, are small: they are everywhere.
+      axes = [i for i, n in enumerate(x.shape) if not n % mesh.size]
+      if not self.shard_state or len(x.shape) < 2 or not axes:
+        return jax.NamedSharding(mesh, jax.P())
+      largest = max(axes, key=lambda i: x.shape[i])
+      return jax.NamedSharding(mesh, jax.P(*[None] * largest, (AXIS, ROWS)))
+
+    return jax.tree.map(sharding, state)
+
+
+def _mesh(devices, rows):
+  # Its axes are automatic: explicit ones would make every operation of a model
+  # state its output sharding.
+  return jax.sharding.Mesh(np.reshape(devices, (-1, rows)), (AXIS, ROWS))
+
+
+def _evenly(mesh, x):
+  """How an array of a batch lies: an input is split evenly or not at all."""
+  rows = x.ndim > 2 and x.shape[1] % mesh.shape[ROWS] == 0  # [B, H, W, ...].
+  return jax.NamedSharding(mesh, jax.P(AXIS, ROWS) if rows else jax.P(AXIS))
+
+
+def _split(batch):
+  """Splits a batch within a compiled function, where rows may be left over."""
+  return jax.tree.map(
+      lambda x: jax.lax.with_sharding_constraint(
+          x, jax.P(AXIS, ROWS) if x.ndim > 2 else jax.P(AXIS)
+      ),
+      batch,
   )

@@ -69,9 +69,10 @@ def train(config, workdir):
   hosts.from_first(
       workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
   )
-  state = start(config, setup, checkpoints)
+  layout = setup.layout
+  state = layout.place(start(config, setup, checkpoints))
   first = int(state.step)
-  step_fn = parallel.compile_step(setup.step, config.parallel)
+  step_fn = layout.compile_step(setup.step, state)
   ahead = None
   with (
       sigterm_noticed() as stop,
@@ -82,7 +83,7 @@ def train(config, workdir):
     score = make_score(evaluation, config, workdir, writer)
     record = Record(batches, config.batch_size)
     for step in stepping(config, workdir, first):
-      batch = parallel.shard(record.next_batch(), config.parallel)
+      batch = layout.shard(record.next_batch())
       with jax.profiler.StepTraceAnnotation('train', step_num=step):
         state, scalars = step_fn(state, batch)
       record.add(scalars)
@@ -103,7 +104,7 @@ def train(config, workdir):
         scores = score(step, state) if to_score else None
         if to_save:
           writer.flush()
-          checkpoints.save(step, state, scores)
+          checkpoints.save(step, parallel.whole(state), scores)
       if stopped:
         checkpoints.wait()
         logging.info('Stopped by SIGTERM; step %d is saved.', step)
@@ -177,8 +178,8 @@ def memory(config):
   """Returns the bytes that a training step takes on each device, by use."""
   setup = experiment.training(config)
   state = jax.eval_shape(setup.init)
-  batch = parallel.shard_shapes(setup.batch, config.parallel)
-  step = parallel.compile_step(setup.step, config.parallel)
+  batch = setup.layout.shard_shapes(setup.batch)
+  step = setup.layout.compile_step(setup.step, state)
   analysis = step.lower(state, batch).compile().memory_analysis()
   return {
       'arguments': analysis.argument_size_in_bytes,
