@@ -195,7 +195,9 @@ class Layout:
   def place(self, state):
     """Lays a state that every host has whole out over the devices."""
     if self.mode == 'pmap':
-      return state
+      # Of several processes with several devices each, pmap fails on arrays
+      # that it would have to copy there itself.
+      return local(state)
     return jax.tree.map(
         lambda x, sharding: jax.make_array_from_callback(
             x.shape, sharding, lambda index: x[index]

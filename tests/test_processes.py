@@ -1,4 +1,4 @@
-"""Two processes that train together on this machine, on one CPU device each."""
+"""Processes that train together on this machine, on CPU devices."""
 
 import json
 import os
@@ -40,8 +40,16 @@ class Runs:
   def __init__(self, folder):
     self.folder = folder
 
-  def start(self, name, processes, *flags, seconds=0):
-    """Returns the processes of a run; steps take `seconds`."""
+  def start(self, name, processes, *flags, devices=2, seconds=0):
+    """Returns the processes of a run; steps take `seconds`.
+
+    Args:
+      name: of its folder.
+      processes: how many.
+      *flags: that differ from `FLAGS`.
+      devices: of all processes together.
+      seconds: that a step takes at the least.
+    """
     port = free_port()
     started = []
     for i in range(processes):
@@ -59,16 +67,17 @@ class Runs:
             subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=environment(devices=2 // processes, seconds=seconds),
+                env=environment(devices // processes, seconds),
                 stdout=log,
                 stderr=log,
             )
         )
     return started
 
-  def finish(self, name, processes, *flags):
+  def finish(self, name, processes, *flags, devices=2):
     """Lets a run go on to its end and returns its workdir."""
-    for i, process in enumerate(self.start(name, processes, *flags)):
+    started = self.start(name, processes, *flags, devices=devices)
+    for i, process in enumerate(started):
       assert process.wait(120) == 0, self.log(name, i)
     return Workdir(self.folder / name)
 
@@ -152,13 +161,56 @@ def both(request, runs):
   return Workdir(project / 'both')
 
 
-def test_two_processes_train_as_one(alone, both):
-  assert_same_end(both, alone)
+def assert_same_losses(workdir, other):
   one, two = (
       {step: values['train/loss'] for step, values in metrics.items()}
-      for metrics in map(tiny.read_metrics, (both, alone))
+      for metrics in map(tiny.read_metrics, (workdir, other))
   )
   assert one == pytest.approx(two, rel=1e-5)
+
+
+def test_two_processes_train_as_one(alone, both):
+  assert_same_end(both, alone)
+  assert_same_losses(both, alone)
+
+
+def on_mesh(data, rows):
+  return '--config.parallel=jit', f'--config.mesh=({data}, {rows})'
+
+
+SPLIT = (*on_mesh(2, 4), '--config.shard_state=True')
+
+
+@pytest.fixture(scope='module')
+def split(runs):
+  """What two processes do on four devices each, images and state split."""
+  return runs.finish('split', 2, *SPLIT, devices=8)
+
+
+def test_processes_that_split_images_and_state_train_as_one(alone, split):
+  assert_same_end(split, alone)
+  assert_same_losses(split, alone)
+
+
+@pytest.mark.parametrize(
+    ('processes', 'devices', 'flags'),
+    [(1, 1, ()), (1, 8, on_mesh(4, 2)), (2, 8, ())],
+)
+def test_a_run_is_the_same_on_any_devices(
+    runs, alone, processes, devices, flags
+):
+  name = f'{processes} on {devices}'
+  workdir = runs.finish(name, processes, *flags, devices=devices)
+  assert_same_end(workdir, alone)
+  assert_same_losses(workdir, alone)
+
+
+def test_a_split_state_goes_on_elsewhere(runs, alone, split):
+  shutil.copytree(split.path, runs.folder / 'gathered')
+  shutil.rmtree(runs.folder / f'gathered/checkpoints/{STEPS}')
+  workdir = runs.finish('gathered', 1)
+  assert 'Going on from step 9' in runs.log('gathered', 0)
+  assert_same_end(workdir, alone)
 
 
 def test_two_processes_leave_the_files_of_one(alone, both):
@@ -175,9 +227,16 @@ def test_two_processes_leave_the_files_of_one(alone, both):
   assert len(lines) == len(alone.metrics.read_text().splitlines())
 
 
-def test_two_processes_score_the_same_weights_exactly_as_one(runs, alone):
-  shutil.copytree(alone.path, runs.folder / 'scored')
-  workdir = runs.finish('scored', 2, '--mode=eval')
+@pytest.mark.parametrize(
+    ('processes', 'devices', 'flags'),
+    [(1, 1, ()), (2, 2, ()), (1, 8, ()), (2, 8, on_mesh(4, 2))],
+)
+def test_the_same_weights_have_the_same_score_everywhere(
+    runs, alone, processes, devices, flags
+):
+  name = f'scored by {processes} on {devices}'
+  shutil.copytree(alone.path, runs.folder / name)
+  workdir = runs.finish(name, processes, '--mode=eval', *flags, devices=devices)
   score = json.loads((workdir.path / 'score-val.json').read_text())
   expected = Checkpoints(alone.checkpoints, read_only=True).scores(
       score['step']
