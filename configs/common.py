@@ -222,12 +222,12 @@ def base(dataset, *, small=False, **changes):
   config.total_steps = recipe['steps']
   config.batch_size = recipe['batch']  # Over all devices.
   config.parallel = 'pmap'  # Or 'jit', over the mesh.
-  # Devices (data, rows): those that images are divided over, and those that
-  # each is split over by rows, for images that one has no room for. -1 is as
-  # many as there are. It is the first number alone that pmap has.
+  # (data, rows): the batch is divided over `data` groups of devices, -1 for as
+  # many as there are, and images over the `rows` devices of a group, for those
+  # that one has no room for; 1 with 'pmap'.
   config.mesh = (-1, 1)
-  # Splits parameters, averages and the optimiser's state over all devices, as
-  # ZeRO and FSDP do; with 'jit'.
+  # Divides parameters and the optimiser's state over all devices, as ZeRO and
+  # FSDP do; False with 'pmap'.
   config.shard_state = False
   config.dtype = 'float32'  # Or 'bfloat16', of activations.
 

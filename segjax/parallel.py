@@ -31,8 +31,8 @@ def axis():
 def pmean(tree):
   """Averages over devices where they are mapped.
 
-  In a step over a mesh a mean is global as it is; but it is whole everywhere,
-  whatever becomes of it.
+  Over a mesh a mean is global as it is; it is then whole on every device,
+  though what is made of it may be split.
   """
   if axis():
     return jax.lax.pmean(tree, AXIS)
@@ -99,24 +99,26 @@ class Layout:
   """
 
   mode: str = 'pmap'
-  mesh: tuple[int, int] = (-1, 1)  # A first one of -1 takes all that there are.
-  # Splits parameters, averages and the state of the optimiser over all devices,
-  # as fully sharded data parallelism (ZeRO, https://arxiv.org/abs/1910.02054).
+  mesh: tuple[int, int] = (-1, 1)  # -1 is as many as there are.
+  # Splits parameters, averages and the optimiser's state over all devices
+  # between steps: ZeRO, https://arxiv.org/abs/1910.02054. A step
+  # gathers the parameters, and each device updates its part.
   shard_state: bool = False
 
   def __post_init__(self):
     if self.mode not in MODES:
       raise ValueError(f'config.parallel={self.mode!r} is not one of {MODES}.')
-    data, rows = self.mesh
+    integers = all(isinstance(number, int) for number in self.mesh)
+    data, rows = self.mesh if integers and len(self.mesh) == 2 else (0, 0)
     if rows < 1 or (data < 1 and data != -1):
       raise ValueError(
-          f'config.mesh={self.mesh} must be two positive numbers, (data, rows);'
-          ' a first one of -1 takes all devices that there are.'
+          f'config.mesh={self.mesh} must be two positive whole numbers, (data,'
+          ' rows); a first one of -1 takes all devices that there are.'
       )
     if self.mode == 'pmap' and (rows > 1 or self.shard_state):
       what = f'config.mesh={self.mesh}' if rows > 1 else 'config.shard_state'
       raise ValueError(
-          f'{what} wants --config.parallel=jit: pmap splits the' ' batch alone.'
+          f'{what} wants --config.parallel=jit: pmap splits the batch alone.'
       )
 
   def check(self, batch_size):
@@ -225,7 +227,8 @@ class Layout:
 
     def split(state, batch):
       with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        # Parameters are gathered, lest the partitioner gather feature maps.
+        # Else the partitioner may take the parts for channels to split, and
+        # gather feature maps instead.
         params = jax.lax.with_sharding_constraint(state.params, jax.P())
         return step(state.replace(params=params), _split(batch))
 

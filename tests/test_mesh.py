@@ -187,6 +187,8 @@ def test_prediction_takes_the_devices_that_there_are(monkeypatch):
         (('jit', (-1, 3)), r'mesh=\(-1, 3\) splits .* 3 .* a divisor of'),
         (('jit', (0, 8)), r'mesh=\(0, 8\) must be two positive'),
         (('jit', (8, -1)), r'mesh=\(8, -1\) must be two positive'),
+        (('jit', (2, 2, 2)), r'mesh=\(2, 2, 2\) must be two positive'),
+        (('jit', (1.5, 2)), r'mesh=\(1.5, 2\) must be two positive'),
         (('pmap', (4, 2)), r'mesh=\(4, 2\) wants --config.parallel=jit'),
         (('pmap', (-1, 1), True), 'shard_state wants --config.parallel=jit'),
         (('pjit',), "parallel='pjit' is not one of"),
@@ -201,6 +203,12 @@ def test_a_batch_is_divided_over_groups():
   Layout('jit', (-1, 4)).check(batch_size=2)
   with pytest.raises(ValueError, match='batch_size=3 .* 2 groups of 4 .* of 2'):
     Layout('jit', (2, 4)).check(batch_size=3)
+
+
+def test_a_config_older_than_meshes_has_the_usual_one():
+  config = tiny.get_config()
+  del config.mesh, config.shard_state
+  assert experiment.layout(config) == Layout()
 
 
 def memory(**changes):
