@@ -192,6 +192,8 @@ def training(config):
   tx = optim.create(config.optim, learning_rate)
   kind, options = task(config)
   batch = batch_shapes(config, train_set, models.margin(system))
+  for shape in (batch['image'].shape, batch['label'].shape):
+    devices.check_height(shape[1])
 
   step = steps.make_train_step(
       system,

@@ -17,6 +17,7 @@ import numpy as np
 AXIS = 'batch'
 ROWS = 'rows'
 MODES = ('pmap', 'jit')
+STRIDE = 32  # Of the coarsest features of backbones.
 
 
 def axis():
@@ -101,8 +102,8 @@ class Layout:
   mode: str = 'pmap'
   mesh: tuple[int, int] = (-1, 1)  # -1 is as many as there are.
   # Splits parameters, averages and the optimiser's state over all devices
-  # between steps: ZeRO, https://arxiv.org/abs/1910.02054. A step
-  # gathers the parameters, and each device updates its part.
+  # (ZeRO, https://arxiv.org/abs/1910.02054). A step gathers the parameters to
+  # compute the gradient, and each device updates its part.
   shard_state: bool = False
 
   def __post_init__(self):
@@ -141,6 +142,20 @@ class Layout:
       raise ValueError(
           f'config.batch_size={batch_size} cannot be split over {groups}'
           f' {over}: make it a positive multiple of {groups}.'
+      )
+
+  def check_height(self, height):
+    """Raises ValueError unless feature maps of images split evenly by rows.
+
+    Where rows are left over, gradients that XLA's partitioner makes of some
+    networks, such as SegNet, are multiples of the right ones.
+    """
+    unit = STRIDE * self.mesh[1]
+    if self.mesh[1] > 1 and height % unit:
+      raise ValueError(
+          f'config.mesh={self.mesh} cannot split images of {height} rows, and'
+          f' their features at 1/{STRIDE}, evenly: let config.preprocess.train'
+          f' crop to a multiple of {unit} rows.'
       )
 
   def groups(self, local=False):
@@ -230,7 +245,7 @@ class Layout:
         # Else the partitioner may take the parts for channels to split, and
         # gather feature maps instead.
         params = jax.lax.with_sharding_constraint(state.params, jax.P())
-        return step(state.replace(params=params), _split(batch))
+        return step(state.replace(params=params), _split(mesh, batch))
 
     return jax.jit(
         split,
@@ -263,7 +278,7 @@ class Layout:
     @jax.jit
     def split(variables, images):
       with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        out = forward(variables, _split(images))
+        out = forward(variables, _split(mesh, images))
       return jax.lax.with_sharding_constraint(
           out, jax.tree.map(lambda x: _evenly(mesh, x), out)
       )
@@ -298,16 +313,14 @@ def _mesh(devices, rows):
 
 
 def _evenly(mesh, x):
-  """How an array of a batch lies: an input is split evenly or not at all."""
-  rows = x.ndim > 2 and x.shape[1] % mesh.shape[ROWS] == 0  # [B, H, W, ...].
-  return jax.NamedSharding(mesh, jax.P(AXIS, ROWS) if rows else jax.P(AXIS))
+  """How an array of a batch lies: see `Layout.check_height`."""
+  rows = mesh.shape[ROWS]
+  split = x.ndim > 2 and x.shape[1] % (STRIDE * rows) == 0  # [B, H, W, ...].
+  return jax.NamedSharding(mesh, jax.P(AXIS, ROWS) if split else jax.P(AXIS))
 
 
-def _split(batch):
-  """Splits a batch within a compiled function, where rows may be left over."""
-  return jax.tree.map(
-      lambda x: jax.lax.with_sharding_constraint(
-          x, jax.P(AXIS, ROWS) if x.ndim > 2 else jax.P(AXIS)
-      ),
-      batch,
+def _split(mesh, batch):
+  """Splits a batch within a compiled function."""
+  return jax.lax.with_sharding_constraint(
+      batch, jax.tree.map(lambda x: _evenly(mesh, x), batch)
   )

@@ -22,15 +22,14 @@ class Net(nn.Module):
     return {'logits': nn.Dense(CLASSES, name='classifier')(x), 'aux': {}}
 
 
-def make_batch(seed, count=8, size=SIZE, margin=0):
+def make_batch(seed, count=8, size=SIZE):
   """Images of which more and more is ignored, and all of the last one."""
   rng = np.random.default_rng(seed)
   labels = rng.integers(0, CLASSES, (count, size, size)).astype(np.uint8)
   for i, label in enumerate(labels, 1):
     label[: size * i // count] = 255
   # Images differ in brightness and contrast, and so do their statistics.
-  side = size + 2 * margin
-  image = rng.normal(size=(count, side, side, 3))
+  image = rng.normal(size=(count, size, size, 3))
   image *= rng.uniform(0.5, 2, (count, 1, 1, 3))
   image += rng.normal(size=(count, 1, 1, 3))
   return {'image': image.astype(np.float32), 'label': labels}

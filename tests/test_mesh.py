@@ -20,7 +20,6 @@ from segjax.parallel import Layout
 from segjax.parallel import whole
 from tests import tiny
 from tests.equal_steps import CLASSES
-from tests.equal_steps import SIZE
 from tests.equal_steps import Net
 from tests.equal_steps import differences
 from tests.equal_steps import make_batch
@@ -28,6 +27,7 @@ from tests.equal_steps import make_step
 from tests.equal_steps import run
 
 MESHES = [(8, 1), (4, 2), (2, 4), (1, 8)]
+SIZE = 256  # So many rows split over eight devices down to 1/32.
 
 
 @pytest.fixture(scope='module')
@@ -35,7 +35,7 @@ def stepped(random_variables):
   """A step, its first state, batches, and what one device makes of them."""
   variables = random_variables(Net(), (8, SIZE, SIZE, 3))
   step, state = make_step(Net(), variables, ema=0.9)
-  batches = [make_batch(seed) for seed in range(2)]
+  batches = [make_batch(seed, size=SIZE) for seed in range(2)]
   return step, state, batches, run(step, state, batches)
 
 
@@ -43,7 +43,6 @@ def stepped(random_variables):
 @pytest.mark.parametrize('mesh', MESHES)
 def test_a_mesh_does_what_one_device_does(stepped, mesh, shard_state):
   step, state, batches, expected = stepped
-  assert SIZE % mesh[1] == (mesh[1] > 1)  # Rows are left over.
   results = run(step, state, batches, Layout('jit', mesh, shard_state))
   found = differences(results, expected)
   assert max(found.values()) < 1e-4, found
@@ -91,7 +90,7 @@ LAYERS = {
     'convolution': conv(4, name='conv'),
     'strided': conv(4, stride=2, name='conv'),
     # Beyond the rows of the next device.
-    'dilated': conv(4, dilation=6, name='conv'),
+    'dilated': conv(4, dilation=40, name='conv'),
     'depthwise': conv(4, groups=4, name='conv'),
     'unpadded': unpadded_beside_its_input,
     'transposed': conv_transpose(4, name='conv'),
@@ -100,8 +99,8 @@ LAYERS = {
     'unpooling': pool_and_put_back,
     'pooling to a grid': lambda x: adaptive_avg_pool(x, (6, 6)),
     'resize': lambda x: resize(x, (40, 30)),
-    'resize to corners': lambda x: resize(x, (7, 9), align_corners=True),
-    'enlarge': lambda x: enlarge(x, 8, (150, 131)),
+    'resize to corners': lambda x: resize(x, (70, 9), align_corners=True),
+    'enlarge': lambda x: enlarge(x, 8, (2030, 131)),
     'mirrored': lambda x: jnp.pad(
         x, [(0, 0), (0, 7), (5, 0), (0, 0)], 'reflect'
     ),
@@ -111,7 +110,7 @@ LAYERS = {
 @pytest.mark.parametrize('layer', LAYERS)
 def test_a_layer_sees_rows_of_other_devices(layer):
   layer = Layer(LAYERS[layer])
-  x = np.float32(np.random.default_rng(0).normal(size=(2, 19, 17, 4)))
+  x = np.float32(np.random.default_rng(0).normal(size=(2, SIZE, 17, 4)))
   variables = layer.init(jax.random.key(0), x)
 
   def both(variables, x):
@@ -125,22 +124,24 @@ def test_a_layer_sees_rows_of_other_devices(layer):
     np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
+TINY = dict(backbone='resnet/tiny', features=16, dropout=0.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('name', 'fields', 'size', 'margin'),
+    ('name', 'fields'),
     [
-        ('deeplabv3', dict(backbone='resnet/tiny', output_stride=8), 65, 0),
-        ('pspnet', dict(backbone='resnet/tiny'), 65, 0),
-        ('segnet_basic', dict(features=8), 45, 0),
-        ('unet', dict(width=2), 70, 0),
-        ('unet', dict(width=2, padded=False, aux_level=''), 30, 92),
+        ('deeplabv3', dict(**TINY, output_stride=8, rates=(1, 6))),
+        ('pspnet', TINY),
+        ('segnet_basic', dict(features=8)),
+        ('unet', dict(width=2, dropout=0.0)),
     ],
 )
 def test_a_system_does_what_it_does_on_one_device(
-    name, fields, size, margin, random_variables
+    name, fields, random_variables
 ):
-  system = models.create(name, CLASSES, dropout=0.0, **fields)
-  batch = make_batch(0, count=2, size=size, margin=margin)
+  system = models.create(name, CLASSES, **fields)
+  batch = make_batch(0, size=128)
   variables = random_variables(system, batch['image'].shape)
   step, state = make_step(system, variables)
   expected = run(step, state, [batch])
@@ -149,7 +150,7 @@ def test_a_system_does_what_it_does_on_one_device(
   assert max(found.values()) < 5e-4, found
 
 
-@pytest.mark.parametrize('rows', [32, 33])
+@pytest.mark.parametrize('rows', [64, 33])
 def test_prediction_splits_images_by_rows_and_keeps_their_order(rows):
   images = np.random.default_rng(0).normal(size=(4, rows, 5, 3))
   images = np.float32(images)
@@ -170,10 +171,10 @@ def test_prediction_takes_the_devices_that_there_are(monkeypatch):
   monkeypatch.setattr(jax, 'local_device_count', lambda: 6)
   layout = Layout('jit', (16, 4))  # Of the machine where it was trained.
   assert layout.groups(local=True) == 3
-  images = np.ones((3, 8, 5, 3), np.float32)
+  images = np.ones((3, 64, 5, 3), np.float32)
   double = layout.compile_forward(lambda _, images: 2 * images)
   parts = double({}, images).addressable_shards
-  assert [part.data.shape for part in parts] == [(1, 4, 5, 3)] * 6
+  assert [part.data.shape for part in parts] == [(1, 32, 5, 3)] * 6
 
 
 @pytest.mark.parametrize(
@@ -203,6 +204,14 @@ def test_a_batch_is_divided_over_groups():
   Layout('jit', (-1, 4)).check(batch_size=2)
   with pytest.raises(ValueError, match='batch_size=3 .* 2 groups of 4 .* of 2'):
     Layout('jit', (2, 4)).check(batch_size=3)
+
+
+def test_images_that_leave_rows_over_are_refused():
+  layout = Layout('jit', (2, 4))
+  layout.check_height(256)
+  Layout('jit', (8, 1)).check_height(33)
+  with pytest.raises(ValueError, match='of 192 rows.* a multiple of 128 rows'):
+    layout.check_height(192)
 
 
 def test_a_config_older_than_meshes_has_the_usual_one():

@@ -25,7 +25,11 @@ from tests import tiny
 ROOT = pathlib.Path(__file__).parent.parent
 STEPS = tiny.get_config().total_steps
 # No number of processes divides the images.
-FLAGS = ('--config=tests/tiny.py', '--config.dataset.options.length=15')
+FLAGS = (
+    *('--config=tests/tiny.py', '--config.dataset.options.length=15'),
+    # Rows that split over four devices.
+    '--config.preprocess.train=flip|random_crop(128, 48)|normalize',
+)
 
 
 def free_port():
