@@ -221,7 +221,14 @@ def base(dataset, *, small=False, **changes):
 
   config.total_steps = recipe['steps']
   config.batch_size = recipe['batch']  # Over all devices.
-  config.parallel = 'pmap'  # Or 'jit', over a mesh.
+  config.parallel = 'pmap'  # Or 'jit', over the mesh.
+  # (data, rows): the batch is divided over `data` groups of devices, -1 for as
+  # many as there are, and images over the `rows` devices of a group, for those
+  # that one has no room for; 1 with 'pmap'.
+  config.mesh = (-1, 1)
+  # Divides parameters and the optimiser's state over all devices, as ZeRO and
+  # FSDP do; False with 'pmap'.
+  config.shard_state = False
   config.dtype = 'float32'  # Or 'bfloat16', of activations.
 
   config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.

@@ -324,7 +324,7 @@ def _memory(config):
     raise ValueError(
         f'config.batch_size={config.batch_size} needs {needed}, more than the'
         f' {_bytes(limit)} there are: lower it, raise config.optim.accumulate,'
-        ' or crop smaller'
+        ' crop smaller, or split images by rows with config.mesh'
     )
   return f'{needed}, for config.batch_size={config.batch_size}'
 

@@ -6,6 +6,7 @@ from absl import logging
 
 from segjax import checkpoint
 from segjax import experiment
+from segjax import hosts
 from segjax import inference
 from segjax import metrics
 from segjax import parallel
@@ -48,8 +49,8 @@ def make(config, dataset):
     return pipeline.eval_examples(
         dataset,
         config.preprocess.eval,
-        num_hosts=parallel.num_hosts(),
-        host=parallel.host(),
+        num_hosts=hosts.count(),
+        host=hosts.index(),
         threads=config.threads,
     )
 
@@ -63,7 +64,7 @@ def make(config, dataset):
     total, panels = kind.empty(), {}
     start = time.monotonic()
     for example, labels, _ in progress.track(
-        predictions, len(dataset) // parallel.num_hosts(), 'Evaluating'
+        predictions, len(dataset) // hosts.count(), 'Evaluating'
     ):
       label = example['label']
       total = total.merge(
@@ -105,13 +106,13 @@ def describe(scores, absent):
 
 def run(config, workdir):
   """Evaluates the best checkpoint of a workdir; `--mode=eval`."""
-  parallel.from_first(workdir.check, config, 'model')
+  hosts.from_first(workdir.check, config, 'model')
   dataset = experiment.dataset(config, config.dataset.eval_split)
   evaluate = make(config, dataset)
-  step, variables = parallel.from_first(checkpoint.best, workdir.checkpoints)
+  step, variables = hosts.from_first(checkpoint.best, workdir.checkpoints)
   scores, drawn = evaluate(variables)
-  parallel.from_first(workdir.write_pictures, f'eval-{dataset.split}', drawn)
-  score = parallel.from_first(workdir.write_score, config, step, scores)
+  hosts.from_first(workdir.write_pictures, f'eval-{dataset.split}', drawn)
+  score = hosts.from_first(workdir.write_score, config, step, scores)
   logging.info(
       'Step %d on %s: %s\nThe score is in %s, pictures in %s.',
       step,

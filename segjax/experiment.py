@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import calls
+from segjax import hosts
 from segjax import losses
 from segjax import models
 from segjax import optim
@@ -72,14 +73,21 @@ def task(config):
   return known[name], options
 
 
+def layout(config):
+  """Returns how batches and the state lie on the devices."""
+  return parallel.Layout(
+      config.parallel,
+      # A workdir may be older than these fields.
+      config.get('mesh', parallel.Layout.mesh),
+      config.get('shard_state', parallel.Layout.shard_state),
+  )
+
+
 def model(config, num_classes):
   """Returns the configured model, for a data set of `num_classes`."""
   if config.dtype not in DTYPES:
     raise ValueError(f'config.dtype={config.dtype!r} is not one of {DTYPES}.')
-  if config.parallel not in parallel.MODES:
-    raise ValueError(
-        f'config.parallel={config.parallel!r} is not one of {parallel.MODES}.'
-    )
+  layout(config)
   kind, _ = task(config)
   channels = kind.channels(num_classes)
   return models.create(config.model_name, channels, **config.model)
@@ -95,7 +103,7 @@ def inference(config, num_classes):
     )
   return dataclasses.replace(
       options,
-      batch_size=options.batch_size * parallel.count(local=True),
+      batch_size=options.batch_size * layout(config).groups(local=True),
       margin=models.margin(model(config, num_classes)),
   )
 
@@ -146,7 +154,7 @@ def make_forward(config, num_classes, channels, *, variance=False):
     mean, spread = sample(system, logits, images, key)
     return jnp.concatenate([mean, spread], -1) if variance else mean
 
-  return parallel.compile_forward(forward, config.parallel)
+  return layout(config).compile_forward(forward)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +164,7 @@ class Training:
   dataset: datasets.Dataset
   batches: object  # `batches(first_step)` is an iterator.
   learning_rate: object  # Function of the step.
+  layout: parallel.Layout
   step: object  # `step(state, batch) -> (state, scalars)`, not compiled.
   init: object  # `init()` returns the first state.
   batch: dict[str, jax.ShapeDtypeStruct]  # A global one.
@@ -166,8 +175,9 @@ def training(config):
   for name in POSITIVE:
     if config[name] < 1:
       raise ValueError(f'config.{name}={config[name]} must be at least 1.')
-  parallel.check_batch_size(config.batch_size, 'config.batch_size')
-  local_batch = config.batch_size // parallel.count()
+  devices = layout(config)
+  devices.check(config.batch_size)
+  local_batch = config.batch_size // devices.groups()
   if config.optim.accumulate < 1 or local_batch % config.optim.accumulate:
     raise ValueError(
         f'config.optim.accumulate={config.optim.accumulate} must divide the'
@@ -182,6 +192,8 @@ def training(config):
   tx = optim.create(config.optim, learning_rate)
   kind, options = task(config)
   batch = batch_shapes(config, train_set, models.margin(system))
+  for shape in (batch['image'].shape, batch['label'].shape):
+    devices.check_height(shape[1])
 
   step = steps.make_train_step(
       system,
@@ -213,13 +225,13 @@ def training(config):
         batch_size=config.batch_size,
         seed=config.seed,
         first_step=first_step,
-        num_hosts=parallel.num_hosts(),
-        host=parallel.host(),
+        num_hosts=hosts.count(),
+        host=hosts.index(),
         threads=config.threads,
         on_bad_example=config.on_bad_example,
     )
 
-  return Training(train_set, batches, learning_rate, step, init, batch)
+  return Training(train_set, batches, learning_rate, devices, step, init, batch)
 
 
 def batch_shapes(config, train_set, margin):
@@ -280,7 +292,7 @@ def class_weights(config, train_set):
     name, kwargs = calls.parse(
         text, rules, 'rule for class weights', given=('counts',)
     )
-    counts = parallel.from_first(
+    counts = hosts.from_first(
         lambda: statistics.class_counts(
             train_set, on_bad_example=config.on_bad_example
         )

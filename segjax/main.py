@@ -48,20 +48,20 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   # After the flags: --help answers at once.
-  from segjax import parallel
+  from segjax import hosts
 
   with (
-      parallel.leaving_at_once(),
+      hosts.leaving_at_once(),
       console.errors_in_words(),
-      parallel.losses_in_words(),
+      hosts.losses_in_words(),
   ):
-    parallel.initialize(
+    hosts.initialize(
         _COORDINATOR.value,
         _NUM_PROCESSES.value,
         _PROCESS_ID.value,
         _TIMEOUT.value,
     )
-    if not parallel.is_first():
+    if not hosts.is_first():
       logging.set_verbosity(logging.WARNING)
     run()
 

@@ -33,7 +33,6 @@ from segjax import checkpoint
 from segjax import console
 from segjax import experiment
 from segjax import inference
-from segjax import parallel
 from segjax import pictures
 from segjax import progress
 from segjax import steps
@@ -101,6 +100,7 @@ class Predictor:
         config, num_classes, self._channels, variance=self.samples
     )
     self._options = experiment.inference(config, num_classes)
+    self._least = experiment.layout(config).groups(local=True)  # Of images.
     # How many regions of a file it reads; 0 if it reads none.
     self.proposals = 0
     if 'regions' in steps.inputs(experiment.model(config, num_classes)):
@@ -160,7 +160,7 @@ class Predictor:
         lambda x: self._forward(self._variables, x)[..., :num_classes],
         ready,
         np.asarray(boxes) * np.tile(ratio, 2),
-        batch_size=parallel.count(local=True),
+        batch_size=self._least,
         **options,
     )
     scores = resize(scores[None], size)[0]
@@ -170,9 +170,7 @@ class Predictor:
     example = _example(image)
     if regions is not None:
       example['regions'] = np.asarray(regions)
-    one = dataclasses.replace(
-        self._options, batch_size=parallel.count(local=True)
-    )
+    one = dataclasses.replace(self._options, batch_size=self._least)
     (found,) = self.stream([example], True, one)
     return found
 

@@ -12,6 +12,7 @@ import jax
 
 from segjax import evaluate
 from segjax import experiment
+from segjax import hosts
 from segjax import metrics
 from segjax import parallel
 from segjax import progress
@@ -30,10 +31,10 @@ class Stopped(SystemExit):  # noqa: N818  No error: it ends the program.
 
 def run(config, workdir):
   """Trains in a workdir, alone there; `--mode=train`."""
-  parallel.from_first(workdir.make)
+  hosts.from_first(workdir.make)
   with contextlib.ExitStack() as held:
-    parallel.from_first(held.enter_context, workdir.locked())
-    parallel.from_first(workdir.claim, config)
+    hosts.from_first(held.enter_context, workdir.locked())
+    hosts.from_first(workdir.claim, config)
     return train(config, workdir)
 
 
@@ -55,7 +56,7 @@ def train(config, workdir):
     OSError: the workdir cannot be written.
     Stopped: SIGTERM came.
   """
-  checkpoints = parallel.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
+  checkpoints = hosts.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
   if scores := checkpoints.scores(config.total_steps):
     logging.info('This run is finished; nothing is left to do.')
     report(workdir, config, scores)
@@ -65,23 +66,24 @@ def train(config, workdir):
   evaluation = evaluate.make(
       config, experiment.dataset(config, config.dataset.eval_split)
   )
-  parallel.from_first(
+  hosts.from_first(
       workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
   )
-  state = start(config, setup, checkpoints)
+  layout = setup.layout
+  state = layout.place(start(config, setup, checkpoints))
   first = int(state.step)
-  step_fn = parallel.compile_step(setup.step, config.parallel)
+  step_fn = layout.compile_step(setup.step, state)
   ahead = None
   with (
       sigterm_noticed() as stop,
       contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
-      contextlib.closing(parallel.OnFirst(summaries.writer, workdir)) as writer,
+      contextlib.closing(hosts.OnFirst(summaries.writer, workdir)) as writer,
   ):
     score = make_score(evaluation, config, workdir, writer)
     record = Record(batches, config.batch_size)
     for step in stepping(config, workdir, first):
-      batch = parallel.shard(record.next_batch(), config.parallel)
+      batch = layout.shard(record.next_batch())
       with jax.profiler.StepTraceAnnotation('train', step_num=step):
         state, scalars = step_fn(state, batch)
       record.add(scalars)
@@ -102,7 +104,7 @@ def train(config, workdir):
         scores = score(step, state) if to_score else None
         if to_save:
           writer.flush()
-          checkpoints.save(step, state, scores)
+          checkpoints.save(step, parallel.whole(state), scores)
       if stopped:
         checkpoints.wait()
         logging.info('Stopped by SIGTERM; step %d is saved.', step)
@@ -118,7 +120,7 @@ def start(config, setup, checkpoints):
   logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
   if restored is None and config.init_from:
-    return parallel.from_first(
+    return hosts.from_first(
         warm_start.start, state, config, setup.dataset.channels
     )
   if restored is None:
@@ -138,7 +140,7 @@ def make_score(evaluation, config, workdir, writer):
     scores, drawn = evaluation(state.variables)
     writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
     writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
-    parallel.from_first(workdir.write_pictures, f'step-{step}', drawn)
+    hosts.from_first(workdir.write_pictures, f'step-{step}', drawn)
     words = evaluate.describe(scores, config.absent)
     logging.info('Step %d: %s', step, words)
     return scores
@@ -158,7 +160,7 @@ def stepping(config, workdir, first):
             num_train_steps=config.total_steps, every_secs=progress.SECONDS
         )
     )
-  if config.profile and parallel.is_first():
+  if config.profile and hosts.is_first():
     hooks.append(
         periodic_actions.Profile(
             logdir=str(workdir.path / 'tensorboard'),
@@ -176,8 +178,8 @@ def memory(config):
   """Returns the bytes that a training step takes on each device, by use."""
   setup = experiment.training(config)
   state = jax.eval_shape(setup.init)
-  batch = parallel.shard_shapes(setup.batch, config.parallel)
-  step = parallel.compile_step(setup.step, config.parallel)
+  batch = setup.layout.shard_shapes(setup.batch)
+  step = setup.layout.compile_step(setup.step, state)
   analysis = step.lower(state, batch).compile().memory_analysis()
   return {
       'arguments': analysis.argument_size_in_bytes,
@@ -207,7 +209,7 @@ def check_finite(state, config, checkpoints):
 
 def report(workdir, config, scores):
   """Says how the run ended and where everything is."""
-  score = parallel.from_first(
+  score = hosts.from_first(
       workdir.write_score, config, config.total_steps, scores
   )
   logging.info(
@@ -229,8 +231,8 @@ def report(workdir, config, scores):
 @contextlib.contextmanager
 def sigterm_noticed():
   """Yields `stop(step)`: whether SIGTERM, the notice of a preemption, came."""
-  if parallel.num_hosts() > 1:  # JAX has the signal, and tells all hosts of it.
-    yield parallel.preempted
+  if hosts.count() > 1:  # JAX has the signal, and tells all hosts of it.
+    yield hosts.preempted
     return
   noticed = threading.Event()
   if threading.current_thread() is not threading.main_thread():

@@ -1,23 +1,23 @@
 """One device and eight compute the same, whatever each of the eight sees."""
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from segjax import losses
 from segjax import models
 from segjax import parallel
-from segjax import steps
-from segjax.layers.conv import ConvNormAct
 from segjax.losses.cross_entropy import cross_entropy
 from segjax.losses.ohem_cross_entropy import ohem_cross_entropy
-from segjax.tasks import semantic
+from tests.equal_steps import CLASSES
+from tests.equal_steps import SIZE
+from tests.equal_steps import Net
+from tests.equal_steps import differences
+from tests.equal_steps import make_batch
+from tests.equal_steps import make_step
+from tests.equal_steps import run
 
-CLASSES = 4
-SIZE = 33
+LAYOUTS = {mode: parallel.Layout(mode) for mode in parallel.MODES}
 DEEPLAB = models.create(
     'deeplabv3',
     CLASSES,
@@ -28,54 +28,6 @@ DEEPLAB = models.create(
 )
 
 
-class Net(nn.Module):
-
-  @nn.compact
-  def __call__(self, image, *, train=False):
-    x = ConvNormAct(8, name='conv')(image, train)
-    return {'logits': nn.Dense(CLASSES, name='classifier')(x), 'aux': {}}
-
-
-def make_batch(seed, count=8):
-  """Images of which more and more is ignored, and all of the last one."""
-  rng = np.random.default_rng(seed)
-  labels = rng.integers(0, CLASSES, (count, SIZE, SIZE)).astype(np.uint8)
-  for i, label in enumerate(labels, 1):
-    label[: SIZE * i // count] = 255
-  # Images differ in brightness and contrast, and so do their statistics.
-  image = rng.normal(size=(count, SIZE, SIZE, 3))
-  image *= rng.uniform(0.5, 2, (count, 1, 1, 3))
-  image += rng.normal(size=(count, 1, 1, 3))
-  return {'image': image.astype(np.float32), 'label': labels}
-
-
-def make_step(model, variables, **options):
-  """A step of SGD, and its first state."""
-  objective = losses.build('cross_entropy')
-  # After one step, the trace of the momentum is the gradient.
-  tx = optax.sgd(0.02, momentum=0.9)
-  step = steps.make_train_step(
-      model,
-      lambda out, batch: semantic.loss(out, batch, objective, aux_weight=0.4),
-      tx,
-      seed=0,
-      learning_rate=optax.constant_schedule(0.02),
-      **options,
-  )
-  return step, jax.device_get(steps.init_state(variables, tx, ema=False))
-
-
-def run(step, state, batches, mode=None):
-  """The state and scalars after each batch; on one device without a mode."""
-  step = parallel.compile_step(step, mode) if mode else jax.jit(step)
-  results = []
-  for batch in batches:
-    state, scalars = step(state, parallel.shard(batch, mode) if mode else batch)
-    # Copies: the state is donated to the next step.
-    results.append(jax.tree.map(np.array, (state, scalars)))
-  return results
-
-
 @pytest.fixture(scope='module')
 def results(random_variables):
   step, state = make_step(
@@ -83,21 +35,8 @@ def results(random_variables):
   )
   batches = [make_batch(seed) for seed in range(3)]
   return {
-      mode or 'one': run(step, state, batches, mode)
-      for mode in (None, *parallel.MODES)
-  }
-
-
-def differences(tree, expected):
-  """{path: largest difference, relative to the largest value}."""
-  pairs = jax.tree.map(
-      lambda x, y: np.abs(x - y).max() / max(np.abs(y).max(), 1e-3),
-      tree,
-      expected,
-  )
-  return {
-      jax.tree_util.keystr(path): float(difference)
-      for path, difference in jax.tree.leaves_with_path(pairs)
+      name: run(step, state, batches, layout)
+      for name, layout in {'one': None, **LAYOUTS}.items()
   }
 
 
@@ -126,7 +65,7 @@ def test_a_batch_in_parts_is_divided_the_same_way(mode, random_variables):
   variables = random_variables(Net(), batch['image'].shape)
   step, state = make_step(Net(), variables, accumulate=2)
   ((one, scalars),) = run(step, state, [batch])
-  ((many, same_scalars),) = run(step, state, [batch], mode)
+  ((many, same_scalars),) = run(step, state, [batch], LAYOUTS[mode])
   found = differences((many, same_scalars), (one, scalars))
   assert max(found.values()) < 1e-4, found
 
@@ -162,7 +101,7 @@ def test_a_loss_on_eight_devices_is_that_of_the_whole_batch(loss):
   np.testing.assert_allclose(values.mean(), value, rtol=1e-6)
   np.testing.assert_allclose(gradients[:, 0] / 8, gradient, atol=1e-8)
 
-  batch = parallel.shard({'logits': logits, 'labels': labels}, 'jit')
+  batch = LAYOUTS['jit'].shard({'logits': logits, 'labels': labels})
   value_too, gradient_too = jax.jit(jax.value_and_grad(loss))(
       batch['logits'], batch['labels']
   )
@@ -178,7 +117,7 @@ def test_a_forward_pass_returns_the_images_in_their_order(mode):
   def forward(variables, images):
     return {'sum': images.sum(-1) * variables['scale']}
 
-  apply = parallel.compile_forward(forward, mode)
+  apply = LAYOUTS[mode].compile_forward(forward)
   out = apply({'scale': jnp.float32(2.0)}, images)
   np.testing.assert_allclose(out['sum'], 2 * images.sum(-1), rtol=1e-5)
 
@@ -186,7 +125,7 @@ def test_a_forward_pass_returns_the_images_in_their_order(mode):
 @pytest.mark.parametrize('mode', parallel.MODES)
 def test_every_device_gets_its_share_of_a_batch(mode):
   batch = {'image': np.arange(16.0).reshape(16, 1), 'label': np.arange(16)}
-  sharded = parallel.shard(batch, mode)
+  sharded = LAYOUTS[mode].shard(batch)
   if mode == 'pmap':
     assert sharded['image'].shape == (8, 2, 1)
     np.testing.assert_array_equal(sharded['label'][3], [6, 7])
@@ -204,11 +143,10 @@ def test_the_shapes_of_a_batch_are_known_before_it(mode):
       'image': np.zeros((16, 3), np.float32),
       'label': np.zeros(16, np.uint8),
   }
-  shapes = parallel.shard_shapes(
-      jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch),
-      mode,
+  shapes = LAYOUTS[mode].shard_shapes(
+      jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
   )
-  sharded = parallel.shard(batch, mode)
+  sharded = LAYOUTS[mode].shard(batch)
   for name, shape in shapes.items():
     assert (shape.shape, shape.dtype) == (
         sharded[name].shape,
@@ -237,11 +175,11 @@ def test_random_keys_differ_between_mapped_devices():
 
 @pytest.mark.parametrize('batch_size', [8, 64])
 def test_a_batch_that_splits_evenly_is_accepted(batch_size):
-  parallel.check_batch_size(batch_size, 'config.batch_size')
+  parallel.Layout().check(batch_size)
 
 
 @pytest.mark.parametrize('batch_size', [-8, 0, 4, 12])
 def test_a_batch_that_does_not_split_is_refused(batch_size):
   message = f'config.batch_size={batch_size} .* 8 devices: .* multiple of 8'
   with pytest.raises(ValueError, match=message):
-    parallel.check_batch_size(batch_size, 'config.batch_size')
+    parallel.Layout().check(batch_size)

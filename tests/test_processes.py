@@ -1,4 +1,4 @@
-"""Two processes that train together on this machine, on one CPU device each."""
+"""Processes that train together on this machine, on CPU devices."""
 
 import json
 import os
@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 
+from segjax import hosts
 from segjax import parallel
 from segjax import rendezvous
 from segjax.checkpoint import Checkpoints
@@ -24,7 +25,11 @@ from tests import tiny
 ROOT = pathlib.Path(__file__).parent.parent
 STEPS = tiny.get_config().total_steps
 # No number of processes divides the images.
-FLAGS = ('--config=tests/tiny.py', '--config.dataset.options.length=15')
+FLAGS = (
+    *('--config=tests/tiny.py', '--config.dataset.options.length=15'),
+    # Rows that split over four devices.
+    '--config.preprocess.train=flip|random_crop(128, 48)|normalize',
+)
 
 
 def free_port():
@@ -39,8 +44,16 @@ class Runs:
   def __init__(self, folder):
     self.folder = folder
 
-  def start(self, name, processes, *flags, seconds=0):
-    """Returns the processes of a run; steps take `seconds`."""
+  def start(self, name, processes, *flags, devices=2, seconds=0):
+    """Returns the processes of a run; steps take `seconds`.
+
+    Args:
+      name: of its folder.
+      processes: how many.
+      *flags: that differ from `FLAGS`.
+      devices: of all processes together.
+      seconds: that a step takes at the least.
+    """
     port = free_port()
     started = []
     for i in range(processes):
@@ -58,16 +71,17 @@ class Runs:
             subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=environment(devices=2 // processes, seconds=seconds),
+                env=environment(devices // processes, seconds),
                 stdout=log,
                 stderr=log,
             )
         )
     return started
 
-  def finish(self, name, processes, *flags):
+  def finish(self, name, processes, *flags, devices=2):
     """Lets a run go on to its end and returns its workdir."""
-    for i, process in enumerate(self.start(name, processes, *flags)):
+    started = self.start(name, processes, *flags, devices=devices)
+    for i, process in enumerate(started):
       assert process.wait(120) == 0, self.log(name, i)
     return Workdir(self.folder / name)
 
@@ -151,13 +165,56 @@ def both(request, runs):
   return Workdir(project / 'both')
 
 
-def test_two_processes_train_as_one(alone, both):
-  assert_same_end(both, alone)
+def assert_same_losses(workdir, other):
   one, two = (
       {step: values['train/loss'] for step, values in metrics.items()}
-      for metrics in map(tiny.read_metrics, (both, alone))
+      for metrics in map(tiny.read_metrics, (workdir, other))
   )
   assert one == pytest.approx(two, rel=1e-5)
+
+
+def test_two_processes_train_as_one(alone, both):
+  assert_same_end(both, alone)
+  assert_same_losses(both, alone)
+
+
+def on_mesh(data, rows):
+  return '--config.parallel=jit', f'--config.mesh=({data}, {rows})'
+
+
+SPLIT = (*on_mesh(2, 4), '--config.shard_state=True')
+
+
+@pytest.fixture(scope='module')
+def split(runs):
+  """What two processes do on four devices each, images and state split."""
+  return runs.finish('split', 2, *SPLIT, devices=8)
+
+
+def test_processes_that_split_images_and_state_train_as_one(alone, split):
+  assert_same_end(split, alone)
+  assert_same_losses(split, alone)
+
+
+@pytest.mark.parametrize(
+    ('processes', 'devices', 'flags'),
+    [(1, 1, ()), (1, 8, on_mesh(4, 2)), (2, 8, ())],
+)
+def test_a_run_is_the_same_on_any_devices(
+    runs, alone, processes, devices, flags
+):
+  name = f'{processes} on {devices}'
+  workdir = runs.finish(name, processes, *flags, devices=devices)
+  assert_same_end(workdir, alone)
+  assert_same_losses(workdir, alone)
+
+
+def test_a_split_state_goes_on_elsewhere(runs, alone, split):
+  shutil.copytree(split.path, runs.folder / 'gathered')
+  shutil.rmtree(runs.folder / f'gathered/checkpoints/{STEPS}')
+  workdir = runs.finish('gathered', 1)
+  assert 'Going on from step 9' in runs.log('gathered', 0)
+  assert_same_end(workdir, alone)
 
 
 def test_two_processes_leave_the_files_of_one(alone, both):
@@ -174,9 +231,16 @@ def test_two_processes_leave_the_files_of_one(alone, both):
   assert len(lines) == len(alone.metrics.read_text().splitlines())
 
 
-def test_two_processes_score_the_same_weights_exactly_as_one(runs, alone):
-  shutil.copytree(alone.path, runs.folder / 'scored')
-  workdir = runs.finish('scored', 2, '--mode=eval')
+@pytest.mark.parametrize(
+    ('processes', 'devices', 'flags'),
+    [(1, 1, ()), (2, 2, ()), (1, 8, ()), (2, 8, on_mesh(4, 2))],
+)
+def test_the_same_weights_have_the_same_score_everywhere(
+    runs, alone, processes, devices, flags
+):
+  name = f'scored by {processes} on {devices}'
+  shutil.copytree(alone.path, runs.folder / name)
+  workdir = runs.finish(name, processes, '--mode=eval', *flags, devices=devices)
   score = json.loads((workdir.path / 'score-val.json').read_text())
   expected = Checkpoints(alone.checkpoints, read_only=True).scores(
       score['step']
@@ -250,13 +314,13 @@ def started(monkeypatch):
 
 
 def test_a_process_without_others_starts_nothing(started):
-  parallel.initialize()
-  parallel.initialize(number=1)
+  hosts.initialize()
+  hosts.initialize(number=1)
   assert not started
 
 
 def test_what_is_given_is_taken(started):
-  parallel.initialize('a:1', 4, 2)
+  hosts.initialize('a:1', 4, 2)
   assert started == dict(met=('a:1', 4, 2), jax=('a:1', 4, 2), local=None)
 
 
@@ -281,7 +345,7 @@ def set_all(monkeypatch, variables):
 
 def test_slurm_is_asked(started, monkeypatch):
   set_all(monkeypatch, SLURM)
-  parallel.initialize()
+  hosts.initialize()
   assert started['jax'][0].startswith('gpu07:')
   assert started['jax'][1:] == (6, 5)
   assert started['local'] == [1]
@@ -289,14 +353,14 @@ def test_slurm_is_asked(started, monkeypatch):
 
 def test_a_slurm_job_of_one_task_is_alone(started, monkeypatch):
   set_all(monkeypatch, SLURM | dict(SLURM_NTASKS='1', SLURM_PROCID='0'))
-  parallel.initialize()
+  hosts.initialize()
   assert not started
 
 
 def test_open_mpi_is_asked(started, monkeypatch):
   uri = '1314521088.0;tcp://10.96.0.1,10.148.0.1:34911'
   set_all(monkeypatch, OPEN_MPI | dict(OMPI_MCA_orte_hnp_uri=uri))
-  parallel.initialize()
+  hosts.initialize()
   assert started['jax'][0].startswith('10.96.0.1:')
   assert started['jax'][1:] == (2, 1)
 
@@ -305,14 +369,14 @@ def test_open_mpi_5_needs_an_address_and_says_so(started, monkeypatch):
   set_all(monkeypatch, OPEN_MPI)
   monkeypatch.delenv('OMPI_MCA_orte_hnp_uri', raising=False)
   with pytest.raises(ValueError, match='--coordinator must be given, too'):
-    parallel.initialize()
-  parallel.initialize('a:1')
+    hosts.initialize()
+  hosts.initialize('a:1')
   assert started['jax'] == ('a:1', 2, 1)
 
 
 def test_a_cloud_tpu_is_asked(started, monkeypatch):
   monkeypatch.setattr(
-      parallel.clusters.GkeTpuCluster, 'is_env_present', lambda: True
+      hosts.clusters.GkeTpuCluster, 'is_env_present', lambda: True
   )
   # The second slice of two hosts each.
   set_all(
@@ -325,7 +389,7 @@ def test_a_cloud_tpu_is_asked(started, monkeypatch):
           MEGASCALE_SLICE_ID='1',
       ),
   )
-  parallel.initialize()
+  hosts.initialize()
   arguments = ('localhost:8482', 4, 3)
   assert started == dict(met=arguments, jax=arguments, local=None)
 
@@ -340,7 +404,7 @@ def test_a_cloud_tpu_is_asked(started, monkeypatch):
 )
 def test_what_is_missing_or_wrong_is_named(started, given, wrong):
   with pytest.raises(ValueError, match=wrong):
-    parallel.initialize(*given)
+    hosts.initialize(*given)
   assert not started
 
 
@@ -351,6 +415,6 @@ def test_an_address_without_host_or_port_is_refused(address):
 
 
 def test_one_process_needs_nobody_to_ask():
-  assert parallel.from_first(lambda x: x + 1, 2) == 3
+  assert hosts.from_first(lambda x: x + 1, 2) == 3
   with pytest.raises(KeyError):
-    parallel.from_first({}.__getitem__, 'missing')
+    hosts.from_first({}.__getitem__, 'missing')

@@ -10,13 +10,12 @@ from segjax import evaluate
 from segjax import experiment
 from segjax import models
 from segjax import optim
-from segjax import parallel
 
 
 @pytest.mark.parametrize('name', models.names())
 def test_two_steps_change_every_parameter_and_scores_follow(name):
   config = importlib.import_module(f'configs.{name}').get_config()
-  config.dataset.options.length = devices = parallel.count()
+  config.dataset.options.length = devices = jax.device_count()
   config.batch_size = devices * config.optim.accumulate
   config.total_steps = 2
   config.lr.update(warmup_steps=0, schedule='constant')
@@ -26,10 +25,10 @@ def test_two_steps_change_every_parameter_and_scores_follow(name):
 
   setup = experiment.training(config)
   before = setup.init()
-  step = parallel.compile_step(setup.step, config.parallel)
+  step = setup.layout.compile_step(setup.step, before)
   state, batches = jax.tree.map(np.copy, before), setup.batches(0)
   for _ in range(config.total_steps):
-    batch = parallel.shard(next(batches), config.parallel)
+    batch = setup.layout.shard(next(batches))
     state, scalars = step(state, batch)
     assert np.isfinite(list(scalars.values())).all()
   batches.close()
