@@ -10,6 +10,7 @@ from clu import parameter_overview
 from clu import periodic_actions
 import jax
 
+from segjax import compilation
 from segjax import evaluate
 from segjax import experiment
 from segjax import metrics
@@ -61,6 +62,7 @@ def train(config, workdir):
     report(workdir, config, scores)
     return scores
 
+  began = time.monotonic()
   setup = experiment.training(config)
   evaluation = evaluate.make(
       config, experiment.dataset(config, config.dataset.eval_split)
@@ -88,6 +90,16 @@ def train(config, workdir):
       # One step ahead of the devices is enough; more would pile up batches.
       jax.block_until_ready(ahead)
       ahead = scalars
+      if step == first + 1:
+        jax.block_until_ready(scalars)
+        logging.info(
+            'The first step is done, %.1f s after the start; compiling took'
+            ' %.1f s. Of %d programs %d were kept from earlier starts.',
+            time.monotonic() - began,
+            compilation.WORK.seconds,
+            compilation.WORK.programs,
+            compilation.WORK.found,
+        )
 
       last = step == config.total_steps
       stopped = stop(step) and not last

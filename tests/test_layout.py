@@ -21,6 +21,7 @@ MAY_IMPORT = {
     'console': '',
     'progress': '',
     'calls': '',
+    'compilation': '',
     'summaries': '',
     'evaluation': '',
     'convert': '',
@@ -51,6 +52,7 @@ MAY_IMPORT = {
     'crf_search': ANYTHING,
     'train': ANYTHING,
     'doctor': ANYTHING,
+    'benchmark': ANYTHING,
     'main': ANYTHING,
 }
 # What only some files may import; TensorFlow hides behind parts of CLU.
