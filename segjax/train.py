@@ -7,7 +7,6 @@ import time
 
 from absl import logging
 from clu import parameter_overview
-from clu import periodic_actions
 import jax
 
 from segjax import compilation
@@ -78,7 +77,7 @@ def train(config, workdir):
       sigterm_noticed() as stop,
       contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
-      contextlib.closing(parallel.OnFirst(summaries.writer, workdir)) as writer,
+      contextlib.closing(parallel.OnFirst(summaries.Writer, workdir)) as writer,
   ):
     score = make_score(evaluation, config, workdir, writer)
     record = Record(batches, config.batch_size)
@@ -161,10 +160,24 @@ def make_score(evaluation, config, workdir, writer):
 def stepping(config, workdir, first):
   """Yields the steps that are left and shows progress; profiles if asked."""
   steps = range(first + 1, config.total_steps + 1)
-  hooks = []
   if progress.on_terminal():
     steps = progress.bar(steps, config.total_steps, 'Training', first)
-  else:
+  hooks = []
+  for step in steps:
+    yield step
+    if step == first + 1:
+      hooks = make_hooks(config, workdir, first)
+    for hook in hooks:
+      hook(step)
+
+
+def make_hooks(config, workdir, first):
+  """Returns functions of the step, to be called after each."""
+  # It imports TensorFlow, which takes longer than a start without.
+  from clu import periodic_actions
+
+  hooks = []
+  if not progress.on_terminal():
     hooks.append(
         periodic_actions.ReportProgress(
             num_train_steps=config.total_steps, every_secs=progress.SECONDS
@@ -178,10 +191,7 @@ def stepping(config, workdir, first):
             every_secs=None,
         )
     )
-  for step in steps:
-    yield step
-    for hook in hooks:
-      hook(step)
+  return hooks
 
 
 def memory(config):

@@ -18,7 +18,7 @@ print(work.programs, work.found, work.programs > 0 and work.seconds > 0)
 
 
 def start(home, **variables):
-  """Runs `PROGRAM` in a home; returns the numbers, and what it complained of."""
+  """Runs `PROGRAM` in a home; returns its numbers and its complaints."""
   environment = {k: v for k, v in os.environ.items() if 'CACHE' not in k}
   done = subprocess.run(
       [sys.executable, '-c', PROGRAM],

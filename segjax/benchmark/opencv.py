@@ -2,12 +2,12 @@
 
   python -m segjax.benchmark.opencv --pairs=FOLDER
 
-Each op of the other side works on the whole array, as mmsegmentation's do, whose
-training recipe for Cityscapes it is: read, scale, crop, flip, distort, normalize.
+On the other side each op works on the whole array, as mmsegmentation's do,
+whose recipe for Cityscapes it is: read, scale, crop, flip, distort, normalize.
 Ours are measured twice: from the files, and with examples that are in memory
-since they were decoded before, as far as `config.decoded_gb` allows. All work on
-one thread and take turns example by example, with the same draws; what counts is
-CPU time, so a busy machine changes the ratios little.
+since they were decoded before, as far as `config.decoded_gb` allows. All work
+on one thread and take turns example by example, with the same draws; what
+counts is CPU time, so a busy machine changes the ratios little.
 
 FOLDER holds pairs of the same names, as the data set 'folder' has them, in
 KIND/images and KIND/masks for any KINDs. If there is no FOLDER, it is made: 12
@@ -138,10 +138,25 @@ def example(image_path, mask_path, rng, clock=None):
   return arrays
 
 
-def our_example(dataset, index, ops, rng, clock=None):
-  """Returns example `index` of a data set by our pipeline's ops."""
+def dataset(folder):
+  """Returns the pairs of a folder as a data set."""
+  labels = label_map.parse(
+      {'classes': [{'name': str(i)} for i in range(CLASSES)], 'ignore': [255]},
+      'benchmark',
+  )
+  pairs = files.pair(folder / 'images', folder / 'masks')
+  return files.Files('train', pairs, labels, channels=3)
+
+
+def our_ops():
+  """Returns the ops of the same recipe in our pipeline."""
+  return (*transforms.fuse(transforms.parse(SPEC)), transforms.Pad(*CROP))
+
+
+def our_example(examples, index, ops, rng, clock=None):
+  """Returns an example of a data set by our ops; see `example`."""
   clock = clock or Clock()
-  features = clock.of('read', lambda: dataset[index])
+  features = clock.of('read', lambda: examples[index])
   for op in ops:
     name = type(op).__name__
     features = clock.of(name, transforms.apply, (op,), features, rng)
@@ -174,22 +189,16 @@ class Clock:
 
 def compare(folder, rounds):
   """Prints what both sides take for the pairs of one folder."""
-  labels = label_map.parse(
-      {'classes': [{'name': str(i)} for i in range(CLASSES)], 'ignore': [255]},
-      'benchmark',
-  )
-  pairs = files.pair(folder / 'images', folder / 'masks')
-  dataset = files.Files('train', pairs, labels, channels=3)
-  ops = transforms.parse(SPEC)
-  ops = (*transforms.fuse(ops), transforms.Pad(*CROP))
-  in_memory = kept.Kept(dataset, 1.0)
+  from_files = dataset(folder)
+  in_memory = kept.Kept(from_files, 1.0)
+  pairs, ops = from_files.examples, our_ops()
   clocks = Clock(), Clock(), Clock()
   for turn in range(-1, rounds):
     for i, pair in enumerate(pairs):
       rngs = [np.random.default_rng((turn + 1, i)) for _ in clocks]
       used = clocks if turn >= 0 else [None] * 3  # The first is to warm up.
       example(pair.image, pair.mask, rngs[0], used[0])
-      our_example(dataset, i, ops, rngs[1], used[1])
+      our_example(from_files, i, ops, rngs[1], used[1])
       our_example(in_memory, i, ops, rngs[2], used[2])
   count = rounds * len(pairs)
   print(f'\n{folder.name}: {len(pairs)} pairs, {rounds} times')

@@ -404,7 +404,7 @@ class _Resized:
     # Where OpenCV itself would pick.
     self._points = [
         _pick(np.arange(old, dtype=np.float32)[:, None], (new, 1))[:, 0]
-        for old, new in zip(array.shape, size)
+        for old, new in zip(array.shape[:2], size, strict=True)
     ]
 
   def __getitem__(self, window):
