@@ -3,9 +3,9 @@
 It lies in `segjax` of the user's cache folder, for all runs and programs of the
 user: the key of an entry is the computation with its shapes, the versions of
 JAX and XLA, the kind of device and the features of the CPU, so machines that
-share a home may share it, and deleting it is safe. Nothing is different from
-what JAX's own settings do: JAX_COMPILATION_CACHE_DIR chooses another folder,
-which is left as it is, and JAX_ENABLE_COMPILATION_CACHE=false keeps nothing.
+share a home may share it, too. Deleting it is safe. JAX's own settings come
+first: JAX_COMPILATION_CACHE_DIR names another folder, from which nothing is
+deleted, and with JAX_ENABLE_COMPILATION_CACHE=false nothing is kept.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def keep():
       return
     prune(folder, GIGABYTES * 1e9)
     jax.config.update('jax_compilation_cache_dir', str(folder))
-    # A start has many small programs; half of its compiling is theirs.
+    # JAX would leave out what compiles in a second; a start has dozens of those.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 
 

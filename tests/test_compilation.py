@@ -42,6 +42,13 @@ def test_a_second_start_finds_what_the_first_has_compiled(tmp_path):
   assert set(kept) < {p.name for p in compilation_folder(tmp_path).iterdir()}
 
 
+def test_half_a_file_does_no_harm(tmp_path):
+  start(tmp_path)
+  for path in compilation_folder(tmp_path).iterdir():
+    os.truncate(path, path.stat().st_size // 2)
+  assert start(tmp_path)[1] == 0
+
+
 def compilation_folder(home):
   return home / '.cache' / 'segjax' / 'xla'
 

@@ -192,7 +192,7 @@ class ClassBalancedCrop(Crop):
   def window(self, size, label, rng):
     if label is None:
       raise ValueError('class_balanced_crop needs a label')
-    label = label[:, :]
+    label = label[:, :]  # All of it is looked at.
     classes = np.flatnonzero(_class_counts(label))
     wanted = rng.choice(classes) if classes.size else IGNORE
     pixel = rng.choice(np.flatnonzero(label == wanted))
