@@ -42,7 +42,7 @@ def keep():
       return
     prune(folder, GIGABYTES * 1e9)
     jax.config.update('jax_compilation_cache_dir', str(folder))
-    # JAX would leave out what compiles in a second; a start has dozens of those.
+    # JAX leaves out what compiles in a second; a start has dozens of those.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 
 
