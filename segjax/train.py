@@ -91,14 +91,7 @@ def train(config, workdir):
       ahead = scalars
       if step == first + 1:
         jax.block_until_ready(scalars)
-        logging.info(
-            'The first step is done, %.1f s after the start; compiling took'
-            ' %.1f s. Of %d programs %d were kept from earlier starts.',
-            time.monotonic() - began,
-            compilation.WORK.seconds,
-            compilation.WORK.programs,
-            compilation.WORK.found,
-        )
+        report_start(time.monotonic() - began)
 
       last = step == config.total_steps
       stopped = stop(step) and not last
@@ -140,6 +133,19 @@ def start(config, setup, checkpoints):
       table(jax.device_get(restored.params)),
   )
   return restored
+
+
+def report_start(seconds):
+  """Says how long the first step has taken, and what of it is compiling."""
+  work = compilation.WORK
+  logging.info(
+      'The first step is done after %.1f s, of which compiling took %.1f s: %d'
+      ' of %d programs were kept from earlier starts.',
+      seconds,
+      work.seconds,
+      work.found,
+      work.programs,
+  )
 
 
 def make_score(evaluation, config, workdir, writer):
