@@ -81,7 +81,7 @@ def user_folder():
 def prune(folder, size):
   """Deletes files, those not used for longest first, down to `size` bytes."""
   found = []
-  for path in folder.iterdir():
+  for path in filter(pathlib.Path.is_file, folder.rglob('*')):
     with contextlib.suppress(OSError):  # Another process may do the same.
       stat = path.stat()
       found.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
