@@ -19,6 +19,7 @@ from absl import logging
 import numpy as np
 
 from segjax import checkpoint
+from segjax import compilation
 from segjax import console
 from segjax import crf
 from segjax import experiment
@@ -127,6 +128,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   with console.errors_in_words():
+    compilation.keep()
     workdir = Workdir(_WORKDIR.value)
     rows = search(workdir, _SPLIT.value, _GRID.value, limit=_LIMIT.value)
     path = workdir.path / f'crf-{_SPLIT.value}.csv'

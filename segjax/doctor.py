@@ -20,6 +20,7 @@ import jax
 from ml_collections import config_flags
 import numpy as np
 
+from segjax import compilation
 from segjax import console
 from segjax import experiment
 from segjax import progress
@@ -137,6 +138,7 @@ def check_machine(config):
 def main(config):
   """Prints the report and returns the exit code."""
   with console.errors_in_words():
+    compilation.keep()
     report, problems = check_data(config)
     print(report, end='\n\n' if report else '')
     if not problems.errors:

@@ -23,6 +23,7 @@ from segjax import parallel
 from segjax import steps
 from segjax import tasks
 from segjax.data import datasets
+from segjax.data import kept
 from segjax.data import pipeline
 from segjax.data import statistics
 from segjax.data import transforms
@@ -218,9 +219,11 @@ def training(config):
     variables = steps.init_variables(system, config.seed, shape)
     return steps.init_state(variables, tx, ema=config.optim.ema > 0)
 
+  examples = kept.Kept(train_set, config.decoded_gb)
+
   def batches(first_step):
     return pipeline.train_batches(
-        train_set,
+        examples,
         config.preprocess.train,
         batch_size=config.batch_size,
         seed=config.seed,

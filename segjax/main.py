@@ -48,6 +48,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   # After the flags: --help answers at once.
+  from segjax import compilation
   from segjax import hosts
 
   with (
@@ -63,6 +64,7 @@ def main(argv):
     )
     if not hosts.is_first():
       logging.set_verbosity(logging.WARNING)
+    compilation.keep()
     run()
 
 

@@ -30,6 +30,7 @@ import numpy as np
 from segjax import box_inference
 from segjax import calls
 from segjax import checkpoint
+from segjax import compilation
 from segjax import console
 from segjax import experiment
 from segjax import inference
@@ -364,6 +365,7 @@ def main(argv):
   with console.errors_in_words():
     if len(argv) < 2:
       raise ValueError('Name at least one image, or a folder of images.')
+    compilation.keep()
     options = calls.options(_OPTIONS.value)
     predictor = load(_WORKDIR.value, **options)
     write(

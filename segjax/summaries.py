@@ -1,14 +1,48 @@
 """Where numbers and pictures of a run go: CLU's writers, and JSON lines."""
 
+import functools
 import json
 import os
 import time
 
-from clu import metric_writers
 import numpy as np
 
 
-class JsonLinesWriter(metric_writers.MetricWriter):
+class Writer:
+  """Writes TensorBoard events and `metrics.jsonl`.
+
+  CLU's writer imports TensorFlow, which takes seconds and nothing else of a run
+  needs: that waits until there is something to write.
+  """
+
+  def __init__(self, workdir):
+    self._folder = workdir.path / 'tensorboard'
+    self._lines = JsonLinesWriter(workdir.metrics)
+
+  @functools.cached_property
+  def _events(self):
+    from clu import metric_writers
+
+    return metric_writers.create_default_writer(str(self._folder))
+
+  def write_scalars(self, step, scalars):
+    self._events.write_scalars(step, scalars)
+    self._lines.write_scalars(step, scalars)
+
+  def write_images(self, step, images):
+    self._events.write_images(step, images)
+
+  def flush(self):
+    self._events.flush()
+    self._lines.flush()
+
+  def close(self):
+    if '_events' in vars(self):  # Else nothing was written.
+      self._events.close()
+    self._lines.close()
+
+
+class JsonLinesWriter:
   """Appends a line a step to a file: {"step", "time", name: value, ...}.
 
   Lines are appended only. A run that was interrupted writes again the steps
@@ -46,19 +80,5 @@ class JsonLinesWriter(metric_writers.MetricWriter):
 
   close = flush
 
-  def _ignore(self, *args, **kwargs):
+  def write_images(self, step, images):
     """Only scalars become lines."""
-
-  write_summaries = write_images = write_videos = write_audios = _ignore
-  write_texts = write_histograms = write_hparams = _ignore
-
-
-def writer(workdir):
-  """Returns the writer of a run: TensorBoard events and `metrics.jsonl`."""
-  # CLU's writer imports TensorFlow, which nothing else of a run needs.
-  tensorboard = metric_writers.create_default_writer(
-      str(workdir.path / 'tensorboard')
-  )
-  return metric_writers.MultiWriter(
-      [tensorboard, JsonLinesWriter(workdir.metrics)]
-  )

@@ -7,9 +7,9 @@ import time
 
 from absl import logging
 from clu import parameter_overview
-from clu import periodic_actions
 import jax
 
+from segjax import compilation
 from segjax import evaluate
 from segjax import experiment
 from segjax import hosts
@@ -62,6 +62,7 @@ def train(config, workdir):
     report(workdir, config, scores)
     return scores
 
+  began = time.monotonic()
   setup = experiment.training(config)
   evaluation = evaluate.make(
       config, experiment.dataset(config, config.dataset.eval_split)
@@ -78,7 +79,7 @@ def train(config, workdir):
       sigterm_noticed() as stop,
       contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
-      contextlib.closing(hosts.OnFirst(summaries.writer, workdir)) as writer,
+      contextlib.closing(hosts.OnFirst(summaries.Writer, workdir)) as writer,
   ):
     score = make_score(evaluation, config, workdir, writer)
     record = Record(batches, config.batch_size)
@@ -90,6 +91,9 @@ def train(config, workdir):
       # One step ahead of the devices is enough; more would pile up batches.
       jax.block_until_ready(ahead)
       ahead = scalars
+      if step == first + 1:
+        jax.block_until_ready(scalars)
+        report_start(time.monotonic() - began)
 
       last = step == config.total_steps
       stopped = stop(step) and not last
@@ -133,6 +137,19 @@ def start(config, setup, checkpoints):
   return restored
 
 
+def report_start(seconds):
+  """Says how long the first step has taken, and what of it is compiling."""
+  work = compilation.WORK
+  logging.info(
+      'The first step is done after %.1f s, of which compiling took %.1f s: %d'
+      ' of %d programs were kept from earlier starts.',
+      seconds,
+      work.seconds,
+      work.found,
+      work.programs,
+  )
+
+
 def make_score(evaluation, config, workdir, writer):
   """Returns `score(step, state)`, which evaluates, writes and tells."""
 
@@ -151,10 +168,24 @@ def make_score(evaluation, config, workdir, writer):
 def stepping(config, workdir, first):
   """Yields the steps that are left and shows progress; profiles if asked."""
   steps = range(first + 1, config.total_steps + 1)
-  hooks = []
   if progress.on_terminal():
     steps = progress.bar(steps, config.total_steps, 'Training', first)
-  else:
+  hooks = []
+  for step in steps:
+    yield step
+    if step == first + 1:
+      hooks = make_hooks(config, workdir, first)
+    for hook in hooks:
+      hook(step)
+
+
+def make_hooks(config, workdir, first):
+  """Returns functions of the step, to be called after each."""
+  # It imports TensorFlow, which takes longer than a start without.
+  from clu import periodic_actions
+
+  hooks = []
+  if not progress.on_terminal():
     hooks.append(
         periodic_actions.ReportProgress(
             num_train_steps=config.total_steps, every_secs=progress.SECONDS
@@ -168,10 +199,7 @@ def stepping(config, workdir, first):
             every_secs=None,
         )
     )
-  for step in steps:
-    yield step
-    for hook in hooks:
-      hook(step)
+  return hooks
 
 
 def memory(config):

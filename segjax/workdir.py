@@ -16,7 +16,10 @@ from segjax.data import image
 from segjax.evaluation import semantic
 
 # What may differ when a run goes on: where it runs, not what it computes.
-FREE = ('data_dir', 'threads', 'profile', 'parallel', 'mesh', 'shard_state')
+FREE = (
+    *('data_dir', 'threads', 'decoded_gb', 'profile'),
+    *('parallel', 'mesh', 'shard_state'),
+)
 PACKAGES = (
     'jax',
     'jaxlib',

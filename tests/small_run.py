@@ -50,6 +50,6 @@ if __name__ == '__main__':
   # Several steps in flight on as many devices dead-lock where cores are few.
   jax.config.update('jax_cpu_enable_async_dispatch', False)
   experiment.model = lambda config, num_classes: Net(num_classes)
-  summaries.writer = lambda workdir: summaries.JsonLinesWriter(workdir.metrics)
+  summaries.Writer = lambda workdir: summaries.JsonLinesWriter(workdir.metrics)
   pipeline.Batches = Batches
   app.run(main.main, flags_parser=console.parse_flags)

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     'console': '',
     'progress': '',
     'calls': '',
+    'compilation': '',
     'summaries': '',
     'evaluation': '',
     'convert': '',

@@ -6,6 +6,7 @@ import functools
 import importlib.resources
 import json
 
+import cv2
 import numpy as np
 
 from segjax.data.image import BadExample
@@ -80,7 +81,10 @@ class LabelMap:
       )
     raw = _pack(mask) if colored else mask
     first, table = self._color_table if colored else self._id_table
-    label = table.take(raw.astype(np.int64) - first, mode='clip')
+    if raw.dtype == np.uint8:  # A table of all there can be is faster.
+      label = cv2.LUT(raw, table.take(np.arange(256) - first, mode='clip'))
+    else:
+      label = table.take(raw.astype(np.int64) - first, mode='clip')
     unknown = label == _UNKNOWN
     if unknown.any():
       raise BadExample(self._complaint(raw[unknown], colored, name))

@@ -117,7 +117,7 @@ class Crop(Sized, grain.transforms.RandomMap):
 
     Args:
       size: height and width of the image.
-      label: [H, W], or None if there is none to look at.
+      label: [H, W], of which slices can be taken, or None if there is none.
       rng: a NumPy Generator.
     """
     raise NotImplementedError
@@ -192,6 +192,7 @@ class ClassBalancedCrop(Crop):
   def window(self, size, label, rng):
     if label is None:
       raise ValueError('class_balanced_crop needs a label')
+    label = label[:, :]  # All of it is looked at.
     classes = np.flatnonzero(_class_counts(label))
     wanted = rng.choice(classes) if classes.size else IGNORE
     pixel = rng.choice(np.flatnonzero(label == wanted))
@@ -215,17 +216,19 @@ class ScaledCrop(grain.transforms.RandomMap):
     size = features['image'].shape[:2]
     for op in self.resizings:
       size = op.new_size(size, rng)
-    # The image stays as it is until there is a window.
-    resized = _map_arrays(
-        features, lambda image: image, lambda array, _: _pick(array, size)
-    )
-    window = self.crop.window(size, resized.get('label'), rng)
+    picked = {
+        key: _Resized(features[key], size)
+        for key in ('label', 'regions')
+        if key in features
+    }
+    window = self.crop.window(size, picked.get('label'), rng)
     wide, lacking = self.crop.widen(window, size)
-    return _map_arrays(
-        resized,
-        lambda image: _mirror(_resized_window(image, size, wide), lacking),
-        lambda array, _: array[window],
-    )
+    image = _resized_window(features['image'], size, wide)
+    return {
+        **features,
+        'image': _mirror(image, lacking),
+        **{key: array[window] for key, array in picked.items()},
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +265,7 @@ class Flip(Sometimes):
   """Mirrors image and label, left to right."""
 
   def change(self, features, rng):
-    return _map_arrays(features, lambda array: array[:, ::-1])
+    return _map_arrays(features, _flip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -350,6 +353,13 @@ def _few_channels(array):
   ]
 
 
+def _flip(array):
+  # A view that runs backwards would slow down all that comes after.
+  if array.ndim == 3 and array.shape[2] > 128:  # OpenCV takes no more.
+    return array[:, ::-1]
+  return cv2.flip(array, 1).reshape(array.shape)
+
+
 def _mirror(image, lacking):
   """Continues an image [H, W, C] beyond its border, if anything lacks there."""
   return (
@@ -384,6 +394,25 @@ def _pick(array, size):
   flags = cv2.INTER_NEAREST_EXACT
   resized = cv2.resize(array, size[::-1], interpolation=flags)
   return resized.reshape(*size, *array.shape[2:])
+
+
+class _Resized:
+  """What `_pick(array, size)` is, computed where it is sliced."""
+
+  def __init__(self, array, size):
+    self._array = array
+    # Where OpenCV itself would pick.
+    self._points = [
+        _pick(np.arange(old, dtype=np.float32)[:, None], (new, 1))[:, 0]
+        for old, new in zip(array.shape[:2], size, strict=True)
+    ]
+
+  def __getitem__(self, window):
+    rows, columns = (
+        points[part].astype(int)
+        for points, part in zip(self._points, window, strict=True)
+    )
+    return self._array.take(rows, 0).take(columns, 1)
 
 
 def _resized_window(image, size, window):
