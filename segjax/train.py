@@ -12,6 +12,7 @@ import jax
 
 from segjax import evaluate
 from segjax import experiment
+from segjax import host
 from segjax import metrics
 from segjax import parallel
 from segjax import progress
@@ -290,5 +291,6 @@ class Record:
         'speed/data_wait_share': self._waited / seconds,
         'speed/skipped_examples': self._batches.skipped,
     }
+    written |= host.measures()
     self._reset()
     return written

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     '__init__': '',
     'console': '',
     'progress': '',
+    'host': '',
     'calls': '',
     'summaries': '',
     'evaluation': '',
