@@ -1,6 +1,6 @@
 """`python -m tests.endurance --minutes=30`: does a long run hold still?
 
-A training on the embedded set, evaluated and saved every minute. Memory, open
+A training on thumbnails of the embedded set, evaluated and saved every minute. Memory, open
 files and threads must not grow once it is warm, and nothing may be compiled
 after the first evaluation; the exit code is 1 if so.
 """
@@ -26,16 +26,22 @@ def command(workdir, **options):
   """Returns the command of a training with options of the config."""
   return [
       *(sys.executable, '-m', 'segjax.main', f'--workdir={workdir}'),
-      '--config=configs/deeplabv3.py',
+      '--config=tests/tiny.py',
       *(f'--config.{name}={value}' for name, value in options.items()),
   ]
 
 
-def steps_a_minute(steps=20):
+def steps_a_minute(steps=100):
   """Returns how many steps a minute has, after a run of a few."""
   with tempfile.TemporaryDirectory() as folder:
     subprocess.run(
-        command(folder, total_steps=steps, log_every=steps // 2),
+        command(
+            folder,
+            total_steps=steps,
+            log_every=steps // 2,
+            eval_every=steps,
+            checkpoint_every=steps,
+        ),
         cwd=ROOT,
         check=True,
     )
