@@ -1,8 +1,8 @@
 """`python -m tests.endurance --minutes=30`: does a long run hold still?
 
-A training on thumbnails of the embedded set, evaluated and saved every minute. Memory, open
-files and threads must not grow once it is warm, and nothing may be compiled
-after the first evaluation; the exit code is 1 if so.
+A training on thumbnails of the embedded set, evaluated and saved every minute.
+Memory, open files and threads must not grow once it is warm, and nothing may be
+compiled after the first evaluation; the exit code is 1 if so.
 """
 
 import argparse
