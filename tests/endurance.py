@@ -64,7 +64,7 @@ def train(workdir, minutes):
     except subprocess.TimeoutExpired:
       process.send_signal(signal.SIGTERM)
       code = process.wait()
-  if code or process.poll():
+  if code:
     raise SystemExit(f'The training ended with exit code {code}.')
   return rows(Workdir(workdir))
 
