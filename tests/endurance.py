@@ -114,7 +114,7 @@ def broken(rows):
 
 def table(rows):
   """Returns the rows as text, a line every minute or so."""
-  shown = [*rows[:: max(1, len(rows) // 40)], rows[-1]]
+  shown = [*rows[: -1 : max(1, len(rows) // 40)], rows[-1]]
   head = 'minutes    step  memory_GB  open_files  threads  compilations'
   return '\n'.join(
       [head]
