@@ -16,6 +16,7 @@ from segjax import hosts
 from segjax import metrics
 from segjax import parallel
 from segjax import progress
+from segjax import resources
 from segjax import summaries
 from segjax import warm_start
 from segjax.checkpoint import Checkpoints
@@ -320,5 +321,6 @@ class Record:
         'speed/data_wait_share': self._waited / seconds,
         'speed/skipped_examples': self._batches.skipped,
     }
+    written |= resources.measures()
     self._reset()
     return written

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     '__init__': '',
     'console': '',
     'progress': '',
+    'resources': 'compilation',
     'calls': '',
     'compilation': '',
     'summaries': '',

@@ -116,7 +116,7 @@ def exact_metrics(workdir):
       for step, values in tiny.read_metrics(workdir).items()
       for name, value in values.items()
       if name not in ('time', 'val/images_per_second')
-      and not name.startswith('speed/')
+      and not name.startswith(('speed/', 'host/'))
   }
 
 

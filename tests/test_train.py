@@ -58,6 +58,8 @@ def test_summaries_tell_what_the_steps_did(finished):
         *('train/learning_rate', 'train/grad_norm', 'train/skipped_steps'),
         *('speed/steps_per_second', 'speed/images_per_second_per_device'),
         *('speed/data_wait_share', 'speed/skipped_examples'),
+        *('host/memory_GB', 'host/open_files', 'host/threads'),
+        'host/compilations',
     }
     assert values['train/skipped_steps'] == 0
     assert values['train/grad_norm'] > 0
@@ -75,6 +77,16 @@ def test_summaries_have_the_scores_of_every_evaluation(finished):
         *('val/dice', 'val/boundary_IoU', 'val/images_per_second'),
         *(f'val/IoU/{name}' for name in LABEL_MAP.names),
     }
+
+
+def test_nothing_is_compiled_after_the_first_evaluation(finished):
+  metrics = tiny.read_metrics(finished)
+  after = [metrics[step] for step in metrics if step > 6]
+  assert metrics[2]['host/compilations'] > 0
+  assert len({values['host/compilations'] for values in after}) == 1
+  for name in ('host/open_files', 'host/threads'):
+    # A save that goes on in the background has threads and files of its own.
+    assert after[-1][name] <= max(values[name] for values in after[:-1])
 
 
 def test_the_loss_goes_down(finished):

@@ -1,6 +1,7 @@
 """Files in files/ are written by PyTorch itself, see files/write.py."""
 
 import io
+import json
 import pathlib
 import pickle
 import zipfile
@@ -287,4 +288,31 @@ def test_an_array_of_objects_in_npz_is_refused(tmp_path):
   path = tmp_path / 'a.npz'
   np.savez(path, a=np.array([{}], dtype=object))
   with pytest.raises(ValueError, match='Object arrays'):
+    torch_file.read(path)
+
+
+def absurd_safetensors():
+  tensor = {'dtype': 'F32', 'shape': [10**6] * 3, 'data_offsets': [0, 4]}
+  header = json.dumps({'weight': tensor}).encode()
+  return len(header).to_bytes(8, 'little') + header + bytes(4)
+
+
+def absurd_npz():
+  array, archive = io.BytesIO(), io.BytesIO()
+  np.lib.format.write_array_header_1_0(
+      array, {'descr': '<f4', 'fortran_order': False, 'shape': (10**6, 10**6)}
+  )
+  with zipfile.ZipFile(archive, 'w') as file:
+    file.writestr('weight.npy', array.getvalue() + bytes(4))
+  return archive.getvalue()
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'content'),
+    [('.safetensors', absurd_safetensors), ('.npz', absurd_npz)],
+)
+def test_a_shape_far_larger_than_the_file_is_refused(tmp_path, suffix, content):
+  path = tmp_path / f'weights{suffix}'
+  path.write_bytes(content())
+  with pytest.raises(ValueError, match=f'{path.name} is damaged'):
     torch_file.read(path)
