@@ -231,6 +231,9 @@ def base(dataset, *, small=False, **changes):
   # Divides parameters and the optimiser's state over all devices, as ZeRO and
   # FSDP do; False with 'pmap'.
   config.shard_state = False
+  # Keeps less for the backward pass and computes it again: see
+  # segjax/layers/remat.py.
+  config.remat = False
   config.dtype = 'float32'  # Or 'bfloat16', of activations.
 
   config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.

@@ -23,6 +23,7 @@ from segjax import compilation
 from segjax import console
 from segjax import crf
 from segjax import experiment
+from segjax import heap
 from segjax import inference
 from segjax import progress
 from segjax.data import pipeline
@@ -129,6 +130,7 @@ def main(argv):
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   with console.errors_in_words():
     compilation.keep()
+    heap.keep()
     workdir = Workdir(_WORKDIR.value)
     rows = search(workdir, _SPLIT.value, _GRID.value, limit=_LIMIT.value)
     path = workdir.path / f'crf-{_SPLIT.value}.csv'

@@ -211,6 +211,7 @@ def training(config):
       accumulate=config.optim.accumulate,
       ema=config.optim.ema,
       max_bad_steps=config.max_bad_steps,
+      remat=config.get('remat', False),  # A workdir may be older.
       frozen=lambda name: optim.factor(config.optim, name) == 0,
   )
 

@@ -49,6 +49,7 @@ def main(argv):
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   # After the flags: --help answers at once.
   from segjax import compilation
+  from segjax import heap
   from segjax import hosts
 
   with (
@@ -65,6 +66,7 @@ def main(argv):
     if not hosts.is_first():
       logging.set_verbosity(logging.WARNING)
     compilation.keep()
+    heap.keep()
     run()
 
 

@@ -33,6 +33,7 @@ from segjax import checkpoint
 from segjax import compilation
 from segjax import console
 from segjax import experiment
+from segjax import heap
 from segjax import inference
 from segjax import pictures
 from segjax import progress
@@ -366,6 +367,7 @@ def main(argv):
     if len(argv) < 2:
       raise ValueError('Name at least one image, or a folder of images.')
     compilation.keep()
+    heap.keep()
     options = calls.options(_OPTIONS.value)
     predictor = load(_WORKDIR.value, **options)
     write(

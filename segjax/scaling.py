@@ -75,8 +75,8 @@ def measure(config):
   # As for a TPU: a CPU has a way of its own with some operations.
   alone = jax.jit(setup.step).trace(state, one)
   alone = alone.lower(lowering_platforms=('tpu',))
-  step = parallel.compile_step(setup.step, config.parallel)
-  batch = parallel.shard_shapes(setup.batch, config.parallel)
+  step = setup.layout.compile_step(setup.step, state)
+  batch = setup.layout.shard_shapes(setup.batch)
   together = step.lower(state, batch).compile(QUICKLY)
   exchanged, times = exchanges(together.as_text(), devices)
   return Step(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from segjax import parallel
+from segjax.layers import remat as rematerialisation
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -147,6 +148,7 @@ def make_train_step(
     accumulate=1,
     ema=0.0,
     max_bad_steps=10,
+    remat=False,
     frozen=lambda name: False,
 ):
   """Returns `step(state, batch) -> (state, scalars)`.
@@ -165,6 +167,8 @@ def make_train_step(
       need less memory. The gradient is the mean over the parts.
     ema: decay of the moving average of parameters, 0 for none; it starts
       lower, as (1 + step) / (10 + step), to forget the initial values.
+    remat: whether blocks are computed again in the backward pass, see
+      `layers.remat`, to need less memory.
     max_bad_steps: where the count of skipped steps in a row stops.
     frozen: tells by name, as in 'stem/norm/scale', which parameters get no
       gradient (`tx` has to leave them alone) and, as in 'stem/norm/mean', which
@@ -175,7 +179,7 @@ def make_train_step(
     def objective(params):
       # What needs no gradient costs no time for it.
       params = choose(frozen, jax.lax.stop_gradient(params), params)
-      with freeze_norms(frozen):
+      with freeze_norms(frozen), rematerialisation.rematerialized(remat):
         out, mutable = forward(
             model,
             {**variables, 'params': params},

@@ -72,7 +72,7 @@ def test_another_config_is_refused_with_what_differs(begun):
 def test_where_a_run_goes_on_may_differ(begun):
   other = tiny.get_config()
   other.update(data_dir='/elsewhere', threads=7, decoded_gb=0.0, profile=True)
-  other.update(parallel='jit', mesh=(2, 4), shard_state=True)
+  other.update(parallel='jit', mesh=(2, 4), shard_state=True, remat=True)
   begun.claim(other)
 
 

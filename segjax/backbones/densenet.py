@@ -11,6 +11,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers import norm as norms
+from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.ops.pool import max_pool
@@ -22,6 +23,7 @@ class DenseLayer(nn.Module):
   growth: int
   dilation: int = 1
 
+  @remat.block
   @nn.compact
   def __call__(self, x, train):
     y = nn.relu(norms.batch_norm(train, name='norm')(x))

@@ -21,6 +21,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers import norm as norms
+from segjax.layers import remat
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 
@@ -73,6 +74,7 @@ class InvertedResidual(nn.Module):
   # its border is not 0 but what the norm makes of 0.
   pad_input: bool = False
 
+  @remat.block
   @nn.compact
   def __call__(self, x, train):
     kernel, expanded, features, squeeze, act, _ = self.row

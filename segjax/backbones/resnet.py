@@ -22,6 +22,7 @@ import functools
 from flax import linen as nn
 
 from segjax.layers import norm as norms
+from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.pool import max_pool
 
@@ -41,6 +42,7 @@ class BasicBlock(nn.Module):
   first_dilation: int = 0  # Of the first 3x3 convolution; 0: `dilation`.
   average: bool = False
 
+  @remat.block
   @nn.compact
   def __call__(self, x, train):
     y = ConvNormAct(
@@ -71,6 +73,7 @@ class Bottleneck(nn.Module):
   widen: int = 1  # Factor on its channels.
   stride_first: bool = False  # In the first 1x1 convolution, not in the 3x3.
 
+  @remat.block
   @nn.compact
   def __call__(self, x, train):
     inner = self.width * self.widen

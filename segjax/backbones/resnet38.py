@@ -11,6 +11,7 @@ The input is divided by 255 and normalised by ImageNet's mean and deviation.
 from flax import linen as nn
 
 from segjax.layers import norm as norms
+from segjax.layers import remat
 from segjax.layers.conv import conv
 from segjax.ops.pool import max_pool
 
@@ -28,6 +29,7 @@ class Unit(nn.Module):
   dropout: float = 0.0  # Before the last convolution.
   epsilon: float = 1e-5
 
+  @remat.block
   @nn.compact
   def __call__(self, x, train):
     kernels = (3, 3) if len(self.widths) == 2 else (1, 3, 1)

@@ -10,6 +10,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from segjax.layers import remat
 from segjax.layers.conv import Conv
 from segjax.ops.position_table import resize_table
 
@@ -77,6 +78,7 @@ class Block(nn.Module):
 
   heads: int
 
+  @remat.block
   @nn.compact
   def __call__(self, x):
     x += Attention(self.heads, name='attention')(layer_norm('norm1')(x))

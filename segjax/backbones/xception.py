@@ -11,6 +11,7 @@ import functools
 from flax import linen as nn
 
 from segjax.layers import norm as norms
+from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import SeparableConvNormAct
 
@@ -28,6 +29,7 @@ class Block(nn.Module):
   project: bool  # The shortcut; else it is the identity.
   epsilon: float
 
+  @remat.block
   @nn.compact
   def __call__(self, x, train):
     norm = functools.partial(norms.batch_norm, epsilon=self.epsilon)
@@ -63,6 +65,7 @@ class LastBlock(nn.Module):
   depthwise_relu: bool
   epsilon: float
 
+  @remat.block
   @nn.compact
   def __call__(self, x, train):
     for i, width in enumerate(self.widths, 1):

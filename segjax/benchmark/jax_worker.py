@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from segjax import heap
 from segjax import losses
 from segjax import models
 from segjax import optim
@@ -54,6 +55,7 @@ class JaxWorker(compiled.CompiledWorker):
       what,
       mode='jit',
       plain=False,
+      remat=False,
   ):
     """Compiles a step and keeps it under a name.
 
@@ -66,19 +68,22 @@ class JaxWorker(compiled.CompiledWorker):
       batch: images of a step, over all devices.
       dtype: of activations.
       what: 'train', or 'forward': to a label map at the size of the image.
-      mode: how it is laid over the devices, see `parallel`.
+      mode: of the `parallel.Layout` over the devices.
       plain: whether convolutions are XLA's own; else those of `ops.conv`.
+      remat: whether training computes blocks again, see `layers.remat`.
 
     Returns:
       What is known before it is timed: parameters, FLOPs of a forward pass of
       training by `products`, and what `compile` tells.
     """
-    parallel.check_batch_size(batch, '--batch')
+    layout = parallel.Layout(mode)
+    layout.check(batch)
     model = create(system, fields, classes)
     variables = steps.init_variables(model, 0, (1, *size, 3))
-    arrays = place(compiled.random_batch(batch, size, classes), mode)
-    make = {'train': train_step, 'forward': forward_step}[what]
-    step, state = make(model, variables, dtype, mode)
+    arrays = place(compiled.random_batch(batch, size, classes), layout)
+    training = functools.partial(train_step, remat=remat)
+    make = {'train': training, 'forward': forward_step}[what]
+    step, state = make(model, variables, dtype, layout)
     with conv.plain() if plain else contextlib.nullcontext():
       facts = self.compile(name, step, state, arrays)
     return {**facts, **count(model, (batch, *size, 3))}
@@ -120,13 +125,13 @@ def count(model, shape):
   }
 
 
-def place(batch, mode):
-  """Returns a batch on the devices, as steps of the mode take it."""
-  sharded = parallel.shard(batch, mode)
-  return jax.pmap(lambda x: x)(sharded) if mode == 'pmap' else sharded
+def place(batch, layout):
+  """Returns a batch on the devices, as steps take it."""
+  sharded = layout.shard(batch)
+  return jax.pmap(lambda x: x)(sharded) if layout.mode == 'pmap' else sharded
 
 
-def train_step(model, variables, dtype, mode):
+def train_step(model, variables, dtype, layout, *, remat):
   """Returns the step of training, not compiled yet, and its state."""
 
   def learning_rate(step):
@@ -145,22 +150,24 @@ def train_step(model, variables, dtype, mode):
       seed=0,
       dtype=dtype,
       learning_rate=learning_rate,
+      remat=remat,
   )
   state = steps.init_state(variables, tx, ema=False)
-  return parallel.compile_step(step, mode), state
+  return layout.compile_step(step, state), layout.place(state)
 
 
-def forward_step(model, variables, dtype, mode):
+def forward_step(model, variables, dtype, layout):
   """Returns the step from images to label maps, and the variables."""
 
   def forward(variables, batch):
     out, _ = steps.forward(model, variables, batch, dtype=dtype)
     return semantic.predict(out).argmax(-1).astype(jnp.uint8)
 
-  if mode == 'pmap':
+  if layout.mode == 'pmap':
     return jax.pmap(forward, parallel.AXIS, in_axes=(None, 0)), variables
   return jax.jit(forward), variables
 
 
 if __name__ == '__main__':
+  heap.keep()
   protocol.serve(JaxWorker)

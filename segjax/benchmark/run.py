@@ -25,6 +25,7 @@ WHAT = (*STEPS, 'compile', 'memory', 'data', 'predict')
 APART = ('torch', 'keras')  # Peers in environments of their own.
 PEERS = ('plain', *APART)
 TRACED = 3  # Steps of a trace.
+KEEP_BARRIERS = '--xla_disable_hlo_passes=cse_barrier_expander'
 # Another worker that uses more of the CPU while one is timed is told of.
 QUIET = 0.05
 
@@ -156,7 +157,8 @@ def jax_worker(options, **environment):
   environment['CUDA_VISIBLE_DEVICES'] = ','.join(first)
   if options.devices > 1:  # Of a CPU; it changes nothing elsewhere.
     count = f'--xla_force_host_platform_device_count={options.devices}'
-    environment['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {count}'
+    flags = environment.get('XLA_FLAGS', os.environ.get('XLA_FLAGS', ''))
+    environment['XLA_FLAGS'] = f'{flags} {count}'
   return Worker(sys.executable, 'segjax.benchmark.jax_worker', environment)
 
 
@@ -286,23 +288,36 @@ def compiling(options, model):
 
 
 def memory(options, model):
-  """Returns rows of the memory of steps, each in a process of its own."""
+  """Returns rows of the memory of steps, each in a process of its own.
+
+  XLA for CPUs merges what is computed again with what was computed before, and
+  `remat` has no effect, unless it is told not to forget where the one ends.
+  """
   rows, alone = [], dataclasses.replace(options, peers=[])
-  for what in ('forward', 'train'):
-    with jax_worker(options) as worker:
-      ((_, _, told),) = builds(alone, model, what, {OURS: worker})
-      facts = worker.ask('build', name=what, **told)
-      answer = worker.ask('run', name=what, steps=1)
-    seconds = answer.pop('seconds')
+  flags = f'{os.environ.get("XLA_FLAGS", "")} {KEEP_BARRIERS}'
+  for name, environment, more in (
+      ('forward', {}, {}),
+      ('train', {}, {}),
+      ('train', {'XLA_FLAGS': flags}, {'remat': True}),
+  ):
+    who = f'{OURS} remat' if more else OURS
+    with jax_worker(options, **environment) as worker:
+      ((_, _, told),) = builds(alone, model, name, {OURS: worker})
+      facts = worker.ask('build', name=who, **told, **more)
+      timing = measure.alternate(
+          [measure.Build(who, worker, facts)],
+          seconds=options.seconds,
+          repeats=options.repeats,
+      )[who]
     rows.append(
         report.row(
             model,
-            f'memory, {what}',
-            OURS,
-            [seconds],
+            f'memory, {name}',
+            who,
+            timing.seconds,
             options.batch,
             facts,
-            after=answer,
+            after=timing.after,
         )
     )
   return rows

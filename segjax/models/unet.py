@@ -14,6 +14,7 @@ of the release.
 from flax import linen as nn
 import jax.numpy as jnp
 
+from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import ConvTranspose
 from segjax.layers.head import FCNHead
@@ -34,6 +35,7 @@ class DoubleConv(nn.Module):
   features: int
   padded: bool
 
+  @remat.block
   @nn.compact
   def __call__(self, x, train):
     for i in (1, 2):

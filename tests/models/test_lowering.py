@@ -59,8 +59,8 @@ def test_training_and_prediction_lower(name):
 def test_step_over_a_mesh_lowers():
   config = tiny.get_config()
   setup, state = prepare(config)
-  step = parallel.compile_step(setup.step, config.parallel)
-  batch = parallel.shard_shapes(setup.batch, config.parallel)
+  step = setup.layout.compile_step(setup.step, state)
+  batch = setup.layout.shard_shapes(setup.batch)
   assert export(step, state, batch).nr_devices == parallel.count()
 
 

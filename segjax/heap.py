@@ -1,0 +1,27 @@
+"""The heap of the process: memory that is freed stays with it.
+
+A step on a CPU allocates and frees gigabytes. By default glibc gives large
+pieces back to the system at once, which has to clear every page of them before
+the next step: a fourth of the time of a forward pass of DeepLabv3 at 257x257.
+"""
+
+import ctypes
+
+# Of malloc.h, and what they are set to.
+OPTIONS = {
+    -8: 1,  # M_ARENA_MAX: the heaps of further threads are given back.
+    -4: 0,  # M_MMAP_MAX: no piece lies outside of the heap.
+    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: free bytes at its end that are kept.
+}
+
+
+def keep():
+  """Has glibc keep what is freed; changes nothing where there is no glibc.
+
+  Returns:
+    Whether it does.
+  """
+  libc = ctypes.CDLL(None)
+  if not hasattr(libc, 'gnu_get_libc_version'):
+    return False
+  return all(libc.mallopt(*option) == 1 for option in OPTIONS.items())
