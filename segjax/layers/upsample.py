@@ -1,8 +1,9 @@
 """Enlarging by a learned convolution."""
 
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
+
+from segjax.ops import conv
 
 
 class Upsample(nn.Module):
@@ -24,16 +25,13 @@ class Upsample(nn.Module):
     channels, size = x.shape[-1], 2 * self.factor
     shape = (size, size, channels if self.mix else 1, channels)
     kernel = self.param('kernel', bilinear, shape).astype(x.dtype)
-    border = size - 1 - self.padding
-    y = jax.lax.conv_general_dilated(
-        x,
-        kernel[::-1, ::-1],
-        window_strides=(1, 1),
-        padding=((border, border), (border, border)),
-        lhs_dilation=(self.factor, self.factor),
-        dimension_numbers=('NHWC', 'HWOI' if self.mix else 'HWIO', 'NHWC'),
-        feature_group_count=1 if self.mix else channels,
+    window = conv.Window(
+        strides=(self.factor, self.factor),
+        padding=((self.padding, self.padding),) * 2,
+        groups=1 if self.mix else channels,
     )
+    sides = ((n + 1) * self.factor - 2 * self.padding for n in x.shape[1:3])
+    y = conv.transpose(x, kernel, window, tuple(sides))
     if self.bias:
       bias = self.param('bias', nn.initializers.zeros, (channels,))
       y += bias.astype(y.dtype)

@@ -32,3 +32,43 @@ def test_adaptive_pooling_takes_means_over_cells(size):
 def test_adaptive_pooling_keeps_the_type():
   x = jnp.ones((1, 4, 4, 1), jnp.bfloat16)
   assert pool.adaptive_avg_pool(x, (3, 3)).dtype == jnp.bfloat16
+
+
+POOLS = {
+    '2x2': ((2, 2), (2, 2), ((0, 0), (0, 0))),
+    '3x3, 2 apart': ((3, 3), (2, 2), ((1, 1), (1, 2))),
+    '3x3, 1 apart': ((3, 3), (1, 1), ((1, 1), (1, 1))),
+    '2x3': ((2, 3), (1, 2), ((0, 1), (2, 0))),
+}
+
+
+@pytest.mark.parametrize('case', POOLS)
+def test_max_pooling_and_its_gradient_are_those_of_xla(case):
+  window, strides, padding = POOLS[case]
+  # Many values are equal, as after a ReLU.
+  x = jax.random.normal(jax.random.key(0), (2, 9, 8, 3)).round().clip(0)
+
+  def xla(x):
+    return jax.lax.reduce_window(
+        x,
+        -jnp.inf,
+        jax.lax.max,
+        (1, *window, 1),
+        (1, *strides, 1),
+        ((0, 0), *padding, (0, 0)),
+    )
+
+  y, gradient = jax.vjp(lambda x: pool.max_pool(x, window, strides, padding), x)
+  expected, wanted = jax.vjp(xla, x)
+  np.testing.assert_array_equal(y, expected)
+  dy = jax.random.normal(jax.random.key(1), y.shape)
+  np.testing.assert_allclose(gradient(dy)[0], wanted(dy)[0], atol=1e-6)
+
+
+def test_max_pooling_of_an_accelerator_is_that_of_xla():
+  x = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.bfloat16)
+  step = jax.jit(
+      jax.grad(lambda x: pool.max_pool(x, (2, 2), (2, 2)).sum().astype(float))
+  )
+  text = step.trace(x).lower(lowering_platforms=('tpu',)).as_text()
+  assert 'stablehlo.select_and_scatter' in text

@@ -1,0 +1,207 @@
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.ops import conv
+from segjax.ops.conv import Window
+
+# Shapes of an image and a kernel, a window, and how a CPU computes it.
+CASES = {
+    '1x1': ((2, 9, 7, 6), (1, 1, 6, 5), Window(), 'matrix'),
+    '1x1 strided': ((2, 9, 7, 6), (1, 1, 6, 5), Window((2, 2)), 'matrix'),
+    '1x1 to fewer': ((2, 9, 7, 6), (1, 1, 6, 2), Window(), 'matrix'),
+    '1x1 padded': (
+        (2, 5, 7, 6),
+        (1, 1, 6, 5),
+        Window(padding=((1, 0), (0, 2))),
+        'plain',
+    ),
+    'patches': ((2, 9, 7, 3), (2, 3, 3, 5), Window((2, 3)), 'matrix'),
+    'depthwise': (
+        (2, 9, 7, 6),
+        (3, 3, 1, 6),
+        Window((2, 1), ((1, 1), (0, 2)), (1, 2), 6),
+        'depthwise',
+    ),
+    'depthwise of a large kernel': (
+        (1, 9, 9, 2),
+        (8, 8, 1, 2),
+        Window(padding=((4, 3), (3, 4)), groups=2),
+        'plain',
+    ),
+    'channels twice': (
+        (2, 6, 5, 3),
+        (3, 3, 1, 6),
+        Window(padding=((1, 1), (1, 1)), groups=3),
+        'plain',
+    ),
+    'groups': (
+        (2, 6, 5, 4),
+        (3, 3, 2, 6),
+        Window(padding=((1, 1), (1, 1)), groups=2),
+        'plain',
+    ),
+    '3x3': (
+        (2, 9, 7, 6),
+        (3, 3, 6, 4),
+        Window(padding=((1, 1), (1, 1))),
+        'plain',
+    ),
+    'strided': (
+        (2, 9, 8, 3),
+        (7, 7, 3, 4),
+        Window((2, 2), ((3, 3), (3, 3))),
+        'plain',
+    ),
+    'rate near the size': (
+        (2, 9, 7, 6),
+        (3, 3, 6, 4),
+        Window((1, 1), ((6, 6), (5, 3)), (6, 4)),
+        'shifted',
+    ),
+    'rate near the size, strided': (
+        (2, 9, 7, 6),
+        (3, 3, 6, 4),
+        Window((2, 2), ((6, 6), (5, 3)), (6, 4)),
+        'shifted',
+    ),
+    'rate beyond the size': (
+        (2, 9, 7, 6),
+        (3, 3, 6, 4),
+        Window((2, 3), ((9, 9), (9, 9)), (9, 9)),
+        'shifted',
+    ),
+}
+
+
+def draw(*shapes, seed=0, dtype=jnp.float32):
+  rng = np.random.default_rng(seed)
+  return [jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
+
+
+def xla(x, kernel, window):
+  return lax.conv_general_dilated(
+      x,
+      kernel,
+      window.strides,
+      window.padding,
+      rhs_dilation=window.dilation,
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      feature_group_count=window.groups,
+  )
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_every_lowering_computes_what_xla_does_and_both_gradients(case):
+  image, kernel, window, lowering = CASES[case]
+  assert conv.lowering(image, kernel, window) == lowering
+  x, k = draw(image, kernel)
+  y, ours = jax.vjp(lambda x, k: conv.conv(x, k, window), x, k)
+  expected, theirs = jax.vjp(lambda x, k: xla(x, k, window), x, k)
+  assert y.shape[1:3] == window.size(image, kernel)
+  np.testing.assert_allclose(y, expected, atol=2e-5)
+  (dy,) = draw(y.shape, seed=1)
+  for a, b in zip(ours(dy), theirs(dy), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_the_transpose_is_the_gradient_to_the_input_with_gradients(case):
+  image, kernel, window, _ = CASES[case]
+  x, k = draw((2, *window.size(image, kernel), kernel[-1]), kernel)
+  if len(x) != image[0]:
+    x = x[: image[0]]
+
+  def theirs(x, k):
+    like = jnp.zeros(image, x.dtype)
+    return jax.vjp(lambda image: xla(image, k, window), like)[1](x)[0]
+
+  y, gradients = jax.vjp(
+      lambda x, k: conv.transpose(x, k, window, image[1:3]), x, k
+  )
+  expected, wanted = jax.vjp(theirs, x, k)
+  np.testing.assert_allclose(y, expected, atol=2e-5)
+  (dy,) = draw(image, seed=1)
+  for a, b in zip(gradients(dy), wanted(dy), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('window', 'lowering'),
+    [
+        (Window((1, 1), ((2, 2), (1, 3)), (2, 2)), 'batched'),
+        (Window((1, 1), ((0, 3), (2, 0)), (3, 2)), 'batched'),
+        (Window((1, 1), ((6, 6), (5, 3)), (6, 4)), 'shifted'),
+        (Window((2, 2), ((2, 2), (2, 2)), (2, 2)), 'plain'),
+        (Window((1, 1), ((1, 1), (1, 1))), 'plain'),
+    ],
+)
+def test_gradients_of_kernels_on_gpus_are_those_of_xla(window, lowering):
+  image, kernel = (2, 19, 17, 6), (3, 3, 6, 4)
+  if lowering == 'shifted':
+    image = (2, 9, 7, 6)
+  assert conv.gpu_lowering(image, window, kernel) == lowering
+  x, dy = draw(image, (2, *window.size(image, kernel), kernel[-1]))
+  gradient = conv.KERNEL_GRADIENT[lowering](x, dy, window, kernel)
+  _, theirs = jax.vjp(lambda k: xla(x, k, window), jnp.zeros(kernel))
+  np.testing.assert_allclose(gradient, theirs(dy)[0], atol=2e-4)
+
+
+@pytest.mark.parametrize('case', ['1x1', 'depthwise', 'rate near the size'])
+def test_sums_over_taps_are_not_rounded_to_bfloat16_in_between(case):
+  image, kernel, window, _ = CASES[case]
+  x, k = draw(image, kernel, dtype=jnp.bfloat16)
+  y = conv.conv(x, k, window)
+  assert y.dtype == jnp.bfloat16
+  exact = xla(x.astype(jnp.float32), k.astype(jnp.float32), window)
+  np.testing.assert_allclose(
+      y.astype(jnp.float32), exact, atol=1e-3, rtol=2**-8
+  )
+
+
+def program(platform, image, kernel, window):
+  like = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (image, kernel)]
+  traced = jax.jit(lambda x, k: conv.conv(x, k, window)).trace(*like)
+  return traced.lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+@pytest.mark.parametrize('case', ['1x1', 'depthwise', 'rate near the size'])
+def test_accelerators_get_the_convolution_of_xla(platform, case):
+  text = program(platform, *CASES[case][:3])
+  assert text.count('stablehlo.convolution') == 1
+  assert 'stablehlo.dot_general' not in text
+
+
+def test_a_cpu_gets_it_where_told_to():
+  case = CASES['1x1'][:3]
+  assert 'stablehlo.dot_general' in program('cpu', *case)
+  with conv.plain():
+    assert 'stablehlo.convolution' in program('cpu', *case)
+  assert 'stablehlo.dot_general' in program('cpu', *case)
+
+
+def test_taps_that_see_padding_alone_are_not_computed():
+  window = Window((1, 1), ((36, 36), (36, 36)), (36, 36))
+  text = program('cpu', (1, 33, 33, 8), (3, 3, 8, 4), window)
+  assert text.count('stablehlo.dot_general') == 1
+
+
+def test_what_no_system_asks_for_is_refused():
+  x, k = draw((1, 5, 5, 2), (3, 3, 2, 2))
+  with pytest.raises(ValueError, match='input that is not dilated'):
+    conv.conv_general_dilated(
+        x,
+        k,
+        (1, 1),
+        'SAME',
+        lhs_dilation=(2, 2),
+        rhs_dilation=(1, 1),
+        dimension_numbers=lax.conv_dimension_numbers(
+            x.shape, k.shape, conv.LAYOUT
+        ),
+        feature_group_count=1,
+        precision=None,
+    )
