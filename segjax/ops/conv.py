@@ -206,21 +206,28 @@ def lowering(shape, kernel, window):
   """Returns how a CPU convolves an input of a shape by a kernel of a shape.
 
   In billions of operations a second, forward / gradient to the input / to the
-  kernel, on one core of an AMD EPYC of 2022 whose matrix products reach 112,
-  float32, jaxlib 0.10.2:
+  kernel, on an AMD EPYC of 2022, float32, jaxlib 0.10.2. On one core, where
+  matrix products reach 112:
 
   | what                                | XLA            | instead         |
   |-------------------------------------|----------------|-----------------|
-  | 1x1, 256 -> 1024 at 33x33           | 95 / 89 / 42   | 100 / 109 / 105 |
-  | 1x1, 2048 -> 512 at 33x33           | 91 / 92 / 34   | 109 / 107 / 89  |
+  | 1x1, 256 -> 1024 at 33x33           | 95 / 89 / 42   | 100 / 109 / 101 |
+  | 1x1, 2048 -> 512 at 33x33           | 91 / 92 / 34   | 109 / 107 / 94  |
   | depthwise 3x3, 144 at 129x129       | .7 / .7 / .5   | 24 / 27 / 4.5   |
   | 3x3, 2048 -> 256, rate 12 at 33x33  | 93 / 86 / 60   | 125 / 123 / 84  |
   | 3x3, 2048 -> 256, rate 36 at 33x33  | 32 / 79 / 30   | 968 / 950 / 685 |
-  | 3x3, 512 -> 512, rate 4 at 33x33    | 100 / 96 / 87  | 114 / 97 / 77   |
-  | 3x3, 1024 -> 256, rate 1 at 33x33   | 103 / 98 / 93  | 78 / 74 / 45    |
 
-  The last two are left to XLA. More than the peak is work that reads padding
-  alone, and is not done.
+  More than products reach is work that reads padding alone, and is not done.
+  Winograd's way, on two cores, where products reach 214:
+
+  | what                             | XLA             | instead         |
+  |----------------------------------|-----------------|-----------------|
+  | 3x3, 256 -> 512 at 2 x 64x64     | 207 / 204 / 97  | 333 / 319 / 332 |
+  | 3x3, 512 -> 512 at 2 x 33x33     | 199 / 183 / 175 | 216 / 204 / 226 |
+  | 3x3, 128 -> 128 at 65x65         | 203 / 199 / 112 | 216 / 131 / 189 |
+  | 3x3, 512 -> 512 at 33x33         | 186             | 130             |
+
+  The last is left to XLA.
   """
   rows, columns, channels, features = kernel
   padded = any(map(any, window.padding))
@@ -229,12 +236,17 @@ def lowering(shape, kernel, window):
     return 'matrix'
   if window.groups > 1 and channels == 1 and features == window.groups:
     return 'depthwise' if rows * columns <= 49 else 'plain'
-  if window.groups == 1 and _inside(shape, kernel, window) < 0.75:
+  if window.groups > 1:
+    return 'plain'
+  dilated = window.dilation != (1, 1)
+  if dilated and _inside(shape, kernel, window) < 0.75:
     return 'shifted'
-  near = window.groups == 1 and window.strides == (1, 1)
-  many = shape[0] * math.prod(window.size(shape, kernel))
-  wide = (rows, columns) == (3, 3) and min(channels, features) >= 128
-  if near and wide and many >= 2000:
+  pixels = shape[0] * math.prod(window.size(shape, kernel))
+  if (
+      (rows, columns, *window.strides) == (3, 3, 1, 1)
+      and min(channels, features) >= 128
+      and pixels >= 2000
+  ):
     return 'winograd'
   return 'plain'
 

@@ -149,6 +149,43 @@ def test_gradients_of_kernels_on_gpus_are_those_of_xla(window, lowering):
   np.testing.assert_allclose(gradient, theirs(dy)[0], atol=2e-4)
 
 
+@pytest.mark.parametrize(
+    'window',
+    [
+        Window(padding=((1, 1), (1, 1))),
+        Window((1, 1), ((2, 2), (3, 3)), (2, 3)),
+        Window((1, 1), ((0, 3), (1, 0)), (2, 1)),
+    ],
+)
+def test_the_way_of_winograd_gives_the_numbers_of_xla(window):
+  image, kernel = (2, 10, 9, 3), (3, 3, 3, 4)
+  x, k = draw(image, kernel)
+  y, forward = conv.FORWARD['winograd'], xla(x, k, window)
+  np.testing.assert_allclose(y(x, k, window=window), forward, atol=2e-5)
+  (dy,) = draw(forward.shape, seed=1)
+  _, theirs = jax.vjp(lambda x, k: xla(x, k, window), x, k)
+  _, ours = jax.vjp(lambda x: y(x, k, window=window), x)
+  np.testing.assert_allclose(ours(dy)[0], theirs(dy)[0], atol=1e-4)
+  gradient = conv.KERNEL_GRADIENT['winograd']
+  np.testing.assert_allclose(
+      gradient(x, dy, window=window, shape=kernel), theirs(dy)[1], atol=1e-4
+  )
+
+
+def test_the_way_of_winograd_is_for_many_channels_and_pixels():
+  window = Window(padding=((1, 1), (1, 1)))
+  many = conv.lowering((2, 33, 33, 512), (3, 3, 512, 512), window)
+  assert many == 'winograd'
+  for image, kernel in (
+      ((1, 33, 33, 512), (3, 3, 512, 512)),
+      ((2, 33, 33, 64), (3, 3, 64, 512)),
+  ):
+    assert conv.lowering(image, kernel, window) == 'plain'
+  strided = Window((2, 2), ((1, 1), (1, 1)))
+  image = (4, 65, 65, 256)
+  assert conv.lowering(image, (3, 3, 256, 256), strided) == 'plain'
+
+
 @pytest.mark.parametrize('case', ['1x1', 'depthwise', 'rate near the size'])
 def test_sums_over_taps_are_not_rounded_to_bfloat16_in_between(case):
   image, kernel, window, _ = CASES[case]
