@@ -1,5 +1,6 @@
 import io
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -172,10 +173,16 @@ def test_a_png_that_cannot_be_written_leaves_the_old_one(tmp_path):
   assert list(tmp_path.iterdir()) == [path]
 
 
+def png_header(width, height):
+  """Returns the chunk of three 8-bit channels, from its name on."""
+  chunk = b'IHDR' + struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
+  return chunk + struct.pack('>I', zlib.crc32(chunk))
+
+
 @pytest.mark.parametrize(
     ('suffix', 'size', 'claimed'),
     [  # How the header writes the sides of an image of 30 x 20.
-        ('.png', struct.pack('>II', 30, 20), struct.pack('>II', 30000, 20000)),
+        ('.png', png_header(30, 20), png_header(30000, 20000)),
         ('.jpg', struct.pack('>HH', 20, 30), struct.pack('>HH', 20000, 30000)),
         ('.bmp', struct.pack('<ii', 30, 20), struct.pack('<ii', 30000, 20000)),
         (
