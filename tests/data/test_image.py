@@ -200,7 +200,9 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
   path = tmp_path / f'a{suffix}'
   path.write_bytes(whole.replace(size, claimed))
   monkeypatch.setattr(cv2, 'imdecode', None)
-  with pytest.raises(BadExample, match=f'{path}: .* more than 178956970 pixels'):
+  with pytest.raises(
+      BadExample, match=f'{path}: .* more than 178956970 pixels'
+  ):
     image.read_image(path)
   with pytest.raises(BadExample, match='cut it into tiles'):
     image.read_mask(path)

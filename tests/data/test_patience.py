@@ -55,7 +55,9 @@ def test_examples_and_errors_are_those_of_the_data_set():
 def test_the_example_that_does_not_come_is_named(stuck):
   patient = patience.Patient(stuck, 0.2, 2)
   assert patient[2]['name'] == '2'
-  with pytest.raises(TimeoutError, match=r'Waited 0.2 s for example 3 of Stuck'):
+  with pytest.raises(
+      TimeoutError, match=r'Waited 0.2 s for example 3 of Stuck'
+  ):
     patient[3]
 
 

@@ -106,27 +106,26 @@ def killed(folder, seed, times=20):
   runs = Runs(folder, TINY)
   undisturbed = runs.finish('undisturbed')
   found = Found()
-  moments = []  # Of the kills of the present run.
-  while found.tries < times or moments:
-    name = f'killed {found.tries - len(moments)}'
-    last = found.tries >= times
-    (process,) = runs.start(name, seconds=0 if last else 0.05)
+  made, moments = 0, []  # All kills, and those of the present run.
+  while made < times or moments:
+    name = f'killed {made - len(moments)}'
+    enough = made >= times
+    (process,) = runs.start(name, seconds=0 if enough else 0.05)
     moment = rng.choice(MOMENTS)
-    if last:
+    if enough:
       process.wait(300)
     elif kill_at(moment, process, runs.workdir(name), rng, start_seconds=4):
       moments.append(moment.__name__.removeprefix('is_'))
-      found.tries += 1
+      made += 1
       continue
     # It has come to its end.
     wrong = (
-        difference(runs.workdir(name), undisturbed)
-        if process.returncode == 0
-        else last_line(runs.log(name))
+        last_line(runs.log(name))
+        if process.returncode
+        else difference(runs.workdir(name), undisturbed)
     )
     for words in moments:
-      found.tries -= 1
-      found.note(not wrong, words, wrong)
+      found.note(not wrong, f'while {words}', wrong)
     moments = []
   return found
 
