@@ -18,10 +18,10 @@ from segjax import rendezvous
 from segjax.checkpoint import Checkpoints
 from segjax.workdir import Workdir
 from tests import tiny
-from tests.runs import environment
-from tests.runs import free_port
 from tests.runs import ROOT
 from tests.runs import Runs
+from tests.runs import environment
+from tests.runs import free_port
 
 STEPS = tiny.get_config().total_steps
 # No number of processes divides the images.

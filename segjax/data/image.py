@@ -13,8 +13,8 @@ SUFFIXES = (
     *('.png', '.jpg', '.jpeg', '.webp'),
     *('.tif', '.tiff', '.bmp', '.gif', '.npy'),
 )
-# Half a gigabyte in RGB, and what Pillow opens at the most. A small file can hold
-# an image of any size, and one such would fill the memory.
+# Half a gigabyte in RGB, and what Pillow opens at the most. A file need not be
+# large for its image to fill the memory.
 MAX_PIXELS = 2**29 // 3
 # Pillow warns from half of it on.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)

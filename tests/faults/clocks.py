@@ -5,9 +5,9 @@ import shutil
 from segjax.checkpoint import Checkpoints
 from tests.faults.found import Found
 from tests.faults.found import last_line
-from tests.faults.kills import difference
 from tests.faults.kills import STEPS
 from tests.faults.kills import TINY
+from tests.faults.kills import difference
 from tests.runs import Runs
 
 # The clock of the machine is others', too: it is set back for the run alone.

@@ -15,8 +15,8 @@ import numpy as np
 from segjax.checkpoint import Checkpoints
 from tests.faults.found import Found
 from tests.faults.found import last_line
-from tests.faults.kills import difference
 from tests.faults.kills import TINY
+from tests.faults.kills import difference
 from tests.runs import Runs
 
 # A checkpoint every three steps, and one evaluation at the end.
