@@ -1,3 +1,4 @@
+import itertools
 import os
 import subprocess
 import sys
@@ -89,8 +90,7 @@ def test_batches_and_evaluation_end_with_it(stuck):
       patient, 'random_crop(8)|normalize', batch_size=5, seed=0
   )
   with pytest.raises(TimeoutError, match='Waited 0.2 s for example [34]'):
-    for _ in range(2):
-      next(batches)
+    list(itertools.islice(batches, 2))
   patient = patience.Patient(stuck, 0.2, 2)
   with pytest.raises(TimeoutError, match='Waited 0.2 s for example 3'):
     list(pipeline.eval_examples(patient, 'normalize'))

@@ -25,11 +25,11 @@ def refusal(path):
 
 
 def weights(folder, seed):
-  """Files of weights that call, climb out of their folder, or claim too much."""
+  """Files of weights that call, that climb out, or that claim too much."""
   del seed
   found = Found()
-  inner = folder / 'downloads'
-  inner.mkdir()
+  inner = folder / 'home/downloads'
+  inner.mkdir(parents=True)
   marker = folder / 'marker'
   call = files.calling('os', 'system', f'touch {marker}')
   for kind, write in (('zip', files.write_zip), ('old', files.write_legacy)):
@@ -37,31 +37,21 @@ def weights(folder, seed):
     good = 'os.system' in said and not marker.exists()
     found.note(good, 'a pickle that calls a command refused', said)
 
-  before = listing(folder)
-  for name, content in climbing().items():
+  for name, content in climbing(folder).items():
     (inner / name).write_bytes(content)
-    said = refusal(inner / name)
-    added = listing(folder) - before - {inner / name}
-    before |= {inner / name}
-    found.note(
-        not added, 'names that climb out wrote nothing', f'{name}: {added}'
-    )
+    before = set(folder.rglob('*'))
+    refusal(inner / name)
+    added = set(folder.rglob('*')) - before
+    found.note(not added, 'names that climb out wrote nothing', f'{added}')
 
   for name, content in absurd(folder).items():
     (inner / name).write_bytes(content)
     said = refusal(inner / name)
-    found.note(
-        name in said, 'an absurd shape refused by name', f'{name}: {said}'
-    )
+    found.note(name in said, 'an absurd shape refused by name', said)
   return found
 
 
-def listing(folder):
-  """Returns all paths in a folder and beside it."""
-  return {*folder.rglob('*'), *folder.parent.glob('*')}
-
-
-def climbing():
+def climbing(folder):
   """Returns files by name with an entry that lies outside of them."""
   array, npz, pth = io.BytesIO(), io.BytesIO(), io.BytesIO()
   np.save(array, np.zeros(3, np.float32))
@@ -72,7 +62,7 @@ def climbing():
     archive.writestr('archive/data.pkl', pickled)
     archive.writestr('archive/data/0', files.FOUR)
     archive.writestr('../../climbed', b'outside')
-    archive.writestr('/tmp/../../climbed', b'outside')
+    archive.writestr(f'{folder}/climbed', b'outside')
   return {'climbs.npz': npz.getvalue(), 'climbs.pth': pth.getvalue()}
 
 
