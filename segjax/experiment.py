@@ -48,7 +48,7 @@ def in_time(config, found):
   """Returns a data set whose examples come in time, or raise TimeoutError."""
   # A workdir may be older than this field.
   seconds = config.get('loader_timeout', 600.0)
-  return patience.Patient(found, seconds, config.threads)
+  return patience.Patient(found, seconds, max(config.threads, 1))
 
 
 def check_inputs(config, found):

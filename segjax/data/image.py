@@ -13,6 +13,7 @@ SUFFIXES = (
     *('.png', '.jpg', '.jpeg', '.webp'),
     *('.tif', '.tiff', '.bmp', '.gif', '.npy'),
 )
+NUMPY = b'\x93NUMPY'  # What .npy begins with.
 # Half a gigabyte in RGB, and what Pillow opens at the most. A file need not be
 # large for its image to fill the memory.
 MAX_PIXELS = 2**29 // 3
@@ -114,13 +115,13 @@ def _decode(path, indices=False):
     raise BadExample(f'{path}: cannot be read, {error.strerror}') from error
   if not data:
     raise BadExample(f'{path}: the file is empty')
-  if _is_too_large(data):
+  if not data.startswith(NUMPY) and _is_too_large(data):
     raise BadExample(
         f'{path}: its header claims more than {MAX_PIXELS} pixels, which are'
         ' not decoded; cut it into tiles'
     )
   try:
-    if data.startswith(b'\x93NUMPY'):
+    if data.startswith(NUMPY):
       return np.load(io.BytesIO(data), allow_pickle=False)
     if not (_needs_pillow(data) or (indices and _is_indexed_png(data))):
       pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

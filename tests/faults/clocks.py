@@ -10,11 +10,12 @@ from tests.faults.kills import TINY
 from tests.faults.kills import difference
 from tests.runs import Runs
 
-# The clock of the machine is others', too: it is set back for the run alone.
+# The clock of the machine is others', too: it is set back for the run alone,
+# once there is a file.
 SET_BACK = """
-import runpy, sys, time
-began, now = time.monotonic(), time.time
-time.time = lambda: now() - (86400 if time.monotonic() - began > 6 else 0)
+import os, runpy, sys, time
+now = time.time
+time.time = lambda: now() - (86400 if os.path.exists({!r}) else 0)
 sys.argv[0] = 'small_run'
 runpy.run_module('tests.small_run', run_name='__main__', alter_sys=True)
 """
@@ -25,8 +26,11 @@ def set_back(folder, seed):
   del seed
   found = Found()
   undisturbed = Runs(folder, TINY).finish('undisturbed')
-  runs = Runs(folder, TINY, program=('-c', SET_BACK))
-  (process,) = runs.start('run', seconds=1)
+  signal = folder / 'signal'
+  program = ('-c', SET_BACK.format(str(signal)))
+  runs = Runs(folder, TINY, program=program)
+  (process,) = runs.stepping('run')
+  signal.touch()
   wrong = (
       last_line(runs.log('run'))
       if process.wait(120)

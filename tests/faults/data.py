@@ -110,8 +110,7 @@ def not_a_number(folder, seed):
   del seed
   found = Found()
   root = write_set(folder / 'set', '.npy')
-  path = root / 'train/images/042.npy'
-  np.save(path, np.full((32, 48, 3), np.nan, np.float32))
+  lose_numbers(root / 'train/images/042.npy')
   flags = on(root, '--config.decoded_gb=0.0', '--config.max_bad_steps=3')
   runs = Runs(folder, *flags)
   code, log = ended(runs, 'one')
@@ -119,13 +118,13 @@ def not_a_number(folder, seed):
   if code == 0:
     skipped = tiny.read_metrics(runs.workdir('one'))[13]['train/skipped_steps']
   found.note(
-      skipped == 1,
-      'one step skipped and counted',
+      skipped in (1, 2),  # Four of the images are seen twice.
+      'its step skipped and counted',
       f'code {code}, skipped {skipped}, {last_line(log)}',
   )
   process = saved_once(runs, 'all')
-  for path in (root / 'train/images').iterdir():
-    np.save(path, np.full((32, 48, 3), np.nan, np.float32))
+  for path in sorted((root / 'train/images').iterdir()):
+    lose_numbers(path)
   code, log = process.wait(120), runs.log('all')
   checkpoints = Checkpoints(runs.workdir('all').checkpoints, read_only=True)
   good = re.search(r'not finite in 3 steps .* checkpoint is step (\d+)', log)
@@ -139,6 +138,13 @@ def not_a_number(folder, seed):
       f'code {code}, {last_line(log)}',
   )
   return found
+
+
+def lose_numbers(path):
+  """Replaces an image at once: it may be read meanwhile."""
+  temporary = path.with_name(f'.{path.name}')
+  np.save(temporary, np.full((32, 48, 3), np.nan, np.float32))
+  temporary.replace(path)
 
 
 def _leaves(tree):

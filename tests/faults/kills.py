@@ -183,7 +183,7 @@ def started_twice(folder, seed):
   del seed
   runs = Runs(folder, TINY)
   found = Found()
-  (first,) = runs.stepping('shared')
+  (first,) = runs.stepping('shared', seconds=1)
   (second,) = runs.start('shared')
   code = second.wait(120)
   log = runs.log('shared')
