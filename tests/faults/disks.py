@@ -200,9 +200,11 @@ def hearing():
   """Yields what segjax logs meanwhile."""
   heard, logger = Heard(), logging.getLogger('absl')
   logger.addHandler(heard)
+  logger.propagate = False
   try:
     yield heard
   finally:
+    logger.propagate = True
     logger.removeHandler(heard)
 
 
@@ -215,38 +217,48 @@ def same(one, other):
   return True
 
 
-def damaged(folder, seed, times=20):
-  """Files of the newest checkpoint are truncated, emptied, a bit is flipped.
+def write_checkpoints(folder, rng):
+  """Saves two steps of a state of some 100 kB; returns the states."""
+  checkpoints = Checkpoints(folder)
+  states = {}
+  for step in (1, 2):
+    kernel = rng.normal(size=(3, 3, 50, 60)).astype(np.float32)
+    states[step] = {'step': np.int32(step), 'params': {'kernel': kernel}}
+    checkpoints.save(step, states[step], {'mIoU': step / 7})
+  checkpoints.close()
+  return states
 
-  It is found, or has lost nothing.
+
+def damaged(folder, seed, times=20):
+  """A file of the newest checkpoint is cut or emptied, or a bit is flipped.
+
+  The larger a file, the likelier it is the one. The fault is found, or nothing
+  was lost.
   """
   rng = random.Random(seed)
   found = Found()
-  whole = Runs(folder, *FLAGS).finish('run').checkpoints
-  checkpoints = Checkpoints(whole, read_only=True)
-  before, newest = checkpoints.steps()[-2:]
-  states = {step: checkpoints.read(step) for step in (before, newest)}
-  scores = checkpoints.scores(newest)
+  whole, spoilt = folder / 'whole', folder / 'spoilt'
+  with hearing():
+    states = write_checkpoints(whole, np.random.default_rng(seed))
   for spoil in (cut, emptied, flipped):
     for _ in range(times):
-      spoilt = folder / 'spoilt'
       shutil.copytree(whole, spoilt)
-      paths = sorted((spoilt / str(newest)).rglob('*'))
-      path = rng.choice([p for p in paths if p.is_file() and p.stat().st_size])
+      paths = [p for p in sorted((spoilt / '2').rglob('*')) if p.is_file()]
+      sizes = [path.stat().st_size for path in paths]
+      (path,) = rng.choices(paths, sizes)
       path.write_bytes(spoil(path.read_bytes(), rng))
       with hearing() as heard:
-        try:
-          restored = Checkpoints(spoilt).restore(states[newest])
-          found_scores = Checkpoints(spoilt, read_only=True).scores(newest)
-        except Exception as error:
-          restored, heard.text = None, f'{type(error).__name__}: {error}'
-      named = f'{spoilt}/{newest} cannot be read' in heard.text
-      if named:
-        kept, seen = same(restored, states[before]), 'found, the one before'
+        checkpoints = Checkpoints(spoilt)
+        restored = checkpoints.restore(states[2])
+        scores = checkpoints.scores(2)
+        checkpoints.close()
+      if f'{spoilt}/2 cannot be read' in heard.text:
+        kept, seen = same(restored, states[1]), 'found'
       else:
-        kept = same(restored, states[newest]) and found_scores == scores
+        kept = same(restored, states[2]) and scores == {'mIoU': 2 / 7}
         seen = 'nothing was lost'
-      what = f'{path.relative_to(spoilt)} {spoil.__name__}'
-      found.note(kept, f'{spoil.__name__}: {seen}', f'{what}; {heard.text}')
+      found.note(
+          kept, f'{spoil.__name__}: {seen}', f'{path.name}; {heard.text}'
+      )
       shutil.rmtree(spoilt)
   return found
