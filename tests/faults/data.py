@@ -111,8 +111,13 @@ def not_a_number(folder, seed):
   found = Found()
   root = write_set(folder / 'set', '.npy')
   lose_numbers(root / 'train/images/042.npy')
-  flags = on(root, '--config.decoded_gb=0.0', '--config.max_bad_steps=3')
-  runs = Runs(folder, *flags)
+  flags = (
+      *('--config.decoded_gb=0.0', '--config.max_bad_steps=3'),
+      # The defaults are for images of 8 bits.
+      '--config.preprocess.train=random_crop(32, 48)|normalize(127.5, 64.0)',
+      '--config.preprocess.eval=normalize(127.5, 64.0)',
+  )
+  runs = Runs(folder, *on(root, *flags))
   code, log = ended(runs, 'one')
   skipped = None
   if code == 0:
