@@ -207,6 +207,8 @@ def base(dataset, *, small=False, **changes):
   # An example that cannot be read: 'raise', or 'skip' and count it.
   config.on_bad_example = 'raise'
   config.threads = 2  # That read and transform examples.
+  # Seconds to wait for an example before the run ends; 0 waits for ever.
+  config.loader_timeout = 600.0
   # Memory of each host for examples of training that need not be read again.
   config.decoded_gb = 1.0
 

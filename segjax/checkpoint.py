@@ -6,6 +6,7 @@ evaluation at that step where there was one.
 
 import json
 import math
+import zlib
 
 from absl import logging
 from etils import epath
@@ -99,14 +100,14 @@ class Checkpoints:
     """
     if step in self.steps():
       return
+    # On the host: read again wherever, on any number of devices.
+    written = flax.serialization.to_state_dict(jax.device_get(state))
     try:
       self._manager.save(
           step,
-          args=ocp.args.StandardSave(
-              # On the host: read again wherever, on any number of devices.
-              flax.serialization.to_state_dict(jax.device_get(state))
-          ),
+          args=ocp.args.StandardSave(written),
           metrics=scores,
+          custom_metadata={'crc32': _crc32(written, scores)},
           force=True,
       )
     except Exception as error:
@@ -121,8 +122,18 @@ class Checkpoints:
       raise self._unwritten(error) from error
 
   def read(self, step):
-    """Returns a checkpoint as nested dicts of NumPy arrays."""
-    return self._manager.restore(step, args=ocp.args.StandardRestore())
+    """Returns a checkpoint as nested dicts of NumPy arrays.
+
+    Raises:
+      Exception: of many kinds, if it is damaged. Orbax itself does not notice
+        all that has changed on the disk.
+    """
+    saved = self._manager.restore(step, args=ocp.args.StandardRestore())
+    about = self._manager.metadata(step).custom_metadata or {}
+    expected = about.get('crc32')  # None in one of an older version.
+    if expected not in (None, _crc32(saved, self.scores(step))):
+      raise ValueError('what it holds is not what was written')
+    return saved
 
   def restore(self, state):
     """Returns the newest state that can be read, or None if there is none.
@@ -239,6 +250,17 @@ def best(folder):
     ) from error
   params = saved.get('ema') or saved['params']
   return step, {'params': params, **saved['mutable']}
+
+
+def _crc32(tree, scores):
+  """Returns a checksum of arrays, with their names, and of scores."""
+  crc = zlib.crc32(json.dumps(scores or {}, sort_keys=True).encode())
+  for path, value in jax.tree.leaves_with_path(tree):
+    array = np.asarray(value)
+    about = f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}'
+    crc = zlib.crc32(about.encode(), crc)
+    crc = zlib.crc32(array.reshape(-1).view(np.uint8), crc)
+  return crc
 
 
 def _score(scores):

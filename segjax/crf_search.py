@@ -93,7 +93,7 @@ def search(workdir, split, grid, *, limit=100):
   _, variables = checkpoint.best(workdir.checkpoints)
   every = max(len(dataset) // limit, 1) if limit else 1
   examples = pipeline.eval_examples(
-      dataset,
+      experiment.in_time(config, dataset),
       config.preprocess.eval,
       num_hosts=every,
       threads=config.threads,

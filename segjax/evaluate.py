@@ -45,9 +45,11 @@ def make(config, dataset):
       label_map.names, config.absent, dataset.boundary_class
   )
 
+  read = experiment.in_time(config, dataset)
+
   def examples():
     return pipeline.eval_examples(
-        dataset,
+        read,
         config.preprocess.eval,
         num_hosts=hosts.count(),
         host=hosts.index(),

@@ -24,6 +24,7 @@ from segjax import steps
 from segjax import tasks
 from segjax.data import datasets
 from segjax.data import kept
+from segjax.data import patience
 from segjax.data import pipeline
 from segjax.data import statistics
 from segjax.data import transforms
@@ -41,6 +42,13 @@ def dataset(config, split):
   return datasets.load(
       config.dataset.name, split, config.data_dir, **config.dataset.options
   )
+
+
+def in_time(config, found):
+  """Returns a data set whose examples come in time, or raise TimeoutError."""
+  # A workdir may be older than this field.
+  seconds = config.get('loader_timeout', 600.0)
+  return patience.Patient(found, seconds, max(config.threads, 1))
 
 
 def check_inputs(config, found):
@@ -220,7 +228,7 @@ def training(config):
     variables = steps.init_variables(system, config.seed, shape)
     return steps.init_state(variables, tx, ema=config.optim.ema > 0)
 
-  examples = kept.Kept(train_set, config.decoded_gb)
+  examples = kept.Kept(in_time(config, train_set), config.decoded_gb)
 
   def batches(first_step):
     return pipeline.train_batches(

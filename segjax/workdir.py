@@ -17,7 +17,7 @@ from segjax.evaluation import semantic
 
 # What may differ when a run goes on: where it runs, not what it computes.
 FREE = (
-    *('data_dir', 'threads', 'decoded_gb', 'profile'),
+    *('data_dir', 'threads', 'loader_timeout', 'decoded_gb', 'profile'),
     *('parallel', 'mesh', 'shard_state', 'remat'),
 )
 PACKAGES = (

@@ -1,3 +1,4 @@
+import json
 import math
 import shutil
 
@@ -156,6 +157,11 @@ def cut_scores(folder):
   damage(folder / 'metrics')
 
 
+def change_scores(folder):
+  path = folder / 'metrics' / 'metrics'
+  path.write_text(path.read_text().replace('0.3', '0.8'))
+
+
 def lose_arrays(folder):
   shutil.rmtree(folder / 'default' / 'd')
 
@@ -166,7 +172,8 @@ def lose_everything(folder):
 
 
 @pytest.mark.parametrize(
-    'spoil', [damage, cut_scores, lose_arrays, lose_everything]
+    'spoil',
+    [damage, cut_scores, change_scores, lose_arrays, lose_everything],
 )
 def test_a_damaged_newest_one_is_set_aside_for_the_one_before(
     tmp_path, caplog, spoil
@@ -185,6 +192,15 @@ def test_a_damaged_newest_one_is_set_aside_for_the_one_before(
   checkpoints.close()
   assert_equal(Checkpoints(tmp_path).restore(state()), state(3))
   assert (tmp_path / 'damaged-3').is_dir()
+
+
+def test_a_checkpoint_of_a_version_without_checksums_is_read(tmp_path):
+  save(tmp_path, [0.1])
+  path = tmp_path / '1' / '_CHECKPOINT_METADATA'
+  about = json.loads(path.read_text())
+  assert about['custom_metadata'].pop('crc32')
+  path.write_text(json.dumps(about))
+  assert_equal(Checkpoints(tmp_path).restore(state()), state(1))
 
 
 def test_when_all_are_damaged_nothing_is_restored_and_all_are_kept(tmp_path):

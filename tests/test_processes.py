@@ -1,15 +1,12 @@
 """Processes that train together on this machine, on CPU devices."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
@@ -21,8 +18,11 @@ from segjax import rendezvous
 from segjax.checkpoint import Checkpoints
 from segjax.workdir import Workdir
 from tests import tiny
+from tests.runs import ROOT
+from tests.runs import Runs
+from tests.runs import environment
+from tests.runs import free_port
 
-ROOT = pathlib.Path(__file__).parent.parent
 STEPS = tiny.get_config().total_steps
 # No number of processes divides the images.
 FLAGS = (
@@ -32,89 +32,15 @@ FLAGS = (
 )
 
 
-def free_port():
-  with socket.socket() as probe:
-    probe.bind(('127.0.0.1', 0))
-    return probe.getsockname()[1]
-
-
-class Runs:
-  """Starts runs in folders of their own."""
-
-  def __init__(self, folder):
-    self.folder = folder
-
-  def start(self, name, processes, *flags, devices=2, seconds=0):
-    """Returns the processes of a run; steps take `seconds`.
-
-    Args:
-      name: of its folder.
-      processes: how many.
-      *flags: that differ from `FLAGS`.
-      devices: of all processes together.
-      seconds: that a step takes at the least.
-    """
-    port = free_port()
-    started = []
-    for i in range(processes):
-      command = [
-          *(sys.executable, '-m', 'tests.small_run', *FLAGS, *flags),
-          f'--workdir={self.folder / name}',
-      ]
-      if processes > 1:
-        command += [
-            *(f'--coordinator=127.0.0.1:{port}', f'--process_id={i}'),
-            f'--num_processes={processes}',
-        ]
-      with open(self.folder / f'{name}.{i}.log', 'a') as log:
-        started.append(
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=environment(devices // processes, seconds),
-                stdout=log,
-                stderr=log,
-            )
-        )
-    return started
-
-  def finish(self, name, processes, *flags, devices=2):
-    """Lets a run go on to its end and returns its workdir."""
-    started = self.start(name, processes, *flags, devices=devices)
-    for i, process in enumerate(started):
-      assert process.wait(120) == 0, self.log(name, i)
-    return Workdir(self.folder / name)
-
-  def log(self, name, i):
-    return (self.folder / f'{name}.{i}.log').read_text()
-
-  def stepping(self, name, processes):
-    """Returns the processes of a run of slow steps that has begun."""
-    started = self.start(name, processes, seconds=0.5)
-    metrics = self.folder / name / 'metrics.jsonl'
-    while not metrics.exists() or not metrics.read_text():
-      assert all(p.poll() is None for p in started), self.log(name, 0)
-      time.sleep(0.05)
-    return started
-
-
-def environment(devices=1, seconds=0):
-  return os.environ | {
-      'JAX_PLATFORMS': 'cpu',
-      'JAX_NUM_CPU_DEVICES': str(devices),
-      'STEP_SECONDS': str(seconds),
-  }
-
-
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-  return Runs(tmp_path_factory.mktemp('runs'))
+  return Runs(tmp_path_factory.mktemp('runs'), *FLAGS)
 
 
 @pytest.fixture(scope='module')
 def alone(runs):
   """What one process does, with the two devices."""
-  return runs.finish('alone', 1)
+  return runs.finish('alone', devices=2)
 
 
 def assert_same_end(workdir, other):
@@ -212,7 +138,7 @@ def test_a_run_is_the_same_on_any_devices(
 def test_a_split_state_goes_on_elsewhere(runs, alone, split):
   shutil.copytree(split.path, runs.folder / 'gathered')
   shutil.rmtree(runs.folder / f'gathered/checkpoints/{STEPS}')
-  workdir = runs.finish('gathered', 1)
+  workdir = runs.finish('gathered', devices=2)
   assert 'Going on from step 9' in runs.log('gathered', 0)
   assert_same_end(workdir, alone)
 
@@ -258,7 +184,7 @@ def test_one_process_goes_on_after_two_that_one_sigterm_stopped(runs, alone):
   folder = Workdir(runs.folder / 'stopped').checkpoints
   assert Checkpoints(folder, read_only=True).steps()[-1] == int(step) < STEPS
 
-  workdir = runs.finish('stopped', 1)
+  workdir = runs.finish('stopped', devices=2)
   assert f'Going on from step {step}' in runs.log('stopped', 0)
   assert_same_end(workdir, alone)
 

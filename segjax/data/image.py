@@ -1,16 +1,24 @@
 """Image files to arrays and back; a damaged file is an error, never noise."""
 
 import io
+import warnings
 
 import cv2
 from etils import epath
 import numpy as np
 from PIL import Image
+from PIL import TiffImagePlugin
 
 SUFFIXES = (
     *('.png', '.jpg', '.jpeg', '.webp'),
     *('.tif', '.tiff', '.bmp', '.gif', '.npy'),
 )
+NUMPY = b'\x93NUMPY'  # What .npy begins with.
+# Half a gigabyte in RGB, and what Pillow opens at the most. A file need not be
+# large for its image to fill the memory.
+MAX_PIXELS = 2**29 // 3
+# Pillow warns from half of it on.
+warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
 
 class BadExample(ValueError):  # noqa: N818  What it is, not what it does.
@@ -107,8 +115,13 @@ def _decode(path, indices=False):
     raise BadExample(f'{path}: cannot be read, {error.strerror}') from error
   if not data:
     raise BadExample(f'{path}: the file is empty')
+  if not data.startswith(NUMPY) and _is_too_large(data):
+    raise BadExample(
+        f'{path}: its header claims more than {MAX_PIXELS} pixels, which are'
+        ' not decoded; cut it into tiles'
+    )
   try:
-    if data.startswith(b'\x93NUMPY'):
+    if data.startswith(NUMPY):
       return np.load(io.BytesIO(data), allow_pickle=False)
     if not (_needs_pillow(data) or (indices and _is_indexed_png(data))):
       pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -117,6 +130,25 @@ def _decode(path, indices=False):
     return _decode_with_pillow(data, indices)
   except Exception as error:  # Decoders raise whatever they stumble on.
     raise BadExample(f'{path}: damaged or no image, {error}') from error
+
+
+def _is_too_large(data):
+  """Tells from the header alone whether there are more than `MAX_PIXELS`."""
+  file = io.BytesIO(data)
+  try:
+    if data.startswith((b'II*\0', b'MM\0*')):  # Some, Pillow cannot open.
+      tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+      file.seek(tags.next)
+      tags.load(file)
+      width = tags[TiffImagePlugin.IMAGEWIDTH]
+      height = tags[TiffImagePlugin.IMAGELENGTH]
+    else:
+      width, height = Image.open(file).size
+  except Image.DecompressionBombError:
+    return True
+  except Exception:  # What is wrong, decoding will tell.
+    return False
+  return width * height > MAX_PIXELS
 
 
 def _needs_pillow(data):

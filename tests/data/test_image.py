@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -169,3 +171,38 @@ def test_a_png_that_cannot_be_written_leaves_the_old_one(tmp_path):
     image.write_png(path, np.zeros((2, 2, 7), np.uint8))
   assert path.read_bytes() == before
   assert list(tmp_path.iterdir()) == [path]
+
+
+def png_header(width, height):
+  """Returns the chunk of three 8-bit channels, from its name on."""
+  chunk = b'IHDR' + struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
+  return chunk + struct.pack('>I', zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'size', 'claimed'),
+    [  # How the header writes the sides of an image of 30 x 20.
+        ('.png', png_header(30, 20), png_header(30000, 20000)),
+        ('.jpg', struct.pack('>HH', 20, 30), struct.pack('>HH', 20000, 30000)),
+        ('.bmp', struct.pack('<ii', 30, 20), struct.pack('<ii', 30000, 20000)),
+        (
+            '.tif',
+            struct.pack('<HHIHHHHIH', 256, 3, 1, 30, 0, 257, 3, 1, 20),
+            struct.pack('<HHIHHHHIH', 256, 3, 1, 30000, 0, 257, 3, 1, 20000),
+        ),
+    ],
+)
+def test_too_many_pixels_are_refused_before_they_are_decoded(
+    tmp_path, monkeypatch, suffix, size, claimed
+):
+  whole = encode(suffix, smooth(20, 30, 3))
+  assert whole.count(size) == 1
+  path = tmp_path / f'a{suffix}'
+  path.write_bytes(whole.replace(size, claimed))
+  monkeypatch.setattr(cv2, 'imdecode', None)
+  with pytest.raises(
+      BadExample, match=f'{path}: .* more than 178956970 pixels'
+  ):
+    image.read_image(path)
+  with pytest.raises(BadExample, match='cut it into tiles'):
+    image.read_mask(path)

@@ -40,6 +40,10 @@ class Dataset:
     """Of every image."""
     return self[0]['image'].shape[-1]
 
+  def where(self, index):
+    """Returns in words what is read for an example."""
+    return f'example {index} of {self!r}'
+
   def __repr__(self):
     return f'{type(self).__name__}(split={self.split!r}, size={len(self)})'
 

@@ -78,6 +78,10 @@ class Files(Dataset):
         return image.read_image(example.image).shape[2]
     raise BadExample(f'none of the {len(self)} images can be read')
 
+  def where(self, index):
+    example = self.examples[index]
+    return f'{example.image} and {example.mask}'
+
   def _region_file(self, example):
     return self._proposals_folder / f'{example.name}.npz'
 
