@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests; arguments go to pytest: launch/test.sh tests/ops -k resize.
-# With -m slow, those that are left out without: networks against originals.
+# With -m slow, those that are left out without: networks against originals,
+# every system for every platform, faults that take whole runs.
 set -euo pipefail
 # shellcheck source=launch/environment.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"

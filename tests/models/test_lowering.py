@@ -38,6 +38,7 @@ def prepare(config):
   return setup, jax.eval_shape(setup.init)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', models.names())
 def test_training_and_prediction_lower(name):
   config = importlib.import_module(f'configs.{name}').get_config()
