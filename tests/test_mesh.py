@@ -9,8 +9,9 @@ import pytest
 from segjax import experiment
 from segjax import models
 from segjax import train
+from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
-from segjax.layers.conv import conv_transpose
+from segjax.ops import pool
 from segjax.ops.enlarge import enlarge
 from segjax.ops.pool import adaptive_avg_pool
 from segjax.ops.resize import resize
@@ -93,9 +94,9 @@ LAYERS = {
     'dilated': conv(4, dilation=40, name='conv'),
     'depthwise': conv(4, groups=4, name='conv'),
     'unpadded': unpadded_beside_its_input,
-    'transposed': conv_transpose(4, name='conv'),
-    'transposed, overlapping': conv_transpose(4, 4, padding=1, name='conv'),
-    'max pooling': lambda x: nn.max_pool(x, (3, 3), (2, 2), [(1, 1)] * 2),
+    'transposed': ConvTranspose(4, name='conv'),
+    'transposed, overlapping': ConvTranspose(4, 4, padding=1, name='conv'),
+    'max pooling': lambda x: pool.max_pool(x, (3, 3), (2, 2), ((1, 1),) * 2),
     'unpooling': pool_and_put_back,
     'pooling to a grid': lambda x: adaptive_avg_pool(x, (6, 6)),
     'resize': lambda x: resize(x, (40, 30)),
