@@ -214,8 +214,8 @@ def lowering(shape, kernel, window):
   | 1x1, 256 -> 1024 at 33x33           | 95 / 89 / 42   | 100 / 109 / 101 |
   | 1x1, 2048 -> 512 at 33x33           | 91 / 92 / 34   | 109 / 107 / 94  |
   | depthwise 3x3, 144 at 129x129       | .7 / .7 / .5   | 24 / 27 / 4.5   |
-  | 3x3, 2048 -> 256, rate 12 at 33x33  | 93 / 86 / 60   | 125 / 123 / 84  |
-  | 3x3, 2048 -> 256, rate 36 at 33x33  | 32 / 79 / 30   | 968 / 950 / 685 |
+  | 3x3, 2048 -> 256, rate 12 at 33x33  | 93 / 86 / 60   | 125 / 123 / 153 |
+  | 3x3, 2048 -> 256, rate 36 at 33x33  | 32 / 79 / 30   | 968 / 950 / 848 |
 
   More than products reach is work that reads padding alone, and is not done.
   Winograd's way, on two cores, where products reach 214:
