@@ -8,6 +8,7 @@ of the two it is to be, and how arrays are split.
 """
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -88,6 +89,29 @@ def local(tree):
   """Returns a tree as arrays on the devices of this host, whole on each."""
   everywhere = jax.NamedSharding(_mesh(jax.local_devices(), 1), jax.P())
   return jax.device_put(whole(tree), everywhere)
+
+
+def compiler_options():
+  """Returns the options with which jit compiles on these devices.
+
+  XLA for CPUs keeps what `ops.materialize` asks for, unless it forgets barriers
+  before it fuses.
+  """
+  if jax.default_backend() != 'cpu':
+    return None
+  return {'xla_disable_hlo_passes': 'cse_barrier_expander'}
+
+
+def _with_options(mapped, **jit):
+  """Returns a mapped function that is compiled with the options.
+
+  Those of jit are the only ones there are. Of several processes, which each
+  give their own arrays, jit knows nothing.
+  """
+  options = compiler_options()
+  if not options or jax.process_count() > 1:
+    return mapped
+  return jax.jit(mapped, compiler_options=options, **jit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,9 +259,10 @@ class Layout:
       The compiled function; the state it is given is donated to the new one.
     """
     if self.mode == 'pmap':
-      return jax.pmap(
+      mapped = jax.pmap(
           step, AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0
       )
+      return _with_options(mapped, donate_argnums=0)
     mesh, shardings = self._mesh(), self._shardings(state)
 
     def split(state, batch):
@@ -252,6 +277,7 @@ class Layout:
         donate_argnums=0,
         in_shardings=(shardings, None),
         out_shardings=(shardings, jax.NamedSharding(mesh, jax.P())),
+        compiler_options=compiler_options(),
     )
 
   def compile_forward(self, forward):
@@ -266,7 +292,9 @@ class Layout:
     # need not have the same number of them.
     devices = jax.local_devices()
     if self.mode == 'pmap':
-      mapped = jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
+      mapped = _with_options(
+          jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
+      )
 
       def apply(variables, images):
         out = mapped(variables, self.shard(images))
@@ -275,7 +303,7 @@ class Layout:
       return apply
     mesh = _mesh(devices, math.gcd(self.mesh[1], len(devices)))
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiler_options())
     def split(variables, images):
       with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         out = forward(variables, _split(mesh, images))

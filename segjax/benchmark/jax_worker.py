@@ -165,7 +165,8 @@ def forward_step(model, variables, dtype, layout):
 
   if layout.mode == 'pmap':
     return jax.pmap(forward, parallel.AXIS, in_axes=(None, 0)), variables
-  return jax.jit(forward), variables
+  options = parallel.compiler_options()
+  return jax.jit(forward, compiler_options=options), variables
 
 
 if __name__ == '__main__':

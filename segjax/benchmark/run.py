@@ -25,7 +25,6 @@ WHAT = (*STEPS, 'compile', 'memory', 'data', 'predict')
 APART = ('torch', 'keras')  # Peers in environments of their own.
 PEERS = ('plain', *APART)
 TRACED = 3  # Steps of a trace.
-KEEP_BARRIERS = '--xla_disable_hlo_passes=cse_barrier_expander'
 # Another worker that uses more of the CPU while one is timed is told of.
 QUIET = 0.05
 
@@ -288,20 +287,15 @@ def compiling(options, model):
 
 
 def memory(options, model):
-  """Returns rows of the memory of steps, each in a process of its own.
-
-  XLA for CPUs merges what is computed again with what was computed before, and
-  `remat` has no effect, unless it is told not to forget where the one ends.
-  """
+  """Returns rows of the memory of steps, each in a process of its own."""
   rows, alone = [], dataclasses.replace(options, peers=[])
-  flags = f'{os.environ.get("XLA_FLAGS", "")} {KEEP_BARRIERS}'
-  for name, environment, more in (
-      ('forward', {}, {}),
-      ('train', {}, {}),
-      ('train', {'XLA_FLAGS': flags}, {'remat': True}),
+  for name, more in (
+      ('forward', {}),
+      ('train', {}),
+      ('train', {'remat': True}),
   ):
     who = f'{OURS} remat' if more else OURS
-    with jax_worker(options, **environment) as worker:
+    with jax_worker(options) as worker:
       ((_, _, told),) = builds(alone, model, name, {OURS: worker})
       facts = worker.ask('build', name=who, **told, **more)
       timing = measure.alternate(

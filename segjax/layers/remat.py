@@ -1,10 +1,9 @@
-"""Rematerialisation: blocks that are computed again instead of being kept.
+"""Blocks, whose results are kept, and which may be computed again for that.
 
-A backward pass needs what the forward pass computed. With it, only the inputs
-of blocks are kept, and a block is computed once more when its gradient is due:
-less memory for about a third more time, https://arxiv.org/abs/1604.06174. XLA
-for CPUs merges both computations into one again, unless the variable XLA_FLAGS
-has --xla_disable_hlo_passes=cse_barrier_expander.
+A backward pass needs what the forward pass computed. With rematerialisation,
+only the inputs of blocks are kept, and a block is computed once more when its
+gradient is due: less memory for about a third more time,
+https://arxiv.org/abs/1604.06174.
 """
 
 import contextlib
@@ -12,6 +11,8 @@ import functools
 import inspect
 
 from flax import linen as nn
+
+from segjax.ops.materialize import materialize
 
 _ON = False
 
@@ -38,6 +39,6 @@ def block(call):
 
   @functools.wraps(call)
   def chosen(self, *args):
-    return (again if _ON else call)(self, *args)
+    return materialize((again if _ON else call)(self, *args))
 
   return chosen

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from segjax import models
+from segjax import parallel
 from segjax import steps
 from segjax.layers import remat
 
-# Without it XLA for CPUs merges what is computed twice.
-KEEP_BARRIERS = {'xla_disable_hlo_passes': 'cse_barrier_expander'}
 SYSTEMS = {
     'deeplabv3': dict(backbone='resnet/18'),
     'hrnet': dict(backbone='hrnet/tiny'),
@@ -33,11 +32,10 @@ def gradients(name, on):
       )
     return jnp.square(out['logits']).mean(), mutable
 
-  compiled = (
-      jax.jit(jax.grad(loss, has_aux=True))
-      .lower(variables['params'])
-      .compile(KEEP_BARRIERS)
+  gradient = jax.jit(
+      jax.grad(loss, has_aux=True), compiler_options=parallel.compiler_options()
   )
+  compiled = gradient.lower(variables['params']).compile()
   memory = compiled.memory_analysis().temp_size_in_bytes
   return compiled(variables['params']), memory
 
