@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from segjax.ops import conv
-from segjax.ops.conv import Window
+from segjax.ops import lowerings
+from segjax.ops import winograd
+from segjax.ops.window import Window
 
+SAME = Window(padding=((1, 1), (1, 1)))  # Of 3x3.
 # Shapes of an image and a kernel, a window, and how a CPU computes it.
 CASES = {
     '1x1': ((2, 9, 7, 6), (1, 1, 6, 5), Window(), 'matrix'),
@@ -46,7 +49,7 @@ CASES = {
     '3x3': (
         (2, 9, 7, 6),
         (3, 3, 6, 4),
-        Window(padding=((1, 1), (1, 1))),
+        SAME,
         'plain',
     ),
     'strided': (
@@ -152,7 +155,7 @@ def test_gradients_of_kernels_on_gpus_are_those_of_xla(window, lowering):
 @pytest.mark.parametrize(
     'window',
     [
-        Window(padding=((1, 1), (1, 1))),
+        SAME,
         Window((1, 1), ((2, 2), (3, 3)), (2, 3)),
         Window((1, 1), ((0, 3), (1, 0)), (2, 1)),
     ],
@@ -160,30 +163,38 @@ def test_gradients_of_kernels_on_gpus_are_those_of_xla(window, lowering):
 def test_the_way_of_winograd_gives_the_numbers_of_xla(window):
   image, kernel = (2, 10, 9, 3), (3, 3, 3, 4)
   x, k = draw(image, kernel)
-  y, forward = conv.FORWARD['winograd'], xla(x, k, window)
-  np.testing.assert_allclose(y(x, k, window=window), forward, atol=2e-5)
-  (dy,) = draw(forward.shape, seed=1)
-  _, theirs = jax.vjp(lambda x, k: xla(x, k, window), x, k)
-  _, ours = jax.vjp(lambda x: y(x, k, window=window), x)
-  np.testing.assert_allclose(ours(dy)[0], theirs(dy)[0], atol=1e-4)
-  gradient = conv.KERNEL_GRADIENT['winograd']
-  np.testing.assert_allclose(
-      gradient(x, dy, window=window, shape=kernel), theirs(dy)[1], atol=1e-4
+  assert winograd.fits(kernel, window)
+  y, gradients = jax.vjp(lambda x, k: xla(x, k, window), x, k)
+  np.testing.assert_allclose(winograd.forward(x, k, window), y, atol=2e-5)
+  (dy,) = draw(y.shape, seed=1)
+  ours = (
+      winograd.input_gradient(dy, k, window, image),
+      winograd.kernel_gradient(x, dy, window, kernel),
   )
+  for a, b in zip(ours, gradients(dy), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-4)
 
 
-def test_the_way_of_winograd_is_for_many_channels_and_pixels():
-  window = Window(padding=((1, 1), (1, 1)))
-  many = conv.lowering((2, 33, 33, 512), (3, 3, 512, 512), window)
-  assert many == 'winograd'
-  for image, kernel in (
-      ((1, 33, 33, 512), (3, 3, 512, 512)),
-      ((2, 33, 33, 64), (3, 3, 64, 512)),
-  ):
-    assert conv.lowering(image, kernel, window) == 'plain'
-  strided = Window((2, 2), ((1, 1), (1, 1)))
-  image = (4, 65, 65, 256)
-  assert conv.lowering(image, (3, 3, 256, 256), strided) == 'plain'
+@pytest.mark.parametrize(
+    ('image', 'kernel', 'window', 'lowering'),
+    [
+        ((2, 65, 65, 64), (3, 3, 64, 64), SAME, 'winograd'),
+        ((1, 33, 33, 64), (3, 3, 64, 64), SAME, 'plain'),
+        ((2, 65, 65, 48), (3, 3, 48, 512), SAME, 'plain'),
+        ((4, 65, 65, 64), (3, 3, 64, 64), Window((2, 2)), 'plain'),
+        # The gradient to the input would pad by less than nothing.
+        (
+            (2, 65, 65, 64),
+            (3, 3, 64, 64),
+            Window(padding=((1, 3), (1, 1))),
+            'plain',
+        ),
+    ],
+)
+def test_the_way_of_winograd_is_for_many_channels_and_much_work(
+    image, kernel, window, lowering
+):
+  assert conv.lowering(image, kernel, window) == lowering
 
 
 @pytest.mark.parametrize('case', ['1x1', 'depthwise', 'rate near the size'])
@@ -237,7 +248,7 @@ def test_what_no_system_asks_for_is_refused():
         lhs_dilation=(2, 2),
         rhs_dilation=(1, 1),
         dimension_numbers=lax.conv_dimension_numbers(
-            x.shape, k.shape, conv.LAYOUT
+            x.shape, k.shape, lowerings.LAYOUT
         ),
         feature_group_count=1,
         precision=None,
