@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax.ops.materialize import materialize
+
 
 def resize(x, size, *, align_corners=False, method='bilinear'):
   """Resizes the two spatial axes, without antialiasing.
 
   `jax.image.resize` antialiases when it shrinks and has no `align_corners`;
-  published weights expect neither. Two small matrix products do it on every
-  platform, and so does their gradient.
+  published weights expect neither. Each axis is multiplied by a small matrix.
 
   Args:
     x: [B, H, W, C], any float type; the arithmetic is float32.
@@ -61,13 +62,66 @@ def rescale(x, factor):
 def _sample(x, rows, columns):
   """Multiplies both axes by matrices [new, old]; None leaves one as it is."""
   y = x.astype(jnp.float32)
-  for axis, matrix in (('h', rows), ('w', columns)):
+  for axis, matrix in ((1, rows), (2, columns)):
     if matrix is not None:
-      new = 'bhwc'.replace(axis, 'n')
-      y = jnp.einsum(
-          f'n{axis},bhwc->{new}', matrix, y, precision=jax.lax.Precision.HIGHEST
-      )
+      y = _along(y, matrix, axis)
   return y.astype(x.dtype)
+
+
+def _along(x, matrix, axis):
+  """Multiplies an axis by a matrix, and its gradient by the transpose."""
+
+  @jax.custom_vjp
+  def apply(x):
+    return _multiply(x, matrix, axis)
+
+  apply.defvjp(
+      lambda x: (apply(x), None),
+      lambda _, dy: (_multiply(dy, matrix.T, axis),),
+  )
+  return apply(x)
+
+
+def _multiply(x, matrix, axis):
+  """Multiplies an axis by a matrix [new, old], almost all of it zeros.
+
+  That is a product, and on a CPU a sum over what is not zero. On two cores of
+  an AMD EPYC of 2022, in ms, and the same of the gradient:
+
+  | what                      | product     | sum       |
+  |---------------------------|-------------|-----------|
+  | 2 x 129x129x21 to 513x513 | 32.8 / 33.3 | 2.5 / 2.9 |
+  | 2 x 33x33x256 to 129x129  | 14.5 / 16.3 | 1.5 / 3.3 |
+  | 2 x 33x33x21 to 513x513   | 12.4 / 11.5 | 1.6 / 3.6 |
+  """
+
+  def product(x):
+    old = 'bhwc'[axis]
+    spec = f'n{old},bhwc->' + 'bhwc'.replace(old, 'n')
+    return jnp.einsum(spec, matrix, x, precision=jax.lax.Precision.HIGHEST)
+
+  def sum_of_taps(x):
+    x = materialize(x)  # Each pixel is read several times.
+    y = sum(
+        jnp.take(x, index, axis) * weight.reshape(-1, *[1] * (3 - axis))
+        for index, weight in taps
+    )
+    return materialize(y)
+
+  taps = _taps(matrix)
+  # Long sums take long to compile, and so do many short ones: HRNet's.
+  small = 2 * x.size * len(matrix) < 1e7
+  cpu = product if small or len(taps) > 32 else sum_of_taps
+  return jax.lax.platform_dependent(x, cpu=cpu, default=product)
+
+
+def _taps(matrix):
+  """Returns [(index [new], weight [new]), ...], whose sum is the matrix."""
+  most = np.count_nonzero(matrix, axis=1).max()
+  # The columns of each row that are not zero come first.
+  index = np.argsort(matrix == 0, axis=1, kind='stable')[:, :most]
+  weight = np.take_along_axis(matrix, index, axis=1)
+  return list(zip(index.T, weight.T, strict=True))
 
 
 def weights(old, new, align_corners=False, step=0.0):
