@@ -21,6 +21,20 @@ from tests.runs import Runs
 
 # A checkpoint every three steps, and one evaluation at the end.
 FLAGS = (TINY, '--config.log_every=1', '--config.eval_every=12')
+# By what there is no room for: bytes that are left, and flags. Some lines fit
+# into 16 kB, a checkpoint does not. The last page of a file takes a few lines
+# on a full disk, but not all those between two checkpoints of a longer run.
+FULL = {
+    'checkpoint': (16_384, ()),
+    'metrics.jsonl': (
+        0,
+        (
+            '--config.total_steps=36',
+            '--config.eval_every=36',
+            '--config.checkpoint_every=18',
+        ),
+    ),
+}
 
 
 def mount(*arguments):
@@ -108,22 +122,22 @@ def full(folder, seed):
   """A disk fills up while a checkpoint is saved, and while a line is logged."""
   del seed
   found = Found()
-  runs = Runs(folder, *FLAGS)
-  undisturbed = runs.finish('undisturbed')
-  # Some lines fit into 16 kB, the files of a checkpoint do not.
-  for doing, left in (('saving', 16_384), ('logging', 0)):
-    name = f'full while {doing}'
+  for file, (left, flags) in FULL.items():
+    name = f'no room for {file}'
+    runs = Runs(folder, *FLAGS, *flags)
+    undisturbed = runs.finish(f'room for {file}')
     with small_disk(folder / name) as mounted:
       if not mounted:
         return limited(runs, undisturbed)
       process = saved_once(runs, name)
       ballast = fill(folder / name, left)
       wrong = wrong_end(runs, name, process)
-      ballast.unlink()
       said = last_line(runs.log(name))
-      what = 'a checkpoint' if 'checkpoint could' in said else 'a line'
+      if not wrong and f'{file} c' not in said:  # Cannot, or could not be.
+        wrong = f'it was not {file} that failed: {said!r}'
+      ballast.unlink()
       wrong = wrong or wrong_continuation(runs, name, undisturbed)
-      seen = f'{what} did not fit: ended with the reason, then went on'
+      seen = f'no room for {file}: ended with the reason, then went on'
       found.note(not wrong, seen, wrong)
   return found
 
