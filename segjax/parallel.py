@@ -111,7 +111,8 @@ def _with_options(mapped, **jit):
   options = compiler_options()
   if not options or jax.process_count() > 1:
     return mapped
-  return jax.jit(mapped, compiler_options=options, **jit)
+  # By a function around it, since jit would take over its `lower`.
+  return jax.jit(lambda *args: mapped(*args), compiler_options=options, **jit)
 
 
 @dataclasses.dataclass(frozen=True)

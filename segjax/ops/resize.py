@@ -6,6 +6,8 @@ import numpy as np
 
 from segjax.ops.materialize import materialize
 
+SMALL = 1e7  # Operations of a product that a CPU does as one.
+
 
 def resize(x, size, *, align_corners=False, method='bilinear'):
   """Resizes the two spatial axes, without antialiasing.
@@ -110,7 +112,7 @@ def _multiply(x, matrix, axis):
 
   taps = _taps(matrix)
   # Long sums take long to compile, and so do many short ones: HRNet's.
-  small = 2 * x.size * len(matrix) < 1e7
+  small = 2 * x.size * len(matrix) < SMALL
   cpu = product if small or len(taps) > 32 else sum_of_taps
   return jax.lax.platform_dependent(x, cpu=cpu, default=product)
 

@@ -1,8 +1,10 @@
+import jax
 import jax.numpy as jnp
 from jax.test_util import check_grads
 import numpy as np
 import pytest
 
+from segjax.ops import resize as ops
 from segjax.ops.resize import rescale
 from segjax.ops.resize import resize
 
@@ -131,3 +133,14 @@ def test_rescale_keeps_its_factor_where_sizes_are_rounded(factor, new):
   out = rescale(square, factor)[0, ..., 0]
   assert out.shape == (len(new), len(new))
   np.testing.assert_allclose(out, [new] * len(new), atol=1e-6)
+
+
+@pytest.mark.parametrize('method', ops.METHODS)
+@pytest.mark.parametrize('size', [(11, 5), (2, 3), (40, 40)])
+def test_sums_on_a_cpu_are_the_products(monkeypatch, method, size):
+  x, dy = random(2, 4, 6, 3), random(2, *size, 3)
+  product, theirs = jax.vjp(lambda x: resize(x, size, method=method), x)
+  monkeypatch.setattr(ops, 'SMALL', 0)
+  total, ours = jax.vjp(lambda x: resize(x, size, method=method), x)
+  np.testing.assert_allclose(total, product, atol=1e-5)
+  np.testing.assert_allclose(ours(dy)[0], theirs(dy)[0], atol=1e-4)
