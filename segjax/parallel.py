@@ -8,7 +8,6 @@ of the two it is to be, and how arrays are split.
 """
 
 import dataclasses
-import functools
 import math
 
 import jax
@@ -100,6 +99,11 @@ def compiler_options():
   if jax.default_backend() != 'cpu':
     return None
   return {'xla_disable_hlo_passes': 'cse_barrier_expander'}
+
+
+def _is_traced(x):
+  """Tells whether `x` is of a program that another jit compiles, its way."""
+  return isinstance(x, jax.core.Tracer)
 
 
 def _with_options(mapped, **jit):
@@ -293,18 +297,17 @@ class Layout:
     # need not have the same number of them.
     devices = jax.local_devices()
     if self.mode == 'pmap':
-      mapped = _with_options(
-          jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
-      )
+      inner = jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
+      outer = _with_options(inner)
 
       def apply(variables, images):
+        mapped = inner if _is_traced(images) else outer
         out = mapped(variables, self.shard(images))
         return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), out)
 
       return apply
     mesh = _mesh(devices, math.gcd(self.mesh[1], len(devices)))
 
-    @functools.partial(jax.jit, compiler_options=compiler_options())
     def split(variables, images):
       with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         out = forward(variables, _split(mesh, images))
@@ -312,9 +315,13 @@ class Layout:
           out, jax.tree.map(lambda x: _evenly(mesh, x), out)
       )
 
-    return lambda variables, images: split(
-        variables, jax.device_put(images, _evenly(mesh, images))
-    )
+    compiled = jax.jit(split, compiler_options=compiler_options())
+
+    def apply(variables, images):
+      mapped = split if _is_traced(images) else compiled
+      return mapped(variables, jax.device_put(images, _evenly(mesh, images)))
+
+    return apply
 
   def _mesh(self):
     # Those of a host are neighbours: an image is split within one.
