@@ -142,15 +142,19 @@ def test_a_system_does_what_it_does_on_one_device(
     name, fields, random_variables
 ):
   system = models.create(name, CLASSES, **fields)
-  # Of these images no value lies so close to 0 that rounding switches a ReLU:
-  # that alone moves gradients by 0.003, on one device as on eight.
-  batch = make_batch(2, size=128)
-  variables = random_variables(system, batch['image'].shape)
-  step, state = make_step(system, variables)
-  expected = run(step, state, [batch])
-  results = run(step, state, [batch], Layout('jit', (2, 4), shard_state=True))
-  found = differences(results, expected)
-  assert max(found.values()) < 5e-4, found
+  found = []
+  for seed in range(3):
+    batch = make_batch(seed, size=128)
+    variables = random_variables(system, batch['image'].shape)
+    step, state = make_step(system, variables)
+    expected = run(step, state, [batch])
+    layout = Layout('jit', (2, 4), shard_state=True)
+    found.append(differences(run(step, state, [batch], layout), expected))
+  # A value so close to 0 that rounding switches its ReLU moves gradients by
+  # 0.003, on one device as on eight; not in all images.
+  largest = sorted(max(one.values()) for one in found)
+  assert largest[0] < 1e-4, found
+  assert largest[-1] < 1e-2, found
 
 
 @pytest.mark.parametrize('rows', [64, 33])

@@ -41,10 +41,10 @@ def compute(case, spec, given):
             lambda module, _: '/'.join(module.path) in case.parts
         ),
     )
-    arguments, wide = (variables, *inputs), case.float64 and not train
-    if wide:
+    arguments = (variables, *inputs)
+    if case.float64:
       arguments = jax.tree.map(np.float64, arguments)
-    with jax.enable_x64(wide):
+    with jax.enable_x64(case.float64):
       out, collections = jax.jit(forward)(*arguments)
     captured = collections.get('intermediates', {})
     parts = {path: _inside(captured, path) for path in case.parts}
