@@ -11,8 +11,17 @@ from segjax import experiment
 from segjax import models
 from segjax import optim
 
+# These stand for the others, of which each takes half a minute to compile.
+QUICK = ('deconvnet', 'deeplabv3', 'hrnet', 'sds', 'unet')
 
-@pytest.mark.parametrize('name', models.names())
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in models.names()
+    ],
+)
 def test_two_steps_change_every_parameter_and_scores_follow(name):
   config = importlib.import_module(f'configs.{name}').get_config()
   config.dataset.options.length = devices = jax.device_count()

@@ -20,7 +20,7 @@ class Case:
   outputs: dict[str, Callable]
   # Paths of the parts that `outputs` looks at.
   parts: tuple[str, ...] = ()
-  # Whether to evaluate in float64: places of pooling hang on the rounding of
+  # Whether to compute in float64: places of pooling hang on the rounding of
   # nearly equal values, and what is unpooled there on the places.
   float64: bool = False
   # From the image and the fixture's own inputs, whose names begin with 'in_',
