@@ -11,7 +11,7 @@ import ctypes
 OPTIONS = {
     -8: 1,  # M_ARENA_MAX: the heaps of further threads are given back.
     -4: 0,  # M_MMAP_MAX: no piece lies outside of the heap.
-    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: free bytes at its end that are kept.
+    -1: -1,  # M_TRIM_THRESHOLD: its free end is kept, whatever its length.
 }
 
 
