@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from segjax.ops import window as windows
 from segjax.ops.lowerings import accurate
+from segjax.ops.materialize import materialize
 
 
 def forward(x, kernel, window):
@@ -35,7 +36,8 @@ def input_gradient(dy, kernel, window, shape):
 def kernel_gradient(x, dy, window, shape):
   """The same way backward, by 16 contractions."""
   size = dy.shape[1:3]
-  pixels = _differences(x, size, window)
+  # Else XLA computes them as it transposes for the contractions: half as fast.
+  pixels = [materialize(pixels) for pixels in _differences(x, size, window)]
   like = jax.ShapeDtypeStruct(
       (*pixels[0].shape[:3], shape[-1]), pixels[0].dtype
   )
