@@ -3,8 +3,7 @@
 `torch` names a function of segjax/benchmark/torch_nets.py, `keras` what
 keras_worker.py builds. `parameters` were counted there, with 21 classes and
 with auxiliary heads; where nothing is said to differ, ours has as many.
-segmentation_models_pytorch builds its own variants of all systems, and its
-U-Net on a ResNet has no counterpart here.
+segmentation_models_pytorch builds its own variants of most systems.
 """
 
 import dataclasses
@@ -84,6 +83,12 @@ PAIRS = {
         parameters=48_957_802,
     ),
     'unet': Pair('unet', torch='unet', parameters=29_063_146),
+    'unet_backbone': Pair(
+        'unet_backbone',
+        dict(backbone='resnet/18'),
+        torch='smp_unet',
+        parameters=14_331_109,
+    ),
     'upernet': Pair(
         'upernet',
         dict(backbone='resnet/50'),

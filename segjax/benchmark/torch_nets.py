@@ -65,7 +65,7 @@ def deeplabv3plus_mobilenet(classes):
 
 def smp_deeplabv3plus(classes):
   """DeepLabv3+ of segmentation_models_pytorch on MobileNetV2."""
-  import segmentation_models_pytorch as smp  # It alone needs this one.
+  import segmentation_models_pytorch as smp
 
   return Output(
       smp.DeepLabV3Plus(
@@ -75,6 +75,13 @@ def smp_deeplabv3plus(classes):
           classes=classes,
       )
   )
+
+
+def smp_unet(classes):
+  """U-Net of segmentation_models_pytorch on a ResNet-18."""
+  import segmentation_models_pytorch as smp
+
+  return Output(smp.Unet('resnet18', encoder_weights=None, classes=classes))
 
 
 def hrnet_w18(classes):

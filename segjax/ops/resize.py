@@ -32,10 +32,13 @@ def resize(x, size, *, align_corners=False, method='bilinear'):
     raise ValueError(
         f'There is no method {method!r}. Known: {", ".join(METHODS)}.'
     )
+  pairs = list(zip(x.shape[1:3], size, strict=True))
   rows, columns = (
       METHODS[method](old, new, align_corners) if old != new else None
-      for old, new in zip(x.shape[1:3], size, strict=True)
+      for old, new in pairs
   )
+  if method == 'nearest' and all(new % old == 0 for old, new in pairs):
+    return _repeat(x, *(new // old for old, new in pairs))
   return _sample(x, rows, columns)
 
 
@@ -59,6 +62,16 @@ def rescale(x, factor):
       weights(old, int(old * factor), step=1 / factor) for old in x.shape[1:3]
   )
   return _sample(x, *matrices)
+
+
+def _repeat(x, rows, columns):
+  """Makes `rows` x `columns` of each pixel."""
+  batch, height, width, channels = x.shape
+  y = jnp.broadcast_to(
+      x[:, :, None, :, None],
+      (batch, height, rows, width, columns, channels),
+  )
+  return y.reshape(batch, height * rows, width * columns, channels)
 
 
 def _sample(x, rows, columns):

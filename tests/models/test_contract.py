@@ -46,6 +46,7 @@ PARAMETERS = {
     'segnet_basic': 1_417_237,
     'semantic_fpn': 28_498_165,
     'unet': 29_063_146,
+    'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
     'upernet': 66_416_778,
 }
 # Those that may stand on any of several backbones.

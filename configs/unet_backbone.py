@@ -1,0 +1,25 @@
+r"""U-Net on a classification network, as segmentation_models_pytorch has it.
+
+The library publishes no scores, and no recipe: this one is mmsegmentation's for
+other systems on ResNets.
+
+  bash launch/local.sh --config=configs/unet_backbone.py
+  python -m segjax.main --workdir=runs/voc2012 \
+      --config=configs/unet_backbone.py:dataset=voc2012
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
+  config = common.base(arg.dataset, small=arg.small)
+  config.model_name = 'unet_backbone'
+  config.model = dict(
+      backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/34'),
+      features=(256, 128, 64, 32, 16),
+  )
+  if arg.small:
+    config.model.update(features=(64, 64, 32, 32, 16))
+  return config

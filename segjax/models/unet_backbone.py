@@ -1,0 +1,65 @@
+"""U-Net with a classification network as its contracting path.
+
+So segmentation_models_pytorch 0.6.0 builds its `Unet`, against which this was
+checked: the expanding path of https://arxiv.org/abs/1505.04597, figure 1,
+takes the features of a backbone at strides 16 to 2, enlarges by repeating
+pixels, and goes on to the size of the image, where there is nothing to join. A
+trap: the features from below are the first of those joined, while in `unet`
+those of the contracting path are.
+"""
+
+from flax import linen as nn
+import jax.numpy as jnp
+
+from segjax import backbones
+from segjax.layers import remat
+from segjax.layers.conv import Conv
+from segjax.layers.conv import ConvNormAct
+from segjax.ops.resize import resize
+
+LEVELS = (4, 3, 2, 1, 0)  # Of the backbone, to enlarge to; 0 is the image.
+
+
+class Up(nn.Module):
+  """Two 3x3 convolutions on enlarged features and what joins them."""
+
+  features: int
+
+  @remat.block
+  @nn.compact
+  def __call__(self, x, size, skip, train):
+    x = resize(x, size, method='nearest')
+    if skip is not None:
+      x = jnp.concatenate([x, skip], -1)
+    x = ConvNormAct(self.features, name='conv1')(x, train)
+    return ConvNormAct(self.features, name='conv2')(x, train)
+
+
+class Model(nn.Module):
+  """A backbone down, five enlargements up, a skip at all but the last."""
+
+  num_classes: int
+  backbone: str = 'resnet/34'
+  # Of the expanding path, from stride 16 to the size of the image.
+  features: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    if len(self.features) != len(LEVELS):
+      raise ValueError(
+          f'features={self.features}: there are {len(LEVELS)} enlargements,'
+          ' from stride 16 to the size of the image; give one number for each.'
+      )
+    feats = backbones.build(self.backbone, name='backbone')(image, train)
+    x = feats['c5']
+    for level, features in zip(LEVELS, self.features, strict=True):
+      skip = feats[f'c{level}'] if level else None
+      size = (skip if level else image).shape[1:3]
+      x = Up(features, name=f'up{level}')(x, size, skip, train)
+    classifier = Conv(
+        self.num_classes,
+        (3, 3),
+        kernel_init=nn.initializers.xavier_uniform(),
+        name='classifier',
+    )
+    return {'logits': classifier(x), 'aux': {}}
