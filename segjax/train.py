@@ -12,6 +12,7 @@ import jax
 from segjax import compilation
 from segjax import evaluate
 from segjax import experiment
+from segjax import heap
 from segjax import hosts
 from segjax import metrics
 from segjax import parallel
@@ -110,6 +111,8 @@ def train(config, workdir):
         if to_save:
           writer.flush()
           checkpoints.save(step, parallel.whole(state), scores)
+        if to_score:
+          heap.give_back()
       if stopped:
         checkpoints.wait()
         logging.info('Stopped by SIGTERM; step %d is saved.', step)

@@ -34,3 +34,22 @@ def test_pages_of_what_was_freed_are_not_asked_for_again(size):
     return
   _, before = run('leave', size)
   assert faults < before / 10
+
+
+LEFT = """
+import psutil
+import numpy as np
+from segjax import heap
+kept = heap.keep()
+pieces = [np.ones(8192, np.uint8) for _ in range(20_000)]
+del pieces[::2]
+before = psutil.Process().memory_info().rss
+heap.give_back()
+print(kept, before - psutil.Process().memory_info().rss)
+"""
+
+
+def test_what_is_free_between_pieces_in_use_is_given_back():
+  output = subprocess.check_output([sys.executable, '-c', LEFT], text=True)
+  kept, bytes_given = output.split()
+  assert kept == 'False' or int(bytes_given) > 20_000_000
