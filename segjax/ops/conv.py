@@ -142,7 +142,7 @@ def _input_gradient(dy, kernel, window, shape):
 
 def _kernel_gradient(x, dy, window, shape):
   """Returns the gradient to a kernel of a shape."""
-  name = _name(x.shape, shape, window)
+  name = _name(x.shape, shape, window, fewest=16)
   gpu = 'plain' if _PLAIN_ONLY else gpu_lowering(x.shape, window, shape)
   options = dict(window=window, shape=shape)
   return lax.platform_dependent(
@@ -174,8 +174,11 @@ def gpu_lowering(x_shape, window, shape):
   return 'batched' if window.strides == (1, 1) else 'plain'
 
 
-def lowering(shape, kernel, window):
+def lowering(shape, kernel, window, fewest=32):
   """Returns how a CPU convolves an input of a shape by a kernel of a shape.
+
+  `fewest` are the channels from which on Winograd's way pays off: of its
+  gradient to the kernel, 16.
 
   In billions of operations a second, forward / gradient to the input / to the
   kernel, on an AMD EPYC of 2022, float32, jaxlib 0.10.2. On one core, where
@@ -220,8 +223,9 @@ def lowering(shape, kernel, window):
     return 'shifted'
   pixels = shape[0] * math.prod(window.size(shape, kernel))
   # Small ones would gain little, and would take long to compile.
-  large = min(channels, features) >= 64 and 2 * pixels * math.prod(kernel) > 5e8
-  if large and winograd.fits(kernel, window):
+  large = 2 * pixels * math.prod(kernel) > 5e8
+  deep = min(channels, features) >= fewest
+  if large and deep and winograd.fits(kernel, window):
     return 'winograd'
   return 'plain'
 
@@ -240,9 +244,9 @@ def plain():
     _PLAIN_ONLY = before
 
 
-def _name(shape, kernel, window):
-  """Returns which functions of the tables compute on CPUs."""
-  return 'plain' if _PLAIN_ONLY else lowering(shape, kernel, window)
+def _name(*shapes, **fewest):
+  """Returns which functions of the tables compute on CPUs; see `lowering`."""
+  return 'plain' if _PLAIN_ONLY else lowering(*shapes, **fewest)
 
 
 FORWARD = dict(

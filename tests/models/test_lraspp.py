@@ -27,7 +27,7 @@ def test_a_window_of_the_whole_image_is_its_mean(variables, image):
   for window in ((6, 8), (49, 49)):  # Of features of 6 x 8.
     windows = logits(variables, image, pool_window=window, pool_stride=(16, 20))
     np.testing.assert_allclose(
-      windows, whole, rtol=1e-5, atol=1e-6 * np.abs(whole).max()
+        windows, whole, rtol=1e-5, atol=1e-6 * np.abs(whole).max()
     )
 
 

@@ -180,7 +180,8 @@ def test_the_way_of_winograd_gives_the_numbers_of_xla(window):
     [
         ((2, 65, 65, 64), (3, 3, 64, 64), SAME, 'winograd'),
         ((1, 33, 33, 64), (3, 3, 64, 64), SAME, 'plain'),
-        ((2, 65, 65, 48), (3, 3, 48, 512), SAME, 'plain'),
+        ((2, 65, 65, 32), (3, 3, 32, 512), SAME, 'winograd'),
+        ((2, 65, 65, 24), (3, 3, 24, 512), SAME, 'plain'),
         ((4, 65, 65, 64), (3, 3, 64, 64), Window((2, 2)), 'plain'),
         # The gradient to the input would pad by less than nothing.
         (
@@ -195,6 +196,11 @@ def test_the_way_of_winograd_is_for_many_channels_and_much_work(
     image, kernel, window, lowering
 ):
   assert conv.lowering(image, kernel, window) == lowering
+
+
+def test_gradients_to_kernels_go_the_way_of_winograd_from_fewer_channels_on():
+  shapes = (2, 65, 65, 24), (3, 3, 24, 512), SAME
+  assert conv.lowering(*shapes, fewest=16) == 'winograd'
 
 
 @pytest.mark.parametrize('case', ['1x1', 'depthwise', 'rate near the size'])
