@@ -3,8 +3,8 @@
 A step on a CPU allocates and frees gigabytes. By default glibc gives large
 pieces back to the system at once, which has to clear every page of them before
 the next step: a fourth of the time of a forward pass of DeepLabv3 at 257x257.
-What an evaluation has left in pieces too small for a step is given back after
-it, or the process would grow for hours.
+What an evaluation has left free between pieces in use is given back after it: a
+small training holds 1.2 GB instead of 1.6 then.
 """
 
 import ctypes
