@@ -13,7 +13,8 @@ def resize(x, size, *, align_corners=False, method='bilinear'):
   """Resizes the two spatial axes, without antialiasing.
 
   `jax.image.resize` antialiases when it shrinks and has no `align_corners`;
-  published weights expect neither. Each axis is multiplied by a small matrix.
+  published weights expect neither. Each axis is multiplied by a small matrix,
+  unless every pixel is only repeated.
 
   Args:
     x: [B, H, W, C], any float type; the arithmetic is float32.
