@@ -129,8 +129,8 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   with console.errors_in_words():
-    compilation.keep()
     heap.keep()
+    compilation.keep()
     workdir = Workdir(_WORKDIR.value)
     rows = search(workdir, _SPLIT.value, _GRID.value, limit=_LIMIT.value)
     path = workdir.path / f'crf-{_SPLIT.value}.csv'

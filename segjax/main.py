@@ -57,6 +57,7 @@ def main(argv):
       console.errors_in_words(),
       hosts.losses_in_words(),
   ):
+    heap.keep()
     hosts.initialize(
         _COORDINATOR.value,
         _NUM_PROCESSES.value,
@@ -66,7 +67,6 @@ def main(argv):
     if not hosts.is_first():
       logging.set_verbosity(logging.WARNING)
     compilation.keep()
-    heap.keep()
     run()
 
 

@@ -366,8 +366,8 @@ def main(argv):
   with console.errors_in_words():
     if len(argv) < 2:
       raise ValueError('Name at least one image, or a folder of images.')
-    compilation.keep()
     heap.keep()
+    compilation.keep()
     options = calls.options(_OPTIONS.value)
     predictor = load(_WORKDIR.value, **options)
     write(

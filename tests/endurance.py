@@ -18,7 +18,7 @@ from segjax.workdir import Workdir
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
-# Largest ratio of the last third to the one before; allocators give and take.
+# Largest ratio of the last third to the one before.
 TOLERANCE = {'memory_GB': 1.02, 'open_files': 1.0, 'threads': 1.0}
 
 
@@ -91,8 +91,9 @@ def rows(workdir):
 def broken(rows):
   """Returns in words what grew or was compiled when it should not have.
 
-  The largest values of the last third after the first evaluation are compared
-  with the largest of the third before: a start is still filling its caches.
+  The smallest values of the last third after the first evaluation are compared
+  with the smallest of the third before: a start is still filling its caches,
+  and a save under way has files open that it closes.
   """
   evaluated = [i for i, row in enumerate(rows) if row['evaluated']]
   # The first line after an evaluation is the first that can show its programs.
@@ -102,8 +103,8 @@ def broken(rows):
   third = len(warm) // 3
   words = []
   for name, tolerance in TOLERANCE.items():
-    middle = max(row[name] for row in warm[third:-third])
-    last = max(row[name] for row in warm[-third:])
+    middle = min(row[name] for row in warm[third:-third])
+    last = min(row[name] for row in warm[-third:])
     if last > middle * tolerance:
       words.append(f'{name} grew from {middle:.4g} to {last:.4g}.')
   late = warm[-1]['compilations'] - warm[0]['compilations']

@@ -32,7 +32,12 @@ def test_a_start_may_grow_and_compile():
 @pytest.mark.parametrize('name', ['memory_GB', 'open_files', 'threads'])
 def test_what_grows_is_named(name):
   (words,) = endurance.broken(lines(**{name: lambda i: 10 + i}))
-  assert words == f'{name} grew from 17 to 19.'
+  assert words == f'{name} grew from 15 to 18.'
+
+
+def test_files_open_for_a_moment_do_not_grow():
+  saving = lines(open_files=lambda i: 20 + 3 * (i == 8))
+  assert endurance.broken(saving) == []
 
 
 def test_a_late_compilation_is_counted():
