@@ -73,13 +73,8 @@ def conv(x, kernel, window):
   Returns:
     [B, *window.size(x.shape, kernel.shape), features].
   """
-  name = _name(x.shape, kernel.shape, window)
-  return lax.platform_dependent(
-      x,
-      kernel,
-      cpu=functools.partial(FORWARD[name], window=window),
-      default=functools.partial(FORWARD['plain'], window=window),
-  )
+  way = _way(x.shape, kernel.shape, window)
+  return _compute(FORWARD, x, kernel, window, cpu=way)
 
 
 def _saved(x, kernel, window):
@@ -130,28 +125,31 @@ transpose.defvjp(_saved_transposed, _gradients_transposed)
 
 def _input_gradient(dy, kernel, window, shape):
   """Returns the gradient to an input of a shape, [B, H, W, C]."""
-  name = _name(shape, kernel.shape, window)
-  options = dict(window=window, shape=shape)
-  return lax.platform_dependent(
-      dy,
-      kernel,
-      cpu=functools.partial(INPUT_GRADIENT[name], **options),
-      default=functools.partial(INPUT_GRADIENT['plain'], **options),
-  )
+  way = _way(shape, kernel.shape, window)
+  return _compute(INPUT_GRADIENT, dy, kernel, window, shape, cpu=way)
 
 
 def _kernel_gradient(x, dy, window, shape):
   """Returns the gradient to a kernel of a shape."""
-  name = _name(x.shape, shape, window, fewest=16)
+  way = _way(x.shape, shape, window, fewest=16)
   gpu = 'plain' if _PLAIN_ONLY else gpu_lowering(x.shape, window, shape)
-  options = dict(window=window, shape=shape)
-  return lax.platform_dependent(
-      x,
-      dy,
-      cpu=functools.partial(KERNEL_GRADIENT[name], **options),
-      cuda=functools.partial(KERNEL_GRADIENT[gpu], **options),
-      default=functools.partial(KERNEL_GRADIENT['plain'], **options),
-  )
+  return _compute(KERNEL_GRADIENT, x, dy, window, shape, cpu=way, cuda=gpu)
+
+
+def _compute(table, a, b, *rest, **names):
+  """Computes by the ways of a table that platforms are given, else plainly."""
+  names = {**names, 'default': 'plain'}
+  ways = tuple((platform, table[name]) for platform, name in names.items())
+  return _by_platform(a, b, rest, ways)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _by_platform(a, b, rest, ways):
+  """Traced and lowered once for all convolutions of a network that are alike."""
+  calls = {
+      platform: lambda a, b, way=way: way(a, b, *rest) for platform, way in ways
+  }
+  return lax.platform_dependent(a, b, **calls)
 
 
 def gpu_lowering(x_shape, window, shape):
@@ -247,9 +245,9 @@ def plain():
     _PLAIN_ONLY = before
 
 
-def _name(*shapes, **fewest):
+def _way(shape, kernel, window, **fewest):
   """Returns which functions of the tables compute on CPUs; see `lowering`."""
-  return 'plain' if _PLAIN_ONLY else lowering(*shapes, **fewest)
+  return 'plain' if _PLAIN_ONLY else lowering(shape, kernel, window, **fewest)
 
 
 FORWARD = dict(
