@@ -29,6 +29,11 @@ def axis():
   return AXIS
 
 
+def rows():
+  """Returns over how many devices the mesh in force splits an image by rows."""
+  return jax.sharding.get_abstract_mesh().shape.get(ROWS, 1)
+
+
 def pmean(tree):
   """Averages over devices where they are mapped.
 

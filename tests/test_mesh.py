@@ -17,7 +17,9 @@ from segjax.ops.pool import adaptive_avg_pool
 from segjax.ops.resize import resize
 from segjax.ops.unpool import max_pool
 from segjax.ops.unpool import unpool
+from segjax.parallel import AXIS
 from segjax.parallel import Layout
+from segjax.parallel import ROWS
 from segjax.parallel import whole
 from tests import tiny
 from tests.equal_steps import CLASSES
@@ -123,6 +125,27 @@ def test_a_layer_sees_rows_of_other_devices(layer):
   found = Layout('jit', (1, 8)).compile_forward(both)(variables, x)
   for ours, theirs in zip(found, expected, strict=True):
     np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+@pytest.mark.parametrize('kernel', [1, 3])
+@pytest.mark.parametrize('dilation', [1, 2, 40])
+def test_convolutions_exchange_rows_and_gather_none(kernel, dilation):
+  layer = conv(64, kernel, dilation=dilation, name='conv')
+  x = np.zeros((1, SIZE, 64, 64), np.float32)
+
+  def gradients(variables, x):
+    return jax.grad(lambda *args: layer.apply(*args).sum(), (0, 1))(
+        variables, x
+    )
+
+  mesh = jax.make_mesh((1, 8), (AXIS, ROWS), (jax.sharding.AxisType.Auto,) * 2)
+  sharding = jax.NamedSharding(mesh, jax.P(AXIS, ROWS))
+  with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+    compiled = jax.jit(
+        gradients, in_shardings=(None, sharding), out_shardings=(None, sharding)
+    ).lower(layer.init(jax.random.key(0), x), x)
+  program = compiled.compile().as_text()
+  assert 'all-gather' not in program and 'all-to-all' not in program
 
 
 TINY = dict(backbone='resnet/tiny', features=16, dropout=0.0)

@@ -15,6 +15,7 @@ import math
 import jax
 from jax import lax
 
+from segjax import parallel
 from segjax.ops import lowerings
 from segjax.ops import winograd
 from segjax.ops.materialize import materialize
@@ -132,7 +133,7 @@ def _input_gradient(dy, kernel, window, shape):
 def _kernel_gradient(x, dy, window, shape):
   """Returns the gradient to a kernel of a shape."""
   way = _way(x.shape, shape, window, fewest=16)
-  gpu = 'plain' if _PLAIN_ONLY else gpu_lowering(x.shape, window, shape)
+  gpu = 'plain' if _is_plain() else gpu_lowering(x.shape, window, shape)
   return _compute(KERNEL_GRADIENT, x, dy, window, shape, cpu=way, cuda=gpu)
 
 
@@ -245,9 +246,18 @@ def plain():
     _PLAIN_ONLY = before
 
 
+def _is_plain():
+  """Tells whether convolutions are to be XLA's own, whatever the platform.
+
+  So they are where a mesh splits images by rows: of these, XLA's partitioner
+  exchanges the rows that a device lacks, and else it gathers whole images.
+  """
+  return _PLAIN_ONLY or parallel.rows() > 1
+
+
 def _way(shape, kernel, window, **fewest):
   """Returns which functions of the tables compute on CPUs; see `lowering`."""
-  return 'plain' if _PLAIN_ONLY else lowering(shape, kernel, window, **fewest)
+  return 'plain' if _is_plain() else lowering(shape, kernel, window, **fewest)
 
 
 FORWARD = dict(
