@@ -136,23 +136,30 @@ def depthwise(x, kernel, window):
 
 
 def depthwise_gradient(x, dy, window, shape):
-  """Sums products of shifted images, row by row: all taps see it in cache."""
+  """Sums products of shifted images, of all taps while a row is in cache."""
   x = lax.optimization_barrier(windows.pad(x, window))
   reach = window.dilation[0] * (shape[0] - 1) + 1
 
-  def add_row(i, total):
+  def add_row(i, sums):
     rows = lax.dynamic_slice_in_dim(x, i * window.strides[0], reach, 1)
     row = accurate(lax.dynamic_slice_in_dim(dy, i, 1, 1))
-    sums = [
-        (accurate(part) * row).sum((0, 1, 2))
+    products = [
+        accurate(part) * row
         for *_, part in windows.strided(rows, shape, window)
     ]
-    return total + jnp.stack(sums)
+    more = lax.reduce(
+        products,
+        [jnp.zeros((), row.dtype)] * len(products),
+        lambda a, b: [p + q for p, q in zip(a, b, strict=True)],
+        (0, 1, 2),
+    )
+    return sums + jnp.stack(more)
 
-  taps = shape[0] * shape[1], shape[-1]
-  total = jnp.zeros(taps, jnp.promote_types(x.dtype, jnp.float32))
-  total = lax.fori_loop(0, dy.shape[1], add_row, total)
-  return total.astype(x.dtype).reshape(shape)
+  sums = jnp.zeros(
+      (shape[0] * shape[1], shape[-1]), jnp.promote_types(x.dtype, jnp.float32)
+  )
+  sums = lax.fori_loop(0, dy.shape[1], add_row, sums)
+  return sums.astype(x.dtype).reshape(shape)
 
 
 def batched_gradient(x, dy, window, shape):
