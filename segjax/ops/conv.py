@@ -146,7 +146,7 @@ def _compute(table, a, b, *rest, **names):
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _by_platform(a, b, rest, ways):
-  """Traced and lowered once for all convolutions of a network that are alike."""
+  """Is traced and lowered once for all convolutions that are alike."""
   calls = {
       platform: lambda a, b, way=way: way(a, b, *rest) for platform, way in ways
   }
