@@ -23,6 +23,9 @@ _kept = False
 def keep():
   """Has glibc keep what is freed; changes nothing where there is no glibc.
 
+  To be called before there are threads: glibc settles how many heaps there may
+  be when the second one allocates, and fragments pile up in each.
+
   Returns:
     Whether it does.
   """

@@ -53,3 +53,54 @@ def test_what_is_free_between_pieces_in_use_is_given_back():
   output = subprocess.check_output([sys.executable, '-c', LEFT], text=True)
   kept, bytes_given = output.split()
   assert kept == 'False' or int(bytes_given) > 20_000_000
+
+
+HEAPS = """
+import ctypes, sys, threading
+from segjax import heap
+kept = heap.keep()
+import jax
+jax.devices()  # Starts threads.
+together = threading.Barrier(8)
+def allocate():
+  pieces = [bytearray(100_000) for _ in range(10)]
+  together.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads:
+  thread.start()
+for thread in threads:
+  thread.join()
+if kept:
+  libc = ctypes.CDLL(None)
+  libc.fopen.restype = ctypes.c_void_p
+  file = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b'w'))
+  libc.malloc_info(0, file)
+  libc.fclose(file)
+print(kept)
+"""
+
+
+def test_threads_allocate_from_one_heap(tmp_path):
+  path = tmp_path / 'heaps.xml'
+  command = [sys.executable, '-c', HEAPS, path]
+  if subprocess.check_output(command, text=True).strip() == 'True':
+    assert path.read_text().count('<heap nr=') == 1
+
+
+ORDER = """
+from absl import app
+from segjax import heap, hosts
+heap.keep = lambda: print('keep')
+def initialize(*_):
+  print('threads')
+  raise ValueError('That is far enough.')
+hosts.initialize = initialize
+from segjax import main
+app.run(main.main, ['main', '--config=tests/tiny.py', '--workdir=unused'])
+"""
+
+
+def test_training_keeps_the_heap_before_it_starts_threads():
+  command = [sys.executable, '-c', ORDER]
+  ended = subprocess.run(command, capture_output=True, text=True)
+  assert ended.stdout.split() == ['keep', 'threads'], ended.stderr
