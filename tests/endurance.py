@@ -32,8 +32,8 @@ def command(workdir, **options):
   ]
 
 
-def steps_between(steps=100):
-  """Returns how many steps half a minute has, after a run of a few."""
+def steps_in_half_a_minute(steps=100):
+  """Returns how many there are, after a run of a few."""
   with tempfile.TemporaryDirectory() as folder:
     subprocess.run(
         command(
@@ -52,7 +52,7 @@ def steps_between(steps=100):
 
 def train(workdir, minutes):
   """Trains for some minutes, to be stopped by SIGTERM; returns the rows."""
-  pace = steps_between()
+  pace = steps_in_half_a_minute()
   options = dict(
       total_steps=10**6,
       eval_every=pace,
