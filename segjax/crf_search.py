@@ -131,6 +131,7 @@ def main(argv):
   with console.errors_in_words():
     heap.keep()
     compilation.keep()
+    compilation.collect_less()
     workdir = Workdir(_WORKDIR.value)
     rows = search(workdir, _SPLIT.value, _GRID.value, limit=_LIMIT.value)
     path = workdir.path / f'crf-{_SPLIT.value}.csv'

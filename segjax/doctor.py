@@ -139,6 +139,7 @@ def main(config):
   """Prints the report and returns the exit code."""
   with console.errors_in_words():
     compilation.keep()
+    compilation.collect_less()
     report, problems = check_data(config)
     print(report, end='\n\n' if report else '')
     if not problems.errors:

@@ -67,6 +67,7 @@ def main(argv):
     if not hosts.is_first():
       logging.set_verbosity(logging.WARNING)
     compilation.keep()
+    compilation.collect_less()
     run()
 
 

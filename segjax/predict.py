@@ -368,6 +368,7 @@ def main(argv):
       raise ValueError('Name at least one image, or a folder of images.')
     heap.keep()
     compilation.keep()
+    compilation.collect_less()
     options = calls.options(_OPTIONS.value)
     predictor = load(_WORKDIR.value, **options)
     write(

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from segjax import compilation
 from segjax import heap
 from segjax import losses
 from segjax import models
@@ -171,4 +172,5 @@ def forward_step(model, variables, dtype, layout):
 
 if __name__ == '__main__':
   heap.keep()
+  compilation.collect_less()
   protocol.serve(JaxWorker)

@@ -6,6 +6,7 @@ From an array on the host to a label map on the host, as
 
 import numpy as np
 
+from segjax import compilation
 from segjax import heap
 from segjax import predict
 from segjax.benchmark import protocol
@@ -37,4 +38,5 @@ class PredictWorker(protocol.Timed):
 
 if __name__ == '__main__':
   heap.keep()
+  compilation.collect_less()
   protocol.serve(PredictWorker)

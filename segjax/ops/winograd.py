@@ -6,7 +6,6 @@ functions are as those of `ops.lowerings`.
 
 import dataclasses
 
-import jax
 from jax import lax
 import jax.numpy as jnp
 
@@ -17,7 +16,7 @@ from segjax.ops.materialize import materialize
 
 def forward(x, kernel, window):
   """Sums of taps times differences of pixels, added up."""
-  return _convolve(x, kernel, window, 'bhwc,co->bhwo')
+  return _convolve(x, kernel, window, 0)
 
 
 def input_gradient(dy, kernel, window, shape):
@@ -30,26 +29,21 @@ def input_gradient(dy, kernel, window, shape):
       )
   )
   turned = dataclasses.replace(window, padding=padding)
-  return _convolve(dy, kernel[::-1, ::-1], turned, 'bhwo,co->bhwc')
+  return _convolve(dy, kernel[::-1, ::-1], turned, 1)
 
 
 def kernel_gradient(x, dy, window, shape):
   """The same way backward, by 16 contractions."""
-  size = dy.shape[1:3]
+  del shape
   # Else XLA computes them as it transposes for the contractions: half as fast.
-  pixels = [materialize(pixels) for pixels in _differences(x, size, window)]
-  like = jax.ShapeDtypeStruct(
-      (*pixels[0].shape[:3], shape[-1]), pixels[0].dtype
-  )
-  (products,) = jax.linear_transpose(
-      lambda products: _product_sums(products, size, window), [like] * 16
-  )(accurate(dy))
+  pixels = map(materialize, _differences(x, dy.shape[1:3], window))
+  products = _product_gradients(dy, window)
+  everywhere = (0, 1, 2), (0, 1, 2)
   taps = [
-      jnp.einsum('bhwc,bhwo->co', *pair)
+      lax.dot_general(*pair, (everywhere, ((), ())))
       for pair in zip(pixels, products, strict=True)
   ]
-  kernel = jax.ShapeDtypeStruct(shape, like.dtype)
-  return jax.linear_transpose(_tap_sums, kernel)(taps)[0].astype(x.dtype)
+  return _kernel_of_gradients(taps).astype(x.dtype)
 
 
 def fits(kernel, window):
@@ -64,11 +58,15 @@ def fits(kernel, window):
   )
 
 
-def _convolve(x, kernel, window, product):
-  """Convolves by 16 products, each an einsum of pixels and a tap."""
+def _convolve(x, kernel, window, axis):
+  """Convolves by 16 products, with the axis of the kernel's that is summed."""
   size = window.size(x.shape, kernel.shape)
-  pairs = zip(_differences(x, size, window), _tap_sums(kernel), strict=True)
-  products = [jnp.einsum(product, *pair) for pair in pairs]
+  products = [
+      lax.dot_general(*pair, (((3,), (axis,)), ((), ())))
+      for pair in zip(
+          _differences(x, size, window), _tap_sums(kernel), strict=True
+      )
+  ]
   return _product_sums(products, size, window).astype(x.dtype)
 
 
@@ -95,9 +93,23 @@ def _tap_sums(kernel):
 
   def along(taps):
     a, b, c = taps
-    return a, (a + b + c) / 2, (a - b + c) / 2, c
+    outer, inner = (a + c) / 2, b / 2
+    return a, outer + inner, outer - inner, c
 
   return [taps for row in along(accurate(kernel)) for taps in along(row)]
+
+
+def _kernel_of_gradients(taps):
+  """Returns the gradient to a kernel of those to its `_tap_sums`."""
+
+  def along(taps):
+    a, b, c, d = taps
+    both = (b + c) / 2
+    return a + both, (b - c) / 2, both + d
+
+  rows = [along(taps[i : i + 4]) for i in range(0, 16, 4)]
+  columns = [along(column) for column in zip(*rows, strict=True)]
+  return jnp.stack([jnp.stack(column) for column in columns], 1)
 
 
 def _product_sums(products, size, window):
@@ -115,3 +127,18 @@ def _product_sums(products, size, window):
       y.reshape(batch, 2 * height, 2 * width, features), window.dilation
   )
   return y[:, : size[0], : size[1]]
+
+
+def _product_gradients(dy, window):
+  """Returns the gradients to what `_product_sums` sums."""
+  edges = [
+      (0, -n % (2 * d))
+      for n, d in zip(dy.shape[1:3], window.dilation, strict=True)
+  ]
+  dy = windows.split(accurate(dy), window.dilation, edges)
+
+  def along(y, axis):
+    a, b = (lax.slice_in_dim(y, i, y.shape[axis], 2, axis) for i in range(2))
+    return a, a + b, a - b, -b
+
+  return [pixels for row in along(dy, 1) for pixels in along(row, 2)]
