@@ -7,6 +7,10 @@ import jax.numpy as jnp
 
 from segjax import parallel
 
+# Those that are alike are traced once: a tenth of the time to trace a step.
+_BatchNorm = nn.jit(nn.BatchNorm)
+_BatchNorm.__name__ = nn.BatchNorm.__name__  # Variables are named after it.
+
 
 def batch_norm(
     train,
@@ -23,7 +27,7 @@ def batch_norm(
   Statistics are float32 whatever the type of the activations; the running
   variance is the biased one, where PyTorch keeps the unbiased.
   """
-  return nn.BatchNorm(
+  return _BatchNorm(
       use_running_average=not train,
       axis_name=parallel.axis() if train else None,
       momentum=momentum,
