@@ -7,20 +7,6 @@ import jax.numpy as jnp
 
 from segjax import parallel
 
-_traced_once = nn.jit(nn.BatchNorm.__call__)
-
-
-class BatchNorm(nn.BatchNorm):
-  """Flax's; those that are alike are traced once.
-
-  A step is traced in a tenth less time so. What intercepts calls, as
-  `steps.freeze_norms` does, is still asked for each.
-  """
-
-  def __call__(self, x):
-    """Normalizes [..., C]."""
-    return _traced_once(self, x)
-
 
 def batch_norm(
     train,
@@ -37,7 +23,7 @@ def batch_norm(
   Statistics are float32 whatever the type of the activations; the running
   variance is the biased one, where PyTorch keeps the unbiased.
   """
-  return BatchNorm(
+  return nn.BatchNorm(
       use_running_average=not train,
       axis_name=parallel.axis() if train else None,
       momentum=momentum,
