@@ -3,6 +3,7 @@
 They know nothing of devices or files; `parallel` compiles them.
 """
 
+import functools
 from typing import Any
 
 import flax
@@ -13,6 +14,8 @@ import optax
 
 from segjax import parallel
 from segjax.layers import remat as rematerialisation
+from segjax.layers.norm import BatchNorm
+from segjax.ops.materialize import materialize
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -118,19 +121,18 @@ def freeze_norms(frozen):
   """Returns a context in which frozen norms do as in evaluation.
 
   They normalise with the statistics that they have, and keep them: then a
-  frozen layer computes what it did where its weights are from.
+  frozen layer computes what it did where its weights are from. Norms are those
+  of `layers.norm`.
   """
 
   def call(next_call, args, kwargs, context):
     module = context.module
     if (
-        isinstance(module, nn.BatchNorm)
+        isinstance(module, BatchNorm)
         and context.method_name == '__call__'
         and frozen('/'.join((*module.path, 'mean')))
     ):
-      still = module.clone(
-          parent=None, use_running_average=True, axis_name=None
-      )
+      still = module.clone(parent=None, train=False)
       return still.apply(module.variables, *args, **kwargs)
     return next_call(*args, **kwargs)
 
@@ -231,7 +233,10 @@ def make_train_step(
     }
     scalars['grad_norm'] = optax.tree.norm(grads)
     scalars['learning_rate'] = learning_rate(state.step - state.skipped)
-    finite = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
+    # Else XLA for CPUs decides it again for each parameter.
+    finite = materialize(
+        jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
+    )
 
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -254,7 +259,7 @@ def make_train_step(
         skipped=state.skipped + 1,
         bad_steps=jnp.minimum(state.bad_steps + 1, max_bad_steps),
     )
-    kept = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+    kept = jax.tree.map(functools.partial(jax.lax.select, finite), new, old)
     scalars = {k: jnp.where(finite, v, jnp.nan) for k, v in scalars.items()}
     return kept.replace(step=state.step + 1), scalars
 

@@ -26,7 +26,7 @@ class DenseLayer(nn.Module):
   @remat.block
   @nn.compact
   def __call__(self, x, train):
-    y = nn.relu(norms.batch_norm(train, name='norm')(x))
+    y = nn.relu(norms.BatchNorm(train, name='norm')(x))
     y = ConvNormAct(4 * self.growth, kernel=1, name='conv1')(y, train)
     y = conv(self.growth, dilation=self.dilation, name='conv2')(y)
     return jnp.concatenate([x, y], -1)
@@ -39,7 +39,7 @@ class Transition(nn.Module):
 
   @nn.compact
   def __call__(self, x, train):
-    x = nn.relu(norms.batch_norm(train, name='norm')(x))
+    x = nn.relu(norms.BatchNorm(train, name='norm')(x))
     x = conv(x.shape[-1] // 2, 1, name='conv')(x)
     return nn.avg_pool(x, (2, 2), (2, 2)) if self.pool else x
 
@@ -80,7 +80,7 @@ class Backbone(nn.Module):
             x, train
         )
       feats[f'c{block + 1}'] = x
-    x = nn.relu(norms.batch_norm(train, name='norm')(x))
+    x = nn.relu(norms.BatchNorm(train, name='norm')(x))
     feats['c5'] = x
     if self.num_classes:
       feats['class_logits'] = nn.Dense(self.num_classes, name='classifier')(

@@ -26,7 +26,7 @@ from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 
 # torchvision's MobileNetV3; the momentum is 0.01 in PyTorch's sense.
-v3_norm = functools.partial(norms.batch_norm, momentum=0.99, epsilon=1e-3)
+v3_norm = functools.partial(norms.BatchNorm, momentum=0.99, epsilon=1e-3)
 
 # Dilation of a block, from whether it is the first of its width, and the
 # dilation before and after the stride that this width comes with.
@@ -69,7 +69,7 @@ class InvertedResidual(nn.Module):
   row: Row
   stride: int = 1
   dilation: int = 1
-  norm: Callable[..., nn.Module] = norms.batch_norm
+  norm: Callable[..., nn.Module] = norms.BatchNorm
   # Pads the input rather than what the depthwise convolution reads, so that
   # its border is not 0 but what the norm makes of 0.
   pad_input: bool = False
@@ -206,7 +206,7 @@ def v2(**fields):
       last=1280,
       stem=32,
       act=nn.relu6,
-      norm=norms.batch_norm,
+      norm=norms.BatchNorm,
       **fields,
   )
 

@@ -28,9 +28,7 @@ from segjax.ops.pool import max_pool
 
 # The last norm of a residual branch starts at 0 and the block as identity:
 # Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 5.1.
-last_norm = functools.partial(
-    norms.batch_norm, scale_init=nn.initializers.zeros
-)
+last_norm = functools.partial(norms.BatchNorm, scale_init=nn.initializers.zeros)
 
 
 class BasicBlock(nn.Module):

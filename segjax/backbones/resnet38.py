@@ -37,7 +37,7 @@ class Unit(nn.Module):
     for i, (width, kernel) in enumerate(
         zip(self.widths, kernels, strict=True), 1
     ):
-      norm = norms.batch_norm(train, epsilon=self.epsilon, name=f'norm{i}')
+      norm = norms.BatchNorm(train, epsilon=self.epsilon, name=f'norm{i}')
       x = nn.relu(norm(x))
       if i == 1 and self.project:
         shortcut = conv(
@@ -114,7 +114,7 @@ class Backbone(nn.Module):
         )(x, train)
       if level < 6:
         feats[f'c{level - 1}'] = x
-    norm = norms.batch_norm(train, epsilon=self.epsilon, name='norm')
+    norm = norms.BatchNorm(train, epsilon=self.epsilon, name='norm')
     feats['c5'] = nn.relu(norm(x))
     if self.num_classes:
       mean = feats['c5'].mean((1, 2))

@@ -129,7 +129,7 @@ VARIANTS = {
     'tiny': dict(depths=(1, 1, 1, 1, 1), width=8, hidden=32),
     **{name: dict(depths=depths) for name, depths in DEPTHS.items()},
     **{
-        f'{name}_bn': dict(depths=depths, norm=norms.batch_norm)
+        f'{name}_bn': dict(depths=depths, norm=norms.BatchNorm)
         for name, depths in DEPTHS.items()
     },
 }

@@ -32,7 +32,7 @@ class Block(nn.Module):
   @remat.block
   @nn.compact
   def __call__(self, x, train):
-    norm = functools.partial(norms.batch_norm, epsilon=self.epsilon)
+    norm = functools.partial(norms.BatchNorm, epsilon=self.epsilon)
     y = x
     for i, width in enumerate(self.widths, 1):
       before = y
@@ -72,7 +72,7 @@ class LastBlock(nn.Module):
       x = SeparableConvNormAct(
           width,
           dilation=self.dilation,
-          norm=functools.partial(norms.batch_norm, epsilon=self.epsilon),
+          norm=functools.partial(norms.BatchNorm, epsilon=self.epsilon),
           depthwise_act=nn.relu if self.depthwise_relu else None,
           name=f'separable{i}',
       )(x, train)
@@ -109,7 +109,7 @@ class Backbone(nn.Module):
           f'output_stride={self.output_stride}: an Xception has 8, 16 or 32.'
       )
     epsilon = 1e-5 if self.jfzhang else 1e-3
-    norm = functools.partial(norms.batch_norm, epsilon=epsilon)
+    norm = functools.partial(norms.BatchNorm, epsilon=epsilon)
     x = image
     for i, width in enumerate(self.stem, 1):
       x = ConvNormAct(

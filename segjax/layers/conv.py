@@ -93,7 +93,7 @@ class ConvNormAct(nn.Module):
   groups: int = 1
   padding: int | None = None  # On each side; None keeps the size at stride 1.
   bias: bool = False
-  norm: Callable[..., nn.Module] | None = norms.batch_norm
+  norm: Callable[..., nn.Module] | None = norms.BatchNorm
   act: Callable | None = nn.relu
   init: Callable = he_normal
 
@@ -121,7 +121,7 @@ class TransposedConvNormAct(nn.Module):
   features: int
   kernel: int = 3
   padding: int = 0  # As of `ConvTranspose`.
-  norm: Callable[..., nn.Module] = norms.batch_norm
+  norm: Callable[..., nn.Module] = norms.BatchNorm
 
   @nn.compact
   def __call__(self, x, train):
@@ -147,7 +147,7 @@ class SeparableConvNormAct(nn.Module):
   kernel: int = 3
   stride: int = 1
   dilation: int = 1
-  norm: Callable[..., nn.Module] = norms.batch_norm
+  norm: Callable[..., nn.Module] = norms.BatchNorm
   depthwise_act: Callable | None = nn.relu
   act: Callable | None = nn.relu
 

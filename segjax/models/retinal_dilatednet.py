@@ -75,7 +75,7 @@ class Units(nn.Module):
           bias=True,
           name=f'conv{i}',
       )(x)
-      x = norms.batch_norm(train, name=f'norm{i}')(nn.relu(x))
+      x = norms.BatchNorm(train, name=f'norm{i}')(nn.relu(x))
     return x
 
 

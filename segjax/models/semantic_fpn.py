@@ -34,7 +34,7 @@ class Model(nn.Module):
     pyramid = FPN(self.pyramid_features, name='fpn')(
         {level: feats[level] for level in levels}, train
     )
-    norm = norms.group_norm if self.group_norm else norms.batch_norm
+    norm = norms.group_norm if self.group_norm else norms.BatchNorm
     finest = pyramid['c2'].shape[1:3]
     total = 0
     for doublings, level in enumerate(levels):

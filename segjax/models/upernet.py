@@ -41,7 +41,7 @@ class Model(nn.Module):
     top = ConvNormAct(self.features, name='top')(top, train)
     pyramid = FPN(
         self.features,
-        norm=norms.batch_norm,
+        norm=norms.BatchNorm,
         act=nn.relu,
         method='bilinear',
         name='fpn',

@@ -255,9 +255,9 @@ def _is_plain():
   return _PLAIN_ONLY or parallel.rows() > 1
 
 
-def _way(shape, kernel, window, **fewest):
+def _way(shape, kernel, window, fewest=32):
   """Returns which functions of the tables compute on CPUs; see `lowering`."""
-  return 'plain' if _is_plain() else lowering(shape, kernel, window, **fewest)
+  return 'plain' if _is_plain() else lowering(shape, kernel, window, fewest)
 
 
 FORWARD = dict(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segjax import steps
-from segjax.layers.norm import batch_norm
+from segjax.layers.norm import BatchNorm
 
 NAMES = 'first', 'second'
 
@@ -15,7 +15,7 @@ class Alike(nn.Module):
   @nn.compact
   def __call__(self, x):
     for name in NAMES:
-      x = batch_norm(True, name=name)(x)
+      x = BatchNorm(True, name=name)(x)
     return x
 
 

@@ -160,8 +160,9 @@ def test_gradients_of_kernels_on_gpus_are_those_of_xla(window, lowering):
         Window((1, 1), ((0, 3), (1, 0)), (2, 1)),
     ],
 )
-def test_the_way_of_winograd_gives_the_numbers_of_xla(window):
-  image, kernel = (2, 10, 9, 3), (3, 3, 3, 4)
+@pytest.mark.parametrize('features', [2, 4])  # Fewer than channels, and more.
+def test_the_way_of_winograd_gives_the_numbers_of_xla(window, features):
+  image, kernel = (2, 10, 9, 3), (3, 3, 3, features)
   x, k = draw(image, kernel)
   assert winograd.fits(kernel, window)
   y, gradients = jax.vjp(lambda x, k: xla(x, k, window), x, k)
