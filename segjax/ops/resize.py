@@ -1,5 +1,7 @@
 """Resizing of feature maps, equal to PyTorch's."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,7 +121,7 @@ def _multiply(x, matrix, axis):
   def sum_of_taps(x):
     x = materialize(x)  # Each pixel is read several times.
     y = sum(
-        jnp.take(x, index, axis) * weight.reshape(-1, *[1] * (3 - axis))
+        _take(x, index, axis) * weight.reshape(-1, *[1] * (3 - axis))
         for index, weight in taps
     )
     return materialize(y)
@@ -129,6 +131,19 @@ def _multiply(x, matrix, axis):
   small = 2 * x.size * len(matrix) < SMALL
   cpu = product if small or len(taps) > 32 else sum_of_taps
   return jax.lax.platform_dependent(x, cpu=cpu, default=product)
+
+
+def _take(x, index, axis):
+  """Returns rows or columns by their index.
+
+  Of each row or image for itself: what XLA makes of `jnp.take` lies in memory
+  with the axis first, and has to be copied.
+  """
+  before, after = x.shape[:axis], x.shape[axis + 1 :]
+  parts = x.reshape(math.prod(before), x.shape[axis], math.prod(after))
+  index = jnp.broadcast_to(index[:, None], (len(parts), len(index), 1))
+  y = jnp.take_along_axis(parts, index, axis=1, mode='clip')
+  return y.reshape(*before, -1, *after)
 
 
 def _taps(matrix):
