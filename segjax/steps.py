@@ -3,7 +3,6 @@
 They know nothing of devices or files; `parallel` compiles them.
 """
 
-import functools
 from typing import Any
 
 import flax
@@ -15,7 +14,7 @@ import optax
 from segjax import parallel
 from segjax.layers import remat as rematerialisation
 from segjax.layers.norm import BatchNorm
-from segjax.ops.materialize import materialize
+from segjax.ops.either import either
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -219,6 +218,32 @@ def make_train_step(
     grads, scalars = jax.tree.map(lambda x: x.mean(0), sums)
     return grads, scalars, mutable
 
+  def updated(state, grads, mutable):
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
+    average = state.ema and optax.incremental_update(
+        params, state.ema, 1 - decay
+    )
+    # The average of what is frozen is that itself, without rounding.
+    average = state.ema and choose(frozen, params, average)
+    return state.replace(
+        params=params,
+        mutable=mutable,
+        opt_state=opt_state,
+        ema=average,
+        bad_steps=jnp.where(
+            state.bad_steps < max_bad_steps, 0, state.bad_steps
+        ),
+    )
+
+  def skipped(state, grads, mutable):
+    del grads, mutable
+    return state.replace(
+        skipped=state.skipped + 1,
+        bad_steps=jnp.minimum(state.bad_steps + 1, max_bad_steps),
+    )
+
   def step(state, batch):
     rng = jax.random.fold_in(jax.random.key(seed), state.step)
     grads, scalars, mutable = accumulated(
@@ -233,34 +258,9 @@ def make_train_step(
     }
     scalars['grad_norm'] = optax.tree.norm(grads)
     scalars['learning_rate'] = learning_rate(state.step - state.skipped)
-    # Else XLA for CPUs decides it again for each parameter.
-    finite = materialize(
-        jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
-    )
-
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
-    average = state.ema and optax.incremental_update(
-        params, state.ema, 1 - decay
-    )
-    # The average of what is frozen is that itself, without rounding.
-    average = state.ema and choose(frozen, params, average)
-    new = state.replace(
-        params=params,
-        mutable=mutable,
-        opt_state=opt_state,
-        ema=average,
-        bad_steps=jnp.where(
-            state.bad_steps < max_bad_steps, 0, state.bad_steps
-        ),
-    )
-    old = state.replace(
-        skipped=state.skipped + 1,
-        bad_steps=jnp.minimum(state.bad_steps + 1, max_bad_steps),
-    )
-    kept = jax.tree.map(functools.partial(jax.lax.select, finite), new, old)
+    finite = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
+    state = either(finite, updated, skipped, state, grads, mutable)
     scalars = {k: jnp.where(finite, v, jnp.nan) for k, v in scalars.items()}
-    return kept.replace(step=state.step + 1), scalars
+    return state.replace(step=state.step + 1), scalars
 
   return step
