@@ -42,7 +42,7 @@ MAY_IMPORT = {
     'metrics': 'evaluation parallel',
     'tasks': 'losses metrics ops',
     'optim': 'calls',
-    'steps': 'layers metrics parallel',
+    'steps': 'layers metrics ops parallel',
     'crf': 'calls ops',
     'inference': 'crf ops',
     'workdir': 'data evaluation',
