@@ -1,3 +1,5 @@
+import functools
+
 from flax import linen as nn
 import jax
 import numpy as np
@@ -17,6 +19,22 @@ class Alike(nn.Module):
     for name in NAMES:
       x = BatchNorm(True, name=name)(x)
     return x
+
+
+def test_its_variables_are_those_of_flax():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5)) * 3 + 1
+  flax = nn.BatchNorm(use_running_average=False, momentum=0.9)
+  variables = flax.init(jax.random.key(1), x)
+  _, want = flax.apply(variables, x, mutable=['batch_stats'])
+  ours = BatchNorm(True)
+  jax.tree.map(
+      np.testing.assert_array_equal,
+      ours.init(jax.random.key(1), x),
+      variables,
+  )
+  _, got = ours.apply(variables, x, mutable=['batch_stats'])
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+  jax.tree.map(close, got, want)
 
 
 @pytest.mark.parametrize('frozen', NAMES)
