@@ -1,3 +1,4 @@
+import pathlib
 import subprocess
 import sys
 
@@ -53,6 +54,41 @@ def test_what_is_free_between_pieces_in_use_is_given_back():
   output = subprocess.check_output([sys.executable, '-c', LEFT], text=True)
   kept, bytes_given = output.split()
   assert kept == 'False' or int(bytes_given) > 20_000_000
+
+
+LARGE = """
+import re
+from segjax import heap
+kept = heap.keep()
+def large():
+  pages = bytearray(40 << 20)  # NumPy asks for large pages itself.
+  with open('/proc/self/smaps_rollup') as file:
+    return int(re.search(r'AnonHugePages: *(\\d+)', file.read())[1]) >> 10
+first = large()
+heap.give_back()
+print(kept, first, large())
+"""
+
+
+def test_pages_are_large_where_linux_has_them_also_after_giving_back():
+  switch = pathlib.Path('/sys/kernel/mm/transparent_hugepage/enabled')
+  output = subprocess.check_output([sys.executable, '-c', LARGE], text=True)
+  kept, *megabytes = output.split()
+  if kept == 'True' and switch.exists() and '[never]' not in switch.read_text():
+    assert min(map(int, megabytes)) > 20
+
+
+LIMITED = """
+import resource
+from segjax import heap
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+print(heap.keep(), len(bytearray(100_000_000)))
+"""
+
+
+def test_a_limit_on_addresses_is_no_obstacle():
+  output = subprocess.check_output([sys.executable, '-c', LIMITED], text=True)
+  assert output.split()[1] == '100000000'
 
 
 HEAPS = """
