@@ -92,13 +92,16 @@ def _gradient(window, strides, padding, saved, dy):
     first = jnp.full(y.shape, len(taps), jnp.uint8)
     for i, tap in reversed(taps):
       first = jnp.where(tap == y, jnp.uint8(i), first)
-    first = lax.optimization_barrier(first)
+    # All taps read both. What made `dy`, and what is made of `dx`, are loops of
+    # their own: in one with them U-Net on ResNet-18 took 11 ms, apart 3.
+    first, dy = lax.optimization_barrier((first, dy))
     parts = [
         jnp.where(first == i, dy, jnp.zeros((), dy.dtype)) for i, _ in taps
     ]
-    return jax.linear_transpose(
+    (dx,) = jax.linear_transpose(
         lambda x: list(_taps(_pad(x, padding, 0), window, strides)), x
-    )(parts)[0]
+    )(parts)
+    return lax.optimization_barrier(dx)
 
   return (lax.platform_dependent(*saved, dy, cpu=place, default=scatter),)
 
