@@ -162,6 +162,30 @@ def depthwise_gradient(x, dy, window, shape):
   return sums.astype(x.dtype).reshape(shape)
 
 
+def paired(x, kernel, window):
+  """Two columns at once, by a kernel of one more and twice the features."""
+  height, width = window.size(x.shape, kernel.shape)
+  twice = jnp.concatenate([_beside(kernel, 0, 1), _beside(kernel, 1, 0)], -1)
+  (top, bottom), (left, right) = window.padding
+  # XLA leaves windows to YNNPACK, which computes few channels on one thread,
+  # unless the padding of two sides differs: then Eigen does, on all.
+  more = Window((1, 2), ((top, bottom + 1), (left, right + width % 2)))
+  y = plain(x, twice, more)[:, :height]
+  return y.reshape(len(x), height, -1, kernel.shape[-1])[:, :, :width]
+
+
+def paired_gradient(dy, kernel, window, shape):
+  """The same way, by the kernel turned around."""
+  del shape
+  turned = kernel[::-1, ::-1].swapaxes(2, 3)
+  return paired(dy, turned, window.turned(kernel.shape))
+
+
+def _beside(kernel, left, right):
+  """Returns a kernel with columns of zeros at its sides."""
+  return jnp.pad(kernel, ((0, 0), (left, right), (0, 0), (0, 0)))
+
+
 def batched_gradient(x, dy, window, shape):
   """Splits images, and taps lie side by side."""
   rest = [-n % d for n, d in zip(dy.shape[1:3], window.dilation, strict=True)]

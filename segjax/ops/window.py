@@ -32,6 +32,20 @@ class Window:
         )
     )
 
+  def turned(self, kernel):
+    """Returns how a kernel of a shape goes back, turned around, over a result.
+
+    So it makes the gradient to the image. Windows have to lie side by side, and
+    the padding may not be wider than what a kernel sees beside its first tap.
+    """
+    padding = tuple(
+        tuple(d * (k - 1) - n for n in pad)
+        for pad, d, k in zip(
+            self.padding, self.dilation, kernel[:2], strict=True
+        )
+    )
+    return dataclasses.replace(self, padding=padding)
+
   def taps(self, shape, kernel):
     """Yields the taps of a kernel that see pixels, and which.
 

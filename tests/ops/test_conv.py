@@ -183,6 +183,15 @@ def test_the_way_of_winograd_gives_the_numbers_of_xla(window, features):
         ((1, 33, 33, 64), (3, 3, 64, 64), SAME, 'plain'),
         ((2, 65, 65, 32), (3, 3, 32, 512), SAME, 'winograd'),
         ((2, 65, 65, 24), (3, 3, 24, 512), SAME, 'plain'),
+        ((2, 257, 257, 24), (3, 3, 24, 16), SAME, 'paired'),
+        ((2, 257, 257, 32), (3, 3, 32, 16), SAME, 'plain'),
+        ((2, 257, 257, 8), (3, 3, 8, 16), SAME, 'plain'),
+        (
+            (2, 257, 257, 16),
+            (3, 3, 16, 16),
+            Window((1, 1), ((2, 2), (2, 2)), (2, 2)),
+            'plain',
+        ),
         ((4, 65, 65, 64), (3, 3, 64, 64), Window((2, 2)), 'plain'),
         # The gradient to the input would pad by less than nothing.
         (
@@ -197,6 +206,40 @@ def test_the_way_of_winograd_is_for_many_channels_and_much_work(
     image, kernel, window, lowering
 ):
   assert conv.lowering(image, kernel, window) == lowering
+
+
+@pytest.mark.parametrize(
+    'window',
+    [
+        SAME,
+        Window(padding=((0, 2), (1, 0))),
+        Window(padding=((2, 2), (2, 1))),
+    ],
+)
+@pytest.mark.parametrize('width', [8, 9])
+def test_two_columns_at_once_give_the_numbers_of_xla(window, width):
+  image, kernel = (2, 10, width, 3), (3, 3, 3, 5)
+  x, k = draw(image, kernel)
+  y, gradients = jax.vjp(lambda x: xla(x, k, window), x)
+  np.testing.assert_allclose(lowerings.paired(x, k, window), y, atol=2e-5)
+  (dy,) = draw(y.shape, seed=1)
+  np.testing.assert_allclose(
+      lowerings.paired_gradient(dy, k, window, image),
+      gradients(dy)[0],
+      atol=1e-4,
+  )
+
+
+def test_few_channels_of_a_large_image_are_computed_by_two_columns():
+  image, kernel = (2, 256, 256, 16), (3, 3, 16, 21)
+  assert conv.lowering(image, kernel, SAME) == 'paired'
+  x, k = draw(image, kernel)
+  y, gradients = jax.vjp(lambda x, k: xla(x, k, SAME), x, k)
+  ours, back = jax.vjp(lambda x, k: conv.conv(x, k, SAME), x, k)
+  np.testing.assert_allclose(ours, y, atol=2e-4)
+  (dy,) = draw(y.shape, seed=1)
+  for a, b in zip(back(dy), gradients(dy), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
 
 
 def test_gradients_to_kernels_go_the_way_of_winograd_from_fewer_channels_on():
