@@ -8,6 +8,7 @@ from flax.linen.dtypes import promote_dtype
 
 from segjax.layers import norm as norms
 from segjax.ops import conv as ops
+from segjax.ops.resize_conv import resize_conv
 
 # He et al. 2015 with fan-out, as PyTorch's segmentation code initialises.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
@@ -79,6 +80,25 @@ class ConvTranspose(nn.Module):
     return y
 
 
+class ResizeConv(nn.Module):
+  """3x3 convolution of an image that is enlarged, joined to another.
+
+  Pixels are repeated; see `ops.resize_conv`. The kernel is that of a `conv` of
+  both, [3, 3, C + S, features].
+  """
+
+  features: int
+  kernel_init: Callable = he_normal
+
+  @nn.compact
+  def __call__(self, x, skip, size):
+    channels = x.shape[-1] + (0 if skip is None else skip.shape[-1])
+    shape = 3, 3, channels, self.features
+    kernel = self.param('kernel', self.kernel_init, shape)
+    x, skip, kernel = promote_dtype(x, skip, kernel)
+    return resize_conv(x, skip, kernel, size)
+
+
 class ConvNormAct(nn.Module):
   """Convolution, normalisation, activation.
 
@@ -113,6 +133,18 @@ class ConvNormAct(nn.Module):
     if self.norm:
       x = self.norm(train, name='norm')(x)
     return self.act(x) if self.act else x
+
+
+class ResizeConvNormAct(nn.Module):
+  """A `ResizeConv`, normalisation, ReLU."""
+
+  features: int
+  norm: Callable[..., nn.Module] = norms.BatchNorm
+
+  @nn.compact
+  def __call__(self, x, skip, size, train):
+    x = ResizeConv(self.features, name='conv')(x, skip, size)
+    return nn.relu(self.norm(train, name='norm')(x))
 
 
 class TransposedConvNormAct(nn.Module):

@@ -9,13 +9,12 @@ those of the contracting path are.
 """
 
 from flax import linen as nn
-import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers import remat
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
-from segjax.ops.resize import resize
+from segjax.layers.conv import ResizeConvNormAct
 
 LEVELS = (4, 3, 2, 1, 0)  # Of the backbone, to enlarge to; 0 is the image.
 
@@ -28,10 +27,7 @@ class Up(nn.Module):
   @remat.block
   @nn.compact
   def __call__(self, x, size, skip, train):
-    x = resize(x, size, method='nearest')
-    if skip is not None:
-      x = jnp.concatenate([x, skip], -1)
-    x = ConvNormAct(self.features, name='conv1')(x, train)
+    x = ResizeConvNormAct(self.features, name='conv1')(x, skip, size, train)
     return ConvNormAct(self.features, name='conv2')(x, train)
 
 
