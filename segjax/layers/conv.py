@@ -88,13 +88,12 @@ class ResizeConv(nn.Module):
   """
 
   features: int
-  kernel_init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x, skip, size):
     channels = x.shape[-1] + (0 if skip is None else skip.shape[-1])
     shape = 3, 3, channels, self.features
-    kernel = self.param('kernel', self.kernel_init, shape)
+    kernel = self.param('kernel', he_normal, shape)
     x, skip, kernel = promote_dtype(x, skip, kernel)
     return resize_conv(x, skip, kernel, size)
 
@@ -139,12 +138,11 @@ class ResizeConvNormAct(nn.Module):
   """A `ResizeConv`, normalisation, ReLU."""
 
   features: int
-  norm: Callable[..., nn.Module] = norms.BatchNorm
 
   @nn.compact
   def __call__(self, x, skip, size, train):
     x = ResizeConv(self.features, name='conv')(x, skip, size)
-    return nn.relu(self.norm(train, name='norm')(x))
+    return nn.relu(norms.BatchNorm(train, name='norm')(x))
 
 
 class TransposedConvNormAct(nn.Module):
