@@ -120,17 +120,29 @@ def freeze_norms(frozen):
   """Returns a context in which frozen norms do as in evaluation.
 
   They normalise with the statistics that they have, and keep them: then a
-  frozen layer computes what it did where its weights are from. Norms are those
-  of `layers.norm`.
+  frozen layer computes what it did where its weights are from.
+
+  Args:
+    frozen: tells of the path of a variable whether its layer is.
+
+  Raises:
+    ValueError: within the context, for a frozen batch norm of Flax's.
   """
 
   def call(next_call, args, kwargs, context):
     module = context.module
+    path = '/'.join(module.path)
     if (
-        isinstance(module, BatchNorm)
+        isinstance(module, BatchNorm | nn.BatchNorm)
         and context.method_name == '__call__'
-        and frozen('/'.join((*module.path, 'mean')))
+        and frozen(f'{path}/mean')
     ):
+      if isinstance(module, nn.BatchNorm):
+        raise ValueError(
+            f'{path} is to be frozen, and is a flax.linen.BatchNorm; only a'
+            ' segjax.layers.norm.BatchNorm can be. Have the model use that, or'
+            ' leave the layer out of what is frozen.'
+        )
       still = module.clone(parent=None, train=False)
       return still.apply(module.variables, *args, **kwargs)
     return next_call(*args, **kwargs)

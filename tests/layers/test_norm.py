@@ -49,3 +49,24 @@ def test_one_of_two_alike_is_frozen(frozen):
     before, after = variables['batch_stats'][name], stats['batch_stats'][name]
     kept = np.array_equal(before['var'], after['var'])
     assert kept == (name == frozen)
+
+
+class Theirs(nn.Module):
+  """A model with a norm of Flax's."""
+
+  @nn.compact
+  def __call__(self, x):
+    return nn.BatchNorm(use_running_average=False, name='norm')(x)
+
+
+def test_a_norm_of_flax_is_not_frozen_silently():
+  x = np.ones((2, 3, 4, 5), np.float32)
+  variables = Theirs().init(jax.random.key(0), x)
+
+  def run(frozen):
+    with steps.freeze_norms(lambda path: path.startswith(frozen)):
+      return Theirs().apply(variables, x, mutable=['batch_stats'])
+
+  run('another/')
+  with pytest.raises(ValueError, match='norm is to be frozen'):
+    run('norm/')
