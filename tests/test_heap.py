@@ -61,6 +61,8 @@ import re
 from segjax import heap
 kept = heap.keep()
 def large():
+  if not kept:
+    return 0
   pages = bytearray(40 << 20)  # NumPy asks for large pages itself.
   with open('/proc/self/smaps_rollup') as file:
     return int(re.search(r'AnonHugePages: *(\\d+)', file.read())[1]) >> 10

@@ -233,8 +233,9 @@ def lowering(shape, kernel, window, fewest=32):
     return 'plain'
   if min(channels, features) >= fewest:
     return 'winograd'
-  few = min(channels, features) >= 16 and max(channels, features) <= 24
-  return 'paired' if few and not dilated else 'plain'
+  # From 16 on, the gradient to the kernel goes Winograd's way.
+  narrow = min(channels, features) >= 16 and max(channels, features) <= 24
+  return 'paired' if narrow and not dilated else 'plain'
 
 
 _PLAIN_ONLY = False
