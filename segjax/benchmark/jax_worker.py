@@ -80,7 +80,7 @@ class JaxWorker(compiled.CompiledWorker):
     layout = parallel.Layout(mode)
     layout.check(batch)
     model = create(system, fields, classes)
-    variables = steps.init_variables(model, 0, (1, *size, 3))
+    variables = jax.device_put(initial(model, *size))
     arrays = place(compiled.random_batch(batch, size, classes), layout)
     training = functools.partial(train_step, remat=remat)
     make = {'train': training, 'forward': forward_step}[what]
@@ -97,6 +97,12 @@ def create(system, fields, classes):
       classes,
       **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()},
   )
+
+
+@functools.lru_cache(maxsize=1)
+def initial(model, height, width):
+  """Returns variables on the host, made once for the steps of a model."""
+  return jax.device_get(steps.init_variables(model, 0, (1, height, width, 3)))
 
 
 def count(model, shape):

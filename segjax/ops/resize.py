@@ -103,8 +103,8 @@ def _along(x, matrix, axis):
 def _multiply(x, matrix, axis):
   """Multiplies an axis by a matrix [new, old], almost all of it zeros.
 
-  That is a product, and on a CPU a sum over what is not zero. On two cores of
-  an AMD EPYC of 2022, both axes, in ms, and the same of the gradient:
+  That is a product, and on a CPU or GPU a sum over what is not zero. On two
+  cores of an AMD EPYC of 2022, both axes, in ms, and the same of the gradient:
 
   | what                      | product     | sum       |
   |---------------------------|-------------|-----------|
@@ -129,8 +129,9 @@ def _multiply(x, matrix, axis):
   taps = _taps(matrix)
   # Long sums take long to compile, and so do many short ones: HRNet's.
   small = 2 * x.size * len(matrix) < SMALL
-  cpu = product if small or len(taps) > 32 else sum_of_taps
-  return jax.lax.platform_dependent(x, cpu=cpu, default=product)
+  gpu = product if len(taps) > 32 else sum_of_taps
+  cpu = product if small else gpu
+  return jax.lax.platform_dependent(x, cpu=cpu, cuda=gpu, default=product)
 
 
 def _take(x, index, axis):
