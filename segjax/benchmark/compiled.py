@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.benchmark import matmul
+from segjax.benchmark import products
 from segjax.benchmark import protocol
 
 
@@ -24,8 +25,8 @@ class CompiledWorker(protocol.Timed):
       batch: a tree.
 
     Returns:
-      Its FLOPs as XLA counts them, seconds to lower and to compile, and the
-      bytes that it asks for on a device.
+      Its FLOPs, seconds to lower and to compile, and the bytes that it asks for
+      on a device.
     """
     start = time.perf_counter()
     lowered = step.lower(state, batch)
@@ -44,7 +45,7 @@ class CompiledWorker(protocol.Timed):
     run(1)
     self.builds[name] = run
     return {
-        'flops': flops(lowered, compiled),
+        'flops': flops(lowered, step, state, batch),
         'lower_seconds': lowering,
         'compile_seconds': compiling,
         'memory': memory(compiled),
@@ -92,17 +93,17 @@ def random_batch(batch, size, classes):
   }
 
 
-def flops(lowered, compiled):
-  """Returns the FLOPs that XLA counts in a step, None if it does not.
+def flops(lowered, step, *args):
+  """Returns the FLOPs of a step.
 
-  Those of the program as it is written, where that is told: of the compiled
-  one they depend on what the compiler made of it.
+  They are those that XLA counts in the program as it is written. Some platforms
+  count a compiled one alone, where kernels of the vendor are none; of these
+  they are the step's convolutions and matrix products, see `products`.
   """
-  for program in (lowered, compiled):
-    costs = program.cost_analysis()
-    if costs and costs.get('flops', 0) > 0:
-      return costs['flops']
-  return None
+  costs = lowered.cost_analysis()
+  if costs and costs.get('flops', 0) > 0:
+    return costs['flops']
+  return products.count(jax.make_jaxpr(step)(*args))
 
 
 def memory(compiled):

@@ -13,10 +13,10 @@ def count(jaxpr):
   total = 0
   for equation in jaxpr.eqns:
     for value in equation.params.values():
-      if hasattr(value, 'jaxpr'):
-        total += count(value.jaxpr)
-      elif isinstance(value, tuple) and value and hasattr(value[0], 'jaxpr'):
-        total += max(count(branch.jaxpr) for branch in value)
+      if hasattr(value, 'eqns'):
+        total += count(value)
+      elif isinstance(value, tuple) and value and hasattr(value[0], 'eqns'):
+        total += max(map(count, value))
     out = equation.outvars[0].aval
     match equation.primitive.name:
       case 'conv_general_dilated':

@@ -110,7 +110,8 @@ def cells(found):
     return '' if value is None else form.format(value)
 
   ms = 1e3
-  memory = found.get('peak_bytes') or found.get('memory')
+  # The peak of a process on a GPU is that of all it has run.
+  memory = found.get('memory') or found.get('peak_bytes')
   return (
       found['model'],
       found['what'],
