@@ -3,6 +3,7 @@
 import time
 
 import jax
+from jax.interpreters import partial_eval
 import jax.numpy as jnp
 import numpy as np
 
@@ -103,7 +104,10 @@ def flops(lowered, step, *args):
   costs = lowered.cost_analysis()
   if costs and costs.get('flops', 0) > 0:
     return costs['flops']
-  return products.count(jax.make_jaxpr(step)(*args))
+  jaxpr = jax.make_jaxpr(step)(*args).jaxpr
+  # Without what no result needs, such as the auxiliary head of a prediction.
+  jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+  return products.count(jaxpr)
 
 
 def memory(compiled):

@@ -22,6 +22,7 @@ TITLES = (
 )
 WIDTH = 132  # The least that a table takes, whatever the terminal has.
 SHOWN = 20  # Kernels.
+NAME = 100  # Letters of their names; cuDNN's have more than a line.
 
 
 def row(model, what, who, seconds, batch, facts, *, after=None, peak=None):
@@ -152,7 +153,10 @@ def _where(title, seconds, total=0.0):
   return _table(
       title,
       ('ms a step', 'share', ''),
-      ((f'{s * 1e3:.3f}', f'{s / total:.1%}', k) for k, s in seconds.items()),
+      (
+          (f'{s * 1e3:.3f}', f'{s / total:.1%}', name[:NAME])
+          for name, s in seconds.items()
+      ),
   )
 
 

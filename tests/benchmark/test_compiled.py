@@ -10,7 +10,9 @@ PRODUCT = 2 * 3 * 4 * 5  # [3, 4] times [4, 5].
 
 
 def gradient(matrix, x):
-  return jax.grad(lambda matrix: (x @ matrix).sum())(matrix)
+  unused = x @ matrix
+  del unused
+  return jax.grad(lambda matrix: ((x @ matrix) ** 2).sum())(matrix)
 
 
 @pytest.mark.parametrize('wrap', [jax.jit, jax.pmap])

@@ -60,9 +60,11 @@ def test_markdown_has_a_cell_for_each_title(rows):
 
 
 def test_the_terminal_shows_rows_and_where_time_goes(rows, capsys):
-  rows[0]['kernels'] = {'cudnn_fprop': 3e-3, 'loop_add_fusion': 1e-3}
+  long = 'cudnn_fprop' + 200 * '_'
+  rows[0]['kernels'] = {long: 3e-3, 'loop_add_fusion': 1e-3}
   report.show(rows)
   shown = capsys.readouterr().out
+  assert '3.000 75.0% cudnn_fprop___' in ' '.join(shown.split())
   assert 'torch eager' in shown
   assert '75.0% convolutions and products' in ' '.join(shown.split())
 
