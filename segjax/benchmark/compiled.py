@@ -34,6 +34,7 @@ class CompiledWorker(protocol.Timed):
     lowering = time.perf_counter() - start
     compiled = lowered.compile()
     compiling = time.perf_counter() - start - lowering
+    counted = flops(lowered, step, state, batch)
     kept = [state]
 
     def run(steps):
@@ -46,7 +47,7 @@ class CompiledWorker(protocol.Timed):
     run(1)
     self.builds[name] = run
     return {
-        'flops': flops(lowered, step, state, batch),
+        'flops': counted,
         'lower_seconds': lowering,
         'compile_seconds': compiling,
         'memory': memory(compiled),

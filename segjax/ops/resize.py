@@ -111,6 +111,9 @@ def _multiply(x, matrix, axis):
   | 2 x 129x129x21 to 513x513 | 65.5 / 47.5 | 6.0 / 3.0 |
   | 2 x 33x33x256 to 129x129  | 33.6 / 23.1 | 2.6 / 2.8 |
   | 2 x 33x33x21 to 513x513   | 27.4 / 17.6 | 3.7 / 6.7 |
+
+  On an H200, 16 x 129x129x21 to 513x513 take 1.30 / 1.32 and 0.36 / 0.24: a
+  product of float32 has no matrix units there, and is transposed afterwards.
   """
 
   def product(x):

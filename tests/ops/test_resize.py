@@ -144,3 +144,21 @@ def test_sums_on_a_cpu_are_the_products(monkeypatch, method, size):
   total, ours = jax.vjp(lambda x: resize(x, size, method=method), x)
   np.testing.assert_allclose(total, product, atol=1e-5)
   np.testing.assert_allclose(ours(dy)[0], theirs(dy)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('platform', 'old', 'summed'),
+    [
+        ('cuda', (5, 7), True),
+        ('cuda', (1, 1), False),  # The gradient sums 40 pixels.
+        ('tpu', (5, 7), False),
+    ],
+)
+def test_a_gpu_sums_few_pixels_and_multiplies_by_a_matrix_else(
+    platform, old, summed
+):
+  gradient = jax.jit(jax.grad(lambda x: resize(x, (40, 40)).sum()))
+  traced = gradient.trace(random(2, *old, 3))
+  text = traced.lower(lowering_platforms=(platform,)).as_text()
+  assert ('dot_general' not in text) == summed
+  assert ('gather' in text) == summed
