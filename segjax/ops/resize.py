@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax import parallel
 from segjax.ops.materialize import materialize
 
 SMALL = 1e7  # Operations of a product that a CPU does as one.
@@ -112,8 +113,9 @@ def _multiply(x, matrix, axis):
   | 2 x 33x33x256 to 129x129  | 33.6 / 23.1 | 2.6 / 2.8 |
   | 2 x 33x33x21 to 513x513   | 27.4 / 17.6 | 3.7 / 6.7 |
 
-  On an H200, 16 x 129x129x21 to 513x513 take 1.30 / 1.32 and 0.36 / 0.24: a
-  product of float32 has no matrix units there, and is transposed afterwards.
+  On an H200, 16 x 129x129x21 to 513x513 take 1.30 / 1.32 and 0.36 / 0.24, with
+  other programs beside it: a product of float32 has no matrix units there, and
+  is transposed afterwards.
   """
 
   def product(x):
@@ -129,6 +131,8 @@ def _multiply(x, matrix, axis):
     )
     return materialize(y)
 
+  if parallel.rows() > 1:  # Of sums, XLA's partitioner would exchange more.
+    return product(x)
   taps = _taps(matrix)
   # Long sums take long to compile, and so do many short ones: HRNet's.
   small = 2 * x.size * len(matrix) < SMALL

@@ -4,6 +4,7 @@ from jax.test_util import check_grads
 import numpy as np
 import pytest
 
+from segjax import parallel
 from segjax.ops import resize as ops
 from segjax.ops.resize import rescale
 from segjax.ops.resize import resize
@@ -162,3 +163,15 @@ def test_a_gpu_sums_few_pixels_and_multiplies_by_a_matrix_else(
   text = traced.lower(lowering_platforms=(platform,)).as_text()
   assert ('dot_general' not in text) == summed
   assert ('gather' in text) == summed
+
+
+@pytest.mark.parametrize('platform', ['cpu', 'cuda'])
+def test_images_split_by_rows_are_multiplied_by_a_matrix(monkeypatch, platform):
+  monkeypatch.setattr(ops, 'SMALL', 0)
+  gradient = jax.jit(jax.grad(lambda x: resize(x, (40, 40)).sum()))
+  mesh = jax.sharding.AbstractMesh((1, 2), (parallel.AXIS, parallel.ROWS))
+  with jax.sharding.use_abstract_mesh(mesh):
+    traced = gradient.trace(random(2, 4, 6, 3))
+  text = traced.lower(lowering_platforms=(platform,)).as_text()
+  assert 'dot_general' in text
+  assert 'gather' not in text
