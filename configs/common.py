@@ -270,7 +270,7 @@ def base(dataset, *, small=False, **changes):
   config.predict.flip = recipe.get('flip', False)
   # Of two classes, the second is where it is more probable than this.
   config.predict.threshold = 0.5
-  # On the probabilities: a call of segjax/crf.py, such as
+  # On the probabilities: a call of segjax/refine/crf.py, such as
   # 'dense(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'.
   config.predict.crf = ''
   # Windows at a time on each device.

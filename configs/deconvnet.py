@@ -51,6 +51,6 @@ def get_config(arg=''):
     config.optim.accumulate = 8
     config.optim.decay_on = 'kernel|scale'
     config.lr.base = 0.01
-    config.lr.schedule = f'steps(at={at}, factor=0.1)'
+    config.lr.schedule = f'multistep(at={at}, factor=0.1)'
     config.eval_every = config.checkpoint_every = config.total_steps // 10
   return config

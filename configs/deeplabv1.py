@@ -6,8 +6,9 @@ r"""DeepLab, the first, https://arxiv.org/abs/1412.7062: LargeFOV, and its MSc.
   python -m segjax.main --workdir=runs/msc \
       --config=configs/deeplabv1.py:dataset=voc2012,multi_scale=True \
       --config.init_from=runs/largefov
-  python -m segjax.crf_search --workdir=runs/msc --grid='dense(iterations=10,
-      bilateral=([3.0, 4.0, 5.0], [40.0, 60.0, 80.0], [3.0, 5.0, 9.0]))'
+  python -m segjax.tools.crf_search --workdir=runs/msc \
+      --grid='dense(iterations=10, bilateral=(
+          [3.0, 4.0, 5.0], [40.0, 60.0, 80.0], [3.0, 5.0, 9.0]))'
 
 VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
 seen BGR from 0 to 255, minus the mean. The paper reports 71.6 mIoU on the test
@@ -22,8 +23,9 @@ was shared with other work,
 
 has 35.9 mIoU on CamVid val, and accuracy 79.2. A CRF found on 12 images of it,
 
-  python -m segjax.crf_search --workdir=runs/camvid --limit=12 --grid='dense(
-      gaussian=(1.0, 3.0), bilateral=([1.0, 3.0], [20.0, 60.0], [4.0, 10.0]))'
+  python -m segjax.tools.crf_search --workdir=runs/camvid --limit=12 \
+      --grid='dense(gaussian=(1.0, 3.0), bilateral=(
+          [1.0, 3.0], [20.0, 60.0], [4.0, 10.0]))'
 
 --config.predict.crf='dense(gaussian=(1.0, 3.0), bilateral=(1.0, 60.0, 4.0))',
 makes it 36.3 and 80.3.
@@ -56,5 +58,5 @@ def get_config(arg=''):
     which = dict(new='^classifier/')
     if arg.multi_scale:  # Only the branches learn.
       which = dict(frozen='^(backbone|classifier)/')
-    common.caffe_sgd(config, 1e-3, 'steps(at=(0.3333, 0.6667))', **which)
+    common.caffe_sgd(config, 1e-3, 'multistep(at=(0.3333, 0.6667))', **which)
   return config

@@ -25,7 +25,7 @@ STAGES = {
     'context': dict(context='large', crop=528, batch=60, lr=1e-3, steps=24_000),
     'joint': dict(context='large', crop=128, batch=14, lr=1e-5, steps=60_000),
 }
-MARGIN = 201  # Of the model.
+HALO = 201  # Of the model.
 
 
 def get_config(arg=''):
@@ -47,7 +47,7 @@ def get_config(arg=''):
     )
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.preprocess.train = re.sub(
-      r'(_crop\([^)]*)', rf'\1, context={MARGIN}', config.preprocess.train
+      r'(_crop\([^)]*)', rf'\1, halo={HALO}', config.preprocess.train
   )
   config.model_name = 'dilatednet'
   config.model = dict(

@@ -44,7 +44,7 @@ def get_config(arg=''):
   config.total_steps = 100_000
   config.batch_size = 2  # Of 64 proposals each.
   config.lr.base = 1e-3
-  config.lr.schedule = 'steps(at=(0.2, 0.4, 0.6, 0.8))'
+  config.lr.schedule = 'multistep(at=(0.2, 0.4, 0.6, 0.8))'
   config.optim.optimizer = 'sgd(momentum=0.9)'
   config.optim.weight_decay = 5e-4
   config.optim.decay_on = 'kernel$'

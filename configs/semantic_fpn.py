@@ -38,5 +38,5 @@ def get_config(arg=''):
     )
     config.optim.weight_decay = 1e-4
     # After 40k and 55k steps.
-    config.lr.schedule = 'steps(at=(0.61538, 0.84615))'
+    config.lr.schedule = 'multistep(at=(0.61538, 0.84615))'
   return config

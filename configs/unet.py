@@ -22,7 +22,7 @@ has 42.6 mIoU on CamVid val after 41 minutes of its time, and
 
 after 11 minutes, on the 6 slices held out, 0.0837 Rand error (V_rand 0.9163),
 0.0810 pixel error and 78.4 mIoU. That Rand error is 1 - V_rand of label maps,
-see segjax/evaluation/regions.py: another than the paper's, on other slices.
+see segjax/evaluation/partitions.py: another than the paper's, on other slices.
 """
 
 from configs import common
@@ -39,7 +39,7 @@ SMALL = {
 }
 PAPER = {
     'isbi2012': dict(
-        train='rotate(0.5, 180.0)|elastic(1.0)|random_crop(388, context=92)'
+        train='rotate(0.5, 180.0)|elastic(1.0)|random_crop(388, halo=92)'
         '|flip|photometric|normalize(127.5, 64.0)|border_weights',
         batch=1,
     ),

@@ -20,16 +20,16 @@ import jax
 from ml_collections import config_flags
 import numpy as np
 
-from segjax import compilation
-from segjax import console
 from segjax import experiment
-from segjax import progress
-from segjax import workdir
+from segjax.artifacts import workdir
 from segjax.data import datasets
 from segjax.data import image
 from segjax.data import statistics
 from segjax.data.datasets import files
 from segjax.data.image import BadExample
+from segjax.runtime import compile_cache
+from segjax.runtime import progress
+from segjax.runtime import terminal
 
 SHOWN = 10  # Of a list of files; the rest is counted.
 
@@ -137,9 +137,9 @@ def check_machine(config):
 
 def main(config):
   """Prints the report and returns the exit code."""
-  with console.errors_in_words():
-    compilation.keep()
-    compilation.collect_less()
+  with terminal.errors_in_words():
+    compile_cache.enable()
+    compile_cache.relax_gc()
     report, problems = check_data(config)
     print(report, end='\n\n' if report else '')
     if not problems.errors:
@@ -360,4 +360,4 @@ def _listing(lines):
 if __name__ == '__main__':
   _CONFIG = config_flags.DEFINE_config_file('config')
   flags.mark_flag_as_required('config')
-  app.run(lambda _: main(_CONFIG.value), flags_parser=console.parse_flags)
+  app.run(lambda _: main(_CONFIG.value), flags_parser=terminal.parse_flags)

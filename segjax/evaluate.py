@@ -4,16 +4,16 @@ import time
 
 from absl import logging
 
-from segjax import checkpoint
 from segjax import experiment
-from segjax import hosts
 from segjax import inference
-from segjax import metrics
 from segjax import parallel
-from segjax import pictures
-from segjax import progress
+from segjax.artifacts import checkpoint
+from segjax.artifacts import pictures
 from segjax.data import pipeline
+from segjax.evaluation import collections
 from segjax.evaluation import semantic
+from segjax.runtime import hosts
+from segjax.runtime import progress
 
 
 def make(config, dataset):
@@ -41,7 +41,7 @@ def make(config, dataset):
       config, label_map.num_classes, dataset.channels
   )
   options = experiment.inference(config, label_map.num_classes)
-  kind = metrics.semantic(
+  kind = collections.semantic(
       label_map.names, config.absent, dataset.boundary_class
   )
 

@@ -14,21 +14,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from segjax import calls
-from segjax import hosts
 from segjax import losses
 from segjax import models
 from segjax import optim
 from segjax import parallel
+from segjax import specs
 from segjax import steps
 from segjax import tasks
+from segjax.data import cache
 from segjax.data import datasets
-from segjax.data import kept
-from segjax.data import patience
 from segjax.data import pipeline
 from segjax.data import statistics
+from segjax.data import timeout
 from segjax.data import transforms
 from segjax.inference import Inference
+from segjax.runtime import hosts
 
 DTYPES = ('float32', 'bfloat16')
 POSITIVE = (
@@ -48,7 +48,7 @@ def in_time(config, found):
   """Returns a data set whose examples come in time, or raise TimeoutError."""
   # A workdir may be older than this field.
   seconds = config.get('loader_timeout', 600.0)
-  return patience.Patient(found, seconds, max(config.threads, 1))
+  return timeout.WithTimeout(found, seconds, max(config.threads, 1))
 
 
 def check_inputs(config, found):
@@ -73,7 +73,7 @@ def task(config):
       module.name: importlib.import_module(f'{tasks.__name__}.{module.name}')
       for module in pkgutil.iter_modules(tasks.__path__)
   }
-  name, options = calls.parse(
+  name, options = specs.parse(
       config.task,
       {name: module.loss for name, module in known.items()},
       'task',
@@ -113,7 +113,7 @@ def inference(config, num_classes):
   return dataclasses.replace(
       options,
       batch_size=options.batch_size * layout(config).groups(local=True),
-      margin=models.margin(model(config, num_classes)),
+      halo=models.halo(model(config, num_classes)),
   )
 
 
@@ -200,7 +200,7 @@ def training(config):
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
   kind, options = task(config)
-  batch = batch_shapes(config, train_set, models.margin(system))
+  batch = batch_shapes(config, train_set, models.halo(system))
   for shape in (batch['image'].shape, batch['label'].shape):
     devices.check_height(shape[1])
 
@@ -228,7 +228,7 @@ def training(config):
     variables = steps.init_variables(system, config.seed, shape)
     return steps.init_state(variables, tx, ema=config.optim.ema > 0)
 
-  examples = kept.Kept(in_time(config, train_set), config.decoded_gb)
+  examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
 
   def batches(first_step):
     return pipeline.train_batches(
@@ -246,27 +246,27 @@ def training(config):
   return Training(train_set, batches, learning_rate, devices, step, init, batch)
 
 
-def batch_shapes(config, train_set, margin):
+def batch_shapes(config, train_set, halo):
   """Returns the shapes of a global batch; see `pipeline.train_batches`.
 
   Args:
     config: the run's.
     train_set: the data set.
-    margin: of the model. The images must have as much context.
+    halo: of the model. The crops must have the same.
   """
   ops = transforms.parse(config.preprocess.train)
   height, width = transforms.static_size(ops)
-  context = transforms.context(ops)
-  if context != margin:
+  crop_halo = transforms.halo(ops)
+  if crop_halo != halo:
     raise ValueError(
-        f'The model {config.model_name} loses {margin} pixels on each side, and'
-        f' config.preprocess.train gives its images {context} of context: write'
-        f' random_crop({height}, {width}, context={margin}) there, or the like'
+        f'The model {config.model_name} loses {halo} pixels on each side, and'
+        f' config.preprocess.train gives its crops a halo of {crop_halo}: write'
+        f' random_crop({height}, {width}, halo={halo}) there, or the like'
         ' for another crop.'
     )
   count, regions = config.batch_size, train_set.proposals
   label = count, height, width
-  sides = count, height + 2 * context, width + 2 * context
+  sides = count, height + 2 * crop_halo, width + 2 * crop_halo
   shapes = {
       'image': jax.ShapeDtypeStruct((*sides, train_set.channels), np.float32),
       'label': jax.ShapeDtypeStruct(label, np.uint8),
@@ -301,7 +301,7 @@ def class_weights(config, train_set):
         'inverse_log': statistics.inverse_log,
         'median_frequency': statistics.median_frequency,
     }
-    name, kwargs = calls.parse(
+    name, kwargs = specs.parse(
         text, rules, 'rule for class weights', given=('counts',)
     )
     counts = hosts.from_first(

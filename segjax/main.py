@@ -8,7 +8,7 @@ from absl import flags
 from absl import logging
 from ml_collections import config_flags
 
-from segjax import console
+from segjax.runtime import terminal
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'File with get_config(), and after a colon its argument.'
@@ -48,16 +48,16 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   # After the flags: --help answers at once.
-  from segjax import compilation
-  from segjax import heap
-  from segjax import hosts
+  from segjax.runtime import compile_cache
+  from segjax.runtime import hosts
+  from segjax.runtime import malloc
 
   with (
       hosts.leaving_at_once(),
-      console.errors_in_words(),
-      hosts.losses_in_words(),
+      terminal.errors_in_words(),
+      hosts.explain_lost_peers(),
   ):
-    heap.keep()
+    malloc.tune()
     hosts.initialize(
         _COORDINATOR.value,
         _NUM_PROCESSES.value,
@@ -66,14 +66,14 @@ def main(argv):
     )
     if not hosts.is_first():
       logging.set_verbosity(logging.WARNING)
-    compilation.keep()
-    compilation.collect_less()
+    compile_cache.enable()
+    compile_cache.relax_gc()
     run()
 
 
 def run():
   """Runs what the flags say."""
-  from segjax.workdir import Workdir
+  from segjax.artifacts.workdir import Workdir
 
   config = _CONFIG.value.lock()  # Fails where there is no such file.
   workdir = Workdir(_WORKDIR.value)
@@ -94,4 +94,4 @@ def run():
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main, flags_parser=console.parse_flags)
+  app.run(main, flags_parser=terminal.parse_flags)

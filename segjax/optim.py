@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from segjax import calls
+from segjax import specs
 
 
 def poly(base, total, *, power=0.9, floor=0.0):
@@ -40,7 +40,7 @@ def cosine(base, total, *, floor=0.0):
   )
 
 
-def steps(base, total, *, at=(0.6, 0.8), factor=0.1):
+def multistep(base, total, *, at=(0.6, 0.8), factor=0.1):
   """Multiplies by `factor` at each of these fractions of the run."""
   places = np.round(np.atleast_1d(at) * total)
   return lambda step: base * factor ** (step >= places).sum()
@@ -79,7 +79,7 @@ def adamw(weight_decay, mask, *, b1=0.9, b2=0.999, eps=1e-8):
 SCHEDULES = {
     'poly': poly,
     'cosine': cosine,
-    'steps': steps,
+    'multistep': multistep,
     'constant': constant,
 }
 OPTIMIZERS = {'sgd': sgd, 'adam': adam, 'adamw': adamw}
@@ -93,7 +93,7 @@ def schedule(config, total_steps):
       multiplies the schedule.
     total_steps: length of the run.
   """
-  name, kwargs = calls.parse(
+  name, kwargs = specs.parse(
       config.schedule, SCHEDULES, 'schedule', given=('base', 'total')
   )
   after = SCHEDULES[name](config.base, total_steps, **kwargs)
@@ -114,7 +114,7 @@ def create(config, learning_rate):
       gradient, 0 for no limit).
     learning_rate: function of the step.
   """
-  name, kwargs = calls.parse(
+  name, kwargs = specs.parse(
       config.optimizer, OPTIMIZERS, 'optimizer', given=('weight_decay', 'mask')
   )
   for pattern in (config.decay_on, *(pattern for pattern, _ in config.factors)):

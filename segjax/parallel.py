@@ -98,7 +98,7 @@ def local(tree):
 def compiler_options():
   """Returns the options with which jit compiles on these devices.
 
-  XLA for CPUs keeps what `ops.materialize` asks for, unless it forgets barriers
+  XLA for CPUs keeps what `ops.barrier` asks for, unless it forgets barriers
   before it fuses.
   """
   if jax.default_backend() != 'cpu':

@@ -27,23 +27,23 @@ from absl import logging
 from etils import epath
 import numpy as np
 
-from segjax import box_inference
-from segjax import calls
-from segjax import checkpoint
-from segjax import compilation
-from segjax import console
 from segjax import experiment
-from segjax import heap
 from segjax import inference
-from segjax import pictures
-from segjax import progress
+from segjax import specs
 from segjax import steps
+from segjax.artifacts import checkpoint
+from segjax.artifacts import pictures
+from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data import label_map as label_maps
-from segjax.data import regions
+from segjax.data import proposals as proposal_files
 from segjax.data import transforms
+from segjax.inference import boxes as box_inference
 from segjax.ops.resize import resize
-from segjax.workdir import Workdir
+from segjax.runtime import compile_cache
+from segjax.runtime import malloc
+from segjax.runtime import progress
+from segjax.runtime import terminal
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for the predictions.')
@@ -144,12 +144,12 @@ class Predictor:
     return labels, probabilities, example['variance']
 
   def by_boxes(self, image, boxes, **options):
-    """Predicts one image object by object; see `box_inference.segment`.
+    """Predicts one image object by object; see `inference.boxes.segment`.
 
     Args:
       image: as above.
       boxes: [N, 4] in pixels of the image, y0 x0 y1 x1, ends exclusive.
-      **options: `size` and `enlarge` of `box_inference.segment`.
+      **options: `size` and `enlarge` of `inference.boxes.segment`.
 
     Returns:
       labels [H, W] uint8; scores [H, W, K] float32, the greatest over boxes.
@@ -316,7 +316,7 @@ def write(predictor, paths, output, *, probabilities=False, proposals=''):
   def read(path):
     example = {'image': images.read_image(path), 'name': path.stem}
     if proposals:
-      example['regions'] = regions.read(
+      example['regions'] = proposal_files.read(
           epath.Path(proposals) / f'{path.stem}.npz',
           example['image'].shape[:2],
           predictor.proposals,
@@ -363,13 +363,13 @@ def write(predictor, paths, output, *, probabilities=False, proposals=''):
 
 def main(argv):
   """Predicts what the flags say."""
-  with console.errors_in_words():
+  with terminal.errors_in_words():
     if len(argv) < 2:
       raise ValueError('Name at least one image, or a folder of images.')
-    heap.keep()
-    compilation.keep()
-    compilation.collect_less()
-    options = calls.options(_OPTIONS.value)
+    malloc.tune()
+    compile_cache.enable()
+    compile_cache.relax_gc()
+    options = specs.options(_OPTIONS.value)
     predictor = load(_WORKDIR.value, **options)
     write(
         predictor,
@@ -382,4 +382,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['workdir', 'output'])
-  app.run(main, flags_parser=console.parse_flags)
+  app.run(main, flags_parser=terminal.parse_flags)

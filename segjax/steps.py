@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import optax
 
 from segjax import parallel
+from segjax.kernels.cond import cond
 from segjax.layers import remat as rematerialisation
 from segjax.layers.norm import BatchNorm
-from segjax.ops.either import either
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -271,7 +271,7 @@ def make_train_step(
     scalars['grad_norm'] = optax.tree.norm(grads)
     scalars['learning_rate'] = learning_rate(state.step - state.skipped)
     finite = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
-    state = either(finite, updated, skipped, state, grads, mutable)
+    state = cond(finite, updated, skipped, state, grads, mutable)
     scalars = {k: jnp.where(finite, v, jnp.nan) for k, v in scalars.items()}
     return state.replace(step=state.step + 1), scalars
 

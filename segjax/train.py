@@ -9,18 +9,18 @@ from absl import logging
 from clu import parameter_overview
 import jax
 
-from segjax import compilation
 from segjax import evaluate
 from segjax import experiment
-from segjax import heap
-from segjax import hosts
-from segjax import metrics
 from segjax import parallel
-from segjax import progress
-from segjax import resources
-from segjax import summaries
-from segjax import warm_start
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts import summaries
+from segjax.artifacts import warm_start
+from segjax.artifacts.checkpoint import Checkpoints
+from segjax.evaluation import collections
+from segjax.runtime import compile_cache
+from segjax.runtime import hosts
+from segjax.runtime import malloc
+from segjax.runtime import progress
+from segjax.runtime import usage
 
 
 class DivergedError(ValueError):
@@ -112,7 +112,7 @@ def train(config, workdir):
           writer.flush()
           checkpoints.save(step, parallel.whole(state), scores)
         if to_score:
-          heap.give_back()
+          malloc.trim()
       if stopped:
         checkpoints.wait()
         logging.info('Stopped by SIGTERM; step %d is saved.', step)
@@ -143,7 +143,7 @@ def start(config, setup, checkpoints):
 
 def report_start(seconds):
   """Says how long the first step has taken, and what of it is compiling."""
-  work = compilation.WORK
+  work = compile_cache.WORK
   logging.info(
       'The first step is done after %.1f s, of which compiling took %.1f s: %d'
       ' of %d programs were kept from earlier starts.',
@@ -298,7 +298,7 @@ class Record:
 
   def add(self, scalars):
     """Adds what a step returned; does not wait for it."""
-    now = metrics.train(tuple(scalars)).single_from_model_output(**scalars)
+    now = collections.train(tuple(scalars)).single_from_model_output(**scalars)
     self._scalars = self._scalars.merge(now) if self._scalars else now
     self._steps += 1
 
@@ -324,6 +324,6 @@ class Record:
         'speed/data_wait_share': self._waited / seconds,
         'speed/skipped_examples': self._batches.skipped,
     }
-    written |= resources.measures()
+    written |= usage.measures()
     self._reset()
     return written

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from segjax.workdir import Workdir
+from segjax.artifacts.workdir import Workdir
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent

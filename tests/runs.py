@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from segjax.workdir import Workdir
+from segjax.artifacts.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -16,12 +16,12 @@ import jax
 sys.modules['clu.metric_writers'] = mock.MagicMock(MetricWriter=object)
 sys.modules['clu.periodic_actions'] = mock.MagicMock()
 
-from segjax import console  # noqa: E402
 from segjax import experiment  # noqa: E402
 from segjax import main  # noqa: E402
-from segjax import summaries  # noqa: E402
+from segjax.artifacts import summaries  # noqa: E402
 from segjax.data import pipeline  # noqa: E402
 from segjax.layers.conv import ConvNormAct  # noqa: E402
+from segjax.runtime import terminal  # noqa: E402
 
 
 class Net(nn.Module):
@@ -52,4 +52,4 @@ if __name__ == '__main__':
   experiment.model = lambda config, num_classes: Net(num_classes)
   summaries.Writer = lambda workdir: summaries.JsonLinesWriter(workdir.metrics)
   pipeline.Batches = Batches
-  app.run(main.main, flags_parser=console.parse_flags)
+  app.run(main.main, flags_parser=terminal.parse_flags)

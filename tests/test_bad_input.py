@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from segjax import console
 from segjax import evaluate
 from segjax import train
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import Checkpoints
+from segjax.artifacts.workdir import Workdir
 from segjax.data import image
-from segjax.workdir import Workdir
+from segjax.runtime import terminal
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -59,7 +59,7 @@ def configure(root=None, **changes):
 
 def complaint(run, config, path):
   """Returns what the command says before it ends with exit code 1."""
-  with pytest.raises(SystemExit) as stop, console.errors_in_words():
+  with pytest.raises(SystemExit) as stop, terminal.errors_in_words():
     run(config, Workdir(path))
   said = stop.value.code  # Text is written to stderr, and the exit code is 1.
   assert said.startswith('segjax: ')

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from segjax import predict
-from segjax import workdir as workdirs
+from segjax.artifacts import workdir as workdirs
+from segjax.artifacts.summaries import JsonLinesWriter
+from segjax.artifacts.workdir import Workdir
 from segjax.convert import torch_file
 from segjax.data import image
 from segjax.data.datasets import folder
 from segjax.data.datasets.shapes import LABEL_MAP
-from segjax.summaries import JsonLinesWriter
-from segjax.workdir import Workdir
 from tests import tiny
 
 

@@ -8,11 +8,11 @@ from segjax import evaluate
 from segjax import experiment
 from segjax import parallel
 from segjax import train
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import Checkpoints
+from segjax.artifacts.workdir import Workdir
 from segjax.data import datasets
 from segjax.data.datasets import shapes
 from segjax.data.label_map import IGNORE
-from segjax.workdir import Workdir
 from tests import tiny
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

@@ -14,19 +14,19 @@ def configure(crop):
   return config
 
 
-@pytest.mark.parametrize(('crop', 'given'), [('', 0), (', context=90', 90)])
+@pytest.mark.parametrize(('crop', 'given'), [('', 0), (', halo=90', 90)])
 def test_context_that_is_not_the_margin_is_answered_with_the_crop(crop, given):
   with pytest.raises(
       ValueError,
-      match=rf'unet loses 92 .* {given} of context: write random_crop\(28, 36, '
-      r'context=92\)',
+      match=rf'unet loses 92 .* a halo of {given}: write random_crop\(28, 36, '
+      r'halo=92\)',
   ):
     experiment.training(configure(f'random_crop(28, 36{crop})'))
 
 
 @pytest.mark.parametrize('more', ['', '|border_weights'])
 def test_batches_have_the_shapes_that_the_step_is_compiled_for(more):
-  config = configure(f'random_crop(28, 36, context=92){more}')
+  config = configure(f'random_crop(28, 36, halo=92){more}')
   setup = experiment.training(config)
   batches = setup.batches(0)
   batch = next(batches)
@@ -40,7 +40,7 @@ def test_batches_have_the_shapes_that_the_step_is_compiled_for(more):
 
 
 def test_prediction_knows_the_margin_of_the_model():
-  config = configure('random_crop(28, 36, context=92)')
-  assert experiment.inference(config, 4).margin == 92
+  config = configure('random_crop(28, 36, halo=92)')
+  assert experiment.inference(config, 4).halo == 92
   config.model.padded = True
-  assert experiment.inference(config, 4).margin == 0
+  assert experiment.inference(config, 4).halo == 0

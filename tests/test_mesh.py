@@ -12,11 +12,11 @@ from segjax import train
 from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.ops import pool
-from segjax.ops.enlarge import enlarge
 from segjax.ops.pool import adaptive_avg_pool
 from segjax.ops.resize import resize
 from segjax.ops.unpool import max_pool
 from segjax.ops.unpool import unpool
+from segjax.ops.upsample_aligned import upsample_aligned
 from segjax.parallel import AXIS
 from segjax.parallel import ROWS
 from segjax.parallel import Layout
@@ -103,7 +103,7 @@ LAYERS = {
     'pooling to a grid': lambda x: adaptive_avg_pool(x, (6, 6)),
     'resize': lambda x: resize(x, (40, 30)),
     'resize to corners': lambda x: resize(x, (70, 9), align_corners=True),
-    'enlarge': lambda x: enlarge(x, 8, (2030, 131)),
+    'enlarge': lambda x: upsample_aligned(x, 8, (2030, 131)),
     'mirrored': lambda x: jnp.pad(
         x, [(0, 0), (0, 7), (5, 0), (0, 0)], 'reflect'
     ),

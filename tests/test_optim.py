@@ -103,10 +103,10 @@ def test_cosine_falls_by_half_a_cosine_to_its_floor(config):
 
 
 def test_steps_multiply_at_fractions_of_the_run(config):
-  config.lr.schedule = 'steps(at=(0.3, 0.75), factor=0.5)'
+  config.lr.schedule = 'multistep(at=(0.3, 0.75), factor=0.5)'
   expected = np.repeat([0.5, 0.25, 0.125], [30, 45, 25])
   np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
-  config.lr.schedule = 'steps(at=0.3)'
+  config.lr.schedule = 'multistep(at=0.3)'
   expected = np.repeat([0.5, 0.05], [30, 70])
   np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
 

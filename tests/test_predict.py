@@ -7,13 +7,13 @@ from PIL import Image
 import pytest
 
 from segjax import experiment
-from segjax import pictures
 from segjax import predict
 from segjax import train
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts import pictures
+from segjax.artifacts.checkpoint import Checkpoints
+from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data.datasets import shapes
-from segjax.workdir import Workdir
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent

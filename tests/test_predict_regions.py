@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from configs import hypercolumns
-from segjax import checkpoint
 from segjax import experiment
 from segjax import predict
 from segjax import steps
+from segjax.artifacts import checkpoint
+from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data.datasets import shapes
-from segjax.workdir import Workdir
 
 SIZE = 32, 48
 

@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from segjax import hosts
 from segjax import parallel
-from segjax import rendezvous
-from segjax.checkpoint import Checkpoints
-from segjax.workdir import Workdir
+from segjax.artifacts.checkpoint import Checkpoints
+from segjax.artifacts.workdir import Workdir
+from segjax.runtime import hosts
+from segjax.runtime import rendezvous
 from tests import tiny
 from tests.runs import ROOT
 from tests.runs import Runs

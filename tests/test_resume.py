@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import Checkpoints
 from tests.faults import kills
 from tests.faults.kills import STEPS
 from tests.runs import Runs

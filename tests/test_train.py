@@ -6,14 +6,14 @@ import signal
 import numpy as np
 import pytest
 
-from segjax import checkpoint
 from segjax import experiment
 from segjax import optim
 from segjax import train
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts import checkpoint
+from segjax.artifacts.checkpoint import Checkpoints
+from segjax.artifacts.workdir import Workdir
 from segjax.data import pipeline
 from segjax.data.datasets.shapes import LABEL_MAP
-from segjax.workdir import Workdir
 from tests import tiny
 
 

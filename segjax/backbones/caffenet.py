@@ -7,7 +7,7 @@ normalisations. Checked as the paths of SDS.
 from flax import linen as nn
 
 from segjax.layers.conv import conv
-from segjax.layers.hidden import Hidden
+from segjax.layers.fc import FullyConnected
 from segjax.ops.lrn import local_response_norm
 from segjax.ops.pool import max_pool
 
@@ -46,7 +46,7 @@ class Backbone(nn.Module):
     x = layer(4, x, 3, groups=2)
     x = layer(5, x, 3, groups=2)
     feats['c5'] = pool(x)
-    hidden = Hidden(self.hidden, self.dropout, name='hidden')
+    hidden = FullyConnected(self.hidden, self.dropout, name='hidden')
     feats['fc7'] = hidden(feats['c5'], train)
     return feats
 

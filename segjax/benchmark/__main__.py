@@ -16,10 +16,10 @@ import sys
 from absl import app
 from absl import flags
 
-from segjax import console
 from segjax.benchmark import report
 from segjax.benchmark import run
 from segjax.benchmark.pairs import PAIRS
+from segjax.runtime import terminal
 
 _MODELS = flags.DEFINE_list('models', ['deeplabv3'], f'Of {", ".join(PAIRS)}.')
 _WHAT = flags.DEFINE_list(
@@ -61,7 +61,7 @@ def main(argv):
   """Measures what the flags say, and shows it."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
-  with console.errors_in_words():
+  with terminal.errors_in_words():
     options = run.Options(
         models=_MODELS.value,
         what=_WHAT.value,
@@ -89,4 +89,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=console.parse_flags)
+  app.run(main, flags_parser=terminal.parse_flags)

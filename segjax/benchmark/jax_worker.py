@@ -13,8 +13,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from segjax import compilation
-from segjax import heap
 from segjax import losses
 from segjax import models
 from segjax import optim
@@ -24,6 +22,8 @@ from segjax.benchmark import compiled
 from segjax.benchmark import products
 from segjax.benchmark import protocol
 from segjax.ops import conv
+from segjax.runtime import compile_cache
+from segjax.runtime import malloc
 from segjax.tasks import semantic
 
 # SGD with momentum, as the other workers have it.
@@ -177,6 +177,6 @@ def forward_step(model, variables, dtype, layout):
 
 
 if __name__ == '__main__':
-  heap.keep()
-  compilation.collect_less()
+  malloc.tune()
+  compile_cache.relax_gc()
   protocol.serve(JaxWorker)

@@ -23,7 +23,7 @@ import cv2
 from etils import epath
 import numpy as np
 
-from segjax.data import kept
+from segjax.data import cache
 from segjax.data import label_map
 from segjax.data import transforms
 from segjax.data.datasets import files
@@ -190,7 +190,7 @@ class Clock:
 def compare(folder, rounds):
   """Prints what both sides take for the pairs of one folder."""
   from_files = dataset(folder)
-  in_memory = kept.Kept(from_files, 1.0)
+  in_memory = cache.Cached(from_files, 1.0)
   pairs, ops = from_files.examples, our_ops()
   clocks = Clock(), Clock(), Clock()
   for turn in range(-1, rounds):

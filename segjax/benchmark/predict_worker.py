@@ -6,10 +6,10 @@ From an array on the host to a label map on the host, as
 
 import numpy as np
 
-from segjax import compilation
-from segjax import heap
 from segjax import predict
 from segjax.benchmark import protocol
+from segjax.runtime import compile_cache
+from segjax.runtime import malloc
 
 
 class PredictWorker(protocol.Timed):
@@ -37,6 +37,6 @@ class PredictWorker(protocol.Timed):
 
 
 if __name__ == '__main__':
-  heap.keep()
-  compilation.collect_less()
+  malloc.tune()
+  compile_cache.relax_gc()
   protocol.serve(PredictWorker)

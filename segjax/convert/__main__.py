@@ -19,8 +19,8 @@ from absl import app
 from absl import flags
 from ml_collections import config_flags
 
-from segjax import console
-from segjax import weights
+from segjax.convert import workdirs
+from segjax.runtime import terminal
 
 _LIST = flags.DEFINE_bool('list', False, 'Shows sources and their systems.')
 _SOURCE = flags.DEFINE_string('source', None, 'Whose weights; see --list.')
@@ -48,14 +48,14 @@ _LIKE = flags.DEFINE_string('like', None, 'File that has the names for --to.')
 
 def main(argv):
   """Does what the flags say."""
-  with console.errors_in_words():
+  with terminal.errors_in_words():
     if len(argv) > 1:
       raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
     if _LIST.value:
-      print(weights.describe())
+      print(workdirs.describe())
     elif _TO.value:
       _require(_WORKDIR)
-      weights.write_back(
+      workdirs.write_back(
           _WORKDIR.value,
           _TO.value,
           source=_SOURCE.value,
@@ -66,12 +66,12 @@ def main(argv):
       given = dict(key=_KEY.value, channels=_CHANNELS.value)
       where = (_CHECKPOINT.value, _OUTPUT.value)
       if _BACKBONE.value:
-        weights.convert_backbone(
+        workdirs.convert_backbone(
             _SOURCE.value, _BACKBONE.value, *where, **given
         )
       else:
         _require(_CONFIG)
-        weights.convert(
+        workdirs.convert(
             _SOURCE.value,
             _CONFIG.value,
             *where,
@@ -87,4 +87,4 @@ def _require(*wanted):
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=console.parse_flags)
+  app.run(main, flags_parser=terminal.parse_flags)

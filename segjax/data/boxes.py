@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def enlarged(boxes, factor):
+def expanded(boxes, factor):
   """Returns boxes [..., 4] with sides `factor` times as long, whole pixels."""
   low, high = np.split(np.asarray(boxes, np.float64), 2, -1)
   middle, reach = (low + high) / 2, factor * (high - low) / 2

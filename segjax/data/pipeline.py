@@ -15,7 +15,7 @@ from absl import logging
 import grain
 import numpy as np
 
-from segjax.data import regions
+from segjax.data import proposals
 from segjax.data import transforms
 from segjax.data.image import BadExample
 
@@ -81,9 +81,9 @@ def train_batches(
   Returns:
     `Batches` of {'image': float32 [b, H, W, C], 'label': uint8 [b, H, W]}, and
     'weight': float32 [b, H, W] if the spec makes it. The image is larger by
-    the context of a crop that has one. If the examples have regions, there are
+    the halo of a crop that has one. If the examples have regions, there are
     'regions' uint8 [b, H, W, N] too, and what they show: 'categories' uint8 and
-    'overlaps' float32, both [b, N]; see `regions.assign`.
+    'overlaps' float32, both [b, N]; see `proposals.assign`.
   """
   _check(dataset, num_hosts, host)
   if batch_size < 1 or batch_size % num_hosts:
@@ -208,7 +208,9 @@ def _describe_regions(features):
   """Adds what the regions of an example show, if it has any."""
   if 'regions' not in features:
     return features
-  categories, overlaps = regions.assign(features['regions'], features['label'])
+  categories, overlaps = proposals.assign(
+      features['regions'], features['label']
+  )
   return {**features, 'categories': categories, 'overlaps': overlaps}
 
 

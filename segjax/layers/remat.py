@@ -12,7 +12,7 @@ import inspect
 
 from flax import linen as nn
 
-from segjax.ops.materialize import materialize
+from segjax.kernels.barrier import barrier
 
 _ON = False
 
@@ -39,6 +39,6 @@ def block(call):
 
   @functools.wraps(call)
   def chosen(self, *args):
-    return materialize((again if _ON else call)(self, *args))
+    return barrier((again if _ON else call)(self, *args))
 
   return chosen

@@ -15,7 +15,7 @@ import importlib
 import inspect
 import pkgutil
 
-from segjax import calls
+from segjax import specs
 
 # Arguments that are no part of the string.
 GIVEN = ('logits', 'labels', 'class_weights', 'pixel_weights')
@@ -53,7 +53,7 @@ def build(text, class_weights=None):
     raise ValueError(f'Cannot read the loss {text!r}: {error}.') from error
   terms = []
   for factor, call in _terms(node):
-    name, kwargs = calls.parse(call, functions, 'loss', given=GIVEN)
+    name, kwargs = specs.parse(call, functions, 'loss', given=GIVEN)
     function = functools.partial(functions[name], **kwargs)
     if _takes(function, 'class_weights'):
       function = functools.partial(function, class_weights=class_weights)

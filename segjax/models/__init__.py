@@ -47,9 +47,9 @@ def create(name, num_classes, **fields):
   return model(num_classes, **fields)
 
 
-def margin(model):
+def halo(model):
   """Returns how many pixels a model loses on each side: 0 for most.
 
   Unpadded convolutions return logits for the middle of their input.
   """
-  return getattr(model, 'margin', 0)
+  return getattr(model, 'halo', 0)

@@ -3,7 +3,7 @@
 VGG16 with two hidden layers, and its mirror image, which unpools by the places
 of the encoder's pools and makes what that left dense by transposed
 convolutions, figure 2. It sees objects one at a time, through proposals:
-`segjax/box_inference.py` joins what it sees; a whole image is segmented, too.
+`segjax/inference/boxes.py` joins what it sees; a whole image is segmented, too.
 As the authors' Caffe network, HyeonwooNoh/DeconvNet, against which it was
 checked; there images have 224 x 224 pixels.
 """

@@ -17,7 +17,7 @@ from segjax import backbones
 from segjax.backbones import vgg
 from segjax.layers.conv import Conv
 from segjax.layers.head import classifier
-from segjax.ops.enlarge import enlarge
+from segjax.ops.upsample_aligned import upsample_aligned
 
 # What has a branch of its own, and its distance from stride 8.
 SCALES = {'image': 8, 'c1': 4, 'c2': 2, 'c3': 1, 'c4': 1}
@@ -45,7 +45,9 @@ class Model(nn.Module):
         name='backbone',
     )(image, train)
     size = image.shape[1:3]
-    logits = enlarge(classifier(self.num_classes)(feats['fc7']), 8, size)
+    logits = upsample_aligned(
+        classifier(self.num_classes)(feats['fc7']), 8, size
+    )
     if self.multi_scale:
       feats['image'] = image
       for level, stride in SCALES.items():
@@ -53,7 +55,7 @@ class Model(nn.Module):
             self.num_classes, stride, self.dropout, name=f'branch_{level}'
         )
         scores = branch(feats[level], train)
-        logits += enlarge(scores, 8 if train else 8 // stride, size)
+        logits += upsample_aligned(scores, 8 if train else 8 // stride, size)
     return {'logits': logits, 'aux': {}}
 
 

@@ -1,7 +1,7 @@
 """DilatedNet, https://arxiv.org/abs/1511.07122.
 
 The front end is VGG without its last two pools and without any padding, so that
-it loses a `margin`. A context module of dilated convolutions, which begins as
+it loses a `halo`. A context module of dilated convolutions, which begins as
 the identity, then looks at the scores. As the authors' Caffe networks have it:
 the default is Dilation8 of VOC 2012; that of CamVid has `context='basic'`,
 Dilation7 of KITTI also `rates=(1, 1, 2, 4, 8)`, and Dilation10 of Cityscapes
@@ -18,10 +18,10 @@ from segjax.backbones import vgg
 from segjax.layers.conv import conv
 from segjax.layers.head import classifier
 from segjax.layers.upsample import Upsample
-from segjax.ops.enlarge import enlarge
+from segjax.ops.upsample_aligned import upsample_aligned
 
 STRIDE = 8
-MARGIN = 186  # Pixels that the front end sees before its first score.
+HALO = 186  # Pixels that the front end sees before its first score.
 
 
 def pool(x, stride):
@@ -48,21 +48,21 @@ class Model(nn.Module):
   dropout: float = 0.5
 
   @property
-  def margin(self):
+  def halo(self):
     """Pixels by which the logits are smaller than the image on each side."""
-    return MARGIN + 2 * STRIDE - 1  # Up to the score beyond the last pixel.
+    return HALO + 2 * STRIDE - 1  # Up to the score beyond the last pixel.
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    height, width = (side - 2 * self.margin for side in image.shape[1:3])
+    height, width = (side - 2 * self.halo for side in image.shape[1:3])
     if min(height, width) < 1:
       raise ValueError(
-          f'An image of {image.shape[1:3]} pixels is all margin: it takes'
-          f' {2 * self.margin + 1} at least.'
+          f'An image of {image.shape[1:3]} pixels is all halo: it takes'
+          f' {2 * self.halo + 1} at least.'
       )
-    first = self.margin - MARGIN
+    first = self.halo - HALO
     rows, columns = (
-        slice(first, first + 2 * MARGIN + STRIDE * ((side - 1) // STRIDE + 2))
+        slice(first, first + 2 * HALO + STRIDE * ((side - 1) // STRIDE + 2))
         for side in (height, width)
     )
     x = self.scores(image[:, rows, columns], train)
@@ -126,7 +126,7 @@ class Context(nn.Module):
 def interpolate(scores, size):
   """Interpolates probabilities, not scores; returns their logarithms."""
   x = jax.nn.softmax(scores.astype(jnp.float32))
-  x = enlarge(x, STRIDE, size)
+  x = upsample_aligned(x, STRIDE, size)
   smallest = jnp.finfo(jnp.float32).tiny  # A probability may be 0.
   return jnp.log(jnp.maximum(x, smallest)).astype(scores.dtype)
 

@@ -24,7 +24,7 @@ import numpy as np
 from segjax import backbones
 from segjax.backbones.vgg import pool2_up
 from segjax.layers.conv import Conv
-from segjax.layers.hidden import Hidden
+from segjax.layers.fc import FullyConnected
 from segjax.ops import boxes as box_ops
 from segjax.ops import detections
 from segjax.ops.resize import weights
@@ -143,7 +143,7 @@ class Model(nn.Module):
     cells = jnp.round((boxes - jnp.array([0, 0, 1, 1])) / 16)
     x = jax.vmap(roi_max_pool, (0, 0, None))(feats['conv5'], cells, self.bins)
     x = x.reshape(-1, *x.shape[2:])
-    fc7 = Hidden(self.hidden, self.dropout, name='hidden')(x, train)
+    fc7 = FullyConnected(self.hidden, self.dropout, name='hidden')(x, train)
     fc7 = fc7.reshape(*boxes.shape[:2], -1)
 
     if self.classify:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from segjax import backbones
 from segjax.backbones import vgg
 from segjax.layers.head import classifier
-from segjax.ops.enlarge import enlarge
+from segjax.ops.upsample_aligned import upsample_aligned
 
 
 class Model(nn.Module):
@@ -41,7 +41,7 @@ class Model(nn.Module):
     if self.local_norm:
       x = L2Norm(name='local_norm')(x)
     scores = classifier(self.num_classes)(jnp.concatenate([x, mean], -1))
-    return {'logits': enlarge(scores, 8, image.shape[1:3]), 'aux': {}}
+    return {'logits': upsample_aligned(scores, 8, image.shape[1:3]), 'aux': {}}
 
 
 class L2Norm(nn.Module):

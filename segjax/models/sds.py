@@ -41,8 +41,8 @@ class Network(nn.Module):
       train: whether dropout is on.
 
     Returns:
-      A dict: `class_logits` [M, K], `margins` [M, K - 1] of SVMs and `coarse`
-      [M, refiners, cells], logits.
+      A dict: `class_logits` [M, K], `svm_scores` [M, K - 1] and `coarse` [M,
+      refiners, cells], logits.
     """
     region = window * mask[..., None].astype(window.dtype)
     paths = []
@@ -58,12 +58,12 @@ class Network(nn.Module):
     class_logits = dense(self.num_classes, 'classifier')(features)
     # The other heads learn after the network, or as if.
     features = jax.lax.stop_gradient(features)
-    margins = dense(self.num_classes - 1, 'svm')(features)
+    svm_scores = dense(self.num_classes - 1, 'svm')(features)
     joined = jnp.concatenate([features, cells.astype(features.dtype)], -1)
     coarse = dense(self.refiners * self.cells, 'refiner')(joined)
     return {
         'class_logits': class_logits,
-        'margins': margins,
+        'svm_scores': svm_scores,
         'coarse': coarse.reshape(-1, self.refiners, self.cells),
     }
 
@@ -100,7 +100,7 @@ class Model(nn.Module):
     """
     regions = (regions > 0).astype(image.dtype)
     masks = jnp.moveaxis(regions, -1, 1)
-    boxes = box_ops.enlarge(
+    boxes = box_ops.expand(
         box_ops.bounding_boxes(regions),
         self.context / (self.size - 2 * self.context),
     )
@@ -131,7 +131,9 @@ class Model(nn.Module):
     )
     out = {k: v.reshape(*boxes.shape[:2], *v.shape[1:]) for k, v in out.items()}
 
-    found, scores = detections.detect(out['margins'], regions, self.max_overlap)
+    found, scores = detections.detect(
+        out['svm_scores'], regions, self.max_overlap
+    )
     shown = found if categories is None else categories
     shown = jnp.clip(shown.astype(jnp.int32), 1, self.num_classes - 1) - 1
     coarse = jnp.take_along_axis(

@@ -4,7 +4,7 @@ A contracting path says what is there, an expanding one where it is: at each
 level it takes the features of the contracting path that have its size (figure
 1). The defaults are the network of today, as mmsegmentation 1.2.2 builds it
 (UNet-S5-D16 with an FCN head): padded convolutions, batch norm, bilinear
-upsampling. The paper's has unpadded convolutions, which lose a `margin`, and
+upsampling. The paper's has unpadded convolutions, which lose a `halo`, and
 transposed ones: `padded=False, dropout=0.5, aux_level=''`; the weights that its
 authors released want `last_up=128` too. The first was checked against
 mmsegmentation, the second against a network after the paper that has the names
@@ -24,7 +24,7 @@ from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
 
 LEVELS = 5
-MARGIN = 92  # Pixels that the unpadded convolutions lose on each side.
+HALO = 92  # Pixels that the unpadded convolutions lose on each side.
 # He et al. 2015 with fan-in, as section 3 of the paper says.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
@@ -86,9 +86,9 @@ class Model(nn.Module):
   aux_level: str = 'up1'  # That an auxiliary head is on; '': there is none.
 
   @property
-  def margin(self):
+  def halo(self):
     """Pixels by which the logits are smaller than the image on each side."""
-    return 0 if self.padded else MARGIN
+    return 0 if self.padded else HALO
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -97,7 +97,7 @@ class Model(nn.Module):
           f'aux_level={self.aux_level!r}: only a padded U-Net has an auxiliary'
           " head; set aux_level=''."
       )
-    size = tuple(side - 2 * self.margin for side in image.shape[1:3])
+    size = tuple(side - 2 * self.halo for side in image.shape[1:3])
     x = image if self.padded else _fit(image)
     skips, feats = [], {}
     for level in range(LEVELS):
@@ -144,12 +144,12 @@ def _fit(image):
   is cut off again.
   """
   height, width = image.shape[1:3]
-  if min(height, width) <= 2 * MARGIN:
+  if min(height, width) <= 2 * HALO:
     raise ValueError(
         f'Of an image of {height} x {width} the unpadded convolutions of a'
-        f' U-Net leave nothing: they take {MARGIN} pixels on each side. Give a'
-        f' larger one, {2 * MARGIN + 4} at least, or set padded=True.'
+        f' U-Net leave nothing: they take {HALO} pixels on each side. Give a'
+        f' larger one, {2 * HALO + 4} at least, or set padded=True.'
     )
-  bottom, right = (-(side - 2 * MARGIN - 4) % 16 for side in (height, width))
+  bottom, right = (-(side - 2 * HALO - 4) % 16 for side in (height, width))
   missing = ((0, 0), (0, bottom), (0, right), (0, 0))
   return jnp.pad(image, missing, mode='reflect')

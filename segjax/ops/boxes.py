@@ -28,7 +28,7 @@ def bounding_boxes(regions):
   return jnp.stack([y0, x0, y1, x1], -1).astype(jnp.float32)
 
 
-def enlarge(boxes, fraction):
+def expand(boxes, fraction):
   """Moves each side of boxes [..., 4] out by a fraction of height or width."""
   low, high = jnp.split(boxes, 2, -1)
   margin = fraction * (high - low)

@@ -16,10 +16,10 @@ import jax
 from jax import lax
 
 from segjax import parallel
-from segjax.ops import lowerings
-from segjax.ops import winograd
-from segjax.ops.materialize import materialize
-from segjax.ops.window import Window
+from segjax.kernels import lowerings
+from segjax.kernels import winograd
+from segjax.kernels.barrier import barrier
+from segjax.kernels.window import Window
 
 
 def conv_general_dilated(
@@ -84,7 +84,7 @@ def _saved(x, kernel, window):
 
 def _gradients(window, saved, dy):
   x, kernel = saved
-  dy = materialize(dy)  # Both read it, and some ways several times.
+  dy = barrier(dy)  # Both read it, and some ways several times.
   return (
       _input_gradient(dy, kernel, window, x.shape),
       _kernel_gradient(x, dy, window, kernel.shape),

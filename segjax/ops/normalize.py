@@ -11,8 +11,8 @@ from jax import lax
 import jax.numpy as jnp
 
 from segjax import parallel
-from segjax.ops.lowerings import accurate
-from segjax.ops.materialize import materialize
+from segjax.kernels.barrier import barrier
+from segjax.kernels.lowerings import accurate
 
 
 @functools.partial(jax.jit, static_argnames='epsilon')
@@ -78,7 +78,7 @@ def _normalized(x, scale, bias, epsilon):
 @functools.partial(jax.jit, static_argnums=6)
 def _gradients_to(x, scale, bias, mean, variance, dy, epsilon):
   # Else XLA for CPUs would keep what both passes compute of it.
-  y, dy = accurate(materialize(x)), accurate(dy)
+  y, dy = accurate(barrier(x)), accurate(dy)
   inverse = lax.rsqrt(variance + epsilon)
   dbias, product = _mean(dy), _mean(dy * y)
   dscale = (product - mean * dbias) * inverse

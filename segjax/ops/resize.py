@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import parallel
-from segjax.ops.materialize import materialize
+from segjax.kernels.barrier import barrier
 
 SMALL = 1e7  # Operations of a product that a CPU does as one.
 
@@ -124,12 +124,12 @@ def _multiply(x, matrix, axis):
     return jnp.einsum(spec, matrix, x, precision=jax.lax.Precision.HIGHEST)
 
   def sum_of_taps(x):
-    x = materialize(x)  # Each pixel is read several times.
+    x = barrier(x)  # Each pixel is read several times.
     y = sum(
         _take(x, index, axis) * weight.reshape(-1, *[1] * (3 - axis))
         for index, weight in taps
     )
-    return materialize(y)
+    return barrier(y)
 
   if parallel.rows() > 1:  # Of sums, XLA's partitioner would exchange more.
     return product(x)

@@ -8,9 +8,9 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from segjax.kernels import winograd
+from segjax.kernels.barrier import barrier
 from segjax.ops import conv
-from segjax.ops import winograd
-from segjax.ops.materialize import materialize
 from segjax.ops.resize import resize
 
 WINDOW = conv.Window(padding=((1, 1), (1, 1)))
@@ -103,7 +103,7 @@ def _saved_repeated(x, kernel):
 
 def _gradients_repeated(saved, dy):
   x, kernel = saved
-  dy = materialize(dy)  # Both read it several times.
+  dy = barrier(dy)  # Both read it several times.
   return (
       winograd.repeated_input_gradient(dy, kernel),
       winograd.repeated_kernel_gradient(x, dy, kernel.shape),

@@ -3,13 +3,13 @@
 Outputs of a system: `logits` [B, H, W, K] and `aux`, as of the task 'semantic',
 where proposals were pasted; and of N proposals
   class_logits [B, N, K]: class 0 is the background;
-  margins [B, N, K - 1]: of linear SVMs for the other classes, if it has any;
+  svm_scores [B, N, K - 1]: of linear SVMs for the other classes, if it has any;
   boxes [B, N, 4]: y0 x0 y1 x1 in pixels, ends exclusive, in which masks lie;
   masks {name: logits [B, N, S, S]}: a pixel is of the object, on a grid of the
     box, for the category that the batch names.
 A batch has `image`, `label`, `regions` [B, H, W, N], and what those show:
 `categories` [B, N], 255 for an empty region, and `overlaps` [B, N]; see
-`data.regions.assign`.
+`data.proposals.assign`.
 """
 
 import jax
@@ -57,8 +57,8 @@ def loss(
   classes = jnp.where(exists, classes, IGNORE)
   total, parts = objective(out['class_logits'][:, :, None], classes[..., None])
   parts = dict(parts)
-  if 'margins' in out:
-    parts['svm'] = squared_hinge(out['margins'], categories, overlaps)
+  if 'svm_scores' in out:
+    parts['svm'] = squared_hinge(out['svm_scores'], categories, overlaps)
 
   height, width = jnp.split(out['boxes'][..., 2:] - out['boxes'][..., :2], 2, 2)
   weights = jnp.minimum(height * width / max(full_area, 1), 1)[..., 0]
@@ -74,23 +74,23 @@ def loss(
   return sum(more, total), parts
 
 
-def squared_hinge(margins, categories, overlaps):
+def squared_hinge(svm_scores, categories, overlaps):
   """Returns the mean loss of SVMs, each of a category against the rest.
 
   Proposals between, that show some of an object of the category, do not count.
 
   Args:
-    margins: [B, N, K - 1], for the classes from 1 on.
+    svm_scores: [B, N, K - 1], for the classes from 1 on.
     categories: [B, N], what proposals overlap most.
     overlaps: [B, N], by how much.
   """
-  classes = jnp.arange(margins.shape[-1]) + 1
+  classes = jnp.arange(svm_scores.shape[-1]) + 1
   same = categories[..., None] == classes
   positive = same & (overlaps[..., None] >= FOREGROUND)
   between = same & ~positive & (overlaps[..., None] >= BACKGROUND)
   counts = (categories != IGNORE)[..., None] & ~between
   sign = jnp.where(positive, 1.0, -1.0)
-  hinge = jnp.maximum(1 - sign * margins.astype(jnp.float32), 0) ** 2
+  hinge = jnp.maximum(1 - sign * svm_scores.astype(jnp.float32), 0) ** 2
   return mean_over((hinge * counts).sum(), counts.sum())
 
 

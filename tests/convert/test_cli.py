@@ -7,11 +7,11 @@ import pytest
 
 from segjax import evaluate
 from segjax import predict
-from segjax import weights
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import Checkpoints
+from segjax.artifacts.workdir import Workdir
 from segjax.convert import torch_file
+from segjax.convert import workdirs
 from segjax.data.datasets.shapes import LABEL_MAP
-from segjax.workdir import Workdir
 from tests import tiny
 from tests.convert import torchvision
 
@@ -37,7 +37,7 @@ def file(state, tmp_path_factory):
 @pytest.fixture(scope='module')
 def converted(file, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('converted')
-  weights.convert('torchvision', get_config(), file, workdir)
+  workdirs.convert('torchvision', get_config(), file, workdir)
   return Workdir(workdir)
 
 
@@ -85,7 +85,7 @@ def test_converted_weights_evaluate_and_predict_the_same(converted):
 
 def test_the_way_back_is_exact(converted, state, tmp_path):
   path = tmp_path / 'back.safetensors'
-  weights.write_back(converted.path, path)
+  workdirs.write_back(converted.path, path)
   back = torch_file.read(path)
   kept = {n for n in state if not n.endswith('num_batches_tracked')}
   assert set(back) == kept
@@ -112,13 +112,13 @@ def test_a_run_that_began_with_them_is_written_under_their_names(
   saved = Checkpoints(converted.checkpoints, read_only=True).read(0)
   run = write_run(tmp_path / 'scratch', config, saved)
   with pytest.raises(ValueError, match='--like=FILE --source='):
-    weights.write_back(run.path, tmp_path / 'a.npz')
-  weights.write_back(
+    workdirs.write_back(run.path, tmp_path / 'a.npz')
+  workdirs.write_back(
       run.path, tmp_path / 'like.npz', source='torchvision', like=file
   )
   config.init_from = str(converted.path)
   run = write_run(tmp_path / 'run', config, saved)
-  weights.write_back(run.path, tmp_path / 'own.npz')
+  workdirs.write_back(run.path, tmp_path / 'own.npz')
   like, own = (
       torch_file.read(tmp_path / f'{name}.npz') for name in ('like', 'own')
   )
@@ -131,7 +131,7 @@ def test_nothing_is_written_where_the_weights_do_not_fit(file, tmp_path):
   config = get_config()
   config.model.features = 16
   with pytest.raises(ValueError, match='does not fit the model'):
-    weights.convert('torchvision', config, file, tmp_path / 'new')
+    workdirs.convert('torchvision', config, file, tmp_path / 'new')
   assert not (tmp_path / 'new').exists()
 
 
@@ -139,14 +139,16 @@ def test_weights_of_other_classes_than_the_configs_are_converted(tmp_path):
   path = tmp_path / 'file.npz'
   torch_file.write(path, torchvision.state(torchvision.deeplabv3(3)))
   output = Workdir(tmp_path / 'new')
-  weights.convert('torchvision', get_config(), path, output.path, num_classes=3)
+  workdirs.convert(
+      'torchvision', get_config(), path, output.path, num_classes=3
+  )
   names = json.loads(output.labels.read_text())['names']
   assert names == ['class 0', 'class 1', 'class 2']
 
 
 def test_a_folder_with_checkpoints_is_left_alone(converted, file):
   with pytest.raises(ValueError, match='choose another --output'):
-    weights.convert('torchvision', get_config(), file, converted.path)
+    workdirs.convert('torchvision', get_config(), file, converted.path)
 
 
 def test_converted_weights_are_no_run_to_go_on_with(converted):
@@ -160,7 +162,7 @@ def test_a_classifier_becomes_a_backbone(tmp_path, head):
   if head:
     shapes |= {'fc.weight': (1000, 128), 'fc.bias': (1000,)}
   torch_file.write(tmp_path / 'a.npz', torchvision.state(shapes))
-  weights.convert_backbone(
+  workdirs.convert_backbone(
       'torchvision', 'resnet/tiny', tmp_path / 'a.npz', tmp_path / 'new'
   )
   saved = Checkpoints(tmp_path / 'new' / 'checkpoints', read_only=True).read(0)
@@ -179,6 +181,6 @@ def test_unknown_sources_and_systems_are_answered_with_those_that_exist(
 ):
   config = get_config()
   with pytest.raises(ValueError, match='Known: .*torchvision'):
-    weights.convert('torchvisio', config, file, tmp_path / 'new')
+    workdirs.convert('torchvisio', config, file, tmp_path / 'new')
   with pytest.raises(ValueError, match="no rules for 'deeplabv3' of 'drn'"):
-    weights.convert('drn', config, file, tmp_path / 'new')
+    workdirs.convert('drn', config, file, tmp_path / 'new')

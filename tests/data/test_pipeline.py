@@ -60,7 +60,7 @@ def test_batches_have_static_shapes_and_types():
 
 
 def test_images_are_larger_than_labels_by_the_context():
-  spec = 'random_scale|random_crop(36, 44, context=9)|flip|normalize'
+  spec = 'random_scale|random_crop(36, 44, halo=9)|flip|normalize'
   for batch in take(6, spec=spec):
     assert batch['image'].shape == (4, 54, 62, 3)
     assert batch['label'].shape == (4, 36, 44)

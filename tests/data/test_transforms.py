@@ -63,7 +63,7 @@ def test_parse_gives_the_ops_in_order():
         ('resize(5, mode="big")', "'exact', 'short' or 'long'"),
         ('resize(5, 6, mode="short")', 'one number'),
         ('flip(50)', 'between 0 and 1'),
-        ('random_crop(5, context=-1)', 'whole number of pixels'),
+        ('random_crop(5, halo=-1)', 'whole number of pixels'),
         ('elastic(points=0)', '1 or more'),
         ('border_weights(sigma=0.0)', 'sigma is positive'),
         ('random_scale(2.0, 0.5)', 'low <= high'),
@@ -328,21 +328,21 @@ def test_elastic_without_displacements_changes_nothing():
 
 
 @pytest.mark.parametrize('crop', ['random_crop', 'class_balanced_crop'])
-@pytest.mark.parametrize('context', [1, 7, 60])
-def test_context_is_what_lies_around_the_crop_or_mirrored(crop, context):
+@pytest.mark.parametrize('halo', [1, 7, 60])
+def test_context_is_what_lies_around_the_crop_or_mirrored(crop, halo):
   features = example()
   mirrored = np.pad(
-      features['image'], (*(((context, context),) * 2), (0, 0)), 'reflect'
+      features['image'], (*(((halo, halo),) * 2), (0, 0)), 'reflect'
   )
   for seed in range(10):
     plain = run(f'{crop}(20, 70)', features, seed)
-    wide = run(f'{crop}(20, 70, context={context})', features, seed)
+    wide = run(f'{crop}(20, 70, halo={halo})', features, seed)
     np.testing.assert_array_equal(wide['label'], plain['label'])
-    inner = wide['image'][context:-context, context:-context]
+    inner = wide['image'][halo:-halo, halo:-halo]
     np.testing.assert_array_equal(inner, plain['image'])
-    assert wide['image'].shape == (20 + 2 * context, 64 + 2 * context, 3)
+    assert wide['image'].shape == (20 + 2 * halo, 64 + 2 * halo, 3)
     assert any(
-        np.array_equal(wide['image'], mirrored[y : y + 20 + 2 * context])
+        np.array_equal(wide['image'], mirrored[y : y + 20 + 2 * halo])
         for y in range(48 - 20 + 1)
     )
 
@@ -351,14 +351,14 @@ def test_context_is_what_lies_around_the_crop_or_mirrored(crop, context):
     'op', ['rotate', 'resize(9)', 'random_crop(9)', 'pad(99)', 'elastic']
 )
 def test_nothing_but_a_flip_moves_the_pixels_of_a_crop_with_context(op):
-  transforms.parse('random_crop(9, context=2)|flip|normalize')
+  transforms.parse('random_crop(9, halo=2)|flip|normalize')
   name = op.partition('(')[0]
   with pytest.raises(ValueError, match=f'^{name} must come before the crop wi'):
-    transforms.parse(f'random_crop(9, context=2)|flip|{op}')
+    transforms.parse(f'random_crop(9, halo=2)|flip|{op}')
 
 
 def test_padding_keeps_the_context_around_a_label():
-  features = run('random_crop(80, 90, context=5)|flip', example())
+  features = run('random_crop(80, 90, halo=5)|flip', example())
   padded = transforms.Pad(80, 90).map(features)
   assert padded['label'].shape == (80, 90)
   assert padded['image'].shape == (90, 100, 3)
@@ -551,7 +551,7 @@ def test_bgr_reverses_the_channels_and_takes_three():
         'random_scale(0.5, 2.0, 0.25)|class_balanced_crop(50, 70)',
         'resize(333, 77)|random_crop(64)',
         "resize(90, mode='short')|random_crop(64)|flip",
-        'random_scale(0.3, 1.0)|random_crop(64, 90, context=40)|flip',
+        'random_scale(0.3, 1.0)|random_crop(64, 90, halo=40)|flip',
     ],
 )
 def test_fused_equals_one_op_after_the_other(spec):

@@ -2,7 +2,7 @@
 
 import shutil
 
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import Checkpoints
 from tests.faults.found import Found
 from tests.faults.found import last_line
 from tests.faults.kills import STEPS

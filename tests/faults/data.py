@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import Checkpoints
 from segjax.data import image
 from tests import tiny
 from tests.faults.disks import saved_once

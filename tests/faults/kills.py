@@ -9,7 +9,7 @@ import time
 import jax
 import numpy as np
 
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import Checkpoints
 from tests import tiny
 from tests.faults.found import Found
 from tests.faults.found import last_line

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from segjax.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import Checkpoints
 from segjax.convert import torch_file
 from tests.convert import test_torch_file as files
 from tests.faults.disks import FLAGS

@@ -67,7 +67,7 @@ def configured(name):
 def image(model, dtype=jnp.float32):
   """An image, as a shape, that the model has logits of IMAGE's size for."""
   batch, height, width, channels = IMAGE.shape
-  more = 2 * models.margin(model)
+  more = 2 * models.halo(model)
   shape = (batch, height + more, width + more, channels)
   return jax.ShapeDtypeStruct(shape, dtype)
 

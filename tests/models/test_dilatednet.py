@@ -55,7 +55,7 @@ def create(**fields):
 
 def test_a_window_with_its_margin_has_the_logits_of_the_whole(random_variables):
   model = create(context='')
-  more = 2 * models.margin(model)
+  more = 2 * models.halo(model)
   image = jax.random.normal(jax.random.key(1), (1, 11 + more, 18 + more, 3))
   variables = random_variables(model, image.shape)
   whole = jax.jit(model.apply)(variables, image)['logits']
@@ -80,7 +80,7 @@ def test_a_probability_of_0_has_a_finite_logit():
 
 
 def test_an_image_that_is_all_margin_is_refused():
-  with pytest.raises(ValueError, match='is all margin: it takes 403 at least'):
+  with pytest.raises(ValueError, match='is all halo: it takes 403 at least'):
     jax.eval_shape(create().init, jax.random.key(0), np.zeros((1, 402, 500, 3)))
 
 

@@ -6,7 +6,7 @@ from configs import fcn as config_of_fcn
 from segjax import backbones
 from segjax import models
 from segjax import optim
-from segjax import warm_start
+from segjax.artifacts import warm_start
 
 IMAGE = (1, 33, 48, 3)
 HEADS = {

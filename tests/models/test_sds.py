@@ -72,7 +72,7 @@ def test_linear_heads_do_not_change_the_network(network):
   @jax.grad
   def gradient(params):
     out = NETWORK.apply({'params': params}, WINDOW, MASK, CELLS)
-    return sum(jnp.square(out[k]).sum() for k in ('margins', 'coarse'))
+    return sum(jnp.square(out[k]).sum() for k in ('svm_scores', 'coarse'))
 
   found = gradient(network['params'])
   paths = jax.tree.leaves((found['box'], found['region']))

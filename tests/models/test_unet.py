@@ -22,7 +22,7 @@ def test_unpadded_convolutions_leave_the_image_less_the_margin(size, left):
   image = jax.ShapeDtypeStruct((1, size, 204, 1), np.float32)
   out, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
   assert out['logits'].shape == (1, left, 20, 2)
-  assert (model.margin, models.create('unet', 2).margin) == (92, 0)
+  assert (model.halo, models.create('unet', 2).halo) == (92, 0)
 
 
 def test_an_image_of_the_margin_alone_is_refused():

@@ -20,7 +20,7 @@ def test_bounding_boxes_are_tight_and_an_empty_region_has_one_pixel():
 
 
 def test_enlarging_moves_each_side_by_the_fraction():
-  larger = boxes.enlarge(np.array([10.0, 20.0, 14.0, 40.0]), 0.25)
+  larger = boxes.expand(np.array([10.0, 20.0, 14.0, 40.0]), 0.25)
   np.testing.assert_allclose(larger, [9, 15, 15, 45])
 
 

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax.kernels import lowerings
+from segjax.kernels import winograd
+from segjax.kernels.window import Window
 from segjax.ops import conv
-from segjax.ops import lowerings
-from segjax.ops import winograd
-from segjax.ops.window import Window
 
 SAME = Window(padding=((1, 1), (1, 1)))  # Of 3x3.
 # Shapes of an image and a kernel, a window, and how a CPU computes it.

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax.kernels import winograd
 from segjax.ops import conv
-from segjax.ops import winograd
 from segjax.ops.resize_conv import resize_conv
 
 # Shapes of an image, of what is joined to it and of a kernel: work enough for

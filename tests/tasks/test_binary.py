@@ -7,11 +7,11 @@ import pytest
 from segjax import experiment
 from segjax import predict
 from segjax import train
+from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data.datasets import shapes
 from segjax.tasks import binary
 from segjax.tasks import semantic
-from segjax.workdir import Workdir
 from tests import tiny
 
 NAMES = ('ground', 'object')

@@ -22,7 +22,7 @@ def outputs(seed=0):
   rng = np.random.default_rng(seed)
   return {
       'class_logits': rng.normal(size=(1, 3, 3)),
-      'margins': rng.normal(size=(1, 3, 2)),
+      'svm_scores': rng.normal(size=(1, 3, 2)),
       'boxes': BOXES,
       'masks': {'a': rng.normal(size=(1, 3, 4, 4))},
   }
@@ -48,12 +48,12 @@ def test_proposals_are_of_a_class_from_half_an_overlap_on():
 
 
 def test_each_svm_tells_its_category_from_the_rest():
-  margins = np.array([[[0.5, -3.0], [0.4, 0.1], [9.0, 9.0]]])
+  svm_scores = np.array([[[0.5, -3.0], [0.4, 0.1], [9.0, 9.0]]])
   overlaps = np.array([[0.6, 0.3, 0.0]])
   categories = np.array([[1, 1, 255]])  # The second is neither for class 1.
   hinges = [(1 - 0.5) ** 2, 0.0, (1 + 0.1) ** 2]
   np.testing.assert_allclose(
-      proposals.squared_hinge(margins, categories, overlaps),
+      proposals.squared_hinge(svm_scores, categories, overlaps),
       np.mean(hinges),
       rtol=1e-6,
   )

@@ -19,7 +19,7 @@ class Dataset:
   An example is {'image': [H, W, C] uint8, uint16 or float32, 'label': [H, W]
   uint8 with train ids and 255 for ignored, 'name': str, unique in the split}.
   With `proposals`, their number, it has 'regions' [H, W, proposals], too; see
-  `segjax.data.regions`.
+  `segjax.data.proposals`.
   An unusable one raises `segjax.data.image.BadExample`, which names the file.
   """
 

@@ -7,7 +7,7 @@ import functools
 from etils import epath
 
 from segjax.data import image
-from segjax.data import regions
+from segjax.data import proposals
 from segjax.data.datasets import Dataset
 from segjax.data.image import BadExample
 
@@ -66,7 +66,7 @@ class Files(Dataset):
       )
     features = {'image': pixels, 'label': label, 'name': example.name}
     if self.proposals:
-      features['regions'] = regions.read(
+      features['regions'] = proposals.read(
           self._region_file(example), label.shape, self.proposals
       )
     return features

@@ -13,7 +13,7 @@ import inspect
 
 import grain
 
-from segjax import calls
+from segjax import specs
 from segjax.data.transforms.color import Bgr
 from segjax.data.transforms.color import Blur
 from segjax.data.transforms.color import Cutout
@@ -117,9 +117,9 @@ def static_size(ops):
   )
 
 
-def context(ops):
+def halo(ops):
   """Returns how much larger the image is than the label on each side."""
-  return sum(getattr(op, 'context', 0) for op in ops)
+  return sum(getattr(op, 'halo', 0) for op in ops)
 
 
 def has_weights(ops):
@@ -132,9 +132,9 @@ def _check_order(ops):
   names = {kind: name for name, kind in OPS.items()}
   for i, op in enumerate(ops):
     moves = isinstance(op, Sized | RandomScale | Rotate | Elastic)
-    if moves and context(ops[:i]):
+    if moves and halo(ops[:i]):
       raise ValueError(
-          f'{names[type(op)]} must come before the crop with context, which'
+          f'{names[type(op)]} must come before the crop with halo, which'
           ' leaves an image that is larger than its label.'
       )
     if (moves or isinstance(op, Flip)) and has_weights(ops[:i]):
@@ -146,7 +146,7 @@ def _check_order(ops):
 
 def _op(node):
   """Builds the op that one step of a spec, a syntax tree, names."""
-  name, fields = calls.parse(node, OPS, 'op')
+  name, fields = specs.parse(node, OPS, 'op')
   try:
     return OPS[name](**fields)
   except (TypeError, ValueError) as error:

@@ -7,9 +7,9 @@ an output pixel off the image. Nothing is antialiased, as in mmseg. Pixels from
 outside are 0 in the image and ignored in the label. Regions [H, W, N], if there
 are any, are picked like the label; what is outside is in none of them.
 
-A crop with `context` leaves an image that is larger than its label: pixels that
-a network with a margin sees but says nothing of. Beyond the border they are the
-mirror image.
+A crop with a `halo` leaves an image that is larger than its label: valid
+convolutions see the pixels around and say nothing of them. Beyond the border
+they are the mirror image.
 """
 
 import dataclasses
@@ -101,16 +101,16 @@ class Crop(Sized, grain.transforms.RandomMap):
   """Cuts out a window of the size; a smaller image is taken whole.
 
   `pipeline.train_batches` pads what is missing then after all other ops, hence
-  after normalisation, as mmseg does. The image is cut out with `context` more
-  on each side, for a model of that `margin`.
+  after normalisation, as mmseg does. The image is cut out with `halo` more
+  on each side, for a model of that `halo`.
   """
 
-  context: int = dataclasses.field(default=0, kw_only=True)
+  halo: int = dataclasses.field(default=0, kw_only=True)
 
   def __post_init__(self):
     super().__post_init__()
-    if type(self.context) is not int or self.context < 0:
-      raise ValueError('context is a whole number of pixels')
+    if type(self.halo) is not int or self.halo < 0:
+      raise ValueError('halo is a whole number of pixels')
 
   def window(self, size, label, rng):
     """Returns the slices of rows and columns to keep.
@@ -133,11 +133,11 @@ class Crop(Sized, grain.transforms.RandomMap):
     )
 
   def widen(self, window, size):
-    """Returns a window with its context, as far as the image goes.
+    """Returns a window with its halo, as far as the image goes.
 
-    Also the pixels that the context lacks: before and after, for each axis.
+    Also the pixels that the halo lacks: before and after, for each axis.
     """
-    ends = [(w.start - self.context, w.stop + self.context) for w in window]
+    ends = [(w.start - self.halo, w.stop + self.halo) for w in window]
     ends = list(zip(ends, size, strict=True))
     wide = tuple(slice(max(a, 0), min(b, n)) for (a, b), n in ends)
     return wide, [(max(-a, 0), max(b - n, 0)) for (a, b), n in ends]
@@ -235,7 +235,7 @@ class ScaledCrop(grain.transforms.RandomMap):
 class Pad(Sized, grain.transforms.Map):
   """Pads to the size, at the bottom and on the right.
 
-  That is the size of the label, if there is one: an image with context stays
+  That is the size of the label, if there is one: an image with halo stays
   larger.
   """
 

@@ -9,7 +9,7 @@ import grain
 import numpy as np
 
 from segjax.data import boxes
-from segjax.data import regions
+from segjax.data import proposals
 from segjax.data.label_map import IGNORE
 from segjax.data.transforms.geometry import Resize
 from segjax.data.transforms.geometry import Sized
@@ -40,11 +40,11 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
     if 'regions' in features:
       raise ValueError('object_crop has no crop of regions: leave them out')
     image, label = features['image'], features['label']
-    ids, classes = regions.objects(label)
+    ids, classes = proposals.objects(label)
     box = np.array([0, 0, *label.shape])
     if len(classes) > 1:
       mask = ids == rng.integers(1, len(classes))
-      box = boxes.enlarged(self._draw(_bounds(mask), rng), self.enlarge)
+      box = boxes.expanded(self._draw(_bounds(mask), rng), self.enlarge)
       if self.overlap == 1:
         label = np.where(mask | (label == IGNORE), label, 0)
     n = boxes.excess(box, label.shape)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from segjax.data import datasets
-from segjax.data import regions
+from segjax.data import proposals
 from segjax.data.datasets import shapes
 from segjax.data.label_map import IGNORE
 
@@ -169,7 +169,7 @@ def test_most_proposals_of_the_ground_or_of_parts_are_worse():
   dataset = shapes.load('val', proposals=24)
   overlaps = np.concatenate(
       [
-          regions.assign(dataset[i]['regions'], dataset[i]['label'])[1]
+          proposals.assign(dataset[i]['regions'], dataset[i]['label'])[1]
           for i in range(20)
       ]
   )

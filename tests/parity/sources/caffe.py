@@ -15,7 +15,7 @@ from tests.parity.case import returned
 
 
 class WithoutMargin(DilatedNet):
-  """Takes an image with its margin, and returns scores at stride 8."""
+  """Takes an image with its halo, and returns scores at stride 8."""
 
   @nn.compact
   def __call__(self, image, train=False):

@@ -61,7 +61,7 @@ CASES = {
             'join': lambda out, parts: np.concatenate(
                 [parts[path]['fc7'] for path in ('box', 'region')], -1
             ),
-            'svm_scores': returned('margins'),
+            'svm_scores': returned('svm_scores'),
             'coarse_mask': lambda out, parts: jax.nn.sigmoid(
                 out['coarse'][:, 0]
             ),

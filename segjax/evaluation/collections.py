@@ -1,0 +1,211 @@
+"""CLU metrics: scores of a split, and means of what the train steps report.
+
+Both live on the host. Scores are int64 counts of pixels, which JAX would turn
+into int32, summed over images of any size; scalars of train steps stay on the
+device until `compute`, so that no step waits for the one before.
+"""
+
+import functools
+
+from clu import metrics
+import flax
+import jax
+from jax.experimental import multihost_utils
+import numpy as np
+
+from segjax.evaluation import boundary
+from segjax.evaluation import partitions
+from segjax.evaluation import semantic as semantic_scores
+
+# Scalars of which the last value is wanted, not the mean.
+LAST = ('learning_rate',)
+
+
+@functools.cache
+def semantic(names, absent='skip', boundary_class=None):
+  """Returns a collection class that scores label maps.
+
+      scores = metrics.semantic(label_map.names)
+      total = scores.empty()
+      for prediction, label in ...:  # [H, W] uint8, ids or 255 for ignored.
+        total = total.merge(
+            scores.single_from_model_output(prediction=prediction, label=label)
+        )
+      total.gather().compute()  # {'mIoU': 0.71, ..., 'IoU/road': 0.95}
+
+  Args:
+    names: tuple of the names of the classes, in the order of their ids.
+    absent: what a mean does with classes that do not occur, a key of
+      `evaluation.semantic.ABSENT`, which has the words to print beside a score.
+    boundary_class: of a data set whose regions are scored too, the class
+      between them. Images whose truth has no region are left out.
+  """
+  num_classes = len(names)
+
+  @flax.struct.dataclass
+  class Confusion(_Counts):
+    """Pixels by truth (row) and prediction (column), [K, K]."""
+
+    @classmethod
+    def empty(cls):
+      return cls(np.zeros((num_classes, num_classes), np.int64))
+
+    @classmethod
+    def from_model_output(cls, *, prediction, label, **_):
+      return cls(semantic_scores.confusion(prediction, label, num_classes))
+
+  @flax.struct.dataclass
+  class Bands(_Counts):
+    """Pixels in the bands along the outlines, [3, K]."""
+
+    @classmethod
+    def empty(cls):
+      return cls(np.zeros((3, num_classes), np.int64))
+
+    @classmethod
+    def from_model_output(cls, *, prediction, label, **_):
+      return cls(boundary.band_counts(prediction, label, num_classes))
+
+  @flax.struct.dataclass
+  class Regions(_Counts):
+    """Sums over images of the scores of regions, and the images, [4]."""
+
+    @classmethod
+    def empty(cls):
+      return cls(np.zeros(4))
+
+    @classmethod
+    def from_model_output(cls, *, prediction, label, **_):
+      if boundary_class is None:
+        return cls.empty()
+      values = partitions.scores(prediction, label, boundary_class)
+      return (
+          cls.empty() if np.isnan(values).all() else cls(np.append(values, 1))
+      )
+
+  @flax.struct.dataclass
+  class Semantic(metrics.Collection):
+    """Scores of label maps; `compute` returns plain floats."""
+
+    confusion: Confusion
+    bands: Bands
+    regions: Regions
+
+    def gather(self):
+      """Sums over processes, each of which saw a part of the split."""
+      return self.replace(
+          confusion=self.confusion.gather(),
+          bands=self.bands.gather(),
+          regions=self.partitions.gather(),
+      )
+
+    def compute(self):
+      result = semantic_scores.scores(self.confusion.counts, absent)
+      per_class = {
+          'IoU': result.pop('class_IoU'),
+          'recall': result.pop('class_accuracy'),
+          'precision': result.pop('class_precision'),
+          'dice': result.pop('class_dice'),
+      }
+      _, truth, predicted = self.bands.counts
+      result['boundary_IoU'] = semantic_scores.mean(
+          semantic_scores.iou(*self.bands.counts), truth, predicted, absent
+      )
+      if boundary_class is not None:
+        *sums, images = self.partitions.counts
+        means = np.array(sums) / (images or np.nan)
+        result |= zip(partitions.NAMES, means, strict=True)
+        result['rand_error'] = 1 - result['V_rand']
+      for name, value in zip(names, per_class['IoU'], strict=True):
+        result[f'IoU/{name}'] = value
+      if num_classes == 2:  # Of objects, the second class, papers tell more.
+        for score in ('recall', 'precision', 'dice'):
+          result[f'{score}/{names[1]}'] = per_class[score][1]
+      return {name: float(value) for name, value in result.items()}
+
+  return Semantic
+
+
+@functools.cache
+def train(names):
+  """Returns a collection class for the scalars that train steps return.
+
+      reports = metrics.train(tuple(scalars))
+      report = reports.empty()
+      report = report.merge(reports.single_from_model_output(**scalars))
+      report.compute()  # {'loss': 0.31, 'learning_rate': 0.007}
+
+  Args:
+    names: tuple of the names of the scalars, Python identifiers. `compute`
+      returns their means over the steps, and the last value of those in `LAST`.
+  """
+  for name in names:
+    if not name.isidentifier():
+      raise ValueError(f'Scalar {name!r} needs a name like loss_aux.')
+  return metrics.Collection.create(
+      **{
+          name: _scalar(_Last if name in LAST else _Mean, name)
+          for name in names
+      }
+  )
+
+
+@flax.struct.dataclass
+class _Counts(metrics.Metric):
+  """Numbers that add up, int64 or float64 on the host."""
+
+  counts: np.ndarray
+
+  def merge(self, other):
+    return type(self)(self.counts + other.counts)
+
+  def gather(self):
+    """Sums over processes; a no-op for one."""
+    if jax.process_count() == 1:
+      return self
+    # As pairs of uint32: JAX has no 64 bits by default and would cut them off.
+    halves = np.ascontiguousarray(self.counts).view(np.uint32)
+    gathered = np.asarray(multihost_utils.process_allgather(halves))
+    return type(self)(
+        np.ascontiguousarray(gathered).view(self.counts.dtype).sum(0)
+    )
+
+
+@flax.struct.dataclass
+class _Mean(metrics.Metric):
+  """Mean of a scalar over steps, fetched from the device when computed."""
+
+  values: tuple
+
+  @classmethod
+  def empty(cls):
+    return cls(())
+
+  def merge(self, other):
+    return type(self)(self.values + other.values)
+
+  def compute(self):
+    values = np.array(jax.device_get(self.values), np.float64)
+    values = values[~np.isnan(values)]  # A step that was skipped has none.
+    return float(values.mean()) if values.size else float('nan')
+
+
+class _Last(_Mean):
+  """The value of the last step."""
+
+  def merge(self, other):
+    return other if other.values else self
+
+
+def _scalar(kind, name):
+  """A metric class of a kind that reads the output `name`."""
+
+  @flax.struct.dataclass
+  class Scalar(kind):
+    """One scalar of a train step."""
+
+    @classmethod
+    def from_model_output(cls, **scalars):
+      return cls((scalars[name],))
+
+  return Scalar

@@ -1,0 +1,1 @@
+"""How convolutions, norms and conditions are lowered on each platform."""

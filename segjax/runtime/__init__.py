@@ -1,0 +1,1 @@
+"""The process of a program: hosts, compiled programs, memory, terminal."""

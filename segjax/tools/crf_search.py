@@ -1,0 +1,151 @@
+r"""Searches the parameters of a CRF behind a trained model, on labelled images.
+
+  python -m segjax.tools.crf_search --workdir=runs/voc --split=val --limit=100 \
+      --grid='dense(bilateral=([3.0, 5.0], [40.0, 60.0, 80.0], [3.0, 9.0]))'
+
+A list in the grid, a call of segjax/refine, stands for its elements, and what
+is tried is all their combinations. Each image is predicted once. The result is
+a table, best first, in the workdir too as crf-SPLIT.csv; its strings are for
+--config.predict.crf.
+"""
+
+import ast
+import csv
+import itertools
+
+from absl import app
+from absl import flags
+from absl import logging
+import numpy as np
+
+from segjax import experiment
+from segjax import inference
+from segjax.artifacts import checkpoint
+from segjax.artifacts.workdir import Workdir
+from segjax.data import pipeline
+from segjax.evaluation import semantic
+from segjax.refine import crf
+from segjax.runtime import compile_cache
+from segjax.runtime import malloc
+from segjax.runtime import progress
+from segjax.runtime import terminal
+
+
+def expand(grid):
+  """Returns the calls that a grid stands for.
+
+  >>> expand('dense(gaussian=([1.0, 3.0], 2.0))')
+  ['dense(gaussian=(1.0, 2.0))', 'dense(gaussian=(3.0, 2.0))']
+
+  Raises:
+    ValueError: it cannot be read, or one of its calls is wrong.
+  """
+  try:
+    tree = ast.parse(grid.strip(), mode='eval')
+  except SyntaxError as error:
+    raise ValueError(f'Cannot read the grid {grid!r}: {error}.') from error
+  lists = [node for node in ast.walk(tree) if isinstance(node, ast.List)]
+  calls = []
+  for choice in itertools.product(*(node.elts for node in lists)):
+    chosen = dict(zip(map(id, lists), choice, strict=True))
+    calls.append(ast.unparse(_replace(tree.body, chosen)))
+  for call in calls:
+    if crf.build(call) is None:
+      raise ValueError('The grid is empty.')
+  return calls
+
+
+def _replace(node, chosen):
+  """Returns a syntax tree with other nodes in the place of some, by id."""
+  if id(node) in chosen:
+    return chosen[id(node)]
+  fields = {}
+  for name, value in ast.iter_fields(node):
+    if isinstance(value, ast.AST):
+      value = _replace(value, chosen)
+    elif isinstance(value, list):
+      value = [_replace(item, chosen) for item in value]
+    fields[name] = value
+  return type(node)(**fields)
+
+
+def search(workdir, split, grid, *, limit=100):
+  """Scores a model without a CRF, and with all those that a grid stands for.
+
+  Args:
+    workdir: `Workdir` of a trained run.
+    split: of its data set.
+    grid: see `expand`.
+    limit: number of images to take, evenly from all of the split, since
+      neighbours may be frames of one scene; 0 takes all.
+
+  Returns:
+    [(mIoU, call), ...], the best first; the call '' is without a CRF.
+  """
+  calls = ['', *expand(grid)]
+  config = workdir.read_config()
+  config.predict.crf = ''
+  dataset = experiment.dataset(config, split)
+  experiment.check_inputs(config, dataset)
+  num_classes = dataset.label_map.num_classes
+  forward = experiment.make_forward(config, num_classes, dataset.channels)
+  options = experiment.inference(config, num_classes)
+  _, variables = checkpoint.best(workdir.checkpoints)
+  every = max(len(dataset) // limit, 1) if limit else 1
+  examples = pipeline.eval_examples(
+      experiment.in_time(config, dataset),
+      config.preprocess.eval,
+      num_hosts=every,
+      threads=config.threads,
+  )
+  count = min(limit or len(dataset), len(dataset))
+  predictions = inference.predict(
+      lambda images: forward(variables, images),
+      itertools.islice(examples, count),
+      options,
+      probabilities=True,
+  )
+  counts = np.zeros((len(calls), num_classes, num_classes), np.int64)
+  for example, labels, soft in progress.track(predictions, count, 'Searching'):
+    for i, call in enumerate(calls):
+      if call:
+        refined = crf.build(call)(soft, example['raw'])
+        labels = inference.decide(refined, options.threshold)
+      counts[i] += semantic.confusion(labels, example['label'], num_classes)
+  scores = [semantic.scores(c, config.absent)['mIoU'] for c in counts]
+  ranked = zip(map(float, scores), calls, strict=True)
+  return sorted(ranked, key=lambda row: -row[0])
+
+
+def write(path, rows):
+  """Writes a table of `search` as CSV."""
+  with path.open('w') as file:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerows([('mIoU', 'crf'), *rows])
+
+
+def main(argv):
+  """Searches what the flags say."""
+  if len(argv) > 1:
+    raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
+  with terminal.errors_in_words():
+    malloc.tune()
+    compile_cache.enable()
+    compile_cache.relax_gc()
+    workdir = Workdir(_WORKDIR.value)
+    rows = search(workdir, _SPLIT.value, _GRID.value, limit=_LIMIT.value)
+    path = workdir.path / f'crf-{_SPLIT.value}.csv'
+    write(path, rows)
+    lines = [f'  {score:.4f}  {call or "no CRF"}' for score, call in rows]
+    logging.info('mIoU, also in %s:\n%s', path, '\n'.join(lines))
+
+
+if __name__ == '__main__':
+  _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+  _SPLIT = flags.DEFINE_string('split', 'val', 'Of the data set of the run.')
+  _LIMIT = flags.DEFINE_integer(
+      'limit', 100, 'Images to take, evenly spread; 0 takes all.'
+  )
+  _GRID = flags.DEFINE_string('grid', None, 'Call with lists of what to try.')
+  flags.mark_flags_as_required(['workdir', 'grid'])
+  app.run(main, flags_parser=terminal.parse_flags)

@@ -1,0 +1,417 @@
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from segjax import inference
+from segjax import models
+from segjax.inference import Inference
+from segjax.inference import predict
+from segjax.ops.resize import resize
+
+CLASSES = 4
+RNG = np.random.default_rng(0)
+PIXEL = RNG.normal(size=(3, CLASSES)).astype(np.float32)
+CONTEXT = RNG.normal(size=(3, CLASSES)).astype(np.float32)
+
+
+def pointwise(images):
+  """Logits of a pixel depend on that pixel alone."""
+  return images @ PIXEL
+
+
+def with_context(images):
+  """Logits of a pixel depend on all that the network is shown, and where."""
+  ramp = np.linspace(0, 1, images.shape[2])[:, None]
+  context = images.mean((1, 2), keepdims=True) @ CONTEXT
+  return images @ PIXEL + 9 * context + np.float32(ramp * np.arange(CLASSES))
+
+
+def with_margin(images):
+  """As `with_context`, for the middle of what it is shown."""
+  return with_context(images)[:, 7:-7, 7:-7]
+
+
+def example(size=(30, 44), label=None, name='a', seed=0):
+  image = np.random.default_rng(seed).normal(size=(*size, 3))
+  image = cv2.GaussianBlur(image.astype(np.float32), (7, 7), 2)
+  return {'image': image, 'size': label or size, 'name': name}
+
+
+def one(forward, example, **options):
+  ((_, labels, probabilities),) = predict(
+      forward, [example], Inference(**options), probabilities=True
+  )
+  assert labels.dtype == np.uint8
+  assert labels.shape == example['size']
+  np.testing.assert_array_equal(labels, probabilities.argmax(-1))
+  return probabilities
+
+
+def bell(window):
+  return np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
+
+
+def manual(forward, example, options):
+  """What `predict` promises, with all logits of the image in memory."""
+  total = 0
+  for scale in options.scales:
+    for mirrored in (False, True)[: 1 + options.flip]:
+      image = example['image']
+      h, w = (int(n * scale + 0.5) for n in image.shape[:2])
+      if scale != 1:
+        image = cv2.resize(image, (w, h))
+      if mirrored:
+        image = image[:, ::-1]
+      window, stride = options.window, options.stride
+      if options.mode == 'whole':
+        unit = options.pad_to
+        window = stride = -(-h // unit) * unit, -(-w // unit) * unit
+      bottom, right = max(window[0] - h, 0), max(window[1] - w, 0)
+      m = options.halo
+      edges = (m, bottom + m), (m, right + m), (0, 0)
+      image = np.pad(image, edges, 'reflect' if m else 'constant')
+      h1, w1 = h + bottom, w + right
+      weight = np.ones(window)
+      if options.weights == 'hann':
+        weight = np.outer(bell(window[0]), bell(window[1]))
+      logits = np.zeros((h1, w1, CLASSES))
+      count = np.zeros((h1, w1, 1))
+      y = x = 0
+      while True:
+        y1, x1 = min(y, h1 - window[0]), min(x, w1 - window[1])
+        seen = slice(y1, y1 + window[0]), slice(x1, x1 + window[1])
+        shown = image[y1 : y1 + window[0] + 2 * m, x1 : x1 + window[1] + 2 * m]
+        logits[seen] += weight[..., None] * forward(shown[None])[0]
+        count[seen] += weight[..., None]
+        x += stride[1]
+        if x1 + window[1] >= w1:
+          if y1 + window[0] >= h1:
+            break
+          x, y = 0, y + stride[0]
+      logits = (logits / count)[:h, :w]
+      if mirrored:
+        logits = logits[:, ::-1]
+      logits = resize(logits[None].astype(np.float32), example['size'])
+      total = total + jax.nn.softmax(logits)[0]
+  return total / (len(options.scales) * (1 + options.flip))
+
+
+SLIDE = {'mode': 'slide', 'window': (16, 20), 'stride': (11, 13)}
+
+
+@pytest.mark.parametrize(
+    ('label', 'options'),
+    [
+        ((30, 44), {'pad_to': 16, 'flip': True}),
+        ((71, 50), {'scales': (0.5, 1.25), 'flip': True, 'pad_to': 8}),
+        ((11, 90), {'scales': (0.5, 1.25)}),
+        ((30, 44), SLIDE),
+        ((71, 50), {**SLIDE, 'pad_to': 8, 'batch_size': 3}),
+        ((7, 90), {**SLIDE, 'window': (3, 20), 'stride': (2, 20)}),
+        ((30, 44), {**SLIDE, 'weights': 'hann', 'flip': True}),
+        ((71, 50), {**SLIDE, 'scales': (0.5, 1.75), 'flip': True}),
+        ((11, 90), {**SLIDE, 'scales': (0.5, 1.25), 'pad_to': 8}),
+        ((30, 44), {**SLIDE, 'window': (7, 64), 'stride': (7, 1)}),
+        ((50, 30), {**SLIDE, 'window': (64, 64), 'flip': True}),
+        ((30, 44), {**SLIDE, 'window': (1, 9), 'stride': (1, 9)}),
+    ],
+    ids=str,
+)
+def test_probabilities_equal_those_computed_by_hand(label, options):
+  shown = example(label=label)
+  np.testing.assert_allclose(
+      one(with_context, shown, **options),
+      manual(with_context, shown, Inference(**options)),
+      atol=2e-5,
+  )
+
+
+def test_extra_channels_are_averaged_as_they_are():
+  shown, options = example(), dict(scales=(1.0, 0.5), flip=True)
+
+  def squares(images):
+    return np.square(with_context(images))[..., :2]
+
+  def both(images):
+    return np.concatenate([with_context(images), squares(images)], -1)
+
+  ((_, labels, soft),) = predict(
+      both, [shown], Inference(**options), probabilities=True, extra=2
+  )
+  np.testing.assert_allclose(
+      soft[..., :CLASSES], one(with_context, shown, **options), rtol=1e-5
+  )
+  np.testing.assert_array_equal(labels, soft[..., :CLASSES].argmax(-1))
+  views = []
+  for size in ((30, 44), (15, 22)):
+    for step in (1, -1):
+      image = cv2.resize(shown['image'], size[::-1])[:, ::step]
+      view = squares(image[None])[:, :, ::step]
+      views.append(resize(view, (30, 44))[0])
+  np.testing.assert_allclose(
+      soft[..., CLASSES:], np.mean(views, 0), rtol=1e-4, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize(
+    ('label', 'options'),
+    [
+        ((30, 44), {'flip': True}),
+        ((30, 44), {'pad_to': 16}),
+        ((5, 6), {'scales': (0.5, 1.25), 'flip': True}),
+        ((71, 50), {**SLIDE, 'pad_to': 8, 'batch_size': 3}),
+        ((11, 90), {**SLIDE, 'scales': (0.5, 1.25), 'flip': True}),
+        ((50, 30), {**SLIDE, 'window': (64, 64), 'weights': 'hann'}),
+    ],
+    ids=str,
+)
+def test_windows_are_larger_by_the_margin_and_mirrored_beyond_the_image(
+    label, options
+):
+  options, shown = {**options, 'halo': 7}, example(label=label)
+  np.testing.assert_allclose(
+      one(with_margin, shown, **options),
+      manual(with_margin, shown, Inference(**options)),
+      atol=2e-5,
+  )
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_tiles_of_an_unpadded_network_equal_the_whole_image(
+    random_variables, flip
+):
+  model = models.create(
+      'unet', CLASSES, width=1, padded=False, dropout=0.0, aux_level=''
+  )
+  variables = random_variables(model, (1, 188, 188, 3))
+  forward = jax.jit(lambda images: model.apply(variables, images)['logits'])
+  # Windows of these sizes and distances keep the squares of all poolings.
+  shown, options = example((68, 84)), {'halo': 92, 'flip': flip}
+  whole = one(forward, shown, **options)
+  for batch_size in (1, 3):
+    tiles = one(
+        forward,
+        shown,
+        mode='slide',
+        window=(20, 36),
+        stride=(16, 32),
+        batch_size=batch_size,
+        **options,
+    )
+    np.testing.assert_allclose(tiles, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize('length', [1, 2, 5, 30])
+def test_a_mirrored_axis_is_that_of_numpy(length):
+  expected = np.pad(np.arange(length), (9, 13), 'reflect')
+  np.testing.assert_array_equal(
+      inference.reflect(-9, length + 13, length), expected
+  )
+
+
+def test_windows_of_a_pointwise_network_equal_the_whole_image():
+  whole = one(pointwise, example())
+  for weights in inference.WEIGHTS:
+    slide = one(pointwise, example(), **SLIDE, weights=weights)
+    np.testing.assert_allclose(slide, whole, atol=1e-6)
+
+
+def test_the_mirror_image_of_an_equivariant_network_changes_nothing():
+  single = one(pointwise, example(), pad_to=8)
+  mirrored = one(pointwise, example(), pad_to=8, flip=True)
+  np.testing.assert_allclose(mirrored, single, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('length', 'window', 'stride', 'starts'),
+    [
+        (1024, 769, 513, [0, 255]),
+        (2048, 769, 513, [0, 513, 1026, 1279]),
+        (512, 512, 341, [0]),
+        (853, 512, 341, [0, 341]),
+        (854, 512, 341, [0, 341, 342]),
+        (100, 512, 341, [0]),
+    ],
+)
+def test_windows_start_where_those_of_mmsegmentation_do(
+    length, window, stride, starts
+):
+  assert inference.grid(length, window, stride) == starts
+
+
+@pytest.mark.parametrize('weights', inference.WEIGHTS)
+@pytest.mark.parametrize('length', [5, 16, 17, 40, 100])
+def test_weights_of_windows_sum_to_one_at_every_pixel(weights, length):
+  total = np.zeros(max(length, 16))
+  for start, share in inference.windows(length, 16, 11, weights):
+    assert (share > 0).all()
+    total[start : start + 16] += share
+  np.testing.assert_allclose(total, 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(('old', 'new'), [(7, 7), (9, 31), (31, 9), (1, 5)])
+def test_taps_are_those_of_resize(old, new):
+  row = np.random.default_rng(0).normal(size=old).astype(np.float32)
+  expected = resize(row.reshape(1, old, 1, 1), (new, 1)).ravel()
+  for mirrored in (False, True):
+    shown = np.append(row[::-1] if mirrored else row, 0)
+    low, fraction = inference.taps(0, new, old, new, mirrored)
+    value = shown[low] * (1 - fraction) + shown[low + 1] * fraction
+    np.testing.assert_allclose(value, expected, atol=1e-6)
+    middle = inference.taps(2, new - 2, old, new, mirrored)
+    np.testing.assert_array_equal(middle, (low[2:], fraction[2:]))
+
+
+STREAM = [
+    example((20, 30), name='a', seed=1),
+    example((17, 30), name='b', seed=2, label=(40, 40)),
+    example((20, 30), name='c', seed=3),
+    example((33, 21), name='d', seed=4),
+    example((20, 30), name='e', seed=5),
+]
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'pad_to': 8}, {**SLIDE, 'weights': 'hann'}, {'scales': (0.5, 1.0)}],
+    ids=str,
+)
+def test_labels_depend_neither_on_batch_size_nor_on_neighbours(options):
+  alone = {x['name']: one(with_context, x, **options) for x in STREAM}
+  for batch_size in (1, 3, 4, 16):
+    for stream in (STREAM, STREAM[::-1]):
+      results = list(
+          predict(
+              with_context,
+              stream,
+              Inference(**options, batch_size=batch_size),
+              probabilities=True,
+          )
+      )
+      assert {x['name'] for x, *_ in results} == set(alone)
+      assert len(results) == len(alone)
+      for shown, labels, probabilities in results:
+        expected = alone[shown['name']]
+        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+        np.testing.assert_array_equal(labels, expected.argmax(-1))
+
+
+def test_images_of_one_shape_share_batches_and_keep_their_order():
+  batches = []
+
+  def forward(images):
+    batches.append(images.shape)
+    return pointwise(images)
+
+  stream = [example(name=i, seed=i) for i in range(7)]
+  results = predict(forward, stream, Inference(batch_size=3))
+  assert [x['name'] for x, *_ in results] == list(range(7))
+  assert batches == [(3, 30, 44, 3)] * 3
+
+
+def test_few_images_are_under_way_however_many_shapes_there_are():
+  taken = []
+
+  def stream():
+    for i in range(30):
+      taken.append(i)
+      yield example((8 + i % 5, 8), name=i)
+
+  done = 0
+  for _ in predict(pointwise, stream(), Inference(batch_size=2)):
+    assert len(taken) - done <= 4
+    done += 1
+  assert done == 30
+
+
+@pytest.mark.parametrize('height', [64, 4096])
+def test_memory_of_logits_does_not_grow_with_the_height(height, monkeypatch):
+  bands = []
+  keep = inference._add
+
+  def add(band, *rest):
+    bands.append(band.shape)
+    return keep(band, *rest)
+
+  monkeypatch.setattr(inference, '_add', add)
+  shown = example((height, 24))
+  ((_, labels, _),) = predict(
+      pointwise,
+      [shown],
+      Inference('slide', (16, 24), (12, 24), batch_size=64),
+  )
+  assert {shape[0] for shape in bands} == {16 + 1 + 16}
+  np.testing.assert_array_equal(labels, pointwise(shown['image']).argmax(-1))
+
+
+def test_labels_have_the_size_of_the_label():
+  shown = {**example(), 'label': np.zeros((50, 61), np.uint8)}
+  ((same, labels, nothing),) = predict(pointwise, [shown], Inference())
+  assert same is shown
+  assert labels.shape == (50, 61)
+  assert nothing is None
+
+
+@pytest.mark.parametrize('channels', [1, 6])
+def test_images_may_have_any_number_of_channels(channels):
+  image = np.ones((9, 8, channels), np.float32)
+  ((_, labels, _),) = predict(
+      lambda x: x[..., :1] * np.float32([1, 3, 2]),
+      [{'image': image, 'size': (9, 8)}],
+      Inference(scales=(2.0,)),
+  )
+  np.testing.assert_array_equal(labels, 1)
+
+
+def test_a_prediction_that_is_not_finite_names_the_image():
+  broken = example(name='street/17')
+  broken['image'][3, 4, 0] = np.nan
+  with pytest.raises(ValueError, match="'street/17' are not finite"):
+    list(predict(pointwise, [example(), broken], Inference(batch_size=2)))
+
+
+def test_logits_of_another_size_than_the_image_are_refused():
+  with pytest.raises(ValueError, match=r'\(1, 30, 44, 3\) into .*15, 22, 3'):
+    list(predict(lambda x: x[:, ::2, ::2], [example()], Inference()))
+  with pytest.raises(ValueError, match='less 3 on each side'):
+    list(predict(pointwise, [example()], Inference(halo=3)))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'mode': 'full'}, "mode='full' is not one of"),
+        ({'weights': 'gauss'}, "weights='gauss' is not one of"),
+        ({'stride': (341, 513)}, 'no larger than window'),
+        ({'stride': (0, 341)}, 'must be positive'),
+        ({'scales': ()}, r'scales=\(\) must be'),
+        ({'scales': (1.0, 0.0)}, 'must be positive'),
+        ({'batch_size': 0}, 'batch_size=0 must be at least 1'),
+        ({'pad_to': 0}, 'pad_to=0 must be at least 1'),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_refused(options, message):
+  with pytest.raises(ValueError, match=message):
+    Inference(**options)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'flip': True}, SLIDE, {'scales': (1.0, 2.0)}, {'pad_to': 16}],
+    ids=str,
+)
+def test_regions_are_further_channels_of_every_view(options):
+  shown = example()
+  blocks = np.random.default_rng(0).integers(0, CLASSES, (5, 4))
+  label = np.kron(blocks, np.ones((6, 11), int))
+  regions = np.uint8(label[..., None] == np.arange(200) % CLASSES)
+  shown['regions'] = regions
+
+  def forward(images):
+    assert images.shape[-1] == 3 + 200
+    return 9 * images[..., 3 + 100 : 3 + 100 + CLASSES]
+
+  probabilities = one(forward, shown, **options)
+  np.testing.assert_array_equal(probabilities.argmax(-1), label)

@@ -1,0 +1,82 @@
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from segjax import predict
+from segjax import train
+from segjax.artifacts.workdir import Workdir
+from segjax.data.datasets import shapes
+from segjax.evaluation import semantic
+from segjax.tools import crf_search
+from tests import tiny
+
+GRID = 'dense(gaussian=([0.5, 3.0], 1.0), bilateral=(1.0, [5.0, 9.0], 13.0))'
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  workdir = Workdir(tmp_path_factory.mktemp('run'))
+  train.run(tiny.get_config(), workdir)
+  return workdir
+
+
+def test_a_list_stands_for_its_elements():
+  assert crf_search.expand(GRID) == [
+      'dense(gaussian=(0.5, 1.0), bilateral=(1.0, 5.0, 13.0))',
+      'dense(gaussian=(0.5, 1.0), bilateral=(1.0, 9.0, 13.0))',
+      'dense(gaussian=(3.0, 1.0), bilateral=(1.0, 5.0, 13.0))',
+      'dense(gaussian=(3.0, 1.0), bilateral=(1.0, 9.0, 13.0))',
+  ]
+  assert crf_search.expand('[dense, convcrf]') == ['dense', 'convcrf']
+  assert crf_search.expand('dense(bilateral=[(), (1.0, 9.0, 2.0)])') == [
+      'dense(bilateral=())',
+      'dense(bilateral=(1.0, 9.0, 2.0))',
+  ]
+
+
+@pytest.mark.parametrize(
+    ('grid', 'message'),
+    [
+        ('dense(', 'Cannot read the grid'),
+        ('sparse([1, 2])', "no CRF 'sparse'. Known: convcrf, dense"),
+        ('dense(iterations=[5, 0])', 'iterations=0 must be at least 1'),
+    ],
+)
+def test_a_wrong_grid_is_refused_before_anything_is_predicted(grid, message):
+  with pytest.raises(ValueError, match=message):
+    crf_search.search(None, 'val', grid)
+
+
+def test_the_program_ranks_all_calls_and_no_crf(workdir):
+  subprocess.run(
+      [
+          *(sys.executable, '-m', 'segjax.tools.crf_search', f'--grid={GRID}'),
+          *(f'--workdir={workdir.path}', '--split=val', '--limit=3'),
+      ],
+      check=True,
+  )
+  with (workdir.path / 'crf-val.csv').open() as file:
+    header, *rows = csv.reader(file)
+  assert header == ['mIoU', 'crf']
+  assert {call for _, call in rows} == {'', *crf_search.expand(GRID)}
+  scores = [float(score) for score, _ in rows]
+  assert scores == sorted(scores, reverse=True)
+
+  # What prediction with the string of a row gives has the score of that row.
+  config = workdir.read_config()
+  val = shapes.load('val', **config.dataset.options)
+  for score, call in (rows[0], rows[-1]):
+    predictor = predict.load(workdir.path, crf=call)
+    counts = sum(
+        semantic.confusion(
+            predictor(val[i]['image'])[0],
+            val[i]['label'],
+            val.label_map.num_classes,
+        )
+        for i in (0, 5, 10)  # Evenly from all 16.
+    )
+    expected = semantic.scores(counts)['mIoU']
+    np.testing.assert_allclose(float(score), expected, rtol=1e-6)
