@@ -11,8 +11,8 @@ from flax import linen as nn
 
 from segjax import backbones
 from segjax.layers import norm as norms
-from segjax.layers.conv import ConvNormAct
 from segjax.layers.fpn import FPN
+from segjax.layers.fpn import sum_levels
 from segjax.layers.head import classifier
 from segjax.ops.resize import resize
 
@@ -35,18 +35,7 @@ class Model(nn.Module):
         {level: feats[level] for level in levels}, train
     )
     norm = norms.group_norm if self.group_norm else norms.BatchNorm
-    finest = pyramid['c2'].shape[1:3]
-    total = 0
-    for doublings, level in enumerate(levels):
-      x = pyramid[level]
-      for i in range(1, max(doublings, 1) + 1):
-        x = ConvNormAct(self.features, norm=norm, name=f'{level}_conv{i}')(
-            x, train
-        )
-        if doublings:
-          x = resize(x, (2 * x.shape[1], 2 * x.shape[2]))
-      # Sides that do not divide by 32 have become longer than the finest.
-      total += resize(x, finest)
-    x = nn.Dropout(self.dropout)(total, deterministic=not train)
+    x = sum_levels(pyramid, self.features, norm, train)
+    x = nn.Dropout(self.dropout)(x, deterministic=not train)
     logits = classifier(self.num_classes)(x)
     return {'logits': resize(logits, image.shape[1:3]), 'aux': {}}
