@@ -233,7 +233,7 @@ def _mix_saved(x, index, weight):
 
 def _mix_gradient(saved, dy):
   x, index, weight = saved
-  dy = dy.astype(jnp.float32)
+  dy = jnp.asarray(dy, jnp.float32)
   dx = lax.platform_dependent(
       *(index, weight, dy),
       cpu=functools.partial(_spread_by_loop, rows=x.shape[1]),

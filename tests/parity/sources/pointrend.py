@@ -18,7 +18,10 @@ from tests.parity.case import inside
 from tests.parity.case import returned
 
 # Where the fixture of mmsegmentation asks the point head, in both images.
-SPREAD = np.arange(64)[:, None] * ((5**0.5 - 1) / 2, 0.7548776662466927) % 1
+SPREAD = np.arange(64, dtype=np.float32)[:, None] * np.float32(
+    [0.618034, 0.7548777]
+)
+SPREAD %= 1
 
 
 class Network(pointrend.Model):
@@ -27,7 +30,7 @@ class Network(pointrend.Model):
   @nn.compact
   def __call__(self, image, *, train=False):
     coarse, score = self.parts(image, train)
-    points = jnp.broadcast_to(jnp.float32(SPREAD), (len(image), *SPREAD.shape))
+    points = jnp.broadcast_to(SPREAD, (len(image), *SPREAD.shape))
     return {
         'coarse': coarse,
         'points': points,
