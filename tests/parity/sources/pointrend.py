@@ -1,5 +1,7 @@
 """PointRend: of mmsegmentation 1.2.2 and of its authors, and its operators."""
 
+import functools
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -125,6 +127,7 @@ def sampled(name, function, cotangent, coordinates):
 def choice(logits, draws):
   """The points of training, from given draws."""
 
+  @jax.jit
   def function(inputs):
     chosen = ops.most_uncertain(inputs[logits], inputs[draws], 18)
     return jnp.concatenate([chosen, inputs[f'{draws}_random']], 1)
@@ -132,11 +135,11 @@ def choice(logits, draws):
   return function
 
 
-points, mask_points = choice('coarse_logits', 'draws'), choice(
-    'mask_logits', 'draws_mask'
-)
+points = choice('coarse_logits', 'draws')
+mask_points = choice('mask_logits', 'draws_mask')
 
 
+@jax.jit
 def point_logits(inputs):
   where = points(inputs)
   fine = ops.sample(inputs['features'], where)
@@ -145,6 +148,7 @@ def point_logits(inputs):
   return joined @ inputs['point_weight'].T + inputs['point_bias']
 
 
+@jax.jit
 def point_targets(inputs):
   return ops.nearest(inputs['labels'], points(inputs))
 
@@ -159,6 +163,7 @@ def outputs(inputs):
   }
 
 
+@functools.partial(jax.jit, static_argnames='divide_by')
 def losses(inputs, divide_by='weights'):
   """The loss of the model, and its parts."""
 
@@ -171,13 +176,18 @@ def losses(inputs, divide_by='weights'):
   return pointrend.loss(outputs(inputs), batch, None, base=base)
 
 
-def loss_of_all(inputs):
-  """The loss of given point logits, divided by all points."""
-  return cross_entropy(
-      inputs['point_logits'][:, :, None],
-      point_targets(inputs)[:, :, None],
-      divide_by='all',
-  )
+@jax.jit
+def gradient_mmseg(inputs):
+  """The gradient of the loss divided by all points, for the point logits."""
+
+  def loss(logits):
+    return cross_entropy(
+        logits[:, :, None],
+        point_targets(inputs)[:, :, None],
+        divide_by='all',
+    )
+
+  return jax.grad(loss)(point_logits(inputs))
 
 
 LEARNT = ('coarse_logits', 'features', 'point_weight', 'point_bias')
@@ -222,9 +232,7 @@ CASES = {
                     lambda inputs: losses(inputs)[0], *LEARNT
                 ).items()
             },
-            'grad_point_logits_mmseg': lambda inputs: gradient(
-                loss_of_all, 'point_logits'
-            )['point_logits']({**inputs, 'point_logits': point_logits(inputs)}),
+            'grad_point_logits_mmseg': gradient_mmseg,
             'mask_points': mask_points,
             'mask_point_logits': lambda inputs: ops.sample(
                 inputs['mask_logits'], mask_points(inputs)
