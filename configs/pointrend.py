@@ -36,6 +36,7 @@ def get_config(arg=''):
       importance=0.75,
       subdivision_points=8196,
   )
+  config.system_loss = dict(point_weight=1.0)  # Of the loss at the points.
   if arg.small:
     config.model.update(
         pyramid_features=64,

@@ -1,7 +1,10 @@
 """PointRend on Semantic FPN of its authors, a project of detectron2.
 
 Their ResNets stride in the first convolution of a block and see BGR from 0 to
-255 minus the mean; the branches have group norm.
+255 minus the mean; the branches have group norm. So weights for Cityscapes want
+`backbone='resnet/101_caffe(ceil_pool=False)'`, beside the fields of
+configs/pointrend.py:dataset=cityscapes, and `--config.preprocess.eval=
+'normalize((123.675, 116.28, 103.53), 1.0)|bgr'`.
 """
 
 
