@@ -155,9 +155,9 @@ def backbone(text, **options):
     text: a string such as 'resnet/18' or 'resnet/18(multi_grid=(1, 2))'.
     **options: of the backbone, with their values.
   """
-  name, _, rest = text.strip().partition('(')
+  name, opening, rest = text.strip().partition('(')
   try:
-    call = ast.parse(f'f({rest or ")"}', mode='eval').body
+    call = ast.parse(f'f({rest if opening else ")"}', mode='eval').body
   except SyntaxError as error:
     raise ValueError(
         f'Cannot read the options of the backbone {text!r}. Write them as in'

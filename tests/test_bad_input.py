@@ -128,7 +128,7 @@ def test_a_wrong_value_ends_the_command(tmp_path):
         ),
         (
             {'model__backbone': 'resnet/18(output_strid=8)'},
-            "no option output_strid. It is used as 'resnet/18.*output_stride=32",
+            "no option output_strid. It is used as 'resnet/18.*output_stride=",
         ),
         (
             {'model__backbone': 'vit/tiny'},

@@ -1,9 +1,9 @@
 """DeepLabv3, https://arxiv.org/abs/1706.05587.
 
 Atrous convolution keeps the last stages of the backbone at its `output_stride`,
-and ASPP looks at the result at several rates (figure 5). The 3x3 convolution after
-ASPP is torchvision's; the paper goes from ASPP straight to the classifier:
-`fuse=False`. mmsegmentation projects by a 3x3 convolution instead:
+and ASPP looks at the result at several rates (figure 5). The 3x3 convolution
+after ASPP is torchvision's; the paper goes from ASPP straight to the
+classifier: `fuse=False`. mmsegmentation projects by a 3x3 convolution instead:
 `features=512, image_first=True, project_kernel=3, fuse=False`.
 Checked against torchvision 0.28 and mmsegmentation 1.2.2.
 """
