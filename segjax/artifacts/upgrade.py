@@ -70,10 +70,22 @@ def _multistep(config):
   return config | {'lr': lr | {'schedule': schedule}} if lr else config
 
 
+def _refine(config):
+  """Renames `predict.crf` to `predict.refine`, and the CRFs that it names."""
+  predict = dict(config.get('predict', {}))
+  if 'crf' not in predict:
+    return config
+  refine = predict.pop('crf')
+  for before, after in (('dense', 'dense_crf'), ('convcrf', 'conv_crf')):
+    refine = re.sub(rf'^\s*{before}\b', after, refine)
+  return config | {'predict': predict | {'refine': refine}}
+
+
 # In the order of the changes.
 _STEPS = (
     _new_options,
     _options_of_backbones,
     _crops_with_a_halo,
     _multistep,
+    _refine,
 )

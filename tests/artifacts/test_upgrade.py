@@ -85,6 +85,20 @@ def test_the_schedule_of_steps_has_its_new_name(before, after):
   assert upgrade(config)['lr'] == {'base': 0.01, 'schedule': after}
 
 
+@pytest.mark.parametrize(
+    ('before', 'after'),
+    [
+        ('dense(iterations=10)', 'dense_crf(iterations=10)'),
+        ('convcrf(window=7)', 'conv_crf(window=7)'),
+        ('', ''),
+    ],
+)
+def test_a_crf_after_prediction_is_a_refinement(before, after):
+  config = upgrade({'predict': {'flip': True, 'crf': before}})
+  assert config == upgrade({'predict': {'flip': True, 'refine': after}})
+  assert config['predict'] == {'flip': True, 'refine': after}
+
+
 @pytest.mark.parametrize('module', [deeplabv3, pspnet])
 def test_a_config_of_today_stays(module):
   config = module.get_config().to_dict()
