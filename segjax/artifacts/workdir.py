@@ -12,6 +12,7 @@ from absl import logging
 from etils import epath
 import ml_collections
 
+from segjax.artifacts import upgrade
 from segjax.data import image
 from segjax.data.label_map import LabelMap
 
@@ -164,13 +165,18 @@ class Workdir:
     return path
 
   def read_config(self):
-    """Returns the config of the run; raises FileNotFoundError without one."""
+    """Returns the config of the run, as today's code would have written it.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
     if not self.config.exists():
       raise FileNotFoundError(
           f'{self.path} is no workdir: it has no {self.config.name}. Train'
           ' first: python -m segjax.main --config=... --workdir=...'
       )
-    return ml_collections.ConfigDict(from_json(self.config.read_text()))
+    config = upgrade.upgrade(from_json(self.config.read_text()))
+    return ml_collections.ConfigDict(config)
 
 
 def versions():

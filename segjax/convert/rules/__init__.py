@@ -41,7 +41,7 @@ def find(source, stem, backbone):
   Args:
     source: folder of this package.
     stem: file in it.
-    backbone: 'family/variant'.
+    backbone: 'family/variant', with or without options in parentheses.
 
   Raises:
     ValueError: there are none; says what there is.
@@ -59,7 +59,7 @@ def find(source, stem, backbone):
   rules = importlib.import_module(f'{__name__}.{source}.{stem}').RULES
   if not isinstance(rules, dict):
     return rules
-  family, _, variant = backbone.partition('/')
+  family, _, variant = backbone.partition('(')[0].partition('/')
   for key in (variant, family):
     if key in rules:
       return rules[key]
