@@ -33,57 +33,10 @@ def convert(state: dict, rules, template, layout: str = 'torch') -> dict:
       a shape is wrong. The message lists all of these.
   """
   plan = Plan(state, rules, template, layout)
-  problems, read = [], collections.defaultdict(list)
-  for name, tensor in state.items():
-    shown = f'{name} {list(np.shape(tensor))}'
-    try:
-      place = plan.locate(name, np.ndim(tensor))
-      if place is None:
-        continue
-      path, alias = place
-      read[path]  # A tensor of a wrong shape is one problem, not two.
-      # Joints may change shapes; what they return is checked.
-      shape = None if path in plan.joined else plan.shape(path)
-      value = plan.layout.read(np.asarray(tensor), path, shape)
-      read[path].append((alias, shown, value))
-    except (LookupError, ValueError) as error:
-      problems.append(f'{shown}: {error.args[0]}')
-  values = {}
-  for path, tensors in read.items():
-    # The original comes before its aliases, wherever they are in the file.
-    tensors.sort(key=operator.itemgetter(0))
-    for alias, shown, value in tensors:
-      if path not in values:
-        values[path], first = value, shown
-      elif not alias:
-        problems.append(f'{shown}: {path} has a value already, from {first}')
-      elif not np.array_equal(value, values[path]):
-        problems.append(f'{shown}: differs from {first}, whose alias it is')
-  expected = set(read)
-  for joint in plan.joints:
-    if not joint.applies(read):
-      continue
-    expected.update(joint.variables)
-    missing = [path for path in joint.tensors if path not in values]
-    if missing:
-      problems += [
-          f'{path}: no tensor fills it, and {" and ".join(joint.variables)}'
-          ' need it'
-          for path in missing
-          if path not in read
-      ]
-      continue
-    results = joint.read(*[values.pop(path) for path in joint.tensors])
-    for path, value in zip(joint.variables, results, strict=True):
-      if path in values:
-        problems.append(f'{path}: both a tensor and a joint fill it')
-      if np.ndim(value) == 0:
-        value = np.full(plan.shape(path), value)
-      values[path] = value
-  problems += [
-      f'{path}: the model has none, and no joint takes it'
-      for path in values.keys() - plan.variables
-  ]
+  problems = []
+  read = _read(plan, state, problems)
+  values = _originals(read, problems)
+  expected = read.keys() | _join(plan, read, values, problems)
   filled = {}
   for path, variable in plan.variables.items():
     if path in values:
@@ -97,24 +50,86 @@ def convert(state: dict, rules, template, layout: str = 'torch') -> dict:
   if problems:
     raise ValueError(
         'The state does not fit the model; give the rules of its source and'
-        ' the fields it was trained with. Amiss:\n  ' + '\n  '.join(problems)
+        ' the fields it was trained with. Problems:\n  ' + '\n  '.join(problems)
     )
   return traverse_util.unflatten_dict(filled, sep='/')
+
+
+def _read(plan, state, problems):
+  """Returns {path: [(is alias, description, value), ...]} of all tensors.
+
+  The list is empty where the shape of a tensor is wrong: that is one problem,
+  and a variable that is not filled is no second one.
+  """
+  read = collections.defaultdict(list)
+  for name, tensor in state.items():
+    shown = f'{name} {list(np.shape(tensor))}'
+    try:
+      place = plan.locate(name, np.ndim(tensor))
+      if place is not None:
+        path, alias = place
+        tensors = read[path]
+        # A joint may change the shape; what it returns is compared later.
+        shape = None if path in plan.joined else plan.shape(path)
+        value = plan.layout.read(np.asarray(tensor), path, shape)
+        tensors.append((alias, shown, value))
+    except (LookupError, ValueError) as error:
+      problems.append(f'{shown}: {error.args[0]}')
+  return read
+
+
+def _originals(read, problems):
+  """Returns {path: value}; an alias only counts where there is nothing else."""
+  values = {}
+  for path, tensors in read.items():
+    for alias, shown, value in sorted(tensors, key=operator.itemgetter(0)):
+      if path not in values:
+        values[path], first = value, shown
+      elif not alias:
+        problems.append(f'{shown}: {path} has a value already, from {first}')
+      elif not np.array_equal(value, values[path]):
+        problems.append(f'{shown}: differs from {first}, whose alias it is')
+  return values
+
+
+def _join(plan, read, values, problems):
+  """Replaces values by what the joints make of them; returns their paths."""
+  joined = set()
+  for joint in plan.joints:
+    if not joint.applies(read):
+      continue
+    joined.update(joint.variables)
+    missing = [path for path in joint.tensors if path not in values]
+    if missing:
+      problems += [
+          f'{path}: no tensor fills it, and {" and ".join(joint.variables)}'
+          ' cannot do without'
+          for path in missing
+          if path not in read
+      ]
+      continue
+    results = joint.read(*[values.pop(path) for path in joint.tensors])
+    for path, value in zip(joint.variables, results, strict=True):
+      if path in values:
+        problems.append(f'{path}: both a tensor and a joint fill it')
+      number = np.ndim(value) == 0
+      values[path] = np.full(plan.shape(path), value) if number else value
+  return joined
 
 
 def export(variables, rules, shapes: dict, layout: str = 'torch') -> dict:
   """Returns variables as the state of another model: the inverse of `convert`.
 
   Args:
-    variables: of a model.
+    variables: the variables of a model.
     rules: see `segjax.convert.rules`.
     shapes: {name: shape} of the tensors of such a state. Those that the rules
       drop, such as `num_batches_tracked`, are not in the result.
     layout: key of `LAYOUTS`.
 
   Raises:
-    ValueError: a tensor and no variable correspond, or the other way round.
-      The message lists all of these.
+    ValueError: no variable is for a tensor, no tensor for a variable, or their
+      shapes do not fit. The message lists all of these.
   """
   plan = Plan(shapes, rules, variables, layout)
   values, places, problems = dict(plan.variables), {}, []
@@ -152,7 +167,7 @@ def export(variables, rules, shapes: dict, layout: str = 'torch') -> dict:
   ]
   if problems:
     raise ValueError(
-        'The variables and the names of the state do not fit. Amiss:\n  '
+        'The variables and the names of the state do not fit. Problems:\n  '
         + '\n  '.join(problems)
     )
   return state
@@ -171,7 +186,11 @@ class Plan:
   def __init__(self, names, rules, template, layout):
     self.layout = LAYOUTS[layout]
     self.variables = traverse_util.flatten_dict(template, sep='/')
-    self._rules = [rule for rule in rules if not isinstance(rule, Joint)]
+    self._rules = [
+        (re.compile(rule[0]), *rule[1:])
+        for rule in rules
+        if not isinstance(rule, Joint)
+    ]
     self._replaced = self.layout.replaced(names)
     self._paths = collections.defaultdict(list)
     for path in self.variables:
@@ -204,9 +223,9 @@ class Plan:
     variables = self.layout.leaves.get(leaf)
     problem = 'no rule matches'
     for pattern, target, *mark in self._rules:
-      if match := re.fullmatch(pattern, whole):
+      if match := pattern.fullmatch(whole):
         ends = None  # The target is the variable.
-      elif match := leaf and re.fullmatch(pattern, module):
+      elif match := leaf and pattern.fullmatch(module):
         if target is not None and variables is None:
           problem = f'no layer is known to have a {leaf!r}'
           continue
@@ -230,8 +249,9 @@ class Plan:
         for path in map(self._with_collection, paths)
         if path in self.variables or path in self.joined
     ]
-    if len(found) > 1:  # A module has a kernel and a scale.
-      found = [p for p in found if p.endswith('/kernel') == (rank > 1)]
+    if len(found) > 1:  # Of a kernel and a scale, the scale has one axis.
+      other = '/scale' if rank > 1 else '/kernel'
+      found = [path for path in found if not path.endswith(other)]
     if len(found) != 1:
       what = f' with a {" or ".join(ends)}' if ends else ''
       number = 'no' if not found else 'more than one'

@@ -133,6 +133,29 @@ def test_two_tensors_for_one_variable_are_an_error(state, template):
   ]
 
 
+def test_a_tensor_that_may_be_either_of_two_variables_is_an_error():
+  paths = ('params/x/kernel', 'params/x/embedding')
+  with pytest.raises(LookupError, match='more than one x with a kernel'):
+    locate('a.weight', (('a', 'x'),), *paths)
+  rules = ((r'a\.weight', 'x/embedding'), ('a', 'x'))
+  assert locate('a.weight', rules, *paths) == 'params/x/embedding'
+  both = ('params/x/kernel', 'params/x/scale')
+  assert locate('a.weight', (('a', 'x'),), *both) == 'params/x/kernel'
+
+
+def test_what_has_no_name_in_the_source_cannot_be_written(template):
+  variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape), template)
+  with pytest.raises(ValueError, match='do not fit') as error:
+    torch.export(variables, (('head', 'classifier'),), {'head.weight': (4, 5)})
+  lines = [line.strip() for line in str(error.value).splitlines()[1:]]
+  assert lines[0] == (
+      'head.weight [4, 5]: params/classifier/kernel would be [5, 4] and has to'
+      ' be [4, 5]'
+  )
+  assert 'params/classifier/bias: no tensor of the state is for it' in lines
+  assert len(lines) == 7
+
+
 def test_a_rule_with_none_drops_a_module_whatever_it_holds(state, template):
   state['fc.weight'], state['fc.table'] = tensor(9, 4), tensor(1, 2, 3)
   variables = torch.convert(state, RULES, template)
