@@ -20,13 +20,13 @@ class Layout:
   """Names of tensors and the order of their axes.
 
   Attributes:
-    form: pattern of a name; group `whole` is what rules see, `module` and
-      `leaf` are its parts, which are absent where the name is of no layer.
-    leaves: {leaf: the variables of a layer here that it may be}; a leaf of no
-      variable is dropped.
+    form: regular expression for a name. Its group `whole` is the name that
+      rules see; `module` and `leaf` are the layer and the tensor in it.
+    leaves: {leaf: variables of a layer here that this tensor can be}; a leaf
+      with no variables is dropped.
     out_first: whether kernels are [out, in, ...] there.
-    average: ending of the names of moving averages, which replace the tensors
-      that they are averages of.
+    average: ending of the names of moving averages. Where a tensor and its
+      average are in a file, the average is read.
   """
 
   form: str
@@ -43,7 +43,7 @@ class Layout:
     return parts['whole'], parts.get('module', ''), parts['leaf']
 
   def replaced(self, names) -> set[str]:
-    """Returns the names of tensors whose moving average is there, too."""
+    """Returns the names of tensors whose moving average is among the names."""
     if not self.average:
       return set()
     averaged = {n.replace(self.average, '') for n in names if self.average in n}
@@ -56,9 +56,9 @@ class Layout:
 
     Args:
       tensor: as the source has it.
-      path: of the variable. One called `kernel` gets the order of axes that
-        kernels have here; the axes of any other stay as they are.
-      shape: of the variable; None if it is only an argument of a `Joint`.
+      path: path of the variable. One called `kernel` gets the order of axes
+        that kernels have here; the axes of any other stay as they are.
+      shape: shape of the variable; None if a `Joint` takes the tensor.
 
     Raises:
       ValueError: the shapes do not fit; says what the shape would be.
@@ -92,15 +92,15 @@ class Layout:
     return tuple(range(rank))
 
   def _fits(self, shape, kernel):
-    """Returns whether a tensor is a kernel but for a reshape.
+    """Returns whether a reshape turns a tensor into a kernel.
 
     Args:
-      shape: of the tensor.
-      kernel: shape of our kernel in the order of axes that it has there.
+      shape: shape of the tensor.
+      kernel: shape of the kernel here, in the order of axes there.
     """
     if shape == kernel:
       return True
-    if len(shape) < 2:
+    if min(len(shape), len(kernel)) < 2:
       return False
     if self.out_first:
       ends, sides = (shape[:2], kernel[:2]), (shape[2:], kernel[2:])
@@ -159,8 +159,8 @@ LAYOUTS = types.MappingProxyType(
         # 'conv0_weight' and 'bn0_running_var'.
         'mxnet': Layout(
             form=(
-                r'(?:arg:|aux:)?(?P<whole>(?P<module>.*)_(?P<leaf>weight|bias|gamma'
-                r'|beta|(?:moving|running)_(?:mean|var))|.*)'
+                r'(?:arg:|aux:)?(?P<whole>(?P<module>.*)_(?P<leaf>weight|bias'
+                r'|gamma|beta|(?:moving|running)_(?:mean|var))|.*)'
             ),
             leaves={
                 'weight': ('kernel', 'embedding'),

@@ -250,6 +250,7 @@ def test_kernels_of_any_rank_are_turned_there_and_back(there, here):
         ((4, 3, 2), (3, 4)),
         ((4, 3, 2, 2), (2, 2, 4, 3)),
         ((4,), (4, 1)),
+        ((4, 1), (4,)),
     ],
 )
 def test_kernels_of_other_shapes_are_refused(there, here):
@@ -361,6 +362,44 @@ def test_moving_averages_of_tensorflow_go_before_the_variables():
   average = state[f'{name}/ExponentialMovingAverage']
   np.testing.assert_array_equal(filled['params/stem/kernel'], average)
   assert set(back) == {f'{name}/ExponentialMovingAverage'}
+
+
+def test_rules_of_deeplab_take_the_names_of_tensorflow():
+  scope = 'xception_65/entry_flow/block1/unit_1/xception_module'
+  state = {
+      'xception_65/entry_flow/conv1_1/weights': tensor(3, 3, 3, 4),
+      'xception_65/entry_flow/conv1_1/BatchNorm/moving_variance': tensor(4),
+      f'{scope}/separable_conv1_depthwise/depthwise_weights': tensor(
+          3, 3, 4, 1
+      ),
+      'logits/semantic/biases': tensor(5),
+  }
+  block = 'params/backbone/block0/separable1'
+  shapes = {
+      'params/backbone/stem1/conv/kernel': (3, 3, 3, 4),
+      'batch_stats/backbone/stem1/norm/var': (4,),
+      f'{block}/depthwise/conv/kernel': (3, 3, 1, 4),
+      'params/classifier/bias': (5,),
+  }
+  found = rules.find('tf', 'deeplabv3plus', 'xception/65')
+  filled, _ = there_and_back(state, found, shapes, rules.layout('tf'))
+  for name, path in zip(state, shapes, strict=True):
+    np.testing.assert_array_equal(filled[path].ravel(), state[name].ravel())
+
+
+def test_rules_of_resnet38_take_the_names_of_mxnet():
+  state = {
+      'arg:res2a_branch2a_weight': tensor(4, 3, 1, 1),
+      'aux:bn2a_branch2a_moving_mean': tensor(3),
+  }
+  shapes = {
+      'params/level2_0/conv1/kernel': (1, 1, 3, 4),
+      'batch_stats/level2_0/norm1/mean': (3,),
+  }
+  found = rules.find('resnet38', 'resnet38', 'resnet38/a1')
+  filled, back = there_and_back(state, found, shapes, rules.layout('resnet38'))
+  assert filled['params/level2_0/conv1/kernel'].shape == (1, 1, 3, 4)
+  assert set(back) == set(state)
 
 
 @pytest.mark.parametrize(

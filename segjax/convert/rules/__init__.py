@@ -9,35 +9,38 @@ segjax/backbones. A system inherits the rules of its backbone:
 Every tensor of a file has to go somewhere or to be dropped by a rule, and every
 variable has to be filled once; otherwise the conversion fails with a list.
 
-A rule is a pair `(pattern, target)`. The pattern is a regular expression that
-matches one of these as a whole; the first rule that matches holds:
+A rule is a pair `(pattern, target)`. The pattern is a regular expression for
+the whole name of a tensor, or for its module: all of the name but the last
+part. The first rule that matches holds.
 
-  (r'layer(\d)\.0', r'stage\1/first')     a layer, with all of its tensors
-  ('pos_embed', 'embed/positions')         one tensor, by its whole name
-  (r'head\.ema\.bases', 'head/ema/bases')  of whatever collection
-  (r'fc|.*\.anchors', None)                dropped
+  (r'layer(\d)\.0', r'stage\1/first')      all tensors of a module
+  ('pos_embed', 'embed/positions')          one tensor
+  (r'head\.ema\.bases', 'head/ema/bases')   one tensor, of any collection
+  (r'fc|.*\.anchors', None)                 dropped on purpose
 
-For a layer, `layouts.py` says which variable a tensor is: 'weight' a `kernel`,
-`scale` or `embedding`, whichever the model has there, 'running_mean' a `mean`.
-For one tensor, the target is the variable. The collection is the one that has
-such a variable; where two have one, the rule names it: 'moving/bases'.
+The target of one tensor is the path of a variable. That of a module is the path
+of a module here; `layouts.py` says which variables its tensors are: 'weight' is
+the `kernel`, `scale` or `embedding`, whichever the model has there, and
+'running_mean' the `mean`. The engine finds the collection that has such a
+variable. If two have one, the rule begins with the collection: 'moving/bases'.
 
-Axes: a variable called `kernel` gets the order of axes that kernels have here,
-by the layout of its source: `LAYOUT = 'mxnet'` or 'keras' in the package's
-`__init__.py`; without that, PyTorch's, which is Caffe's too. Axes of all other
-variables stay as they are. Axes of size 1 come and go as the variable has them,
-so that a Conv1d over one pixel fills a Dense. The names that rules see are
-without MXNet's 'arg:' and 'aux:' and TensorFlow's ':0' and
-'/ExponentialMovingAverage'; the average of a variable goes before its value.
+A variable called `kernel` gets the order of axes that kernels have here. Their
+order there is a matter of the source: a package of Keras or MXNet has
+`LAYOUT = 'keras'` or `LAYOUT = 'mxnet'` in its `__init__.py`; the others have
+PyTorch's order, as Caffe has. All other variables keep their axes. Axes of size
+1 are added or removed as needed: [1, C, 1, 1] fills [C], and the kernel of a
+convolution over one pixel that of a linear layer. Patterns match names without
+MXNet's 'arg:' and 'aux:' and TensorFlow's ':0' and '/ExponentialMovingAverage'.
 
-Two tensors that are one variable are a rule and `alias(rule)`: they have to be
-equal, and both are written back. Where a variable is another function of one
-tensor or more, a `Joint` of `joints.py` stands among the rules:
+If two tensors are one variable, the second has a rule
+`alias((pattern, target))`: they have to be equal, and both are written back. If
+a variable is a function of one or more tensors, a `Joint` of `joints.py` stands
+among the rules; its first argument is a pattern for the path of the module here:
 
-  inverse_std('stem/norm', 1e-4)           var of inv_std
-  folded_norm(r'.*/norm', 1e-5)            a norm without statistics
-  bias_in_mean(r'stage.*')                 a bias in front of a norm
-  permuted('stem/conv', 'kernel', (2, 1, 0))     RGB for BGR
+  inverse_std('stem/norm', 1e-4)              var from inv_std
+  folded_norm('.*/norm', 1e-5)                a norm without statistics
+  bias_in_mean('stage.*')                     a bias in front of a norm
+  permuted('stem/conv', 'kernel', (2, 1, 0))  RGB from BGR
   *merged(r'block\d+', ('query', 'key', 'value'), 'qkv')
 """
 
@@ -49,7 +52,7 @@ from segjax.convert.joints import Joint
 
 
 def names():
-  """Returns {source: [stem, ...]} of what there are rules for."""
+  """Returns {source: [stem, ...]}, the systems and backbones with rules."""
   sources = [module.name for module in pkgutil.iter_modules(__path__)]
   return {
       source: [
@@ -63,15 +66,15 @@ def names():
 
 
 def find(source, stem, backbone):
-  """Returns the rules for a system or backbone as a source writes it.
+  """Returns the rules of a source for a system or backbone.
 
   Args:
-    source: folder of this package.
-    stem: file in it.
+    source: name of a folder of this package.
+    stem: name of a file in it, without its ending.
     backbone: 'family/variant'.
 
   Raises:
-    ValueError: there are none; says what there is.
+    ValueError: there are no such rules; lists those that there are.
   """
   known = names()
   if source not in known:
@@ -91,8 +94,8 @@ def find(source, stem, backbone):
     if key in rules:
       return rules[key]
   raise ValueError(
-      f'The rules for {stem!r} of {source!r} know no backbone {backbone!r}, but'
-      f' {", ".join(rules)}.'
+      f'There are no rules for {stem!r} of {source!r} on {backbone!r}. Known'
+      f' backbones: {", ".join(rules)}.'
   )
 
 
@@ -125,7 +128,7 @@ def _moved(rule, source, target):
 
 
 def alias(*rules):
-  """Returns rules for second names of tensors that other rules place."""
+  """Returns rules for second names of tensors that have a first name, too."""
   return tuple((pattern, target, 'alias') for pattern, target in rules)
 
 
