@@ -35,7 +35,7 @@ MXNet's 'arg:' and 'aux:' and TensorFlow's ':0' and '/ExponentialMovingAverage'.
 If two tensors are one variable, the second has a rule
 `alias((pattern, target))`: they have to be equal, and both are written back. If
 a variable is a function of one or more tensors, a `Joint` of `joints.py` stands
-among the rules; its first argument is a pattern for the path of the module here:
+among the rules; its first argument is a pattern for the module's path here:
 
   inverse_std('stem/norm', 1e-4)              var from inv_std
   folded_norm('.*/norm', 1e-5)                a norm without statistics
