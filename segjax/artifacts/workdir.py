@@ -10,6 +10,7 @@ import platform
 
 from absl import logging
 from etils import epath
+from flax import traverse_util
 import ml_collections
 
 from segjax.artifacts import upgrade
@@ -198,15 +199,13 @@ def differences(saved, config):
   ]
 
 
-def flatten(tree, prefix=''):
+def flatten(tree):
   """Returns {'a.b': value} of nested dicts; an empty one is a value."""
-  flat = {}
-  for key, value in tree.items():
-    if isinstance(value, dict) and value:
-      flat |= flatten(value, f'{prefix}{key}.')
-    else:
-      flat[prefix + key] = value
-  return flat
+  flat = traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep='.')
+  return {
+      key: {} if value is traverse_util.empty_node else value
+      for key, value in flat.items()
+  }
 
 
 def from_json(text):

@@ -28,7 +28,8 @@ def compute(case, spec, given):
   model, image = case.build(spec), reference.image(spec)
   inputs = (image, *case.inputs(image, given))
   template = jax.eval_shape(model.init, jax.random.key(0), *inputs)
-  variables = torch.convert(reference.state(spec), case.rules, template)
+  state, layout = _original(spec)
+  variables = torch.convert(state, case.rules, template, layout)
   computed = {}
   for train, prefix in ((False, ''), (True, 'train_')):
     if not any(n.startswith('train_') == train for n in spec['outputs']):
@@ -36,7 +37,7 @@ def compute(case, spec, given):
     forward = functools.partial(
         model.apply,
         train=train,
-        mutable=['batch_stats', 'intermediates'],
+        mutable=[*(variables.keys() - {'params'}), 'intermediates'],
         capture_intermediates=(
             lambda module, _: '/'.join(module.path) in case.parts
         ),
@@ -80,6 +81,21 @@ def float32_error(spec, name):
     return spec['float32_error'][name]
   match = re.search(rf'\b{name} (\d[\d.]*e-\d+)', spec['notes'])
   return float(match[1]) if match else 0.0
+
+
+def _original(spec):
+  """Returns (state, layout) under the names that the original itself has.
+
+  `keras_names` has [name in the fixture, name in Keras, axes], where the
+  tensor of the fixture is Keras' with these axes.
+  """
+  state = reference.state(spec)
+  if 'keras_names' not in spec:
+    return state, 'torch'
+  return {
+      keras: state[name].transpose(None if axes is None else np.argsort(axes))
+      for name, keras, axes in spec['keras_names']
+  }, 'keras'
 
 
 def _inside(tree, path):
