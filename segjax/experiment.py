@@ -197,8 +197,17 @@ def training(config):
   num_classes = train_set.label_map.num_classes
   system = model(config, num_classes)
   objective = losses.build(config.loss, class_weights(config, train_set))
-  learning_rate = optim.schedule(config.lr, config.total_steps)
-  tx = optim.create(config.optim, learning_rate)
+  learning_rate = optim.schedule(config.total_steps, **config.lr)
+  tx = optim.create(
+      learning_rate,
+      optimizer=config.optim.optimizer,
+      weight_decay=config.optim.weight_decay,
+      decay_on=config.optim.decay_on,
+      factors=config.optim.factors,
+      clip=config.optim.clip,
+      groups=config.optim.get('groups'),  # A workdir may be older.
+      total_steps=config.total_steps,
+  )
   kind, options = task(config)
   batch = batch_shapes(config, train_set, models.halo(system))
   for shape in (batch['image'].shape, batch['label'].shape):
@@ -220,7 +229,7 @@ def training(config):
       ema=config.optim.ema,
       max_bad_steps=config.max_bad_steps,
       remat=config.get('remat', False),  # A workdir may be older.
-      frozen=lambda name: optim.factor(config.optim, name) == 0,
+      frozen=lambda name: optim.factor(config.optim.factors, name) == 0,
   )
 
   def init():

@@ -6,7 +6,6 @@ Optax alone.
 
 import contextlib
 import functools
-import types
 
 import flax
 import jax
@@ -27,12 +26,13 @@ from segjax.runtime import malloc
 from segjax.tasks import semantic
 
 # SGD with momentum, as the other workers have it.
-OPTIM = types.SimpleNamespace(
+OPTIM = dict(
     optimizer='sgd(momentum=0.9)',
     weight_decay=5e-4,
     decay_on='.*',
     factors=(),
     clip=0.0,
+    total_steps=1,
 )
 
 
@@ -145,7 +145,7 @@ def train_step(model, variables, dtype, layout, *, remat):
     del step
     return jnp.float32(0.01)
 
-  tx = optim.create(OPTIM, learning_rate)
+  tx = optim.create(learning_rate, **OPTIM)
   step = steps.make_train_step(
       model,
       functools.partial(
