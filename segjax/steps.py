@@ -231,7 +231,9 @@ def make_train_step(
     return grads, scalars, mutable
 
   def updated(state, grads, mutable):
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    updates, opt_state = optax.with_extra_args_support(tx).update(
+        grads, state.opt_state, state.params, step=state.step
+    )
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
     average = state.ema and optax.incremental_update(
