@@ -33,7 +33,7 @@ def make_step(model=None, tx=None, loss=None, dtype='float32', **options):
     system = dataclasses.replace(system, loss=loss)
   options = {
       'seed': 0,
-      'learning_rate': optax.constant_schedule(1.0),
+      'rates': lambda step, opt_state: {'learning_rate': 1.0 + 0 * step},
       **options,
   }
   return steps.make_train_step(system, tx or optax.sgd(1.0), **options)
@@ -117,7 +117,9 @@ def test_a_step_descends_the_gradient_of_the_loss(plain):
 
 
 def test_the_learning_rate_is_reported_by_steps_that_counted():
-  step = jax.jit(make_step(learning_rate=lambda step: 10.0 + step))
+  step = jax.jit(
+      make_step(rates=lambda step, _: {'learning_rate': 10.0 + step})
+  )
   state, scalars = step(make_state(), make_batch(0))
   assert scalars['learning_rate'] == 10
   state, _ = step(state, spoilt(make_batch(1)))
