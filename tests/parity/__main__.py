@@ -34,7 +34,8 @@ def main(fixtures, only):
     given = reference.pop_inputs(expected)
     computed = case.compute(spec, given)
     for output, theirs in expected.items():
-      if output in case.approximate:
+      if output in case.uncompared:
+        print(f'{name:40} {output:24} not compared')
         continue
       error = np.inf
       if output in computed:

@@ -24,7 +24,7 @@ def tolerance(case, spec, output, theirs):
       'train_'
   ):  # Batch statistics of few pixels amplify noise.
     return max(1e-2, 20 * spec.get('float32_error', {}).get(output, 0.0))
-  return 1e-3
+  return getattr(case, 'within', 1e-3)
 
 
 def error(ours, theirs):

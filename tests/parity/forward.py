@@ -10,6 +10,13 @@ import numpy as np
 from segjax.convert import torch
 from tests.parity import reference
 
+# A program runs once here, so that most of the time goes into compiling it:
+# without LLVM's optimisations and the emitters of fusions in an eighth of it.
+QUICKLY = {
+    'xla_backend_optimization_level': 0,
+    'xla_cpu_use_fusion_emitters': False,
+}
+
 
 class Call(NamedTuple):
   """What one call of a model left."""
@@ -81,7 +88,10 @@ def call(
 
 
 @functools.partial(
-    jax.jit, static_argnums=0, static_argnames=('train', 'parts', 'method')
+    jax.jit,
+    static_argnums=0,
+    static_argnames=('train', 'parts', 'method'),
+    compiler_options=QUICKLY,
 )
 def _apply(model, variables, inputs, fields, keys, *, train, parts, method):
   mode = {'train': train} if method is None else {}

@@ -104,7 +104,7 @@ CASES = {
             'q_unnormalised_iter5': dense(5, 'none', (0.02, 0.012)),
             'q_matrix_iter5': dense(5, weights=(1.5, 'compat_matrix')),
         },
-        approximate=tuple(
+        uncompared=tuple(
             f'permutohedral_{how}_iter5' for how in ('symmetric', 'after')
         ),
     ),
@@ -135,6 +135,6 @@ CASES = {
                 for name in ('unary', *MATRICES.values())
             },
         },
-        approximate=('permutohedral_logits_iter5',),
+        uncompared=('permutohedral_logits_iter5',),
     ),
 }
