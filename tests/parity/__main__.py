@@ -9,6 +9,7 @@ import json
 import pathlib
 import sys
 
+import jax
 import numpy as np
 
 from tests.parity import compare
@@ -48,6 +49,7 @@ def main(fixtures, only):
           f' {"ok" if ok else "TOO FAR"}',
           flush=True,
       )
+    jax.clear_caches()  # All these programs together fill the memory.
   return good
 
 

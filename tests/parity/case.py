@@ -43,6 +43,8 @@ class Case:
   # Integer output -> the share of its values that may differ.
   differing: dict[str, float] = dataclasses.field(default_factory=dict)
 
+  slow = True  # Networks take CPU seconds.
+
   def compute(self, spec, given):
     """Returns {name: array} as the fixture names them.
 
@@ -98,6 +100,8 @@ class ProcedureCase:
   inputs: Callable = lambda image, given: {}
   uncompared: tuple[str, ...] = ()
   differing: dict[str, float] = dataclasses.field(default_factory=dict)
+  # Whether its test runs with `-m slow` alone, as what takes CPU seconds does.
+  slow: bool = True
 
   def compute(self, spec, given):
     """Returns {name: array} as the fixture names them; see `Case`."""
@@ -125,6 +129,7 @@ class FunctionCase:
   within: float = 1e-3
   uncompared: tuple[str, ...] = ()
   differing: dict[str, float] = dataclasses.field(default_factory=dict)
+  slow: bool = False
 
   def compute(self, spec, given):
     """Returns {name: array} as the fixture names them; see `Case`."""

@@ -11,7 +11,7 @@ from segjax.convert import torch
 from tests.parity import reference
 
 # A program runs once here, so that most of the time goes into compiling it:
-# without LLVM's optimisations and the emitters of fusions in an eighth of it.
+# about a sixth of it without optimisations of LLVM and emitters of fusions.
 QUICKLY = {
     'xla_backend_optimization_level': 0,
     'xla_cpu_use_fusion_emitters': False,

@@ -107,6 +107,7 @@ CASES = {
         uncompared=tuple(
             f'permutohedral_{how}_iter5' for how in ('symmetric', 'after')
         ),
+        slow=True,
     ),
     'convcrf': FunctionCase(
         {
@@ -124,7 +125,8 @@ CASES = {
             'out_blur2': windows(
                 5, 2, color=(10.0, 13.0, 1 / 20), softmax=False
             ),
-        }
+        },
+        slow=True,
     ),
     'crf_rnn': FunctionCase(
         {
@@ -136,5 +138,6 @@ CASES = {
             },
         },
         uncompared=('permutohedral_logits_iter5',),
+        slow=True,
     ),
 }

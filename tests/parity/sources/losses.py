@@ -113,5 +113,6 @@ CASES = {
             },
         },
         within=2e-4,
+        slow=True,
     ),
 }
