@@ -46,7 +46,7 @@ def call(
     model,
     variables,
     *inputs,
-    train=False,
+    train=None,
     parts=(),
     method=None,
     streams=None,
@@ -59,9 +59,10 @@ def call(
     model: a Flax module.
     variables: of it.
     *inputs: what it reads.
-    train: whether in train mode.
+    train: whether in train mode; None is False, and a method other than
+      `__call__` then gets no `train`.
     parts: paths of those whose results are asked for.
-    method: name of the method, `__call__` if None; others take no `train`.
+    method: name of the method, `__call__` if None.
     streams: {name: seed} of the random streams that it draws from.
     float64: whether to compute in float64.
     **fields: what it reads by keyword.
@@ -94,7 +95,7 @@ def call(
     compiler_options=QUICKLY,
 )
 def _apply(model, variables, inputs, fields, keys, *, train, parts, method):
-  mode = {'train': train} if method is None else {}
+  mode = {} if method and train is None else {'train': bool(train)}
   return model.apply(
       variables,
       *inputs,
