@@ -39,7 +39,8 @@ def fill(model, rules, spec, *inputs, **fields):
   template = jax.eval_shape(
       functools.partial(model.init, jax.random.key(0)), *inputs, **fields
   )
-  return torch.convert(reference.state(spec), rules, template)
+  state, layout = _original(spec)
+  return torch.convert(state, rules, template, layout)
 
 
 def call(
@@ -107,6 +108,21 @@ def _apply(model, variables, inputs, fields, keys, *, train, parts, method):
       + ['intermediates'],
       capture_intermediates=lambda module, _: '/'.join(module.path) in parts,
   )
+
+
+def _original(spec):
+  """Returns (state, layout) under the names that the original itself has.
+
+  `keras_names` has [name in the fixture, name in Keras, axes], where the
+  tensor of the fixture is Keras' with these axes.
+  """
+  state = reference.state(spec)
+  if 'keras_names' not in spec:
+    return state, 'torch'
+  return {
+      keras: state[name].transpose(None if axes is None else np.argsort(axes))
+      for name, keras, axes in spec['keras_names']
+  }, 'keras'
 
 
 def _widened(x):
