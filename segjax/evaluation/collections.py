@@ -89,14 +89,14 @@ def semantic(names, absent='skip', boundary_class=None):
 
     confusion: Confusion
     bands: Bands
-    regions: Regions
+    partitions: Regions
 
     def gather(self):
       """Sums over processes, each of which saw a part of the split."""
       return self.replace(
           confusion=self.confusion.gather(),
           bands=self.bands.gather(),
-          regions=self.partitions.gather(),
+          partitions=self.partitions.gather(),
       )
 
     def compute(self):
