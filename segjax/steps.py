@@ -60,14 +60,14 @@ def example(model, image_shape):
 
 def init_variables(model, seed, image_shape):
   """Returns fresh variables of a model for images [1, H, W, C]."""
-  given = example(model, (1, *image_shape[1:]))
+  given = jax.random.key(seed), *example(model, (1, *image_shape[1:]))
+  if jax.default_backend() != 'cpu' or isinstance(given[0], jax.core.Tracer):
+    return jax.jit(model.init)(*given)
   # The program runs once, and XLA for CPUs takes three times as long to
   # optimise it in full as on its first level, which rounds in the same way;
   # level 0 does not.
-  on_cpu = jax.default_backend() == 'cpu'
-  options = {'xla_backend_optimization_level': 1} if on_cpu else None
-  init = jax.jit(model.init, compiler_options=options)
-  return init(jax.random.key(seed), *given)
+  options = {'xla_backend_optimization_level': 1}
+  return jax.jit(model.init, compiler_options=options)(*given)
 
 
 def init_state(variables, tx, *, ema):
