@@ -311,3 +311,31 @@ def test_fresh_variables_are_a_function_of_the_seed():
   assert_equal(system_of(Net(), CLASSES).init(0, (8, 6, 7, 3)), one)
   kernels = [v['params']['conv']['conv']['kernel'] for v in (one, other)]
   assert (kernels[0] != kernels[1]).all()
+
+
+class Initializers(nn.Module):
+  """Layers whose variables are drawn in all ways that models draw theirs."""
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    x = ConvNormAct(8, name='conv')(image, train)
+    for name, init in (
+        ('normal', nn.initializers.normal(0.01)),
+        ('uniform', nn.initializers.xavier_uniform()),
+    ):
+      x = nn.Conv(16, (3, 3), kernel_init=init, name=name)(x)
+    return {'logits': classifier(CLASSES)(x), 'aux': {}}
+
+
+def test_fresh_variables_are_those_of_a_program_compiled_in_full():
+  image = jnp.zeros((1, 6, 7, 3))
+  expected = jax.jit(Initializers().init)(jax.random.key(3), image)
+  given = steps.init_variables(Initializers(), 3, (4, 6, 7, 3))
+  assert_equal(given, expected)
+
+
+def test_fresh_variables_have_shapes_before_they_are_drawn():
+  shapes = jax.eval_shape(lambda: steps.init_variables(Net(), 0, (4, 6, 7, 3)))
+  assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(
+      jnp.shape, fresh_variables(0)
+  )

@@ -137,8 +137,8 @@ def train(names):
 
   Args:
     names: tuple of the names of the scalars, Python identifiers. `compute`
-      returns their means over the steps, and the
-      last values of those that begin as `LAST`.
+      returns their means over the steps, and the last values of those that
+      begin as `LAST`.
   """
   for name in names:
     if not name.isidentifier():
