@@ -55,7 +55,7 @@ def get_config(arg=''):
     config.optim.weight_decay = 1e-4
     # After 40k and 55k steps.
     config.lr.schedule = 'multistep(at=(0.61538, 0.84615))'
-    config.lr.warmup_steps = 1000
+    config.lr.update(warmup_steps=1000, warmup_from=1e-3)
   else:
-    config.lr.warmup_steps = 200
+    config.lr.update(warmup_steps=200, warmup_from=0.1)
   return config

@@ -114,9 +114,12 @@ class Model(nn.Module):
 
   def parts(self, image, train):
     """Returns coarse logits, and the function that scores points."""
-    feats = backbones.build(self.backbone, name='backbone')(image, train)
+    levels = ('c2', 'c3', 'c4', 'c5')
+    feats = backbones.build(self.backbone, levels, name='backbone')(
+        image, train
+    )
     pyramid = FPN(self.pyramid_features, name='fpn')(
-        {level: feats[level] for level in ('c2', 'c3', 'c4', 'c5')}, train
+        {level: feats[level] for level in levels}, train
     )
     norm = norms.group_norm if self.group_norm else norms.BatchNorm
     x = sum_levels(pyramid, self.features, norm, train)

@@ -13,8 +13,7 @@ from segjax import backbones
 from segjax.layers import norm as norms
 from segjax.layers.fpn import FPN
 from segjax.layers.fpn import sum_levels
-from segjax.layers.head import classifier
-from segjax.ops.resize import resize
+from segjax.layers.head import segmentation_outputs
 
 
 class Model(nn.Module):
@@ -29,13 +28,18 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    feats = backbones.build(self.backbone, name='backbone')(image, train)
     levels = ('c2', 'c3', 'c4', 'c5')
+    feats = backbones.build(self.backbone, levels, name='backbone')(
+        image, train
+    )
     pyramid = FPN(self.pyramid_features, name='fpn')(
         {level: feats[level] for level in levels}, train
     )
     norm = norms.group_norm if self.group_norm else norms.BatchNorm
-    x = sum_levels(pyramid, self.features, norm, train)
-    x = nn.Dropout(self.dropout)(x, deterministic=not train)
-    logits = classifier(self.num_classes)(x)
-    return {'logits': resize(logits, image.shape[1:3]), 'aux': {}}
+    return segmentation_outputs(
+        sum_levels(pyramid, self.features, norm, train),
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+    )
