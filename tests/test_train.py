@@ -26,7 +26,8 @@ def finished(tmp_path_factory):
 
 def with_nan(monkeypatch, steps):
   """The batches of these steps hold NaN, first counted as 0."""
-  read, count = pipeline.Batches.__next__, itertools.count()
+  # The first batch that is read tells the shapes alone.
+  read, count = pipeline.Batches.__next__, itertools.count(-1)
 
   def read_and_spoil(batches):
     batch = read(batches)
