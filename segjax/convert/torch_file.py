@@ -21,6 +21,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from segjax.runtime import atomic
+
 # Entries of a checkpoint under which its weights are.
 WRAPPERS = (
     *('state_dict', 'model_state_dict', 'model_state', 'model', 'module'),
@@ -122,12 +124,10 @@ def write(path, arrays):
   }
   if path.suffix not in writers:
     raise ValueError(f'{path}: the suffix has to be {" or ".join(writers)}.')
-  temporary = path.parent / f'{path.name}.tmp'
   # A view would be written as the memory that it looks at.
   whole = {n: np.asarray(array, order='C') for n, array in arrays.items()}
-  with temporary.open('wb') as file:
+  with atomic.replacing(path) as file:
     writers[path.suffix](whole, file)
-  temporary.replace(path)
 
 
 def _read_safetensors(file):
