@@ -82,7 +82,7 @@ def subdivide(
 
 
 class Model(nn.Module):
-  """Semantic FPN to stride 4, then points: of training, or by subdivision."""
+  """Semantic FPN to stride 4, and a head that scores single points anew."""
 
   num_classes: int
   backbone: str = 'resnet/50_v1c'
@@ -92,8 +92,8 @@ class Model(nn.Module):
   point_features: int = 256
   coarse_every_layer: bool = True  # See `PointHead`.
   train_points: int = 2048  # Of each image.
-  oversampling: int = 3  # Candidates for each point of training.
-  importance: float = 0.75  # Part of them that is chosen by uncertainty.
+  oversampling: int = 3  # Candidates that are drawn for each of them.
+  importance: float = 0.75  # Share of them that uncertainty chooses.
   subdivision_points: int = 8196  # Of each image, after each step.
 
   @nn.compact
@@ -135,16 +135,23 @@ class Model(nn.Module):
   def draw(self, coarse):
     """Returns the points of a training step, [B, train_points, 2]."""
     uncertain = int(self.importance * self.train_points)
-    drawn = self.oversampling * self.train_points
-    both = jax.random.uniform(
+    candidates = self.oversampling * self.train_points
+    draws = jax.random.uniform(
         self.make_rng('sample'),
-        (len(coarse), drawn + self.train_points - uncertain, 2),
+        (len(coarse), candidates + self.train_points - uncertain, 2),
     )
-    chosen = ops.most_uncertain(coarse, both[:, :drawn], uncertain)
-    return jnp.concatenate([chosen, both[:, drawn:]], 1)
+    chosen = ops.most_uncertain(coarse, draws[:, :candidates], uncertain)
+    return jnp.concatenate([chosen, draws[:, candidates:]], 1)
 
 
-def loss(out, batch, rng, *, base, point_weight=1.0):
+def loss(
+    out: dict,
+    batch: dict,
+    rng: jax.Array,
+    *,
+    base: Callable,
+    point_weight: float = 1.0,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Adds the loss of the task at the points, as if they were an image.
 
   Args:
