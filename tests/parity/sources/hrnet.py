@@ -19,5 +19,6 @@ CASES = {
             ),
         },
         parts=('backbone', 'classifier'),
+        whole=False,
     ),
 }
