@@ -19,6 +19,5 @@ CASES = {
             ),
         },
         parts=('backbone', 'classifier'),
-        whole=False,
     ),
 }
