@@ -53,6 +53,7 @@ ON_BACKBONES = [
 ]
 
 
+@functools.cache
 def configured(name):
   """The model of the config without an argument."""
   config = importlib.import_module(f'configs.{name}').get_config()
@@ -60,12 +61,12 @@ def configured(name):
   return models.create(config.model_name, CLASSES, **config.model)
 
 
-def image(model, dtype=jnp.float32):
+def image(model):
   """An image, as a shape, that the model has logits of IMAGE's size for."""
   batch, height, width, channels = IMAGE.shape
   more = 2 * getattr(model, 'halo', 0)
   shape = (batch, height + more, width + more, channels)
-  return jax.ShapeDtypeStruct(shape, dtype)
+  return jax.ShapeDtypeStruct(shape, jnp.bfloat16)
 
 
 def reads(model, train=False):
@@ -80,13 +81,17 @@ def initialised(model):
   return jax.eval_shape(lambda: model.init(jax.random.key(0), **given))
 
 
-def outputs(model, dtype=jnp.float32, *, train):
-  """Outputs and intermediate values of a model, as shapes."""
+@functools.cache
+def outputs(model, *, train):
+  """Outputs and intermediate values of a model in bfloat16, as shapes.
+
+  Tracing is what these tests cost: a model is traced once in each mode.
+  """
   variables = initialised(model)
   given = fields.placeholders(reads(model, train), image(model).shape)
-  given['image'] = image(model, dtype)
+  given['image'] = image(model)
   params = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, dtype), variables['params']
+      lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), variables['params']
   )
   return jax.eval_shape(
       functools.partial(
@@ -144,7 +149,7 @@ def test_without_a_level_there_is_no_auxiliary_head(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_every_layer_computes_in_the_type_it_is_given(name):
-  _, collections = outputs(configured(name), jnp.bfloat16, train=True)
+  _, collections = outputs(configured(name), train=True)
   values, _ = jax.tree.flatten_with_path(collections['intermediates'])
   wrong = [
       jax.tree_util.keystr(path, simple=True, separator='/')
