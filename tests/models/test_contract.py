@@ -32,6 +32,8 @@ PARAMETERS = {
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
     'dilatednet': 141_149_720,
+    'emanet': 42_350_986,
+    'encnet': 35_894_527,
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
