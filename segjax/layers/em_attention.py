@@ -8,13 +8,13 @@ from segjax import parallel
 
 
 def _unit_columns(key, shape):
-  """Draws vectors of length 1 along axis 1 of [1, C, K]."""
+  """Draws K vectors of length 1, [C, K]."""
   return _unit(jax.random.normal(key, shape))
 
 
 def _unit(x):
-  """Scales x [B, C, K] to a length of 1 along C."""
-  length = jnp.sqrt(jnp.square(x).sum(1, keepdims=True))
+  """Scales vectors [..., C, K] to a length of 1 along C."""
+  length = jnp.sqrt(jnp.square(x).sum(-2, keepdims=True))
   return x / jnp.maximum(length, 1e-12)
 
 
@@ -26,7 +26,7 @@ class EMAttention(nn.Module):
   pixels, scaled to length 1 (M). As in the authors' code, nothing here has a
   gradient, so that what computes the features learns nothing through them.
 
-  All images begin with the same bases, `moving/bases` [1, C, K]. In training
+  All images begin with the same bases, `moving/bases` [C, K]. In training
   these follow the mean of the bases of the global batch.
   """
 
@@ -40,13 +40,13 @@ class EMAttention(nn.Module):
   def __call__(self, x, train):
     """Returns features like x [B, H, W, C], and the bases [B, C, K]."""
     x = jax.lax.stop_gradient(x)
-    shape = 1, x.shape[-1], self.num_bases
+    shape = x.shape[-1], self.num_bases
     moving = self.variable(
         'moving',
         'bases',
         lambda: _unit_columns(self.make_rng('params'), shape),
     )
-    bases = jnp.broadcast_to(moving.value, (len(x), *shape[1:]))
+    bases = jnp.broadcast_to(moving.value, (len(x), *shape))
     for _ in range(self.steps):
       scores = _product('bhwc,bck->bhwk', x, bases.astype(x.dtype))
       share = jax.nn.softmax(scores)
@@ -54,7 +54,7 @@ class EMAttention(nn.Module):
       mass = share.sum((1, 2))[:, None]
       bases = _unit(total / jnp.maximum(mass, 1e-12))
     if train and not self.is_initializing():
-      mean = parallel.pmean(bases.mean(0, keepdims=True))
+      mean = parallel.pmean(bases.mean(0))
       if self.unit_mean:
         mean = _unit(mean)
       moving.value = self.momentum * moving.value + (1 - self.momentum) * mean

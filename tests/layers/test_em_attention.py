@@ -46,15 +46,15 @@ def moved(variables, x, unit_mean):
 
 def test_bases_have_length_1_at_first(variables):
   (bases,) = jax.tree.leaves(variables)
-  assert bases.shape == (1, 6, BASES)
-  np.testing.assert_allclose(np.linalg.norm(bases, axis=1), 1, rtol=1e-6)
+  assert bases.shape == (6, BASES)
+  np.testing.assert_allclose(np.linalg.norm(bases, axis=0), 1, rtol=1e-6)
 
 
 @RULES
 def test_an_image_is_made_of_its_bases_and_moving_ones_follow(
     x, variables, unit_mean
 ):
-  start = np.float64(variables['moving']['bases'][0])
+  start = np.float64(variables['moving']['bases'])
   expected = [image_bases(image, start) for image in x]
   (rebuilt, bases), moving = train(variables, x, unit_mean)
   for i, (theirs, pixels) in enumerate(expected):
@@ -63,7 +63,7 @@ def test_an_image_is_made_of_its_bases_and_moving_ones_follow(
   mean = np.mean([theirs for theirs, _ in expected], axis=0)
   mean = unit(mean) if unit_mean else mean
   np.testing.assert_allclose(
-      moving['moving']['bases'][0], 0.9 * start + 0.1 * mean, atol=1e-5
+      moving['moving']['bases'], 0.9 * start + 0.1 * mean, atol=1e-5
   )
 
 
@@ -115,12 +115,12 @@ def test_a_mesh_moves_bases_as_one_device_does(x, variables, mesh, unit_mean):
 
   def forward(variables, x):
     bases = moved(variables, x, unit_mean)['moving']['bases']
-    return jnp.broadcast_to(bases, (len(x), *bases.shape[1:]))
+    return jnp.broadcast_to(bases, (len(x), *bases.shape))
 
   layout = parallel.Layout('jit', mesh)
   found = layout.compile_forward(forward)(variables, x)
   for bases in found:
-    np.testing.assert_allclose(bases, expected['moving']['bases'][0], atol=1e-6)
+    np.testing.assert_allclose(bases, expected['moving']['bases'], atol=1e-6)
 
 
 def test_in_bfloat16_the_moving_bases_stay_float32(x, variables):

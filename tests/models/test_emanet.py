@@ -67,7 +67,7 @@ def test_training_moves_the_bases_and_evaluation_does_not(
         variables, image, train=train, mutable=['batch_stats', 'moving']
     )
     new = changed['moving']['unit']['attention']['bases']
-    assert new.shape == (1, FIELDS['features'], FIELDS['num_bases'])
+    assert new.shape == (FIELDS['features'], FIELDS['num_bases'])
     assert np.array_equal(old, new) != train
 
 

@@ -15,12 +15,12 @@ def calls(inputs, count, **fields):
   The features that the last returned, the bases of its images, the moving ones.
   """
   layer = EMAttention(inputs['bases'].shape[-1], **fields)
-  variables = {'moving': {'bases': inputs['bases']}}
+  variables = {'moving': {'bases': inputs['bases'][0]}}
   for call in range(1, count + 1):
     out, variables = layer.apply(
         variables, inputs[f'features_{call}'], True, mutable=['moving']
     )
-  return *out, variables['moving']['bases']
+  return *out, variables['moving']['bases'][None]
 
 
 def after(count, place, **fields):
