@@ -26,13 +26,22 @@ from segjax.ops.resize import resize
 class EMAUnit(nn.Module):
   """Adds features that are rebuilt from bases, between two convolutions."""
 
-  attention: EMAttention
+  num_bases: int
+  steps: int
+  momentum: float
+  unit_mean: bool
 
   @nn.compact
   def __call__(self, x, train):
     features = x.shape[-1]
     y = conv(features, 1, bias=True, name='project')(x)
-    y, _ = self.attention(y, train)
+    y, _ = EMAttention(
+        self.num_bases,
+        self.steps,
+        self.momentum,
+        self.unit_mean,
+        name='attention',
+    )(y, train)
     y = ConvNormAct(features, kernel=1, act=None, name='rebuilt')(
         nn.relu(y), train
     )
@@ -66,10 +75,9 @@ class Model(nn.Module):
         **fields,
     )(image, train)
     x = ConvNormAct(self.features, name='reduce')(feats['c5'], train)
-    attention = EMAttention(
-        self.num_bases, self.steps, self.momentum, self.unit_mean, parent=None
-    )
-    x = EMAUnit(attention, name='unit')(x, train)
+    x = EMAUnit(
+        self.num_bases, self.steps, self.momentum, self.unit_mean, name='unit'
+    )(x, train)
     x = ConvNormAct(self.features // 2, name='bottleneck')(x, train)
     if self.join:
       x = jnp.concatenate([feats['c5'], x], -1)
