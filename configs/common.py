@@ -4,6 +4,7 @@ A config begins as `base(dataset)` and changes what its paper does differently.
 Configs import nothing of segjax, so that a launcher can read them without JAX.
 """
 
+import ast
 import types
 
 import ml_collections
@@ -108,12 +109,15 @@ def parse_arg(arg, **defaults):
 
   Args:
     arg: 'dataset=camvid,backbone=resnet/18', or 'camvid' for short: the name of
-      the first default may be left out.
+      the first default may be left out. A value may have commas in
+      parentheses: 'backbone=resnet/18(output_stride=8, multi_grid=(1, 2))'.
     **defaults: the names there are, with strings or booleans as values.
   """
   values = dict(defaults)
-  for part in filter(None, arg.split(',')):
+  for part in filter(None, _split(arg)):
     name, _, value = part.rpartition('=')
+    if '(' in name:  # That sign is of an option of the value.
+      name, _, value = part.partition('=')
     name = name or next(iter(defaults))
     if name not in defaults:
       raise ValueError(
@@ -127,6 +131,43 @@ def parse_arg(arg, **defaults):
   if values.get('dataset') == 'shapes':
     values['small'] = True  # There is no other recipe.
   return types.SimpleNamespace(**values)
+
+
+def _split(arg):
+  """Returns the parts of a string between those commas outside parentheses."""
+  parts, depth = [''], 0
+  for letter in arg:
+    depth += (letter == '(') - (letter == ')')
+    if letter == ',' and depth <= 0:
+      parts.append('')
+    else:
+      parts[-1] += letter
+  return parts
+
+
+def backbone(text, **options):
+  """Returns a backbone's string with the options that a system wants.
+
+  Those that the string has already stay as they are: 'resnet/18' becomes
+  'resnet/18(output_stride=16)' and 'resnet/18(output_stride=8)' stays.
+
+  Args:
+    text: a string such as 'resnet/18' or 'resnet/18(multi_grid=(1, 2))'.
+    **options: of the backbone, with their values.
+  """
+  name, opening, rest = text.strip().partition('(')
+  try:
+    call = ast.parse(f'f({rest if opening else ")"}', mode='eval').body
+  except SyntaxError as error:
+    raise ValueError(
+        f'Cannot read the options of the backbone {text!r}. Write them as in'
+        " 'resnet/50(output_stride=8, multi_grid=(1, 2, 4))'."
+    ) from error
+  written = {word.arg for word in getattr(call, 'keywords', ())}
+  inside = [f'{k}={v!r}' for k, v in options.items() if k not in written]
+  if rest[:-1].strip():
+    inside.append(rest[:-1].strip())
+  return f'{name}({", ".join(inside)})' if inside else name
 
 
 def caffe_sgd(config, base, schedule, *, new='', frozen=''):
@@ -239,7 +280,9 @@ def base(dataset, *, small=False, **changes):
   config.dtype = 'float32'  # Or 'bfloat16', of activations.
 
   config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.
-  config.aux_weight = 0.4  # Of the loss of each auxiliary head.
+  config.aux_weight = 0.4  # Of the loss of each auxiliary head, or {name: ...}.
+  # Keyword arguments of the loss that a model file adds, if it adds one.
+  config.system_loss = ml_collections.ConfigDict()
   # '', numbers ('1.0, 2.5'), or a rule of segjax/data/statistics.py: 'auto',
   # 'inverse_log(offset=1.1)', 'median_frequency'.
   config.class_weights = recipe.get('class_weights', '')
@@ -254,13 +297,19 @@ def base(dataset, *, small=False, **changes):
   config.optim.clip = 0.0  # Norm of the gradient; 0 does not clip.
   config.optim.accumulate = 1  # Parts to work through a batch in.
   config.optim.ema = 0.0  # Decay of averaged parameters; 0 keeps none.
+  # Optimisers by parameter names and turn: {'NAME': dict(names='REGEX', ...)},
+  # see `Group` in segjax/optim.py; empty is one for all.
+  config.optim.groups = ml_collections.ConfigDict()
   config.lr = ml_collections.ConfigDict()
   config.lr.base = 0.01
   config.lr.schedule = 'poly(power=0.9, floor=1e-4)'
   config.lr.warmup_steps = 0
+  # What the warm-up begins with, of the rate; 0.0 begins with the first of
+  # `warmup_steps` equal shares.
+  config.lr.warmup_from = 0.0
   config.max_bad_steps = 10  # Skipped in a row before the run stops.
 
-  # Fields of segjax/inference.py.
+  # Fields of segjax/inference/views.py.
   config.predict = ml_collections.ConfigDict()
   config.predict.mode = 'whole'  # Or 'slide'.
   config.predict.window = (512, 512)
@@ -270,9 +319,9 @@ def base(dataset, *, small=False, **changes):
   config.predict.flip = recipe.get('flip', False)
   # Of two classes, the second is where it is more probable than this.
   config.predict.threshold = 0.5
-  # On the probabilities: a call of segjax/refine/crf.py, such as
-  # 'dense(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'.
-  config.predict.crf = ''
+  # Of the probabilities: a file of segjax/refine with its options, such as
+  # 'dense_crf(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'.
+  config.predict.refine = ''
   # Windows at a time on each device.
   config.predict.batch_size = recipe.get('predict_batch', 1)
   config.predict.pad_to = 1

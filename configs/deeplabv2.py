@@ -10,8 +10,9 @@ https://github.com/kazuto1011/deeplab-pytorch reports; its own, 76.65 and 77.93.
       --config=configs/deeplabv2.py:dataset=voc2012 \
       --config.init_from=runs/coco
   python -m segjax.main --workdir=runs/voc --mode=eval \
-      --config=configs/deeplabv2.py:dataset=voc2012 --config.predict.crf='dense(
-      gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'
+      --config=configs/deeplabv2.py:dataset=voc2012 \
+      --config.predict.refine='dense_crf(
+          gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'
 
 Norms stay as they are, so that all but the small recipe want such weights. They
 have seen BGR.
@@ -35,9 +36,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'deeplabv2'
   config.model = dict(
-      backbone=arg.backbone
-      or ('resnet/tiny' if arg.small else 'resnet/101_caffe'),
-      output_stride=8,
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/101_caffe'),
+          output_stride=8,
+      ),
       rates=(6, 12, 18, 24),
       scales=(0.5, 0.75),
   )

@@ -52,6 +52,25 @@ def parse(text, known, what, given=()):
     ) from error
 
 
+def merged(*functions):
+  """Returns a stand-in with the parameters of several functions, for `parse`.
+
+  Parameters of the same name are one.
+  """
+  parameters = {}
+  for function in functions:
+    parameters |= inspect.signature(function).parameters
+
+  def stand_in():
+    """Has a signature, and is never called."""
+
+  # Keywords alone: their order and defaults then do not matter.
+  stand_in.__signature__ = inspect.Signature(
+      [p.replace(kind=p.KEYWORD_ONLY) for p in parameters.values()]
+  )
+  return stand_in
+
+
 def options(text):
   """Returns the arguments of a string such as 'flip=True, scales=(0.5, 1.0)'.
 
@@ -60,6 +79,8 @@ def options(text):
   """
   try:
     call = ast.parse(f'f({text})', mode='eval').body
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+      raise ValueError('its parentheses do not match')
     values = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
     if call.args or None in values or len(values) < len(call.keywords):
       raise ValueError('each has one name and one value')
@@ -69,3 +90,28 @@ def options(text):
         ' "flip=True, scales=(0.5, 1.0)".'
     ) from error
   return values
+
+
+def split(text, what):
+  """Returns the name and the options of a string such as 'vit/base(patch=8)'.
+
+  Unlike that of a call, the name may be anything without a parenthesis.
+
+  Args:
+    text: a name, or a name and options in parentheses.
+    what: what such a thing is called in errors, 'backbone' for example.
+
+  Returns:
+    (name, {option: value}).
+
+  Raises:
+    ValueError: the options are not literals with names.
+  """
+  name, parenthesis, rest = text.strip().partition('(')
+  if not parenthesis:
+    return name, {}
+  if not rest.endswith(')'):
+    raise ValueError(
+        f'Cannot read the {what} {text!r}: it ends with no closing parenthesis.'
+    )
+  return name, options(rest[:-1])

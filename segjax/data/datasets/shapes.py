@@ -353,7 +353,7 @@ class Shapes(datasets.Dataset):
     features = {'image': scene.image, 'label': scene.label, 'name': name}
     if self.proposals:
       rng = np.random.default_rng((SEEDS[self.split], i, self.proposals))
-      features['regions'] = propose(rng, scene, self.proposals)
+      features['proposals'] = propose(rng, scene, self.proposals)
     return features
 
 
