@@ -32,10 +32,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'emanet'
   config.model = dict(
-      backbone=arg.backbone
-      or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
-      output_stride=8,
-      multi_grid=(),
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
+          output_stride=8,
+      ),
       features=512,
       num_bases=64,
       steps=3,
@@ -51,8 +51,11 @@ def get_config(arg=''):
     config.model.update(features=64, num_bases=16)
   if paper:
     config.model.update(
-        backbone=arg.backbone or 'resnet/101_v1s',
-        multi_grid=(0, 2, 4),
+        backbone=common.backbone(
+            arg.backbone or 'resnet/101_v1s',
+            output_stride=8,
+            multi_grid=(0, 2, 4),
+        ),
         unit_mean=False,
         join=False,
         align_corners=True,

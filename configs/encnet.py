@@ -11,8 +11,6 @@ of 512x1024, 80k steps).
       --config.dataset.options.num_classes=60
 """
 
-import ml_collections
-
 from configs import common
 
 CROP = 'random_crop(480, cat_max_ratio=1.0)|flip|blur|normalize'
@@ -40,9 +38,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small, **recipe)
   config.model_name = 'encnet'
   config.model = dict(
-      backbone=arg.backbone
-      or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
-      output_stride=8,
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
+          output_stride=8,
+      ),
       features=512,
       num_codewords=32,
       lateral=False,
@@ -50,14 +49,17 @@ def get_config(arg=''):
       dropout=0.1,
       aux_level='c4',
   )
-  config.system_loss = ml_collections.ConfigDict(dict(presence_weight=0.2))
+  config.system_loss.presence_weight = 0.2
   if arg.small:
     config.model.update(features=64)
   if not recipe:
     return config
   context = arg.dataset == 'pascal_context'
   config.model.update(
-      backbone=arg.backbone or f'resnet/{101 if context else 50}_v1s',
+      backbone=common.backbone(
+          arg.backbone or f'resnet/{101 if context else 50}_v1s',
+          output_stride=8,
+      ),
       lateral=context,
       align_corners=True,
   )

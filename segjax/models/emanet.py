@@ -2,9 +2,9 @@
 
 Expectation-maximisation fits a few bases to the features of an image, and the
 features that are rebuilt from them are free of noise. As mmsegmentation 1.2.2
-builds it; the authors' own (XiaLiPKU/EMANet) is
-`backbone='resnet/50_v1s', multi_grid=(0, 2, 4), unit_mean=False, join=False,
-align_corners=True, aux_level=''`. Checked against both.
+builds it; the authors' own (XiaLiPKU/EMANet) has `unit_mean=False, join=False,
+align_corners=True, aux_level=''` on
+'resnet/50_v1s(output_stride=8, multi_grid=(0, 2, 4))'. Checked against both.
 
 The convolution 'unit/project' stays as it is drawn: no gradient reaches it, and
 the config takes it out of the decay of weights.
@@ -17,10 +17,7 @@ from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.layers.em_attention import EMAttention
-from segjax.layers.head import FCNHead
-from segjax.layers.head import auxiliary
-from segjax.layers.head import classifier
-from segjax.ops.resize import resize
+from segjax.layers.head import segmentation_outputs
 
 
 class EMAUnit(nn.Module):
@@ -52,9 +49,7 @@ class Model(nn.Module):
   """Dilated backbone, expectation-maximisation attention, convolutions."""
 
   num_classes: int
-  backbone: str = 'resnet/50_v1c'
-  output_stride: int = 8
-  multi_grid: tuple[int, ...] = ()  # Of a ResNet.
+  backbone: str = 'resnet/50_v1c(output_stride=8)'
   features: int = 512
   num_bases: int = 64
   steps: int = 3  # Of expectation and maximisation.
@@ -67,12 +62,8 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    fields = {'multi_grid': self.multi_grid} if self.multi_grid else {}
     feats = backbones.build(
-        self.backbone,
-        output_stride=self.output_stride,
-        name='backbone',
-        **fields,
+        self.backbone, ('c5', self.aux_level), name='backbone'
     )(image, train)
     x = ConvNormAct(self.features, name='reduce')(feats['c5'], train)
     x = EMAUnit(
@@ -82,16 +73,13 @@ class Model(nn.Module):
     if self.join:
       x = jnp.concatenate([feats['c5'], x], -1)
       x = ConvNormAct(self.features // 2, name='fuse')(x, train)
-    # Of whole channels.
-    x = nn.Dropout(self.dropout, broadcast_dims=(1, 2))(
-        x, deterministic=not train
+    return segmentation_outputs(
+        x,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+        feats=feats,
+        aux_level=self.aux_level,
+        align_corners=self.align_corners,
     )
-    logits = classifier(self.num_classes)(x)
-    size, corners = image.shape[1:3], self.align_corners
-    head = FCNHead(self.num_classes, self.dropout, name='aux')
-    return {
-        'logits': resize(logits, size, align_corners=corners),
-        'aux': auxiliary(
-            head, feats, self.aux_level, size, train, align_corners=corners
-        ),
-    }

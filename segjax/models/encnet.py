@@ -2,9 +2,9 @@
 
 An encoding of the whole image, by its differences from learnt codewords, says
 which channels matter and which classes are there. As mmsegmentation 1.2.2
-builds it; the authors' own (zhanghang1989/PyTorch-Encoding) is
-`backbone='resnet/50_v1s', align_corners=True`, on Pascal Context with
-`lateral=True`. Checked against both.
+builds it; the authors' own (zhanghang1989/PyTorch-Encoding) has
+`align_corners=True` on 'resnet/50_v1s(output_stride=8)' and, for Pascal
+Context, `lateral=True`. Checked against both.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,7 @@ import jax.numpy as jnp
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.encoding import Encoding
-from segjax.layers.head import FCNHead
-from segjax.layers.head import auxiliary
-from segjax.layers.head import classifier
+from segjax.layers.head import segmentation_outputs
 from segjax.layers.norm import BatchNorm
 from segjax.ops.resize import resize
 from segjax.ops.targets import one_hot
@@ -46,8 +44,7 @@ class Model(nn.Module):
   """
 
   num_classes: int
-  backbone: str = 'resnet/50_v1c'
-  output_stride: int = 8
+  backbone: str = 'resnet/50_v1c(output_stride=8)'
   features: int = 512
   num_codewords: int = 32
   lateral: bool = False  # Joins the levels 'c3' and 'c4' to the features.
@@ -57,30 +54,33 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
+    laterals = ('c3', 'c4') if self.lateral else ()
     feats = backbones.build(
-        self.backbone, output_stride=self.output_stride, name='backbone'
+        self.backbone, ('c5', *laterals, self.aux_level), name='backbone'
     )(image, train)
     x = ConvNormAct(self.features, name='reduce')(feats['c5'], train)
-    if self.lateral:
-      joined = [x]
-      for level in ('c3', 'c4'):
-        lateral = ConvNormAct(self.features, kernel=1, name=f'lateral_{level}')
-        y = lateral(feats[level], train)
-        joined.append(resize(y, x.shape[1:3], align_corners=self.align_corners))
+    joined = [x]
+    for level in laterals:
+      y = ConvNormAct(self.features, kernel=1, name=f'lateral_{level}')(
+          feats[level], train
+      )
+      joined.append(resize(y, x.shape[1:3], align_corners=self.align_corners))
+    if laterals:
       x = jnp.concatenate(joined, -1)
       x = ConvNormAct(self.features, name='fuse')(x, train)
     x, context = ContextEncoding(self.num_codewords, name='encoding')(x, train)
-    x = nn.Dropout(self.dropout)(x, deterministic=not train)
-    logits = classifier(self.num_classes)(x)
-    size, corners = image.shape[1:3], self.align_corners
-    head = FCNHead(self.num_classes, self.dropout, name='aux')
-    return {
-        'logits': resize(logits, size, align_corners=corners),
-        'aux': auxiliary(
-            head, feats, self.aux_level, size, train, align_corners=corners
-        ),
-        'presence': nn.Dense(self.num_classes, name='presence')(context),
-    }
+    presence = nn.Dense(self.num_classes, name='presence')(context)
+    outputs = segmentation_outputs(
+        x,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+        feats=feats,
+        aux_level=self.aux_level,
+        align_corners=self.align_corners,
+    )
+    return {**outputs, 'presence': presence}
 
 
 def loss(

@@ -48,8 +48,7 @@ CASES = {
         lambda spec: models.create(
             'emanet',
             spec['num_classes'],
-            backbone='resnet/50_v1s',
-            multi_grid=(0, 2, 4),
+            backbone='resnet/50_v1s(output_stride=8, multi_grid=(0, 2, 4))',
             unit_mean=False,
             join=False,
             align_corners=True,

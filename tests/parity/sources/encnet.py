@@ -79,7 +79,7 @@ CASES = {
         lambda spec: models.create(
             'encnet',
             spec['num_classes'],
-            backbone='resnet/50_v1s',
+            backbone='resnet/50_v1s(output_stride=8)',
             lateral=True,
             align_corners=True,
             dropout=0.0,

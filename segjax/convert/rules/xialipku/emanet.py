@@ -1,7 +1,7 @@
 """EMANet from its author.
 
-Its fields: `backbone='resnet/101_v1s', multi_grid=(0, 2, 4), unit_mean=False,
-join=False, align_corners=True, aux_level=''`.
+Its fields: `unit_mean=False, join=False, align_corners=True, aux_level=''` on
+'resnet/101_v1s(output_stride=8, multi_grid=(0, 2, 4))'.
 """
 
 from segjax.convert.rules import conv_norm

@@ -1,7 +1,7 @@
 """EncNet from PyTorch-Encoding, `encnet_resnet50s_ade` and others.
 
-Their fields: `backbone='resnet/50_v1s', align_corners=True`, and `lateral=True`
-for Pascal Context and COCO.
+Their fields: `align_corners=True` on 'resnet/50_v1s(output_stride=8)', and
+`lateral=True` for Pascal Context and COCO.
 """
 
 from segjax.convert.rules import conv_norm
