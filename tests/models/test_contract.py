@@ -132,7 +132,16 @@ def test_training_keeps_the_shapes_of_moving_state(name):
 
 
 @pytest.mark.parametrize(
-    'name', ['deeplabv3', 'fcn_dilated', 'pspnet', 'unet', 'upernet']
+    'name',
+    [
+        'deeplabv3',
+        'emanet',
+        'encnet',
+        'fcn_dilated',
+        'pspnet',
+        'unet',
+        'upernet',
+    ],
 )
 def test_without_a_level_there_is_no_auxiliary_head(name):
   config = importlib.import_module(f'configs.{name}').get_config()
