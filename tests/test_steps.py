@@ -330,12 +330,12 @@ class Initializers(nn.Module):
 def test_fresh_variables_are_those_of_a_program_compiled_in_full():
   image = jnp.zeros((1, 6, 7, 3))
   expected = jax.jit(Initializers().init)(jax.random.key(3), image)
-  given = steps.init_variables(Initializers(), 3, (4, 6, 7, 3))
+  given = system_of(Initializers(), CLASSES).init(3, (4, 6, 7, 3))
   assert_equal(given, expected)
 
 
 def test_fresh_variables_have_shapes_before_they_are_drawn():
-  shapes = jax.eval_shape(lambda: steps.init_variables(Net(), 0, (4, 6, 7, 3)))
+  shapes = system_of(Net(), CLASSES).shapes((4, 6, 7, 3))
   assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(
       jnp.shape, fresh_variables(0)
   )

@@ -113,13 +113,14 @@ def test_a_mesh_moves_bases_as_one_device_does(x, variables, mesh, unit_mean):
   x = jnp.tile(x, (1, 64, 1, 1))  # Rows that split over devices.
   expected = jax.jit(moved, static_argnums=2)(variables, x, unit_mean)
 
-  def forward(variables, x):
-    bases = moved(variables, x, unit_mean)['moving']['bases']
-    return jnp.broadcast_to(bases, (len(x), *bases.shape))
+  def forward(variables, batch):
+    image = batch['image']
+    bases = moved(variables, image, unit_mean)['moving']['bases']
+    return {'bases': jnp.broadcast_to(bases, (len(image), *bases.shape))}
 
   layout = parallel.Layout('jit', mesh)
-  found = layout.compile_forward(forward)(variables, x)
-  for bases in found:
+  found = layout.compile_forward(forward)(variables, {'image': x})
+  for bases in found['bases']:
     np.testing.assert_allclose(bases, expected['moving']['bases'], atol=1e-6)
 
 

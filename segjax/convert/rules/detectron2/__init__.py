@@ -1,0 +1,1 @@
+"""Detectron2, https://github.com/facebookresearch/detectron2."""
