@@ -27,6 +27,8 @@ PARAMETERS = {
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
     'dilatednet': 141_149_720,
+    'emanet': 42_350_986,
+    'encnet': 35_894_527,
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
@@ -136,7 +138,16 @@ def test_training_keeps_the_shapes_of_moving_state(name):
 
 
 @pytest.mark.parametrize(
-    'name', ['deeplabv3', 'fcn_dilated', 'pspnet', 'unet', 'upernet']
+    'name',
+    [
+        'deeplabv3',
+        'emanet',
+        'encnet',
+        'fcn_dilated',
+        'pspnet',
+        'unet',
+        'upernet',
+    ],
 )
 def test_without_a_level_there_is_no_auxiliary_head(name):
   config = importlib.import_module(f'configs.{name}').get_config()
