@@ -203,7 +203,7 @@ class Backbone(nn.Module):
 
 
 def next_block(groups, width):
-  """Returns ResNeXt's bottleneck, with groups of `width` channels in stage 1."""
+  """Returns ResNeXt's bottleneck: groups of `width` channels in stage 1."""
   return functools.partial(
       Bottleneck, groups=groups, widen=groups * width // 64
   )
