@@ -1,46 +1,81 @@
 """Reads and writes image files; a damaged file always raises `BadExample`."""
 
 import io
-import warnings
 
 import cv2
 from etils import epath
 import numpy as np
 from PIL import Image
-from PIL import TiffImagePlugin
 
+from segjax.data import formats
 from segjax.runtime import atomic
 
 SUFFIXES = (
     *('.png', '.jpg', '.jpeg', '.webp'),
     *('.tif', '.tiff', '.bmp', '.gif', '.npy'),
 )
-NUMPY = b'\x93NUMPY'  # First bytes of a .npy file.
-# Half a gigabyte in RGB, Pillow's limit as well. A small compressed file can
-# hold an image that fills the memory.
-MAX_PIXELS = 2**29 // 3
-# Pillow warns for images with more than half as many pixels.
-warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
+# Of the colours that a written palette lacks, such as that of ignored pixels:
+# VOC's. It is no grey, see `read_mask`.
+UNUSED = (224, 224, 192)
 
 
 class BadExample(ValueError):  # noqa: N818  It names the example, not an error.
   """An image or mask that cannot be used; the message names the file."""
 
 
-def read_image(path):
+def read_image(path: epath.PathLike, upright: bool = False) -> np.ndarray:
   """Reads an image as [H, W, C], with channels in RGB order; grey has C = 1.
 
-  uint8, uint16 and float32 keep their type, others become float32. The
-  orientation in EXIF is not applied, because masks do not have it.
+  uint8, uint16 and float32 keep their type, others become float32.
+
+  Args:
+    path: path of the file.
+    upright: whether the image is turned as its EXIF, or the tag of a TIFF,
+      says. A mask lies as its image is stored, so training does not turn.
+
+  Raises:
+    BadExample: the file is damaged or no single image.
   """
-  image = _decode(path)
+  data = _read(path)
+  decoded = _decode(path, data)
+  image = decoded.pixels
+  if decoded.palette is not None:
+    if data.startswith(formats.TIFF):
+      raise BadExample(
+          f'{path}: a TIFF of indices into a palette, expected grey, RGB or'
+          ' bands; convert it to RGB'
+      )
+    image = decoded.palette[image]
   if image.ndim == 2:
     image = image[:, :, None]
   if image.ndim != 3 or not image.size:
     raise BadExample(f'{path}: an image is [H, W, C], this is {image.shape}')
+  if image.dtype.kind not in 'buif':
+    raise BadExample(f'{path}: an image holds numbers, this {image.dtype}')
+  if upright:
+    image = turn(image, formats.orientation(data))
   if image.dtype in (np.uint8, np.uint16, np.float32):
     return image
   return image.astype(np.float32)
+
+
+def read_orientation(path: epath.PathLike) -> int:
+  """Returns how EXIF, or the tag of a TIFF, says an image is to be turned.
+
+  1 to 8 as in EXIF, where 1 is upright as it is stored.
+  """
+  return formats.orientation(_read(path))
+
+
+def turn(image: np.ndarray, orientation: int) -> np.ndarray:
+  """Returns an image [H, W, C] upright, by its orientation of 1 to 8."""
+  if orientation > 4:
+    image = image.swapaxes(0, 1)
+  if orientation in (3, 4, 7, 8):
+    image = image[::-1]
+  if orientation in (2, 3, 6, 7):
+    image = image[:, ::-1]
+  return np.ascontiguousarray(image)
 
 
 def with_channels(image, channels, name):
@@ -66,29 +101,62 @@ def with_channels(image, channels, name):
   raise BadExample(f'{name} has {actual} channels, expected {channels}')
 
 
-def read_mask(path, colors=False):
+def read_mask(path: epath.PathLike, colors: bool = False) -> np.ndarray:
   """Reads a mask as integers [H, W], or as colours [H, W, 3].
 
-  An indexed file is read as its indices or, with `colors`, as the colours of
-  its palette. A coloured file is read as colours without alpha; without
-  `colors`, a file with three equal channels is read as grey, [H, W].
+  The same picture gives the same values in every format, or is refused. With
+  `colors`, a grey value v is the colour (v, v, v), and an index is its colour
+  in the palette. Without, an index is itself and three equal channels are
+  grey; a palette of greys at other places than their values is refused,
+  because programs that make files smaller write grey masks so. Alpha is
+  dropped.
+
+  Args:
+    path: path of the file.
+    colors: whether to return colours.
+
+  Raises:
+    BadExample: the file is damaged, or holds no mask; see the message.
   """
-  mask = _decode(path, indices=not colors)
-  if mask.ndim == 3:
-    channels = mask.shape[2]
-    mask = mask[:, :, 0] if channels < 3 else mask[:, :, :3]
-    if channels in (3, 4) and not colors and (mask == mask[:, :, :1]).all():
-      mask = mask[:, :, 0]
+  decoded = _decode(path, _read(path))
+  mask = decoded.pixels
+  if decoded.lossy:
+    raise BadExample(
+        f'{path}: {decoded.lossy} alters the values of a mask, or may do so;'
+        ' write masks as PNG'
+    )
+  if decoded.inverted:
+    raise BadExample(
+        f'{path}: a TIFF in which 0 is white: its values and what it shows'
+        ' differ; write masks as PNG'
+    )
+  if decoded.palette is not None:
+    if colors:
+      mask = decoded.palette[mask]
+    else:
+      _check_palette(path, mask, decoded.palette)
+  if decoded.alpha:
+    mask = mask[:, :, :-1]
+  if mask.ndim == 3 and mask.shape[2] == 1:
+    mask = mask[:, :, 0]
+  if mask.ndim == 3 and mask.shape[2] == 3 and not colors:
+    first = mask[:, :, :1]
+    mask = first[:, :, 0] if (mask == first).all() else mask
   if mask.dtype == bool:
     mask = mask.astype(np.uint8)
-  colored = mask.ndim == 3 and channels in (3, 4) and mask.dtype == np.uint8
-  grey = mask.ndim == 2 and np.issubdtype(mask.dtype, np.integer)
+  if colors and mask.ndim == 2 and mask.dtype == np.uint8:
+    if decoded.bits:
+      mask = mask * (255 // (2**decoded.bits - 1))
+    mask = np.repeat(mask[:, :, None], 3, axis=2)
+  grey = mask.ndim == 2 and np.issubdtype(mask.dtype, np.integer) and not colors
+  colored = mask.ndim == 3 and mask.shape[2] == 3 and mask.dtype == np.uint8
   if not mask.size or not (colored or grey):
+    wanted = '8-bit greys or' if colors else 'integers [H, W] or 8-bit'
     raise BadExample(
-        f'{path}: a mask holds integers [H, W] or 8-bit colours [H, W, 3], this'
-        f' {mask.dtype} {mask.shape}'
+        f'{path}: a mask holds {wanted} colours [H, W, 3], this'
+        f' {decoded.pixels.dtype} {decoded.pixels.shape}'
     )
-  return mask
+  return np.ascontiguousarray(mask)
 
 
 def write_png(path, array, palette=None):
@@ -100,10 +168,14 @@ def write_png(path, array, palette=None):
     palette: [K, 3] colours; the file is then indexed and `array` the indices.
   """
   if palette is None:
-    data = cv2.imencode('.png', _swap_red_and_blue(array))[1].tobytes()
+    array = formats.swap_red_and_blue(array)
+    data = cv2.imencode('.png', array)[1].tobytes()
   else:
+    # Pillow takes fewer bits for fewer colours, and cuts off larger indices.
+    colors = np.full((256, 3), UNUSED, np.uint8)
+    colors[: len(palette)] = palette
     picture = Image.fromarray(array.astype(np.uint8))
-    picture.putpalette(np.asarray(palette, np.uint8).tobytes())
+    picture.putpalette(colors.tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, 'png')
     data = buffer.getvalue()
@@ -111,81 +183,36 @@ def write_png(path, array, palette=None):
     file.write(data)
 
 
-def _decode(path, indices=False):
-  """Returns the pixels of a file; `indices` keeps those of an indexed one."""
+def _read(path):
+  """Returns the content of a file."""
   try:
     data = epath.Path(path).read_bytes()
   except OSError as error:
     raise BadExample(f'{path}: cannot be read, {error.strerror}') from error
   if not data:
     raise BadExample(f'{path}: the file is empty')
-  if not data.startswith(NUMPY) and _is_too_large(data):
-    raise BadExample(
-        f'{path}: its header claims more than {MAX_PIXELS} pixels, which are'
-        ' not decoded; cut it into tiles'
-    )
+  return data
+
+
+def _decode(path, data):
+  """Returns the content of a file as `formats.Decoded`."""
   try:
-    if data.startswith(NUMPY):
-      return np.load(io.BytesIO(data), allow_pickle=False)
-    if not (_needs_pillow(data) or (indices and _is_indexed_png(data))):
-      pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-      if pixels is not None:
-        return _swap_red_and_blue(pixels)
-    return _decode_with_pillow(data, indices)
+    return formats.decode(data)
+  except formats.Refused as error:
+    raise BadExample(f'{path}: {error}') from error
   except Exception as error:  # Decoders raise errors of any type.
     raise BadExample(f'{path}: damaged or no image, {error}') from error
 
 
-def _is_too_large(data):
-  """Tells from the header alone whether there are more than `MAX_PIXELS`."""
-  file = io.BytesIO(data)
-  try:
-    # Pillow cannot open every TIFF file, but it reads the size of all.
-    if data.startswith((b'II*\0', b'MM\0*')):
-      tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
-      file.seek(tags.next)
-      tags.load(file)
-      width = tags[TiffImagePlugin.IMAGEWIDTH]
-      height = tags[TiffImagePlugin.IMAGELENGTH]
-    else:
-      width, height = Image.open(file).size
-  except Image.DecompressionBombError:
-    return True
-  except Exception:  # Decoding will raise an error that tells what is wrong.
-    return False
-  return width * height > MAX_PIXELS
-
-
-def _needs_pillow(data):
-  """Tells whether a file is a GIF, or a JPEG without end mark at its end.
-
-  OpenCV fills the missing part of a truncated JPEG; Pillow raises. The end mark
-  cannot occur inside the coded pixels, so a file that ends with it is complete.
-  """
-  if data.startswith(b'\xff\xd8'):
-    return not data.endswith(b'\xff\xd9')
-  return data.startswith(b'GIF8')
-
-
-def _is_indexed_png(data):
-  """Tells whether a file is a PNG with a palette (colour type 3)."""
-  return data.startswith(b'\x89PNG') and data[25:26] == b'\x03'
-
-
-def _decode_with_pillow(data, indices):
-  """Returns the pixels of a file that Pillow decodes; see `_decode`."""
-  picture = Image.open(io.BytesIO(data))
-  if picture.mode == 'P' and indices:
-    return np.array(picture)
-  if picture.mode not in ('1', 'L', 'I', 'I;16', 'F', 'RGB', 'RGBA'):
-    picture = picture.convert('RGB')
-  return np.array(picture)
-
-
-def _swap_red_and_blue(array):
-  """Converts BGR(A), OpenCV's order of channels, to RGB(A) or back."""
-  if array.ndim == 3 and array.shape[2] == 3:
-    return cv2.cvtColor(array, cv2.COLOR_BGR2RGB)
-  if array.ndim == 3 and array.shape[2] == 4:
-    return cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA)
-  return array
+def _check_palette(path, indices, palette):
+  """Raises `BadExample` if indices into a palette of greys show other values."""
+  if (palette != palette[:, :1]).any():
+    return
+  used = np.flatnonzero(np.bincount(indices.ravel()))
+  shown = palette[used, 0]
+  if (shown != used).any():
+    raise BadExample(
+        f'{path}: its palette of greys shows {shown[:10].tolist()} for the'
+        f' indices {used[:10].tolist()}, so it is not clear which are meant;'
+        ' write the mask as grey PNG, or with a palette of colours'
+    )

@@ -1,0 +1,172 @@
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+from PIL import Image
+import pytest
+import tifffile
+
+from segjax.data import image
+from segjax.data import label_map
+from segjax.data.image import BadExample
+
+IDS = (np.arange(12 * 20).reshape(12, 20) % 7).astype(np.uint8)
+
+
+def pillow(array, kind, mode=None, **options):
+  """Returns the content of a file that Pillow has written."""
+  buffer = io.BytesIO()
+  Image.fromarray(array, mode).save(buffer, kind, **options)
+  return buffer.getvalue()
+
+
+def tiff(*arrays, bigtiff=False, byteorder='<', **options):
+  """Returns the content of a TIFF with a page for each array."""
+  buffer = io.BytesIO()
+  with tifffile.TiffWriter(
+      buffer, bigtiff=bigtiff, byteorder=byteorder
+  ) as writer:
+    for array in arrays:
+      writer.write(array, **options)
+  return buffer.getvalue()
+
+
+def indexed(array, palette, kind):
+  picture = Image.fromarray(array)
+  picture.putpalette(np.ravel(palette).astype(np.uint8).tobytes())
+  buffer = io.BytesIO()
+  picture.save(buffer, kind)
+  return buffer.getvalue()
+
+
+def png(width, height, bits, kind, rows, *chunks, checksum=0):
+  """Returns a PNG, with `checksum` changed in that of zlib."""
+  packed = zlib.compress(rows)
+  packed = packed[:-1] + bytes([packed[-1] ^ checksum])
+  header = struct.pack('>IIBBBBB', width, height, bits, kind, 0, 0, 0)
+  data = b'\x89PNG\r\n\x1a\n'
+  for name, body in (
+      *((b'IHDR', header), *chunks, (b'IDAT', packed)),
+      (b'IEND', b''),
+  ):
+    data += struct.pack('>I', len(body)) + name + body
+    data += struct.pack('>I', zlib.crc32(name + body))
+  return data
+
+
+@pytest.fixture
+def file(tmp_path):
+  """Writes a content, and returns the path."""
+
+  def write(data):
+    path = tmp_path / 'file.dat'
+    path.write_bytes(data)
+    return path
+
+  return write
+
+
+def bands(count, dtype=np.uint8):
+  return np.stack([IDS.astype(dtype) * (i + 1) for i in range(count)], -1)
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 4, 5, 200])
+@pytest.mark.parametrize('planar', ['contig', 'separate'])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        {'compression': 'lzw', 'tile': (16, 16)},
+        {'compression': 'zlib', 'predictor': True, 'byteorder': '>'},
+        {'compression': 'zstd', 'bigtiff': True},
+    ],
+)
+def test_bands_of_a_tiff_are_read_as_they_are(file, count, planar, options):
+  expected = bands(count, np.uint16)
+  written = expected
+  if planar == 'separate':
+    written = np.moveaxis(expected, -1, 0)
+  if count > 1:
+    options = options | {'planarconfig': planar}
+  else:
+    written = expected[..., 0]
+  path = file(tiff(written, photometric='minisblack', **options))
+  found = image.read_image(path)
+  assert found.dtype == np.uint16
+  np.testing.assert_array_equal(found, expected)
+
+
+def test_a_fourth_band_changes_no_other(file):
+  expected = bands(4)
+  for extra in ('unspecified', 'assocalpha', 'unassalpha'):
+    path = file(tiff(expected, photometric='rgb', extrasamples=[extra]))
+    np.testing.assert_array_equal(image.read_image(path), expected)
+
+
+@pytest.mark.parametrize('dtype', ['i2', 'u4', 'i4', 'f2', 'f4', 'f8'])
+def test_numbers_of_a_tiff_become_float32(file, dtype):
+  found = image.read_image(file(tiff(IDS.astype(dtype))))
+  assert found.dtype == np.float32
+  np.testing.assert_array_equal(found[..., 0], IDS)
+
+
+@pytest.mark.parametrize('dtype', ['u1', 'i2', 'u2', 'i4', 'u4'])
+def test_ids_of_a_tiff_are_as_they_are(file, dtype):
+  np.testing.assert_array_equal(
+      image.read_mask(file(tiff(IDS.astype(dtype)))), IDS
+  )
+
+
+def four_bits():
+  """Returns a TIFF of 4 bits a sample, whose values are 1 and 3."""
+  tags = (256, 3, 2), (257, 3, 1), (258, 3, 4), (259, 3, 1), (262, 3, 1)
+  tags = (*tags, (273, 4, 8), (277, 3, 1), (278, 3, 1), (279, 4, 1))
+  entries = b''.join(struct.pack('<HHII', t, k, 1, v) for t, k, v in tags)
+  directory = struct.pack('<H', len(tags)) + entries + bytes(4)
+  return b'II*\0' + struct.pack('<I', 10) + b'\x13\0' + directory
+
+
+def test_samples_of_few_bits_are_no_shades(file):
+  path = file(four_bits())
+  assert image.read_image(path)[..., 0].tolist() == [[1, 3]]
+  assert image.read_mask(path).tolist() == [[1, 3]]
+  # As colours they are what a viewer shows.
+  assert image.read_mask(path, colors=True)[..., 0].tolist() == [[17, 51]]
+
+
+def test_a_tiff_of_0_for_white_keeps_its_samples_and_is_no_mask(file):
+  path = file(tiff(IDS, photometric='miniswhite'))
+  np.testing.assert_array_equal(image.read_image(path)[..., 0], IDS)
+  with pytest.raises(BadExample, match='file.dat: a TIFF in which 0 is white'):
+    image.read_mask(path)
+
+
+@pytest.mark.parametrize(
+    ('data', 'message'),
+    [
+        (lambda: pillow(bands(4), 'tiff', 'CMYK'), 'of SEPARATED samples'),
+        (lambda: tiff(IDS.astype('c8')), 'of complex64 numbers'),
+        (lambda: indexed(IDS, bands(3)[:1, :7], 'tiff'), 'of indices'),
+    ],
+)
+def test_a_tiff_that_is_not_read_says_why(file, data, message):
+  with pytest.raises(BadExample, match=f'file.dat: a TIFF {message}'):
+    image.read_image(file(data()))
+
+
+def test_a_tiff_of_an_unknown_compression_is_an_error(file):
+  data = tiff(IDS, compression='zlib')
+  tag = struct.pack('<HHIH', 259, 3, 1, 8)
+  assert data.count(tag) == 1
+  path = file(data.replace(tag, struct.pack('<HHIH', 259, 3, 1, 32908)))
+  for read in image.read_image, image.read_mask:
+    with pytest.raises(BadExample, match=r'file\.dat'):
+      read(path)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_the_tag_orientation_of_a_tiff_turns_nothing(file, orientation):
+  path = file(tiff(IDS, extratags=[(274, 'H', 1, orientation, True)]))
+  np.testing.assert_array_equal(image.read_image(path)[..., 0], IDS)
