@@ -249,8 +249,8 @@ def _decode_tiff(data):
     jpeg = 'JPEG' in compression and 'JPEG2000' not in compression
     if photometric not in PLAIN and not (photometric == 'YCBCR' and jpeg):
       raise Refused(
-          f'a TIFF of {photometric} samples, expected grey, RGB or bands; convert'
-          ' it to RGB'
+          f'a TIFF of {photometric} samples, expected grey, RGB or bands;'
+          ' convert it to RGB'
       )
     bits = page.bitspersample
     if not isinstance(bits, int) or page.dtype is None:

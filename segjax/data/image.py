@@ -205,7 +205,7 @@ def _decode(path, data):
 
 
 def _check_palette(path, indices, palette):
-  """Raises `BadExample` if indices into a palette of greys show other values."""
+  """Raises `BadExample` if the greys of a palette are not their indices."""
   if (palette != palette[:, :1]).any():
     return
   used = np.flatnonzero(np.bincount(indices.ravel()))

@@ -2,14 +2,12 @@ import io
 import struct
 import zlib
 
-import cv2
 import numpy as np
 from PIL import Image
 import pytest
 import tifffile
 
 from segjax.data import image
-from segjax.data import label_map
 from segjax.data.image import BadExample
 
 IDS = (np.arange(12 * 20).reshape(12, 20) % 7).astype(np.uint8)
@@ -170,3 +168,47 @@ def test_a_tiff_of_an_unknown_compression_is_an_error(file):
 def test_the_tag_orientation_of_a_tiff_turns_nothing(file, orientation):
   path = file(tiff(IDS, extratags=[(274, 'H', 1, orientation, True)]))
   np.testing.assert_array_equal(image.read_image(path)[..., 0], IDS)
+
+
+LOSSY = {
+    'JPEG': lambda: pillow(IDS, 'jpeg', quality=95),
+    'lossy WebP': lambda: pillow(bands(3), 'webp', quality=95),
+    'lossy WebP with alpha': lambda: pillow(bands(4), 'webp', quality=95),
+    'JPEG2000': lambda: pillow(IDS, 'jpeg2000'),
+    'TIFF of JPEG': lambda: tiff(IDS, compression='jpeg'),
+    'TIFF of WEBP': lambda: tiff(bands(3), compression='webp'),
+    'TIFF of JPEG2000': lambda: tiff(IDS, compression='jpeg2000'),
+    'TIFF of LERC': lambda: tiff(IDS, compression='lerc'),
+    'TIFF of JPEGXL': lambda: tiff(IDS, compression='jpegxl'),
+}
+
+
+@pytest.mark.parametrize('name', LOSSY)
+@pytest.mark.parametrize('colors', [True, False])
+def test_a_mask_that_may_be_altered_is_refused_by_its_content(
+    file, name, colors
+):
+  path = file(LOSSY[name]())
+  image.read_image(path)
+  kind = name.removesuffix(' with alpha')
+  with pytest.raises(BadExample, match=f'file.dat: {kind} alters the values'):
+    image.read_mask(path, colors=colors)
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        lambda: pillow(np.dstack([IDS] * 3), 'webp', lossless=True),
+        lambda: pillow(IDS, 'png'),
+        lambda: pillow(IDS, 'bmp'),
+        lambda: pillow(IDS, 'gif'),
+        lambda: pillow(IDS, 'ppm'),
+        *(
+            lambda name=name: tiff(IDS, compression=name)
+            for name in ('lzw', 'zlib', 'packbits', 'lzma', 'zstd', 'png')
+        ),
+        lambda: pillow(IDS, 'tiff', compression='tiff_deflate'),
+    ],
+)
+def test_a_mask_that_is_stored_without_loss_is_read(file, data):
+  np.testing.assert_array_equal(image.read_mask(file(data())), IDS)
