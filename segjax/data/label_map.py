@@ -28,7 +28,8 @@ class LabelMap:
     names: train id -> name of the class.
     colors: train id -> RGB.
     ids: raw id -> train id or `IGNORE`; any other raw id is an error.
-    color_coded: RGB and indexed masks mean their colours; grey ones are ids.
+    color_coded: masks mean their colours, also grey and indexed ones, see
+      `image.read_mask`.
     ignored_colors: colours that mean `IGNORE` where masks are colour-coded.
     boundary_class: of a data set whose partition of the image is scored, too,
       the train id between the parts, such as a membrane's.
@@ -115,7 +116,7 @@ class LabelMap:
       return (
           f'{name}: colours outside the label map: {", ".join(shown)}; a set of'
           " one's own lists them in dataset.json, as 'color' of a class or in"
-          " 'ignored_colors'"
+          f" 'ignored_colors'{_about_greys(values)}"
       )
     return (
         f'{name}: ids outside the label map: {", ".join(shown)}; it knows'
@@ -142,8 +143,8 @@ def parse(content, where):
   Colours and ids are given for all classes or for none.
 
   Masks are grey or indexed files that hold raw ids, by default the train ids.
-  With colours and without ids the set is colour-coded: RGB and indexed files
-  mean their colours.
+  With colours and without ids the set is colour-coded: masks mean their
+  colours, also grey and indexed ones.
 
   Args:
     content: what `json.load` returned.
@@ -260,6 +261,13 @@ def _pack(color):
 
 def _unpack(value):
   return int(value) >> 16, int(value) >> 8 & 255, int(value) & 255
+
+
+def _about_greys(colors):
+  """Says what to do if all of some packed colours are greys, else ''."""
+  if any(len(set(_unpack(color))) > 1 for color in colors):
+    return ''
+  return "; if greys are ids, give the classes 'ids'"
 
 
 def _ranges(values):

@@ -212,3 +212,93 @@ def test_a_mask_that_may_be_altered_is_refused_by_its_content(
 )
 def test_a_mask_that_is_stored_without_loss_is_read(file, data):
   np.testing.assert_array_equal(image.read_mask(file(data())), IDS)
+
+
+def as_colors(greys):
+  return np.repeat(greys[..., None], 3, -1)
+
+
+FORMATS = ['png', 'bmp', 'gif', 'tiff']
+
+
+@pytest.mark.parametrize('kind', FORMATS)
+@pytest.mark.parametrize('value', [0, 255])
+def test_black_and_white_are_the_same_colours_in_every_format(
+    file, kind, value
+):
+  grey = np.full((8, 8), value, np.uint8)
+  files = [
+      pillow(grey, kind),
+      pillow(as_colors(grey), kind),
+      indexed(grey * 0, [[value] * 3], kind),
+      indexed(grey * 0 + 1, [[9, 8, 7], [value] * 3], kind),
+  ]
+  if kind == 'png':
+    files.append(pillow(np.dstack([grey, grey]), kind, 'LA'))
+    files.append(
+        png(
+            8,
+            8,
+            1,
+            0,
+            b'\0' + bytes([value]) * 1 + (b'\0' + bytes([value])) * 7,
+        )
+    )
+  for data in files:
+    np.testing.assert_array_equal(
+        image.read_mask(file(data), colors=True), as_colors(grey)
+    )
+
+
+@pytest.mark.parametrize('kind', FORMATS)
+def test_a_frame_of_one_class_is_that_class_in_every_format(file, kind):
+  classes = [
+      {'name': 'leaf', 'color': [48, 112, 32]},
+      {'name': 'ground', 'color': [0, 0, 0]},
+  ]
+  labels = label_map.parse({'classes': classes}, 'dataset.json')
+  black = np.zeros((8, 8), np.uint8)
+  for data in (
+      pillow(black, kind),
+      pillow(as_colors(black), kind),
+      indexed(black, [[0, 0, 0]], kind),
+  ):
+    mask = image.read_mask(file(data), colors=labels.color_coded)
+    assert (labels.apply(mask, 'mask') == 1).all()
+
+
+def test_grey_ids_of_a_colour_coded_set_are_told_how_to_be_read(file):
+  classes = [
+      {'name': 'leaf', 'color': [48, 112, 32]},
+      {'name': 'ground', 'color': [0, 0, 0]},
+  ]
+  labels = label_map.parse({'classes': classes}, 'dataset.json')
+  mask = image.read_mask(file(pillow(IDS, 'png')), colors=True)
+  with pytest.raises(BadExample, match="greys.*give the classes 'ids'"):
+    labels.apply(mask, 'mask')
+
+
+@pytest.mark.parametrize('kind', FORMATS)
+@pytest.mark.parametrize('greys', [(0, 3, 7, 9), (0, 255), (1, 0)])
+def test_a_palette_of_greys_is_refused_where_ids_are_expected(
+    file, kind, greys
+):
+  indices = (np.arange(64).reshape(8, 8) % len(greys)).astype(np.uint8)
+  palette = [[grey] * 3 for grey in greys]
+  # Pillow writes a palette of 0 and 255 in BMP as one bit, black and white.
+  data = indexed(indices, palette, kind)
+  try:
+    found = image.read_mask(file(data))
+  except BadExample as error:
+    assert 'its palette of greys shows' in str(error)
+  else:
+    np.testing.assert_array_equal(found, np.array(greys)[indices])
+  found = image.read_mask(file(data), colors=True)
+  np.testing.assert_array_equal(found, np.array(palette)[indices])
+
+
+@pytest.mark.parametrize('kind', FORMATS)
+def test_a_palette_of_colours_or_of_equal_greys_gives_its_indices(file, kind):
+  for palette in (np.arange(21).reshape(7, 3), as_colors(np.arange(7))):
+    path = file(indexed(IDS, palette, kind))
+    np.testing.assert_array_equal(image.read_mask(path), IDS)

@@ -123,11 +123,14 @@ def test_with_ids_in_the_json_indexed_masks_hold_ids(tmp_path):
   assert labels(tmp_path) == [[[1, 0]]]
 
 
-def test_grey_masks_hold_ids_though_the_classes_have_colours(tmp_path):
-  classes = [{'name': 'a', 'color': RED}, {'name': 'b', 'color': GREEN}]
+def test_grey_masks_of_a_colour_coded_set_mean_greys(tmp_path):
+  classes = [{'name': 'a', 'color': RED}, {'name': 'b', 'color': GREY}]
   write_json(tmp_path, classes=classes)
-  write_split(tmp_path, [[0, 1]])
-  assert labels(tmp_path) == [[[0, 1]]]
+  write_split(tmp_path, [[9, 9]], [[0, 1]])
+  dataset = datasets.load('folder', 'train', tmp_path)
+  assert dataset[0]['label'].tolist() == [[1, 1]]
+  with pytest.raises(BadExample, match=r"\(0, 0, 0\).*give the classes 'ids'"):
+    dataset[1]
 
 
 @pytest.mark.parametrize('text', ['{"classes": ', '{"classes": []}', '[]'])
