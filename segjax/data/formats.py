@@ -1,7 +1,8 @@
 """Decodes image files to the samples that they store, and verifies checksums.
 
 PNG and TIFF are decoded by imagecodecs and tifffile, which raise if a checksum
-is wrong; JPEG, WebP and BMP without a palette by OpenCV; the others by Pillow.
+is wrong; JPEG, WebP and BMP by OpenCV; indices into palettes and all other
+formats by Pillow.
 The content of a file decides its format, not its suffix.
 """
 
@@ -90,8 +91,8 @@ def decode(data: bytes) -> Decoded:
   with _open(data) as picture:
     if data.startswith(b'\xff\xd8'):
       return _decode_jpeg(data, picture)
-    if picture.format == 'BMP' and picture.mode not in ('1', 'L', 'P'):
-      return _decode_opencv(data)
+    if picture.format == 'BMP' and picture.mode != 'P':
+      return _decode_opencv(data)  # Pillow mistakes 8 bits of two greys for 1.
     _check_pages(getattr(picture, 'n_frames', 1), 'frames')
     lossy = '' if picture.format in ('BMP', 'GIF', 'PPM') else picture.format
     return _decode_pillow(picture, lossy)
