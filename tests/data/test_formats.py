@@ -300,3 +300,30 @@ def test_a_palette_of_colours_or_of_equal_greys_gives_its_indices(file, kind):
   for palette in (np.arange(21).reshape(7, 3), as_colors(np.arange(7))):
     path = file(indexed(IDS, palette, kind))
     np.testing.assert_array_equal(image.read_mask(path), IDS)
+
+
+@pytest.mark.parametrize('count', [2, 4, 5])
+@pytest.mark.parametrize('kind', ['npy', 'tiff'])
+@pytest.mark.parametrize('colors', [True, False])
+def test_a_mask_of_channels_that_are_no_colours_is_refused(
+    file, count, kind, colors
+):
+  # In one-hot of 4 the first three channels are equal where class 3 is.
+  mask = np.zeros((8, 8, count), np.uint8)
+  mask[..., -1] = 1
+  buffer = io.BytesIO()
+  np.save(buffer, mask)
+  data = tiff(mask, photometric='minisblack', planarconfig='contig')
+  path = file(buffer.getvalue() if kind == 'npy' else data)
+  with pytest.raises(BadExample, match=rf'file.dat: .* uint8 \(8, 8, {count}'):
+    image.read_mask(path, colors=colors)
+
+
+@pytest.mark.parametrize('kind', ['png', 'tiff'])
+def test_alpha_of_grey_and_colour_masks_is_dropped(file, kind):
+  alpha = np.full_like(IDS, 200)
+  grey = file(pillow(np.dstack([IDS, alpha]), kind, 'LA'))
+  np.testing.assert_array_equal(image.read_mask(grey), IDS)
+  colors = np.dstack([IDS, IDS + 1, IDS + 2])
+  path = file(pillow(np.dstack([colors, alpha]), kind))
+  np.testing.assert_array_equal(image.read_mask(path, colors=True), colors)
