@@ -327,3 +327,57 @@ def test_alpha_of_grey_and_colour_masks_is_dropped(file, kind):
   colors = np.dstack([IDS, IDS + 1, IDS + 2])
   path = file(pillow(np.dstack([colors, alpha]), kind))
   np.testing.assert_array_equal(image.read_mask(path, colors=True), colors)
+
+
+def frames(kind, count=3):
+  pictures = [Image.fromarray(as_colors(IDS * 30 // i)) for i in (1, 2, 3)]
+  buffer = io.BytesIO()
+  options = {'lossless': True} if kind == 'webp' else {}
+  more = pictures[1:count]
+  pictures[0].save(buffer, kind, save_all=True, append_images=more, **options)
+  return buffer.getvalue()
+
+
+SEVERAL = {
+    'gif': lambda: frames('gif'),
+    'png': lambda: frames('png'),
+    'webp': lambda: frames('webp'),
+    'tiff': lambda: frames('tiff'),
+    'bigtiff': lambda: tiff(IDS, IDS, IDS, bigtiff=True),
+    'imagej': lambda: imagej(),
+    'sizes': lambda: tiff(IDS, IDS[:5], IDS[:6]),
+}
+
+
+def imagej():
+  """Returns a stack behind one header."""
+  buffer = io.BytesIO()
+  tifffile.imwrite(buffer, np.stack([IDS] * 3), imagej=True)
+  return buffer.getvalue()
+
+
+@pytest.mark.parametrize('name', SEVERAL)
+@pytest.mark.parametrize('read', [image.read_image, image.read_mask])
+def test_a_file_of_several_images_is_refused_with_their_number(
+    file, name, read
+):
+  with pytest.raises(BadExample, match=r'file.dat: the file has 3 (pages|fr)'):
+    read(file(SEVERAL[name]()))
+
+
+@pytest.mark.parametrize('kind', ['gif', 'png', 'webp', 'tiff'])
+def test_a_file_of_one_frame_is_read(file, kind):
+  expected = as_colors(IDS * 30)
+  path = file(frames(kind, count=1))
+  np.testing.assert_array_equal(image.read_image(path), expected)
+
+
+def test_overviews_and_masks_of_a_tiff_are_no_pages(file):
+  buffer = io.BytesIO()
+  with tifffile.TiffWriter(buffer) as writer:
+    writer.write(IDS, subifds=1)
+    writer.write(IDS[::2, ::2], subfiletype=1)
+    writer.write(IDS[::4, ::4], subfiletype=1)
+    writer.write(IDS > 0, subfiletype=4)
+  path = file(buffer.getvalue())
+  np.testing.assert_array_equal(image.read_mask(path), IDS)
