@@ -381,3 +381,63 @@ def test_overviews_and_masks_of_a_tiff_are_no_pages(file):
     writer.write(IDS > 0, subfiletype=4)
   path = file(buffer.getvalue())
   np.testing.assert_array_equal(image.read_mask(path), IDS)
+
+
+def spoilt(data, rng):
+  """Returns a content with a zero tail, and some with one bit flipped."""
+  for share in (0.98, 0.9, 0.7, 0.5):
+    kept = int(len(data) * share)
+    yield data[:kept] + bytes(len(data) - kept)
+  for _ in range(60):
+    flipped = bytearray(data)
+    flipped[rng.integers(8, len(data))] ^= 1 << rng.integers(8)
+    yield bytes(flipped)
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        lambda mask: pillow(mask, 'png'),
+        lambda mask: pillow(as_colors(mask), 'png'),
+        lambda mask: indexed(mask, np.arange(30).reshape(10, 3), 'png'),
+    ],
+)
+@pytest.mark.parametrize('read', [image.read_image, image.read_mask])
+def test_a_png_with_a_wrong_checksum_is_an_error(file, data, read):
+  y, x = np.mgrid[:90, :120]
+  whole = data((y // 20 + x // 30).astype(np.uint8))
+  for damaged in spoilt(whole, np.random.default_rng(0)):
+    with pytest.raises(BadExample, match=r'file\.dat: damaged or no image'):
+      read(file(damaged))
+
+
+@pytest.mark.parametrize('kind', [0, 3])
+def test_a_png_with_a_wrong_checksum_of_zlib_is_an_error(file, kind):
+  rows = b''.join(b'\0' + row.tobytes() for row in IDS)
+  palette = [(b'PLTE', bytes(range(30)))] if kind else []
+  sides = IDS.shape[1], IDS.shape[0]
+  path = file(png(*sides, 8, kind, rows, *palette))
+  np.testing.assert_array_equal(image.read_mask(path), IDS)
+  with pytest.raises(BadExample, match=r'file\.dat: damaged'):
+    image.read_mask(file(png(*sides, 8, kind, rows, *palette, checksum=1)))
+
+
+@pytest.mark.parametrize('compression', ['zlib', 'zstd', 'lzma'])
+def test_a_tiff_with_a_wrong_checksum_is_an_error(file, compression):
+  options = {'zstd': {'compressionargs': {'checksum': True}}}
+  try:
+    data = tiff(IDS, compression=compression, **options.get(compression, {}))
+  except TypeError:
+    data = tiff(IDS, compression=compression)
+  with tifffile.TiffFile(io.BytesIO(data)) as opened:
+    page = opened.pages[0]
+    end = page.dataoffsets[0] + page.databytecounts[0]
+  damaged = bytearray(data)
+  damaged[end - 1] ^= 1
+  with pytest.raises(BadExample, match=r'file\.dat: damaged'):
+    image.read_mask(file(bytes(damaged)))
+
+
+def test_bytes_behind_the_end_of_a_png_are_no_damage(file):
+  path = file(pillow(IDS, 'png') + b'trailer')
+  np.testing.assert_array_equal(image.read_mask(path), IDS)
