@@ -1,5 +1,9 @@
 import io
+import os
+import pathlib
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -12,6 +16,7 @@ from segjax.data import image
 from segjax.data import label_map
 from segjax.data.image import BadExample
 
+ROOT = pathlib.Path(__file__).parents[2]
 IDS = (np.arange(12 * 20).reshape(12, 20) % 7).astype(np.uint8)
 
 
@@ -471,3 +476,41 @@ def test_an_image_without_orientation_is_upright(file, kind):
   np.testing.assert_array_equal(
       image.read_image(path, upright=True), image.read_image(path)
   )
+
+
+READ = """
+import sys
+from segjax.data import image
+for path in sys.argv[1:]:
+  try:
+    image.read_image(path)
+  except image.BadExample:
+    pass
+"""
+
+
+def test_decoders_write_nothing_to_the_log(tmp_path):
+  geo = [(33550, 'd', 3, (1.0, 1.0, 0.0), True), (42113, 's', 0, 'nan', True)]
+  jpeg = pillow(as_colors(IDS), 'jpeg')
+  odd_profile = [(b'iCCP', b'x\0\0' + zlib.compress(bytes(200)))]
+  contents = {
+      'geo.tif': tiff(IDS, extratags=geo),
+      'profile.png': png(1, 1, 8, 0, b'\0\1', *odd_profile),
+      'damaged.png': pillow(IDS, 'png')[:-30] + bytes(30),
+      'cut.jpg': jpeg[: len(jpeg) // 2],
+      'cut.tif': tiff(IDS)[:-20],
+      'cut.webp': pillow(as_colors(IDS), 'webp')[:60],
+      'cut.bmp': pillow(as_colors(IDS), 'bmp')[:90],
+      'no.png': b'no image',
+  }
+  for name, content in contents.items():
+    (tmp_path / name).write_bytes(content)
+  process = subprocess.run(
+      [sys.executable, '-c', READ, *tmp_path.iterdir()],
+      capture_output=True,
+      text=True,
+      env={k: v for k, v in os.environ.items() if k != 'OPENCV_LOG_LEVEL'},
+      cwd=ROOT,
+  )
+  assert process.returncode == 0, process.stderr
+  assert process.stderr == ''
