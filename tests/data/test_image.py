@@ -206,3 +206,16 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
     image.read_image(path)
   with pytest.raises(BadExample, match='cut it into tiles'):
     image.read_mask(path)
+
+
+@pytest.mark.parametrize('num_classes', [1, 2, 4, 15, 16, 17, 255])
+def test_ignored_pixels_of_an_indexed_png_stay_ignored(tmp_path, num_classes):
+  ids = np.array([[0, num_classes - 1, 255]], np.uint8)
+  for palette in (np.zeros((num_classes, 3)), np.eye(num_classes, 3) * 255):
+    image.write_png(tmp_path / 'a.png', ids, palette)
+    with Image.open(tmp_path / 'a.png') as picture:
+      np.testing.assert_array_equal(np.array(picture), ids)
+    np.testing.assert_array_equal(image.read_mask(tmp_path / 'a.png'), ids)
+    found = image.read_mask(tmp_path / 'a.png', colors=True)
+    np.testing.assert_array_equal(found[0, 1], palette[-1])
+    assert found[0, 2].tolist() == list(image.UNUSED)
