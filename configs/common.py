@@ -75,7 +75,7 @@ DATASETS = {
 # Recipes for a computer without an accelerator, which take minutes to an hour.
 SMALL = {
     'shapes': dict(
-        options=dict(difficulty=0.0),  # From 0 to 1.
+        options=dict(difficulty=0.0),  # The easiest; the hardest is 1.
         train='flip|random_crop(96, 128)|normalize',
         steps=700,
         batch=16,
@@ -251,8 +251,9 @@ def base(dataset, *, small=False, **changes):
   config.dataset.eval_split = recipe.get('eval_split', 'val')
   # Options that only this data set has.
   config.dataset.options = ml_collections.ConfigDict(recipe.get('options', {}))
-  config.data_dir = ''  # Or the environment variable SEGJAX_DATA_DIR.
-  # For an example that cannot be read: 'raise', or 'skip' to count and replace.
+  config.data_dir = ''  # '' takes the environment variable SEGJAX_DATA_DIR.
+  # What to do with an unreadable example: 'raise', or 'skip' to replace it by
+  # another one and count it.
   config.on_bad_example = 'raise'
   config.threads = 2  # Threads that read and transform examples.
   # Seconds to wait for an example before the run fails; 0 waits for ever.
@@ -275,7 +276,7 @@ def base(dataset, *, small=False, **changes):
 
   config.total_steps = recipe['steps']
   config.batch_size = recipe['batch']  # Images of a step on all devices.
-  config.parallel = 'pmap'  # Or 'jit', over the mesh.
+  config.parallel = 'pmap'  # 'pmap', or 'jit' over `config.mesh`.
   # (data, rows): the batch is divided over `data` groups of devices, -1 for as
   # many as there are. Each image is divided by rows over the `rows` devices of
   # a group, for images that are too large for one device. `rows` is 1 with
@@ -331,13 +332,14 @@ def base(dataset, *, small=False, **changes):
 
   # Options of prediction, explained in segjax/inference/views.py.
   config.predict = ml_collections.ConfigDict()
-  config.predict.mode = 'whole'  # Or 'slide'.
+  config.predict.mode = 'whole'  # 'whole' or 'slide'.
   config.predict.window = (512, 512)
   config.predict.stride = (341, 341)
-  config.predict.weights = 'flat'  # Or 'hann'.
+  config.predict.weights = 'flat'  # 'flat' or 'hann'.
   config.predict.scales = (1.0,)
   config.predict.flip = recipe.get('flip', False)
-  # With two classes, the second one is chosen where its probability is above.
+  # With two classes, the second one is chosen where its probability is above
+  # this.
   config.predict.threshold = 0.5
   # Refinement of the probabilities: a file of segjax/refine with its options,
   # as 'dense_crf(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0),

@@ -244,7 +244,7 @@ def _check_classes(split, problems):
       problems.errors.append(
           f'If the masks of the {split.title} {ZERO_AND_255}'
       )
-  absent = [name for name, seen in zip(names, occurs, strict=True) if not seen]
+  absent = [names[i] for i in np.flatnonzero(~occurs)]
   if occurs.any() and absent:
     problems.warnings.append(
         f'{len(absent)} of {len(names)} classes never occur in the'

@@ -247,7 +247,7 @@ def _example(image):
   return {'image': image.reshape(*image.shape[:2], -1), 'name': 'image'}
 
 
-def load(workdir, **options):
+def load(workdir: str, **options) -> Predictor:
   """Loads the `Predictor` of a workdir; see `Predictor.__init__`."""
   return Predictor(workdir, **options)
 
@@ -267,7 +267,7 @@ def _change(config, options):
       raise ValueError(f'The option {name}={value!r}: {error}.') from error
 
 
-def find_images(paths):
+def find_images(paths: list[str]) -> list[epath.Path]:
   """Lists image files: those given, and those in folders that are given.
 
   Raises:

@@ -72,11 +72,11 @@ class Checkpoints:
         ),
     )
 
-  def steps(self):
+  def steps(self) -> list[int]:
     """Returns the steps that have a checkpoint, oldest first."""
     return sorted(self._manager.all_steps())
 
-  def best_step(self):
+  def best_step(self) -> int | None:
     """Returns the step with the best score, or the newest if none has one."""
     scored = [
         (_score(scores), step)
@@ -85,7 +85,7 @@ class Checkpoints:
     ]
     return max(scored)[1] if scored else max(self.steps(), default=None)
 
-  def scores(self, step):
+  def scores(self, step: int) -> dict[str, float]:
     """Returns the scores of a step; {} if it has none or was deleted."""
     scores = self._metrics(step)
     scores.pop(BEST, None)
@@ -186,9 +186,9 @@ class Checkpoints:
   def _unwritten(self, error):
     """Returns the OSError for a checkpoint that could not be written."""
     good = max(self.steps(), default=None)
-    kept = f'The last good one is step {good}.' if good else 'None was written.'
+    last = f'The last good one is step {good}.' if good else 'None was written.'
     return OSError(
-        f'A checkpoint could not be written to {self.folder}: {error}. {kept}'
+        f'A checkpoint could not be written to {self.folder}: {error}. {last}'
     )
 
   def _path(self, step):
@@ -250,7 +250,7 @@ class Checkpoints:
       )
 
 
-def best(folder):
+def best(folder: epath.PathLike) -> tuple[int, dict]:
   """Returns the best step of a folder and its variables, as NumPy arrays.
 
   Raises:

@@ -15,7 +15,7 @@ _OF_BACKBONE = {
 }
 
 
-def upgrade(config):
+def upgrade(config: dict) -> dict:
   """Returns a config with the names and structure of the current version.
 
   Args:

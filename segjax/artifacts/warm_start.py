@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 from absl import logging
 from flax import traverse_util
@@ -14,7 +15,7 @@ from segjax.artifacts.workdir import Workdir
 from segjax.ops.position_table import resize_table
 
 
-def start(state, init_from, init_only, channels):
+def start(state: Any, init_from: str, init_only: str, channels: int) -> Any:
   """Returns a train state with the variables of another run that fit.
 
   Args:
@@ -48,7 +49,9 @@ def start(state, init_from, init_only, channels):
   )
 
 
-def fill(variables, saved, *, channels, only=''):
+def fill(
+    variables: dict, saved: dict, *, channels: int, only: str = ''
+) -> tuple[dict, str]:
   """Replaces the values of variables by saved ones with the same name.
 
   Saved variables must have the same shape, with two exceptions. If the kernel
@@ -71,7 +74,7 @@ def fill(variables, saved, *, channels, only=''):
     ValueError: no variable would be replaced.
   """
   try:
-    wanted = re.compile(only).search
+    matches = re.compile(only).search
   except re.error as error:
     raise ValueError(
         f'config.init_only={only!r} is no regular expression: {error}.'
@@ -82,7 +85,7 @@ def fill(variables, saved, *, channels, only=''):
   for path, value in ours.items():
     filled[path] = value
     other = theirs.pop(path, None)
-    if not wanted(path.partition('/')[2]):
+    if not matches(path.partition('/')[2]):
       rows.append((path, value, 'initialised anew: init_only leaves it out'))
     elif other is None:
       rows.append((path, value, 'initialised anew: not there'))

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+from typing import Any
 
 from absl import logging
 from etils import epath
@@ -169,7 +170,7 @@ class Workdir:
     write_json(path, {'step': step} | about | counted)
     return path
 
-  def read_config(self):
+  def read_config(self) -> ml_collections.ConfigDict:
     """Reads the config of the run, upgraded to the current version.
 
     Raises:
@@ -184,14 +185,16 @@ class Workdir:
     return ml_collections.ConfigDict(config)
 
 
-def versions():
+def versions() -> dict[str, str]:
   """Returns the versions {name: version} of Python and of `PACKAGES`."""
   return {'python': platform.python_version()} | {
       name: importlib.metadata.version(name) for name in PACKAGES
   }
 
 
-def differences(saved, config):
+def differences(
+    saved: ml_collections.ConfigDict, config: ml_collections.ConfigDict
+) -> list[str]:
   """Returns a line for each field that differs between two configs.
 
   Fields of `FREE` are left out.
@@ -206,7 +209,7 @@ def differences(saved, config):
   ]
 
 
-def flatten(tree):
+def flatten(tree: dict) -> dict[str, Any]:
   """Flattens nested dicts to {'a.b': value}; an empty dict is a value."""
   flat = traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep='.')
   return {
@@ -215,7 +218,7 @@ def flatten(tree):
   }
 
 
-def from_json(text):
+def from_json(text: str) -> Any:
   """Parses JSON, with tuples in place of lists, as in configs."""
 
   def tuples(value):

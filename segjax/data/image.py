@@ -25,7 +25,7 @@ class BadExample(ValueError):  # noqa: N818  It names the example, not an error.
   """An image or mask that cannot be used; the message names the file."""
 
 
-def read_image(path):
+def read_image(path: epath.PathLike) -> np.ndarray:
   """Reads an image as [H, W, C], with channels in RGB order; grey has C = 1.
 
   uint8, uint16 and float32 keep their type, others become float32. The
@@ -41,7 +41,9 @@ def read_image(path):
   return image.astype(np.float32)
 
 
-def with_channels(image, channels, name):
+def with_channels(
+    image: np.ndarray, channels: int, name: epath.PathLike
+) -> np.ndarray:
   """Converts an image [H, W, C] to the expected number of channels.
 
   A grey channel is repeated, and alpha is dropped.
@@ -64,7 +66,7 @@ def with_channels(image, channels, name):
   raise BadExample(f'{name} has {actual} channels, expected {channels}')
 
 
-def read_mask(path, colors=False):
+def read_mask(path: epath.PathLike, colors: bool = False) -> np.ndarray:
   """Reads a mask as integers [H, W], or as colours [H, W, 3].
 
   An indexed file is read as its indices or, with `colors`, as the colours of

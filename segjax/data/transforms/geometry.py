@@ -128,10 +128,10 @@ class Crop(Sized, grain.transforms.RandomMap):
   def random_map(self, features, rng):
     size = features['image'].shape[:2]
     window = self.window(size, features.get('label'), rng)
-    wide, lacking = self.widen(window, size)
+    wide, beyond = self.widen(window, size)
     return _move(
         features,
-        lambda image: _mirror(image[wide], lacking),
+        lambda image: _mirror(image[wide], beyond),
         lambda array, _: array[window],
     )
 
@@ -199,8 +199,8 @@ class ClassBalancedCrop(Crop):
       raise ValueError('class_balanced_crop needs a label')
     label = label[:, :]  # Turns a lazily resized label into an array.
     classes = np.flatnonzero(_class_counts(label))
-    wanted = rng.choice(classes) if classes.size else IGNORE
-    pixel = rng.choice(np.flatnonzero(label == wanted))
+    train_id = rng.choice(classes) if classes.size else IGNORE
+    pixel = rng.choice(np.flatnonzero(label == train_id))
     corner = np.subtract(
         np.unravel_index(pixel, size), np.floor_divide(self.size, 2)
     )
@@ -225,10 +225,10 @@ class ScaledCrop(grain.transforms.RandomMap):
     if label is not None:
       label = _Resized(label, size)
     window = self.crop.window(size, label, rng)
-    wide, lacking = self.crop.widen(window, size)
+    wide, beyond = self.crop.widen(window, size)
     return _move(
         features,
-        lambda image: _mirror(_resized_window(image, size, wide), lacking),
+        lambda image: _mirror(_resized_window(image, size, wide), beyond),
         lambda array, _: _Resized(array, size)[window],
         lambda array: _resized_window(array, size, window),
     )
@@ -377,10 +377,10 @@ def _flip(array):
   return cv2.flip(array, 1).reshape(array.shape)
 
 
-def _mirror(image, lacking):
+def _mirror(image, border):
   """Pads an image [H, W, C] by mirroring, ((top, bottom), (left, right))."""
   return (
-      np.pad(image, (*lacking, (0, 0)), 'reflect') if np.any(lacking) else image
+      np.pad(image, (*border, (0, 0)), 'reflect') if np.any(border) else image
   )
 
 
