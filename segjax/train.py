@@ -333,6 +333,7 @@ class Record:
     self._reset()
 
   def _reset(self):
+    """Starts a new period of measurement."""
     self._start, self._steps, self._scalars = time.monotonic(), 0, None
     self._waited = self._paused = 0.0
 
