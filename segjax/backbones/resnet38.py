@@ -26,7 +26,7 @@ class Unit(nn.Module):
 
   widths: tuple[int, ...]  # Channels of each convolution.
   stride: int = 1
-  dilations: tuple[int, int] = (1, 1)  # Of the first and of other convolutions.
+  dilations: tuple[int, int] = (1, 1)  # First and later convolutions.
   project: bool = False  # Whether the shortcut has a 1x1 convolution.
   dropout: float = 0.0  # Rate before the last convolution.
   epsilon: float = 1e-5

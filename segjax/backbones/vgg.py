@@ -61,8 +61,8 @@ class Backbone(nn.Module):
   norm: Callable[..., nn.Module] | None = None
   pool: Callable = pool2
   smooth: bool = False  # 'c5' is a 3x3 mean of the last pool's output.
-  padding: int | None = None  # Of all convolutions; None keeps the size.
-  first_padding: int | None = None  # Of the first one; None: `padding`.
+  padding: int | None = None  # Zeros on each side; None keeps the size.
+  first_padding: int | None = None  # Of the first convolution, if it differs.
   hidden: int = 4096  # Features of fc6 and fc7.
   fc6: dict | None = None  # Fields of the convolution fc6; None omits 'fc7'.
   dropout: float = 0.5

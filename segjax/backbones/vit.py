@@ -36,7 +36,7 @@ class Embed(nn.Module):
   width: int  # Channels of a token.
   patch: int  # Rows and columns of a patch.
   image_size: tuple[int, int]  # Size that there are position embeddings for.
-  bias: bool  # Of the projection of patches.
+  bias: bool  # Whether the projection of patches has a bias.
   method: str  # Interpolation of the position embeddings.
 
   @nn.compact
@@ -100,7 +100,7 @@ class Backbone(nn.Module):
   depth: int  # Number of blocks.
   heads: int  # Attention heads of a block.
   patch: int = 16  # Rows and columns of a patch.
-  image_size: tuple[int, int] = (224, 224)  # Of the position embeddings.
+  image_size: tuple[int, int] = (224, 224)  # Size for position embeddings.
   resize: str = 'bicubic'  # How these are resized; see `ops/position_table.py`.
   taps: tuple[int, ...] = ()  # Blocks to return; empty: the last one.
   # Whether the class token enters the blocks. Its parameter exists in any case.

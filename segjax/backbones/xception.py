@@ -24,7 +24,7 @@ class Block(nn.Module):
   """
 
   widths: tuple[int, int, int]  # Channels of each convolution.
-  stride: int  # Of the third convolution.
+  stride: int  # Stride of the third convolution.
   dilation: int
   project: bool  # Whether the shortcut has a 1x1 convolution.
   epsilon: float

@@ -78,7 +78,9 @@ def turn(image: np.ndarray, orientation: int) -> np.ndarray:
   return np.ascontiguousarray(image)
 
 
-def with_channels(image, channels, name):
+def with_channels(
+    image: np.ndarray, channels: int, name: epath.PathLike
+) -> np.ndarray:
   """Converts an image [H, W, C] to the expected number of channels.
 
   A grey channel is repeated, and alpha is dropped.

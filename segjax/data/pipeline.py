@@ -8,8 +8,10 @@ contiguous part of these. So a run can resume at any step without reading the
 examples before it, and the global batches do not depend on the number of hosts.
 """
 
+from collections.abc import Iterator
 import sys
 import threading
+from typing import Any
 
 from absl import logging
 import grain
@@ -48,18 +50,18 @@ class Batches:
 
 
 def train_batches(
-    dataset,
-    spec,
+    dataset: Any,
+    spec: str,
     *,
-    batch_size,
-    seed,
-    first_step=0,
-    num_hosts=1,
-    host=0,
-    threads=2,
-    prefetch=2,
-    on_bad_example='raise',
-):
+    batch_size: int,
+    seed: int,
+    first_step: int = 0,
+    num_hosts: int = 1,
+    host: int = 0,
+    threads: int = 2,
+    prefetch: int = 2,
+    on_bad_example: str = 'raise',
+) -> Batches:
   """Returns an iterator over this host's batches from `first_step` on.
 
   Args:
@@ -112,7 +114,14 @@ def train_batches(
   return Batches(iter(batches), reader)
 
 
-def eval_examples(dataset, spec, *, num_hosts=1, host=0, threads=2):
+def eval_examples(
+    dataset: Any,
+    spec: str,
+    *,
+    num_hosts: int = 1,
+    host: int = 0,
+    threads: int = 2,
+) -> Iterator[dict[str, Any]]:
   """Returns an iterator over this host's share of all examples, in order.
 
   An example is {'image': float32 [h, w, C] after the ops, 'label': [H, W] at
@@ -174,6 +183,7 @@ class _Reader:
     raise BadExample(f'none of the {length} examples is readable')
 
   def _note(self, index, error):
+    """Counts and logs an unreadable example when it is met first."""
     with self._lock:
       if index not in self.bad:
         self.bad.add(index)

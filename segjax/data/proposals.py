@@ -15,7 +15,7 @@ from segjax.data.image import BadExample
 from segjax.data.label_map import IGNORE
 
 
-def read(path, size, count):
+def read(path: epath.PathLike, size: tuple[int, int], count: int) -> np.ndarray:
   """Reads the proposals for an image.
 
   Args:
@@ -57,7 +57,7 @@ def read(path, size, count):
   return exactly(regions, count)
 
 
-def fill(boxes, size):
+def fill(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """Draws boxes [M, 4], y0 x0 y1 x1 in pixels, as filled regions [H, W, M]."""
   y, x = (np.arange(side)[:, None] + 0.5 for side in size)
   y0, x0, y1, x1 = boxes.T
@@ -65,14 +65,16 @@ def fill(boxes, size):
   return (rows[:, None] & columns).astype(np.uint8)
 
 
-def exactly(regions, count):
+def exactly(regions: np.ndarray, count: int) -> np.ndarray:
   """Cuts regions [H, W, M] to `count`, or appends empty ones: [H, W, count]."""
   regions = regions[..., :count].astype(np.uint8)
   missing = count - regions.shape[-1]
   return np.pad(regions, ((0, 0), (0, 0), (0, missing)))
 
 
-def assign(regions, label):
+def assign(
+    regions: np.ndarray, label: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   """Assigns to each region the object of the label that it overlaps most.
 
   An object is a connected component of a class, since labels do not separate
@@ -103,7 +105,7 @@ def assign(regions, label):
   return categories, overlaps
 
 
-def objects(label):
+def objects(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Numbers the connected components of all classes but the background.
 
   Args:

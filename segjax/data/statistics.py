@@ -4,13 +4,15 @@ Counts are [N, K + 1], a row for each image: the numbers of pixels of classes 0
 to K - 1, then of ignored pixels. Frequencies leave out ignored pixels.
 """
 
+from typing import Any
+
 import grain
 import numpy as np
 
 from segjax.data.image import BadExample
 
 
-def pixel_counts(label, num_classes):
+def pixel_counts(label: np.ndarray, num_classes: int) -> np.ndarray:
   """Counts the pixels of each class in one image, [K + 1] int64.
 
   Args:
@@ -21,7 +23,7 @@ def pixel_counts(label, num_classes):
   return np.bincount(ids, minlength=num_classes + 1)
 
 
-def class_counts(dataset, *, on_bad_example='raise'):
+def class_counts(dataset: Any, *, on_bad_example: str = 'raise') -> np.ndarray:
   """Counts the pixels of each class in all examples, [N, K + 1].
 
   Args:
@@ -42,13 +44,13 @@ def class_counts(dataset, *, on_bad_example='raise'):
   return np.stack(list(rows))
 
 
-def frequencies(counts):
+def frequencies(counts: np.ndarray) -> np.ndarray:
   """Returns the share of each class in the pixels that are not ignored, [K]."""
   pixels = counts[:, :-1].sum(0)
   return pixels / max(pixels.sum(), 1)
 
 
-def median_frequency(counts):
+def median_frequency(counts: np.ndarray) -> np.ndarray:
   """Computes class weights [K] by median frequency balancing.
 
   The weight is median / f, where f is the pixels of the class divided by the
@@ -62,14 +64,14 @@ def median_frequency(counts):
   pixels = counts[:, :-1]
   occurs = pixels > 0
   of_images = (occurs * pixels.sum(1, keepdims=True)).sum(0)
-  seen = of_images > 0
-  f = pixels.sum(0)[seen] / of_images[seen]
+  occurring = of_images > 0
+  f = pixels.sum(0)[occurring] / of_images[occurring]
   weights = np.zeros(pixels.shape[1])
-  weights[seen] = np.median(f) / f if f.size else 1.0
+  weights[occurring] = np.median(f) / f if f.size else 1.0
   return weights
 
 
-def inverse_log(counts, *, offset=1.02):
+def inverse_log(counts: np.ndarray, *, offset: float = 1.02) -> np.ndarray:
   """Computes class weights [K] of 1 / ln(offset + f), f as in `frequencies`.
 
   References:

@@ -8,6 +8,7 @@ the result needs.
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -146,7 +147,9 @@ def _scroll(band, rows):
 
 
 @jax.jit
-def accumulate(total, weight, band, rows, columns):
+def accumulate(
+    total: Any, weight: Any, band: dict[str, jax.Array], rows: Any, columns: Any
+) -> dict[str, jax.Array]:
   """Resizes a band by linear interpolation and adds it to a weighted sum.
 
   Args:
@@ -176,7 +179,7 @@ def accumulate(total, weight, band, rows, columns):
   return jax.tree.map(lambda sum_, x: sum_ + weight * x, total, resized)
 
 
-def decide(probabilities, threshold: float) -> np.ndarray:
+def decide(probabilities: jax.Array, threshold: float) -> np.ndarray:
   """Returns the most probable class of each pixel, [H, W] uint8.
 
   Args:
@@ -188,7 +191,9 @@ def decide(probabilities, threshold: float) -> np.ndarray:
 
 
 @jax.jit
-def decide_on_device(probabilities, threshold):
+def decide_on_device(
+    probabilities: jax.Array, threshold: Any
+) -> tuple[jax.Array, jax.Array]:
   """Returns the most probable classes [H, W], and whether there is any NaN."""
   if probabilities.shape[-1] == 2:  # With threshold 0.5 nothing changes.
     probabilities *= jnp.stack([threshold, 1 - threshold])

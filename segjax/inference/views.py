@@ -55,7 +55,8 @@ class Inference:
   weights: str = 'flat'
   scales: tuple[float, ...] = (1.0,)
   flip: bool = False  # Also predicts the mirrored image, and averages.
-  # With two classes, the second one is chosen where its probability is above.
+  # With two classes, the second one is chosen where its probability is above
+  # this.
   threshold: float = 0.5
   # A file of segjax/refine with its options, such as 'dense_crf(iterations=5)',
   # that is applied to the average over views; '' applies none.
@@ -192,6 +193,7 @@ class _Image:
     return self._resume(self._outputs) if complete else []
 
   def _resume(self, outputs):
+    """Continues with outputs of windows; returns the windows needed next."""
     try:
       windows = self._steps.send(outputs)
     except StopIteration as end:

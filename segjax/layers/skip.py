@@ -1,6 +1,7 @@
 """The head of FCN, which sums scores of several levels of a VGG."""
 
 from flax import linen as nn
+import jax
 
 from segjax.layers.head import classifier
 from segjax.layers.upsample import Upsample
@@ -50,7 +51,7 @@ class SkipHead(nn.Module):
     return classifier(self.num_classes, f'score_{level}', std=0.0)(feats)
 
 
-def crop(x, offset, size):
+def crop(x: jax.Array, offset: int, size: tuple[int, int]) -> jax.Array:
   """Returns `size` (height, width) of x [B, H, W, C] from pixel `offset` on."""
   height, width = size
   return x[:, offset : offset + height, offset : offset + width]

@@ -14,7 +14,7 @@ from segjax.ops.unpool import unpool
 VGG16 = (2, 2, 3, 3, 3)  # Number of convolutions of each stage.
 
 
-def width_of(stage, width):
+def width_of(stage: int, width: int) -> int:
   """Returns the number of channels of a stage of a VGG, from that of the first.
 
   Stages are counted from 1. The width doubles with each up to the fourth.

@@ -63,7 +63,7 @@ class Units(nn.Module):
 
   features: int
   count: int  # Number of convolutions.
-  stride: int = 1  # Of the first convolution.
+  stride: int = 1  # Stride of the first convolution.
   dilation: int = 1
 
   @nn.compact

@@ -69,7 +69,8 @@ class Up(nn.Module):
       x = ConvTranspose(
           self.up_features, bias=True, kernel_init=he_normal, name='up'
       )(x)
-      x = nn.relu(x)  # In the released network; not in the paper.
+      # The released network has this ReLU; the paper does not mention it.
+      x = nn.relu(x)
       x = jnp.concatenate([x, _crop(skip, x.shape[1:3])], -1)
     return DoubleConv(self.features, self.padded, name='convs')(x, train)
 

@@ -36,6 +36,6 @@ def load(split, root):
       folders = (root / part, root / f'{part}annot')
     examples += files.pair(*folders)
   if HELD_OUT in split:
-    wanted = split == HELD_OUT
-    examples = [e for e in examples if e.name.startswith(HELD_OUT) == wanted]
+    held_out = split == HELD_OUT
+    examples = [e for e in examples if e.name.startswith(HELD_OUT) == held_out]
   return files.Files(split, examples, label_map.read('camvid'), channels=3)

@@ -1,5 +1,7 @@
 """Finds and reads data sets that consist of image and mask files."""
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import functools
@@ -80,10 +82,12 @@ class Files(Dataset):
     raise BadExample(f'none of the {len(self)} images can be read')
 
   def where(self, index):
+    """Names the image and the mask file of an example."""
     example = self.examples[index]
     return f'{example.image} and {example.mask}'
 
   def _region_file(self, example):
+    """Returns the path of an example's region proposals."""
     return self._proposals_folder / f'{example.name}.npz'
 
   def read_image(self, example):
@@ -97,7 +101,13 @@ class Files(Dataset):
     return self.label_map.apply(mask, example.mask)
 
 
-def find(root, name, markers, about, inside=('',)):
+def find(
+    root: epath.PathLike,
+    name: str,
+    markers: Sequence[str],
+    about: str,
+    inside: Sequence[str] = ('',),
+) -> epath.Path:
   """Finds the folder of a data set: `root` itself or `root/name`.
 
   Args:
@@ -126,7 +136,7 @@ def find(root, name, markers, about, inside=('',)):
   )
 
 
-def check_split(name, split, splits):
+def check_split(name: str, split: str, splits: Iterable[str]) -> None:
   """Raises ValueError unless `split` is one of the `splits` of a data set."""
   if split not in splits:
     raise ValueError(
@@ -134,7 +144,12 @@ def check_split(name, split, splits):
     )
 
 
-def pair(images, masks, image_suffixes=image.SUFFIXES, mask_suffixes=None):
+def pair(
+    images: epath.PathLike,
+    masks: epath.PathLike,
+    image_suffixes: Sequence[str] = image.SUFFIXES,
+    mask_suffixes: Sequence[str] | None = None,
+) -> list[Example]:
   """Pairs the images of a folder with the masks of another by their names.
 
   The name of an example is its path in the folder, without the suffix.
@@ -162,7 +177,9 @@ def pair(images, masks, image_suffixes=image.SUFFIXES, mask_suffixes=None):
   return [Example(n, path, mask_files[n]) for n, path in image_files.items()]
 
 
-def read_list(path, images, masks):
+def read_list(
+    path: epath.PathLike, images: epath.PathLike, masks: epath.PathLike
+) -> list[Example]:
   """Returns the examples whose names a text file lists, one in each line.
 
   Args:
@@ -189,7 +206,7 @@ def read_list(path, images, masks):
   return examples
 
 
-def check_exist(paths):
+def check_exist(paths: Sequence[epath.Path]) -> None:
   """Raises FileNotFoundError if any of the files is missing."""
   missing = [path for path in paths if not path.is_file()]
   if missing:
@@ -199,7 +216,9 @@ def check_exist(paths):
     )
 
 
-def list_files(folder, suffixes):
+def list_files(
+    folder: epath.PathLike, suffixes: Sequence[str]
+) -> dict[str, epath.Path]:
   """Returns {name: path} of the files under a folder, sorted by path.
 
   A name is the path in the folder without the suffix. Hidden files are left

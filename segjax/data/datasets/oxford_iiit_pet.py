@@ -64,7 +64,8 @@ def load(split, root, border=True):
         'oxford_iiit_pet',
         split=split,
         data_dir=root or None,
-        builder_kwargs={'file_format': 'array_record'},  # For random access.
+        # This format has random access.
+        builder_kwargs={'file_format': 'array_record'},
     )
   except OSError as error:
     raise FileNotFoundError(f'{ABOUT}\n{error}') from error

@@ -34,9 +34,15 @@ class Sized:
 
   def __post_init__(self):
     if not all(type(n) is int for n in (self.height, self.width)):
-      raise ValueError('height and width are whole numbers')
+      raise ValueError(
+          f'height={self.height!r}, width={self.width!r}: height and width are'
+          ' whole numbers'
+      )
     if self.height < 1 or self.width < 0:
-      raise ValueError('height and width are positive')
+      raise ValueError(
+          f'height={self.height}, width={self.width}: height and width are'
+          ' positive'
+      )
 
   @property
   def size(self):
@@ -59,7 +65,10 @@ class Resize(Sized, grain.transforms.Map):
     if self.mode not in ('exact', 'short', 'long'):
       raise ValueError(f"mode {self.mode!r} is not 'exact', 'short' or 'long'")
     if self.mode != 'exact' and self.width:
-      raise ValueError(f'mode {self.mode!r} takes one number')
+      raise ValueError(
+          f'mode {self.mode!r} takes one number, the length of a side, and no'
+          f' width: {self.width}'
+      )
 
   def new_size(self, size, rng=None):
     """Returns the (height, width) after resizing; `rng` is not used."""
@@ -86,7 +95,10 @@ class RandomScale(grain.transforms.RandomMap):
 
   def __post_init__(self):
     if not 0 < self.low <= self.high or self.step < 0:
-      raise ValueError('a scale needs 0 < low <= high and 0 <= step')
+      raise ValueError(
+          f'low={self.low}, high={self.high}, step={self.step}: a scale needs'
+          ' 0 < low <= high and 0 <= step'
+      )
 
   def new_size(self, size, rng):
     """Returns the (height, width) after resizing by a random factor."""
@@ -113,7 +125,9 @@ class Crop(Sized, grain.transforms.RandomMap):
   def __post_init__(self):
     super().__post_init__()
     if type(self.halo) is not int or self.halo < 0:
-      raise ValueError('halo is a whole number of pixels')
+      raise ValueError(
+          f'halo={self.halo!r}: halo is a whole number of pixels, not negative'
+      )
 
   def window(self, size, label, rng):
     """Returns the slices of rows and columns to keep.
@@ -128,10 +142,10 @@ class Crop(Sized, grain.transforms.RandomMap):
   def random_map(self, features, rng):
     size = features['image'].shape[:2]
     window = self.window(size, features.get('label'), rng)
-    wide, lacking = self.widen(window, size)
+    wide, beyond = self.widen(window, size)
     return _move(
         features,
-        lambda image: _mirror(image[wide], lacking),
+        lambda image: _mirror(image[wide], beyond),
         lambda array, _: array[window],
     )
 
@@ -177,9 +191,11 @@ class RandomCrop(Crop):
     return window
 
   def _draw(self, size, rng):
+    """Returns a uniformly random window."""
     return self._window(size, rng.integers(self._margin(size), endpoint=True))
 
   def _is_varied(self, label):
+    """Tells whether no class has too many pixels of a label [H, W]."""
     counts = _class_counts(label)
     most = self.cat_max_ratio * counts.sum()
     return np.count_nonzero(counts) > 1 and counts.max() < most
@@ -199,8 +215,8 @@ class ClassBalancedCrop(Crop):
       raise ValueError('class_balanced_crop needs a label')
     label = label[:, :]  # Turns a lazily resized label into an array.
     classes = np.flatnonzero(_class_counts(label))
-    wanted = rng.choice(classes) if classes.size else IGNORE
-    pixel = rng.choice(np.flatnonzero(label == wanted))
+    train_id = rng.choice(classes) if classes.size else IGNORE
+    pixel = rng.choice(np.flatnonzero(label == train_id))
     corner = np.subtract(
         np.unravel_index(pixel, size), np.floor_divide(self.size, 2)
     )
@@ -225,10 +241,10 @@ class ScaledCrop(grain.transforms.RandomMap):
     if label is not None:
       label = _Resized(label, size)
     window = self.crop.window(size, label, rng)
-    wide, lacking = self.crop.widen(window, size)
+    wide, beyond = self.crop.widen(window, size)
     return _move(
         features,
-        lambda image: _mirror(_resized_window(image, size, wide), lacking),
+        lambda image: _mirror(_resized_window(image, size, wide), beyond),
         lambda array, _: _Resized(array, size)[window],
         lambda array: _resized_window(array, size, window),
     )
@@ -306,7 +322,10 @@ class Elastic(Sometimes):
   def __post_init__(self):
     super().__post_init__()
     if self.sigma < 0 or type(self.points) is not int or self.points < 1:
-      raise ValueError('sigma is not negative, points is 1 or more')
+      raise ValueError(
+          f'sigma={self.sigma}, points={self.points!r}: sigma is not negative,'
+          ' and points is a whole number from 1 on'
+      )
 
   def change(self, features, rng):
     size = features['image'].shape[:2]
@@ -377,10 +396,10 @@ def _flip(array):
   return cv2.flip(array, 1).reshape(array.shape)
 
 
-def _mirror(image, lacking):
+def _mirror(image, border):
   """Pads an image [H, W, C] by mirroring, ((top, bottom), (left, right))."""
   return (
-      np.pad(image, (*lacking, (0, 0)), 'reflect') if np.any(lacking) else image
+      np.pad(image, (*border, (0, 0)), 'reflect') if np.any(border) else image
   )
 
 
