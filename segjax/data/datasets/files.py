@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import functools
 
+from absl import logging
 from etils import epath
 
 from segjax.data import image
+from segjax.data import listing
 from segjax.data import proposals
 from segjax.data.datasets import Dataset
 from segjax.data.image import BadExample
@@ -23,11 +25,22 @@ class Example:
   mask: epath.Path
 
 
+class Examples(list):
+  """A list of `Example`s.
+
+  Attributes:
+    left_out: a sentence for each folder of which files were left out.
+  """
+
+  left_out = ()
+
+
 class Files(Dataset):
   """A split that reads one image file and one mask file for each example.
 
   Attributes:
     examples: the files of each example.
+    left_out: sentences about files that are no examples.
     channels: number of channels of the images; grey is repeated to it, and
       alpha is dropped. By default it is that of the first readable image.
     proposals: number of regions that are read for each example, from NAME.npz
@@ -46,6 +59,7 @@ class Files(Dataset):
   ):
     self.split = split
     self.examples = tuple(examples)
+    self.left_out = getattr(examples, 'left_out', ())
     self.label_map = label_map
     self.proposals = proposals
     self._proposals_folder = epath.Path(proposals_folder)
@@ -113,7 +127,8 @@ def find(
   Args:
     root: the data directory, or '' if none is configured.
     name: name of the data set.
-    markers: paths or patterns, at least one of which exists in the folder.
+    markers: paths, at least one of which exists in the folder; '*' as their
+      first part stands for any folder that is not hidden.
     about: where to get the data set, and its layout; for the error.
     inside: folders below these two to look in, such as the one that an archive
       unpacks to.
@@ -128,11 +143,21 @@ def find(
     )
   folders = (epath.Path(root), epath.Path(root) / name)
   for folder in (top / part for top in folders for part in inside):
-    if any(next(folder.glob(marker), None) for marker in markers):
+    if any(_exists(folder, marker) for marker in markers):
       return folder
   raise FileNotFoundError(
       f"data set '{name}' is neither in {folders[0]} nor in {folders[1]}.\n"
       f'{about}'
+  )
+
+
+def folders_with(folder: epath.Path, name: str) -> list[str]:
+  """Returns the names of the folders that contain one of a name, sorted."""
+  # No pattern of `folder`, which may have brackets and the like in its name.
+  return sorted(
+      path.name
+      for path in folder.iterdir()
+      if not path.name.startswith('.') and (path / name).is_dir()
   )
 
 
@@ -149,32 +174,47 @@ def pair(
     masks: epath.PathLike,
     image_suffixes: Sequence[str] = image.SUFFIXES,
     mask_suffixes: Sequence[str] | None = None,
-) -> list[Example]:
+) -> Examples:
   """Pairs the images of a folder with the masks of another by their names.
 
   The name of an example is its path in the folder, without the suffix.
 
   Args:
     images: folder of the images; subfolders are searched too.
-    masks: folder of the masks; masks without an image are left out.
+    masks: folder of the masks; those without an image are left out.
     image_suffixes: ends of the names of image files.
     mask_suffixes: ends of the names of mask files; by default `image_suffixes`.
 
   Returns:
-    A list of `Example`s, sorted by path.
+    `Examples`, sorted by path.
 
   Raises:
     FileNotFoundError: an image has no mask.
   """
-  image_files = list_files(images, image_suffixes)
-  mask_files = list_files(masks, mask_suffixes or image_suffixes)
+  image_files, more_images = _list_files(images, image_suffixes)
+  mask_files, more_masks = _list_files(masks, mask_suffixes or image_suffixes)
   unpaired = [image_files[n] for n in image_files if n not in mask_files]
   if unpaired:
     raise FileNotFoundError(
         f'{len(unpaired)} of {len(image_files)} images have no mask in {masks},'
         f' the first is {unpaired[0]}'
     )
-  return [Example(n, path, mask_files[n]) for n, path in image_files.items()]
+  examples = Examples(
+      Example(name, path, mask_files[name])
+      for name, path in image_files.items()
+  )
+  if single := len(mask_files) - len(examples):
+    more_masks = ', '.join(
+        filter(None, (f'{single} without image', more_masks))
+    )
+  examples.left_out = tuple(
+      f'{folder}: {rest}'
+      for folder, rest in ((images, more_images), (masks, more_masks))
+      if rest
+  )
+  if examples.left_out:
+    logging.info('Left out: %s', '; '.join(examples.left_out))
+  return examples
 
 
 def read_list(
@@ -221,29 +261,38 @@ def list_files(
 ) -> dict[str, epath.Path]:
   """Returns {name: path} of the files under a folder, sorted by path.
 
-  A name is the path in the folder without the suffix. Hidden files are left
-  out.
+  A name is the path in the folder without the suffix. What is left out, such
+  as hidden files, is described in `listing.find`.
+
+  Raises:
+    FileNotFoundError: the folder is missing, or has no such file.
+    ValueError: two files have the same name.
   """
-  folder = epath.Path(folder)
-  if not folder.is_dir():
-    raise FileNotFoundError(f'the folder {folder} is missing')
+  return _list_files(folder, suffixes)[0]
+
+
+def _list_files(folder, suffixes):
+  """Returns {name: path} as `list_files`, and a text on what is left out."""
+  found = listing.find(folder, suffixes)
   files = {}
-  paths = (top / name for top, _, names in folder.walk() for name in names)
-  for path in sorted(paths):
-    suffix = next(
-        (s for s in suffixes if path.name.lower().endswith(s.lower())), ''
-    )
-    if not suffix or path.name.startswith('.'):
-      continue
-    name = path.relative_to(folder).as_posix()[: -len(suffix)]
+  for name, path in found.files:
     if name in files:
       raise ValueError(f'two files for one example: {files[name]} and {path}')
     files[name] = path
+  rest = found.describe_rest()
   if not files:
     raise FileNotFoundError(
         f'the folder {folder} has no files that end with {", ".join(suffixes)}'
+        + (f'; left out: {rest}' if rest else '')
     )
-  return files
+  return files, rest
+
+
+def _exists(folder, marker):
+  """Tells whether a marker of `find` exists in a folder."""
+  if not marker.startswith('*/'):
+    return (folder / marker).exists()
+  return folder.is_dir() and bool(folders_with(folder, marker[2:]))
 
 
 def _size(array):

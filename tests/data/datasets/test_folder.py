@@ -175,3 +175,25 @@ def test_without_being_asked_no_proposal_is_read(tmp_path):
   dataset = datasets.load('folder', 'train', tmp_path)
   assert dataset.proposals == 0
   assert 'proposals' not in dataset[0]
+
+
+def test_hidden_parts_are_no_examples_and_linked_ones_are(tmp_path):
+  root = tmp_path / 'set [1]'
+  write_split(root, [[0, 1]], [[1, 1]])
+  for part in ('images', 'masks'):
+    folder = root / 'train' / part
+    (folder / '.ipynb_checkpoints').mkdir()
+    (folder / '.ipynb_checkpoints/0-checkpoint.png').touch()
+    (tmp_path / part).mkdir()
+    (folder / '1.png').rename(tmp_path / part / '1.png')
+    (folder / 'linked').symlink_to(tmp_path / part)
+  (root / '.copy/images').mkdir(parents=True)
+  (root / 'train/masks/2.png').touch()
+  dataset = datasets.load('folder', 'train', root)
+  assert [e.name for e in dataset.examples] == ['0', 'linked/1']
+  assert dataset.left_out == (
+      f'{root}/train/images: 1 hidden',
+      f'{root}/train/masks: 1 without image, 1 hidden',
+  )
+  with pytest.raises(ValueError, match='it has train$'):
+    datasets.load('folder', 'val', root)
