@@ -238,7 +238,7 @@ def read_list(
           name,
           *(epath.Path(str(p).replace('*', name)) for p in (images, masks)),
       )
-      for name in path.read_text().split()
+      for name in _read_text(path).split()
   ]
   if not examples:
     raise FileNotFoundError(f'the list of examples {path} is empty')
@@ -286,6 +286,17 @@ def _list_files(folder, suffixes):
         + (f'; left out: {rest}' if rest else '')
     )
   return files, rest
+
+
+def _read_text(path):
+  """Returns a text in UTF-8, without the byte order mark that it may have."""
+  try:
+    return path.read_bytes().decode('utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise ValueError(
+        f'{path}: not UTF-8, {error.reason} at byte {error.start}; save it as'
+        ' UTF-8'
+    ) from error
 
 
 def _exists(folder, marker):

@@ -59,6 +59,10 @@ def count(examples):
 
   Ids become train ids in ascending order. If only 0 and 255 occur, they are
   background and foreground; otherwise 255 is ignored.
+
+  Raises:
+    ValueError: 255 may be ignored or an object beside stray values: masks hold
+      0 and 255 alone, or 255 has more pixels than all ids but 0.
   """
   with futures.ThreadPoolExecutor() as pool:
     counted = list(pool.map(_count_ids, [e.mask for e in examples]))
@@ -67,6 +71,7 @@ def count(examples):
     for raw, number in zip(ids.tolist(), counts.tolist(), strict=True):
       pixels[raw] = pixels.get(raw, 0) + number
   known = sorted(pixels)
+  _check_255(pixels, [ids.tolist() for ids, _ in counted])
   if known == [0, IGNORE]:
     names, ids = ['background', 'foreground'], {0: 0, IGNORE: 1}
   else:
@@ -87,6 +92,33 @@ def count(examples):
   return label_map.LabelMap(tuple(names), colors, ids)
 
 
+def _check_255(pixels, ids_of_masks):
+  """Raises ValueError if it is not clear what 255 means.
+
+  Args:
+    pixels: {id: number of pixels}.
+    ids_of_masks: the ids in each mask.
+  """
+  known = sorted(pixels)
+  if IGNORE not in pixels or known in ([0, IGNORE], [IGNORE]):
+    return
+  others = sum(n for raw, n in pixels.items() if raw not in (0, IGNORE))
+  alone = sum(ids == [0, IGNORE] for ids in ids_of_masks)
+  if not alone and pixels[IGNORE] <= others:
+    return
+  shown = [f'{raw}: {pixels[raw]} px' for raw in known]
+  if len(shown) > 20:
+    shown[15:-5] = [f'{len(shown) - 20} more']
+  raise ValueError(
+      'There is no dataset.json, and the masks do not tell whether 255 is a'
+      f' class or ignored: {alone} of {len(ids_of_masks)} hold 0 and 255 alone,'
+      f' others further values. All are {", ".join(shown)}. Correct stray'
+      ' values, or say in dataset.json what they are, as in {"classes":'
+      ' [{"name": "background", "ids": [0]}, {"name": "object", "ids": [255]}],'
+      ' "ignore": [254]}'
+  )
+
+
 def _examples(root, split):
   """Returns the examples of a split."""
   return files.pair(root / split / 'images', root / split / 'masks')
@@ -95,8 +127,14 @@ def _examples(root, split):
 def _read_json(path):
   """Reads the label map in a dataset.json."""
   try:
-    content = json.loads(path.read_text())
-  except json.JSONDecodeError as error:
+    # It recognises UTF-16 and UTF-32, and a byte order mark.
+    content = json.loads(path.read_bytes())
+  except UnicodeDecodeError as error:
+    raise ValueError(
+        f'{path}: not UTF-8, {error.reason} at byte {error.start}; save it as'
+        ' UTF-8'
+    ) from error
+  except ValueError as error:
     raise ValueError(f'{path}: not JSON, {error}') from error
   return label_map.parse(content, path)
 

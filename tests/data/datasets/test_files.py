@@ -124,3 +124,15 @@ def test_a_list_of_examples_names_what_is_missing(tmp_path):
   paths[0].write_text('a\n')
   with pytest.raises(FileNotFoundError, match='2 of 2 files .*i/a.png'):
     files.read_list(*paths)
+
+
+def test_a_list_of_examples_is_utf_8_with_or_without_a_mark(tmp_path):
+  write(tmp_path / 'i/ä.png', np.zeros((2, 2), np.uint8))
+  path = tmp_path / 'list.txt'
+  folders = tmp_path / 'i/*.png', tmp_path / 'i/*.png'
+  for encoding in ('utf-8', 'utf-8-sig'):
+    path.write_bytes('ä\n'.encode(encoding))
+    assert [e.name for e in files.read_list(path, *folders)] == ['ä']
+  path.write_bytes('ä\n'.encode('latin-1'))
+  with pytest.raises(ValueError, match='list.txt: not UTF-8'):
+    files.read_list(path, *folders)

@@ -197,3 +197,37 @@ def test_hidden_parts_are_no_examples_and_linked_ones_are(tmp_path):
   )
   with pytest.raises(ValueError, match='it has train$'):
     datasets.load('folder', 'val', root)
+
+
+@pytest.mark.parametrize(
+    'encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-16-be', 'utf-32']
+)
+def test_a_json_may_be_any_unicode(tmp_path, encoding):
+  write_split(tmp_path, [[0, 1]])
+  text = json.dumps(
+      {'classes': [{'name': 'Stra\u00dfe'}, {'name': '\u9053'}]},
+      ensure_ascii=False,
+  )
+  (tmp_path / 'dataset.json').write_bytes(text.encode(encoding))
+  labels = datasets.load('folder', 'train', tmp_path).label_map
+  assert labels.names == ('Stra\u00dfe', '\u9053')
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (
+            '{"classes": [{"name": "Stra\u00dfe"}]}'.encode('latin-1'),
+            'not UTF-8',
+        ),
+        (b'\xff\xfe{\x00"', 'not UTF-8'),
+        (b'', 'not JSON'),
+        (b'\x00\x01\x02', 'not JSON'),
+        (b'[' * 20 + b'"', 'not JSON'),
+    ],
+)
+def test_a_json_that_cannot_be_read_is_named(tmp_path, content, message):
+  write_split(tmp_path, [[0, 1]])
+  (tmp_path / 'dataset.json').write_bytes(content)
+  with pytest.raises(ValueError, match=f'dataset.json: {message}'):
+    datasets.load('folder', 'train', tmp_path)
