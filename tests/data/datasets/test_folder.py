@@ -231,3 +231,27 @@ def test_a_json_that_cannot_be_read_is_named(tmp_path, content, message):
   (tmp_path / 'dataset.json').write_bytes(content)
   with pytest.raises(ValueError, match=f'dataset.json: {message}'):
     datasets.load('folder', 'train', tmp_path)
+
+
+@pytest.mark.parametrize('stray', [1, 127, 254])
+def test_without_a_json_a_stray_value_is_asked_about(tmp_path, stray):
+  write_split(tmp_path, [[0, 255, 255]], [[stray, 255, 0]], [[0, 0, 255]])
+  with pytest.raises(ValueError, match='in dataset.json') as error:
+    datasets.load('folder', 'train', tmp_path)
+  assert '2 of 3 hold 0 and 255 alone' in str(error.value)
+  assert f'0: 4 px, {stray}: 1 px, 255: 4 px' in str(error.value)
+
+
+def test_without_a_json_smoothed_edges_are_asked_about(tmp_path):
+  edges = np.repeat(255, 1000)
+  edges[:100] = np.arange(100) + 50
+  edges[100:200] = 0
+  write_split(tmp_path, edges.reshape(10, 100))
+  with pytest.raises(ValueError, match='82 more, 146: 1 px'):
+    datasets.load('folder', 'train', tmp_path)
+
+
+def test_without_a_json_some_ignored_pixels_are_no_doubt(tmp_path):
+  write_split(tmp_path, [[0, 1, 2, 255]], [[0, 0, 2, 2]], [[1, 1, 255, 255]])
+  dataset = datasets.load('folder', 'train', tmp_path)
+  assert dataset.label_map.ids == {0: 0, 1: 1, 2: 2, 255: IGNORE}
