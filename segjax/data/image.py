@@ -94,13 +94,16 @@ def with_channels(
     BadExample: the image has another number of channels.
   """
   actual = image.shape[2]
-  if actual == channels:
-    return image
-  if actual == 1:
+  if not fits(actual, channels):
+    raise BadExample(f'{name} has {actual} channels, expected {channels}')
+  if actual < channels:
     return np.repeat(image, channels, axis=2)
-  if (actual, channels) == (4, 3):
-    return image[:, :, :3]
-  raise BadExample(f'{name} has {actual} channels, expected {channels}')
+  return image[:, :, :channels]
+
+
+def fits(actual: int, channels: int) -> bool:
+  """Tells whether `with_channels` brings an image to a number of channels."""
+  return actual in (1, channels) or (actual, channels) == (4, 3)
 
 
 def read_mask(path: epath.PathLike, colors: bool = False) -> np.ndarray:

@@ -12,6 +12,7 @@ import os
 import pkgutil
 from typing import Any
 
+from segjax.data import values
 from segjax.data.label_map import LabelMap
 
 
@@ -39,6 +40,11 @@ class Dataset:
   def channels(self):
     """Number of channels of the images of this data set."""
     return self[0]['image'].shape[-1]
+
+  @functools.cached_property
+  def values(self):
+    """Type and range of the images of this data set, `values.Values`."""
+    return values.measure([self[0]['image']])
 
   def where(self, index):
     """Describes the files that are read for an example, for errors."""

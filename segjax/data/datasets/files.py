@@ -1,19 +1,24 @@
 """Finds and reads data sets that consist of image and mask files."""
 
+import collections
 from collections.abc import Iterable
 from collections.abc import Sequence
-import contextlib
+from concurrent import futures
 import dataclasses
 import functools
 
 from absl import logging
 from etils import epath
+import numpy as np
 
 from segjax.data import image
 from segjax.data import listing
 from segjax.data import proposals
+from segjax.data import values
 from segjax.data.datasets import Dataset
 from segjax.data.image import BadExample
+
+SAMPLE = 16  # Images that are read to know how those of a split are.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Files(Dataset):
     examples: the files of each example.
     left_out: sentences about files that are no examples.
     channels: number of channels of the images; grey is repeated to it, and
-      alpha is dropped. By default it is that of the first readable image.
+      alpha is dropped. By default it is that of most images of a sample.
     proposals: number of regions that are read for each example, from NAME.npz
       in the folder `proposals_folder`; 0 reads none.
   """
@@ -89,11 +94,46 @@ class Files(Dataset):
 
   @functools.cached_property
   def channels(self):
-    """Number of channels of the first image that can be read."""
-    for example in self.examples:
-      with contextlib.suppress(BadExample):
-        return image.read_image(example.image).shape[2]
+    """Number of channels that most images of a sample have.
+
+    Of numbers equally frequent it is that which more images can be brought to.
+    """
+    counts = collections.Counter(pixels.shape[2] for pixels in self._sample)
+
+    def votes(channels):
+      fitting = [image.fits(given, channels) for given in counts.elements()]
+      return counts[channels], sum(fitting)
+
+    return max(counts, key=votes)
+
+  @functools.cached_property
+  def values(self):
+    """Type and range of the images of a sample."""
+    return values.measure(self._sample)
+
+  @functools.cached_property
+  def _sample(self):
+    """Small parts of up to `SAMPLE` images, evenly spread over all."""
+    places = np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(int)
+    with futures.ThreadPoolExecutor() as pool:
+      found = list(pool.map(self._read_part, places))
+    found = [part for part in found if part is not None]
+    if found:
+      return found
+    for index in range(len(self)):
+      part = self._read_part(index)
+      if part is not None:
+        return [part]
     raise BadExample(f'none of the {len(self)} images can be read')
+
+  def _read_part(self, index):
+    """Returns every so many rows and columns of an image, None if damaged."""
+    try:
+      pixels = image.read_image(self.examples[index].image)
+    except BadExample:
+      return None
+    step = max(int((pixels[:, :, 0].size / 65536) ** 0.5), 1)
+    return pixels[::step, ::step].copy()
 
   def where(self, index):
     """Names the image and the mask file of an example."""
@@ -233,10 +273,11 @@ def read_list(
   path = epath.Path(path)
   if not path.is_file():
     raise FileNotFoundError(f'the list of examples {path} is missing')
+  patterns = epath.Path(images), epath.Path(masks)
   examples = [
       Example(
           name,
-          *(epath.Path(str(p).replace('*', name)) for p in (images, masks)),
+          *(p.parent / p.name.replace('*', name) for p in patterns),
       )
       for name in _read_text(path).split()
   ]

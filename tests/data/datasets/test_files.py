@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from segjax.data import datasets
+from segjax.data import values
 from segjax.data.datasets import files
 from segjax.data.image import BadExample
 from segjax.data.label_map import LabelMap
@@ -62,12 +63,46 @@ def test_grey_and_alpha_images_join_the_colour_images(tmp_path):
   assert [e['image'].shape for e in dataset] == [(4, 6, 3)] * 3
 
 
-def test_images_with_too_many_channels_are_named(tmp_path):
-  shapes = (4, 6), (4, 6, 3)
+@pytest.mark.parametrize('first', range(4))
+@pytest.mark.parametrize('shape', [(4, 6), (4, 6, 4)])
+def test_most_images_decide_the_channels(tmp_path, first, shape):
+  shapes = [(4, 6, 3)] * 3
+  shapes.insert(first, shape)
   dataset = split_of(tmp_path, *(np.ones(s, np.uint8) for s in shapes))
-  assert dataset[0]['image'].shape == (4, 6, 1)
-  with pytest.raises(BadExample, match='1.png has 3 channels, expected 1'):
-    dataset[1]
+  assert dataset.channels == 3
+  assert [e['image'].shape for e in dataset] == [(4, 6, 3)] * 4
+
+
+@pytest.mark.parametrize('first', range(4))
+def test_images_with_too_many_channels_are_named(tmp_path, first):
+  shapes = [(4, 6)] * 3
+  shapes.insert(first, (4, 6, 3))
+  dataset = split_of(tmp_path, *(np.ones(s, np.uint8) for s in shapes))
+  for i in range(4):
+    if i == first:
+      message = f'{first}.png has 3 channels, expected 1'
+      with pytest.raises(BadExample, match=message):
+        dataset[i]
+    else:
+      assert dataset[i]['image'].shape == (4, 6, 1)
+
+
+@pytest.mark.parametrize('shapes', [((4, 6), (4, 6, 3)), ((4, 6, 3), (4, 6))])
+def test_of_as_many_the_channels_that_fit_more_decide(tmp_path, shapes):
+  dataset = split_of(tmp_path, *(np.ones(s, np.uint8) for s in shapes))
+  assert dataset.channels == 3
+
+
+def test_a_sample_is_spread_over_all_images(tmp_path):
+  shapes = [(4, 6)] * 4 + [(4, 6, 3)] * 60
+  dataset = split_of(tmp_path, *(np.ones(s, np.uint8) for s in shapes))
+  assert dataset.channels == 3
+
+
+def test_values_are_those_of_a_sample(tmp_path):
+  images = [np.full((4, 6, 3), 300 * i, np.uint16) for i in range(5)]
+  found = split_of(tmp_path, *images).values
+  assert found == values.Values(('uint16',), 300.0, 1200.0)
 
 
 def test_a_damaged_first_image_does_not_spoil_the_others(tmp_path):
