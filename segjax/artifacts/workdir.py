@@ -1,6 +1,7 @@
 """The folder of a run: paths of its files, its config, and its lock."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import math
@@ -17,6 +18,7 @@ import ml_collections
 from segjax.artifacts import upgrade
 from segjax.data import image
 from segjax.data.label_map import LabelMap
+from segjax.data.values import Values
 from segjax.runtime import atomic
 
 # Fields that may change when a run resumes: they do not affect its results.
@@ -123,8 +125,16 @@ class Workdir:
           + '\n  '.join(differing)
       )
 
-  def write_labels(self, label_map, channels):
-    """Writes the classes and channels of the data set, for prediction."""
+  def write_labels(
+      self, label_map: LabelMap, channels: int, values: Values | None = None
+  ) -> None:
+    """Writes what prediction needs to know of the data set.
+
+    Args:
+      label_map: the classes.
+      channels: number of channels of the images.
+      values: type and range of the images, if they are known.
+    """
     write_json(
         self.labels,
         {
@@ -132,6 +142,7 @@ class Workdir:
             'colors': label_map.colors,
             'channels': channels,
             'boundary_class': label_map.boundary_class,
+            'values': dataclasses.asdict(values) if values else None,
         },
     )
 
@@ -147,6 +158,17 @@ class Workdir:
         boundary_class=labels.get('boundary_class'),
     )
     return label_map, labels['channels']
+
+  def read_values(self) -> Values | None:
+    """Returns type and range of the images that the run was trained on.
+
+    Images of another kind are refused by `Values.check`. None if they are not
+    known, as of runs of an older version and of converted weights.
+    """
+    values = json.loads(self.labels.read_text()).get('values')
+    if values is None:
+      return None
+    return Values(tuple(values['dtypes']), values['low'], values['high'])
 
   def write_pictures(self, folder, drawn):
     """Writes pictures {name: [H, W, 3] uint8} as PNG files in a subfolder."""

@@ -13,6 +13,7 @@ from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.summaries import JsonLinesWriter
 from segjax.artifacts.workdir import Workdir
 from segjax.data.datasets.shapes import LABEL_MAP
+from segjax.data.values import Values
 from tests import tiny
 
 
@@ -180,3 +181,19 @@ def test_a_run_on_a_disk_that_fills_up_stops_and_goes_on_later(workdir):
     train.run(config, workdir)
   train.run(config, workdir)
   assert Checkpoints(workdir.checkpoints).steps()[-1] == config.total_steps
+
+
+def test_type_and_range_of_the_images_are_kept(workdir):
+  known = Values(('uint16',), 12.0, 4095.0)
+  workdir.write_labels(LABEL_MAP, 3, known)
+  assert workdir.read_values() == known
+  assert workdir.read_labels() == (workdir.read_labels()[0], 3)
+
+
+def test_what_is_not_known_of_the_images_is_none(workdir):
+  workdir.write_labels(LABEL_MAP, 3)
+  assert workdir.read_values() is None
+  labels = json.loads(workdir.labels.read_text())
+  del labels['values']  # As a run of an older version has left it.
+  workdir.labels.write_text(json.dumps(labels))
+  assert workdir.read_values() is None
