@@ -14,6 +14,7 @@ import threading
 from typing import Any
 
 from absl import logging
+import cv2
 import grain
 import numpy as np
 
@@ -212,7 +213,7 @@ def _transform(ops):
   def transform(features, rng=None):
     try:
       return transforms.apply(ops, features, rng)
-    except ValueError as error:
+    except (ValueError, cv2.error) as error:
       raise ValueError(f'{features["name"]}: {error}') from error
 
   return transform

@@ -9,6 +9,7 @@ import cv2
 import grain
 import numpy as np
 
+from segjax.data.transforms import opencv
 from segjax.data.transforms.base import Sometimes
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -78,8 +79,11 @@ class Blur(Sometimes):
 
   def change(self, features, rng):
     image = features['image']
-    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(self.low, self.high))
-    return {**features, 'image': blurred.reshape(image.shape)}
+    sigma = rng.uniform(self.low, self.high)
+    blurred = opencv.by_channels(
+        lambda part: cv2.GaussianBlur(part, (0, 0), sigma), image
+    )
+    return {**features, 'image': blurred}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ import numpy as np
 
 from segjax.data import fields
 from segjax.data.label_map import IGNORE
+from segjax.data.transforms import opencv
 from segjax.data.transforms.base import Sometimes
 
 
@@ -298,10 +299,10 @@ class Rotate(Sometimes):
     matrix = cv2.getRotationMatrix2D(center, angle, 1.0)
 
     def linear(array):
-      return _warp(array, matrix)
+      return opencv.warp(array, matrix, cv2.INTER_LINEAR)
 
     def nearest(array, fill):
-      return _warp(array, matrix, flags=cv2.INTER_NEAREST, borderValue=fill)
+      return opencv.warp(array, matrix, cv2.INTER_NEAREST, fill)
 
     return _move(features, linear, nearest, linear)
 
@@ -337,11 +338,10 @@ class Elastic(Sometimes):
     at = columns + moved[..., 0], rows + moved[..., 1]
 
     def linear(array):
-      return cv2.remap(array, *at, cv2.INTER_LINEAR).reshape(array.shape)
+      return opencv.remap(array, *at, cv2.INTER_LINEAR)
 
     def nearest(array, fill):
-      bent = cv2.remap(array, *at, cv2.INTER_NEAREST, borderValue=fill)
-      return bent.reshape(array.shape)
+      return opencv.remap(array, *at, cv2.INTER_NEAREST, fill)
 
     return _move(features, linear, nearest, linear)
 
@@ -368,32 +368,24 @@ def _move(features, image, nearest, linear=None):
     elif kind.linear:
       moved[name] = linear(array)
     else:
-      moved[name] = _pick_channels(
-          array, lambda part, kind=kind: nearest(part, kind.outside)
+      moved[name] = _pick_known(
+          array, lambda known, kind=kind: nearest(known, kind.outside)
       )
   return moved
 
 
-def _pick_channels(array, pick):
-  """Applies `pick` in parts that OpenCV can process: 128 channels, no int32."""
+def _pick_known(array, pick):
+  """Applies `pick` in a type that OpenCV supports."""
   # OpenCV does not support int32; float64 represents all of its values.
   supported = array.astype(np.float64) if array.dtype == np.int32 else array
-  if array.ndim == 2:
-    return pick(supported).astype(array.dtype, copy=False)
-  parts = [
-      pick(np.ascontiguousarray(supported[..., i : i + 128]))
-      for i in range(0, array.shape[-1], 128)
-  ]
-  return np.concatenate(parts, -1).astype(array.dtype, copy=False)
+  return pick(supported).astype(array.dtype, copy=False)
 
 
 def _flip(array):
   """Mirrors an array [H, W] or [H, W, C], left to right."""
   # NumPy would return a view with a negative stride, which slows down later
-  # ops. OpenCV supports up to 128 channels.
-  if array.ndim == 3 and array.shape[2] > 128:
-    return array[:, ::-1]
-  return cv2.flip(array, 1).reshape(array.shape)
+  # ops.
+  return opencv.by_channels(lambda part: cv2.flip(part, 1), array)
 
 
 def _mirror(image, border):
@@ -425,15 +417,12 @@ def _resize(features, size):
 
 def _interpolate(array, size):
   """Resizes an array [H, W] or [H, W, C] by linear interpolation."""
-  resized = cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR)
-  return resized.reshape(*size, *array.shape[2:])
+  return opencv.resize(array, size, cv2.INTER_LINEAR)
 
 
 def _pick(array, size):
   """Resizes an array [H, W] or [H, W, N], taking the nearest pixels."""
-  flags = cv2.INTER_NEAREST_EXACT
-  resized = cv2.resize(array, size[::-1], interpolation=flags)
-  return resized.reshape(*size, *array.shape[2:])
+  return opencv.resize(array, size, cv2.INTER_NEAREST_EXACT)
 
 
 class _Resized:
@@ -488,10 +477,3 @@ def _outer(old, new, window):
       for at in (starts, stops)
   ]
   return slice(*ends), slice(*(round(n * ratio) for n in ends))
-
-
-def _warp(array, matrix, **options):
-  """Applies an affine transform to [H, W] or [H, W, C]; the shape stays."""
-  height, width = array.shape[:2]
-  warped = cv2.warpAffine(array, matrix, (width, height), **options)
-  return warped.reshape(array.shape)
