@@ -109,9 +109,13 @@ def remap(
     x, y = x - columns.start, y - rows.start
     return remap(part, x, y, interpolation, outside)
   axis = int(np.argmax(x.shape))
-  halves = zip(np.array_split(x, 2, axis), np.array_split(y, 2, axis))
+  halves = [np.array_split(points, 2, axis) for points in (x, y)]
   return np.concatenate(
-      [remap(array, *half, interpolation, outside) for half in halves], axis
+      [
+          remap(array, *half, interpolation, outside)
+          for half in zip(*halves, strict=True)
+      ],
+      axis,
   )
 
 
