@@ -31,11 +31,11 @@ def by_channels(
   if channels <= CHANNELS:
     moved = function(array)
     return moved.reshape(*moved.shape[:2], channels)
-  parts = [
-      np.ascontiguousarray(array[..., start : start + CHANNELS])
-      for start in range(0, channels, CHANNELS)
-  ]
-  return np.concatenate([by_channels(function, part) for part in parts], -1)
+  # OpenCV rounds one channel otherwise than many, so the parts are alike.
+  parts = np.array_split(array, -(-channels // CHANNELS), axis=2)
+  return np.concatenate(
+      [by_channels(function, np.ascontiguousarray(part)) for part in parts], -1
+  )
 
 
 def resize(
