@@ -50,6 +50,8 @@ class Good:
   dtype: str
   pixels: np.ndarray  # Pixels of each class, [K + 1], as in `statistics`.
   digest: bytes  # Hash of the decoded image.
+  finite: bool  # Whether all values of the image are finite.
+  orientations: tuple[int, int]  # Of image and mask by EXIF; 1 is upright.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +189,17 @@ def _examine(dataset, index):
           example['label'], dataset.label_map.num_classes
       ),
       digest=hashlib.blake2b(pixels, digest_size=16).digest(),
+      finite=bool(np.isfinite(pixels).all()),
+      orientations=_orientations(dataset, index),
   )
+
+
+def _orientations(dataset, index):
+  """Returns how the files of an image and of its mask say they are turned."""
+  if not isinstance(dataset, files.Files):
+    return 1, 1
+  example = dataset.examples[index]
+  return tuple(map(image.read_orientation, (example.image, example.mask)))
 
 
 def _is_zero_and_255(dataset, index):
@@ -227,6 +239,25 @@ def _check_images(split, problems):
     problems.warnings.append(
         f'The images of the {split.title} have several ranges, but are'
         f' normalised alike: {_share(dtypes)}'
+    )
+
+  spoilt = [g.name for g in split.good if not g.finite]
+  if spoilt:
+    problems.errors.append(
+        f'{len(spoilt)} images of the {split.title} have values that are not'
+        f' finite:{_listing(spoilt)}'
+    )
+  turned = [
+      f'{g.name}: orientation {g.orientations[0]}, mask {g.orientations[1]}'
+      for g in split.good
+      if g.orientations[0] != g.orientations[1]
+  ]
+  if turned:
+    problems.warnings.append(
+        f'{len(turned)} images of the {split.title} are shown turned, by EXIF,'
+        ' and their masks are not, or otherwise. Training takes both as they'
+        ' are stored; if the masks were drawn on the images as they are shown,'
+        f' write the images upright, without EXIF:{_listing(turned)}'
     )
 
 
@@ -288,6 +319,8 @@ def _sizes(split):
         f'  {title:6}  {values.min():6} smallest  {np.median(values):8g} median'
         f'  {values.max():6} largest'
     )
+  for rest in getattr(split.dataset, 'left_out', ()):
+    lines.append(f'  left out of {rest}')
   return '\n'.join(lines)
 
 

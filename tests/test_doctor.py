@@ -5,6 +5,7 @@ import sys
 
 import ml_collections
 import numpy as np
+from PIL import Image
 import pytest
 
 from segjax import doctor
@@ -232,3 +233,83 @@ def get_config():
   assert process.returncode == 1, process.stderr
   assert 'Error: 1 of 2 examples' in process.stdout
   assert process.stdout.endswith('learn the wrong thing.\n')
+
+
+def turned(folder, where, orientation, kind='images', size=(12, 16)):
+  """Writes an image or mask of zeros that EXIF says to turn."""
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  path = folder.root / where.replace('/', f'/{kind}/')
+  shape = (*size, 3) if kind == 'images' else size
+  array = np.zeros(shape, np.uint8)
+  Image.fromarray(array).save(path.with_suffix('.png'), exif=exif)
+
+
+@pytest.mark.parametrize('orientation', [2, 3, 4, 6])
+def test_image_that_is_shown_turned_is_a_warning(folder, orientation):
+  turned(folder, 'train/b', orientation)
+  errors, warnings = folder.check()
+  assert not errors
+  assert '1 images of the train split' in warnings
+  assert f'b: orientation {orientation}, mask 1' in warnings
+  turned(folder, 'train/b', orientation, 'masks')
+  assert 'orientation' not in folder.check()[1]
+
+
+def test_image_that_is_shown_upright_is_no_warning(folder):
+  turned(folder, 'train/b', 1)
+  assert folder.check() == ('', '')
+
+
+def test_image_that_is_shown_turned_by_a_quarter_is_told(folder):
+  turned(folder, 'train/b', 6, size=(16, 12))
+  errors, _ = folder.check()
+  assert (
+      'b.png is 16x12 (height x width); EXIF shows the image turned' in errors
+  )
+
+
+def test_image_with_values_that_are_not_finite_is_an_error(folder):
+  pixels = np.zeros((12, 16, 3), np.float32)
+  pixels[3, 4] = np.nan
+  (folder.root / 'train/images/b.png').unlink()
+  np.save(folder.root / 'train/images/b.npy', pixels)
+  errors, _ = folder.check()
+  assert 'not finite:\n  b' in errors
+
+
+def test_splits_of_different_types_are_an_error(folder):
+  folder.image('val/c', np.full((12, 16, 3), 9000, np.uint16))
+  errors, _ = folder.check()
+  assert 'has images of uint8, the eval split' in errors
+  assert 'others: uint16 (1)' in errors
+
+
+def test_files_that_are_left_out_are_counted(folder):
+  (folder.root / 'train/images/._a.png').touch()
+  (folder.root / 'train/images/notes.txt').touch()
+  report, problems = doctor.check_data(config(folder.root))
+  assert problems == doctor.Problems()
+  images = folder.root / 'train/images'
+  assert f'left out of {images}: 1 hidden, 1 .txt' in report
+
+
+@pytest.mark.parametrize('where', ['train/a', 'val/c'])
+def test_lossy_mask_is_an_error(folder, where):
+  path = folder.root / where.replace('/', '/masks/')
+  path.with_suffix('.png').unlink()
+  Image.fromarray(np.zeros((12, 16), np.uint8)).save(path.with_suffix('.jpg'))
+  errors, _ = folder.check()
+  assert f'{path}.jpg: JPEG alters the values of a mask' in errors
+
+
+def test_stray_values_beside_0_and_255_are_an_error(folder):
+  (folder.root / 'dataset.json').unlink()
+  for where in ('train/a', 'train/b', 'val/c'):
+    folder.mask(where, 255 * (np.arange(12 * 16).reshape(12, 16) % 2))
+  assert folder.check() == ('', '')
+  mask = 255 * (np.arange(12 * 16).reshape(12, 16) % 2)
+  mask[0, 0] = 254
+  folder.mask('train/b', mask)
+  errors, _ = folder.check()
+  assert '0: 191 px, 254: 1 px, 255: 192 px' in errors

@@ -83,7 +83,7 @@ class Files(Dataset):
     if pixels.shape[:2] != label.shape:
       raise BadExample(
           f'{example.mask} is {_size(label)} but its image {example.image} is'
-          f' {_size(pixels)} (height x width)'
+          f' {_size(pixels)} (height x width){_about_turned(example)}'
       )
     features = {'image': pixels, 'label': label, 'name': example.name}
     if self.proposals:
@@ -345,6 +345,16 @@ def _exists(folder, marker):
   if not marker.startswith('*/'):
     return (folder / marker).exists()
   return folder.is_dir() and bool(folders_with(folder, marker[2:]))
+
+
+def _about_turned(example):
+  """Says what to do if an image is shown turned by a quarter, else ''."""
+  if image.read_orientation(example.image) < 5:
+    return ''
+  return (
+      '; EXIF shows the image turned by a quarter, which training does not:'
+      ' write it upright, without EXIF'
+  )
 
 
 def _size(array):
