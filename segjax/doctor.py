@@ -296,6 +296,15 @@ def _check_overlap(train, held_out, problems):
         f'The {train.title} has images of {train.good[0].channels} channels,'
         f' the {held_out.title} of {held_out.good[0].channels}.'
     )
+  known = {g.dtype for g in train.good}
+  others = collections.Counter(
+      g.dtype for g in held_out.good if g.dtype not in known
+  )
+  if others:
+    problems.errors.append(
+        f'The {train.title} has images of {" and ".join(sorted(known))}, the'
+        f' {held_out.title} others: {_share(others)}'
+    )
   trained_on = {g.digest: g.name for g in train.good}
   shared = [
       f'{g.name} is {trained_on[g.digest]} of {train.dataset.split!r}'
