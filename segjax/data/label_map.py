@@ -30,6 +30,7 @@ class LabelMap:
     ids: raw id -> train id or `IGNORE`; any other raw id is an error.
     color_coded: RGB and indexed masks mean their colours; grey ones are ids.
     ignored_colors: colours that mean `IGNORE` where masks are colour-coded.
+    things: train ids of the classes that are counted objects; others are stuff.
   """
 
   names: tuple[str, ...]
@@ -37,6 +38,7 @@ class LabelMap:
   ids: Mapping[int, int]
   color_coded: bool = False
   ignored_colors: tuple[tuple[int, int, int], ...] = ()
+  things: tuple[int, ...] = ()
 
   def __post_init__(self):
     if not 1 <= len(self.names) <= IGNORE:
@@ -52,6 +54,11 @@ class LabelMap:
       raise ValueError(
           f'ids lead to {sorted(wrong)}; train ids are'
           f' 0..{self.num_classes - 1}, and {IGNORE} for ignored'
+      )
+    wrong = set(self.things) - {*range(self.num_classes)}
+    if wrong:
+      raise ValueError(
+          f'things are {sorted(wrong)}; train ids are 0..{self.num_classes - 1}'
       )
     known = self.colors + self.ignored_colors
     repeated = {color for color in known if known.count(color) > 1}
