@@ -56,7 +56,9 @@ def counts(
       ('prediction', predicted, predicted_classes),
   ):
     _check(name, ids, classes, num_classes)
-  shared = overlaps(truth, predicted, len(truth_classes), len(predicted_classes))
+  shared = overlaps(
+      truth, predicted, len(truth_classes), len(predicted_classes)
+  )
   areas, predicted_areas = shared.sum(1)[1:], shared.sum(0)[1:]
   crowds = np.asarray(truth_crowds, bool)
   same = (truth_classes[:, None] == predicted_classes) & ~crowds[:, None]

@@ -121,11 +121,13 @@ def predict(
     segments, table = ops.merge(
         classes, groups, is_thing, top_k=top_k, stuff_area=stuff_area
     )
-    scores = _scores(logits, center, segments, table, top_k)
+    scores = class_scores(logits, segments, table)
+    peaks = center_scores(center, segments, len(table))
+    scores *= jnp.where(jnp.arange(len(table)) < top_k, peaks, 1.0)
     return {
         'segments': segments,
         'classes': table.astype(jnp.uint8),
-        'scores': scores,
+        'scores': jnp.where(table == ops.NO_CLASS, 0.0, scores),
         'labels': classes.astype(jnp.uint8),
     }
 
@@ -133,15 +135,33 @@ def predict(
   return jax.vmap(of_image)(logits, out['center'], out['offset'])
 
 
-def _scores(logits, center, segments, table, top_k):
-  """Returns how sure the segments of an image are, [N]; see `predict`."""
-  rows = len(table)
-  # A pixel votes for the class of its segment, which may not be its own.
+def class_scores(
+    logits: jax.Array, segments: jax.Array, table: jax.Array
+) -> jax.Array:
+  """Averages the probability of its class over each segment, [N].
+
+  Args:
+    logits: [H, W, K].
+    segments: [H, W], 0 for void.
+    table: [N], classes of the segments 1 to N.
+  """
   kind = jnp.pad(table, (1, 0))[segments]
-  log_probs = jax.nn.log_softmax(logits)
+  # Void and what does not exist have a class that is none.
   place = jnp.clip(kind, 0, logits.shape[-1] - 1)[..., None]
-  probability = jnp.exp(jnp.take_along_axis(log_probs, place, -1))[..., 0]
-  score = ops.mean_in_segments(probability, segments, rows)
+  probability = jnp.take_along_axis(jax.nn.softmax(logits), place, -1)[..., 0]
+  return ops.mean_in_segments(probability, segments, len(table))
+
+
+def center_scores(
+    center: jax.Array, segments: jax.Array, rows: int
+) -> jax.Array:
+  """Returns the heat map at the mean place of each segment, [N].
+
+  Args:
+    center: [H, W].
+    segments: [H, W], 0 for void.
+    rows: N.
+  """
   height, width = segments.shape
   y, x = (
       ops.mean_in_segments(
@@ -149,8 +169,7 @@ def _scores(logits, center, segments, table, top_k):
       ).astype(jnp.int32)
       for at in (jnp.arange(height)[:, None], jnp.arange(width))
   )
-  peak = jnp.where(jnp.arange(rows) < top_k, center[y, x], 1.0)
-  return jnp.where(table == ops.NO_CLASS, 0.0, score * peak)
+  return center[y, x]
 
 
 class Scores:

@@ -46,14 +46,16 @@ def average(inputs, boundary):
   scores = panoptic_quality.scores(counts, things)
   occurs = counts[:, 1:].sum(1) > 0
   thing = categories[:, 1] == 1
-  return np.array([
-      [*(scores[f'{name}{kind}'] for name in ('PQ', 'SQ', 'RQ')), n.sum()]
-      for kind, n in (
-          ('', occurs),
-          ('_things', occurs & thing),
-          ('_stuff', occurs & ~thing),
-      )
-  ])
+  return np.array(
+      [
+          [*(scores[f'{name}{kind}'] for name in ('PQ', 'SQ', 'RQ')), n.sum()]
+          for kind, n in (
+              ('', occurs),
+              ('_things', occurs & thing),
+              ('_stuff', occurs & ~thing),
+          )
+      ]
+  )
 
 
 def of(function, boundary):
@@ -61,13 +63,15 @@ def of(function, boundary):
 
 
 CASES = {
-    'metrics_panoptic': FunctionCase({
-        f'{prefix}{name}': of(function, bool(prefix))
-        for prefix in ('', 'boundary_')
-        for name, function in {
-            'counts': total,
-            'per_class': per_class,
-            'average': average,
-        }.items()
-    })
+    'metrics_panoptic': FunctionCase(
+        {
+            f'{prefix}{name}': of(function, bool(prefix))
+            for prefix in ('', 'boundary_')
+            for name, function in {
+                'counts': total,
+                'per_class': per_class,
+                'average': average,
+            }.items()
+        }
+    )
 }
