@@ -3,20 +3,29 @@
 from collections.abc import Callable
 import dataclasses
 import functools
+import math
 
 from flax import linen as nn
+import numpy as np
+
+from tests.parity import forward
+from tests.parity import reference
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """How to compute with a model of ours what a fixture holds."""
+  """One forward pass in each mode of a model of ours.
+
+  The names of outputs in train mode begin with 'train_'.
+  """
 
   # From the fixture's spec to a module of ours, without dropout.
   build: Callable[[dict], nn.Module]
   rules: tuple
-  # The fixture's name of an output -> where it is: `find(out, parts)`, with
-  # what the model returns and what its parts return, by path ('backbone',
-  # 'aspp/image'); 'image' is what the model was given.
+  # The fixture's name of an output, without 'train_' -> where it is:
+  # `find(out, parts)`, with what the model returns and what its parts return,
+  # by path ('backbone', 'aspp/image'); 'image' is what the model was given. An
+  # output that a fixture has in one mode alone is looked for in that one alone.
   outputs: dict[str, Callable]
   # Paths of the parts that `outputs` looks at.
   parts: tuple[str, ...] = ()
@@ -24,23 +33,101 @@ class Case:
   # nearly equal values, and what is unpooled there on the places.
   float64: bool = False
   # From the image and the fixture's own inputs, whose names begin with 'in_',
-  # to what the module reads beside the image.
-  inputs: Callable = lambda image, given: ()
+  # to what the module reads beside the image: {name of the argument: array}.
+  inputs: Callable = lambda image, given: {}
+  # {name: seed} of random streams that the model draws from in train mode.
+  streams: dict[str, int] = dataclasses.field(default_factory=dict)
+  # Outputs that an approximation computed: to look at, not to equal.
+  approximate: tuple[str, ...] = ()
+  # Integer output -> the share of its values that may differ.
+  differing: dict[str, float] = dataclasses.field(default_factory=dict)
 
-  approximate = ()
+  def compute(self, spec, given):
+    """Returns {name: array} as the fixture names them.
+
+    Args:
+      spec: of the fixture.
+      given: {name: array}, inputs that the fixture has itself.
+    """
+    model, image = self.build(spec), reference.image(spec)
+    fields = self.inputs(image, given)
+    variables = forward.fill(model, self.rules, spec, image, **fields)
+    computed = {}
+    for train, prefix in ((False, ''), (True, 'train_')):
+      asked = [n for n in self.outputs if prefix + n in spec['outputs']]
+      if not asked:
+        continue
+      out, parts, _ = forward.call(
+          model,
+          variables,
+          image,
+          train=train,
+          parts=self.parts,
+          streams=self.streams if train else {},
+          float64=self.float64,
+          **fields,
+      )
+      parts['image'] = image
+      computed |= {prefix + n: self.outputs[n](out, parts) for n in asked}
+    return _as_arrays(computed, spec)
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcedureCase:
+  """What is no single forward pass: several calls, or what they leave behind.
+
+  A procedure makes its calls with `forward.call`, whose result holds what the
+  model and its parts return and the variables after the call. After two calls
+  in train mode, one after the other, they are
+
+    first = forward.call(model, variables, image, train=True)
+    second = forward.call(model, first.variables, image, train=True)
+    second.variables['batch_stats']['norm']['mean']
+  """
+
+  # From the fixture's spec to what the procedure works with: a module of ours
+  # or, without rules, anything.
+  build: Callable
+  # (model, variables, image, inputs of the fixture's own without 'in_') ->
+  # {the fixture's name of an output, with 'train_' where it has it: array}.
+  procedure: Callable[..., dict]
+  # None: the fixture has no state, or the procedure fills the variables itself;
+  # it is then given None.
+  rules: tuple | None = None
+  inputs: Callable = lambda image, given: {}
+  approximate: tuple[str, ...] = ()
+  differing: dict[str, float] = dataclasses.field(default_factory=dict)
+
+  def compute(self, spec, given):
+    """Returns {name: array} as the fixture names them; see `Case`."""
+    model, image, variables = self.build(spec), None, None
+    if spec['input']['shape'] is not None:
+      image = reference.image(spec)
+    if self.rules is not None:
+      fields = self.inputs(image, given)
+      variables = forward.fill(model, self.rules, spec, image, **fields)
+    computed = self.procedure(model, variables, image, _without_prefix(given))
+    return _as_arrays(computed, spec)
 
 
 @dataclasses.dataclass(frozen=True)
 class FunctionCase:
-  """How to compute with functions of ours what a fixture holds.
+  """Pure functions of ours: losses, scores, search decoders.
 
   Such a fixture has its inputs with it, as arrays whose names begin with in_.
   """
 
   # The fixture's name of an output -> a function of {name without in_: array}.
   outputs: dict[str, Callable]
-  # Outputs that an approximation computed: to look at, not to equal.
   approximate: tuple[str, ...] = ()
+  differing: dict[str, float] = dataclasses.field(default_factory=dict)
+
+  def compute(self, spec, given):
+    """Returns {name: array} as the fixture names them; see `Case`."""
+    given = _without_prefix(given)
+    return _as_arrays(
+        {name: function(given) for name, function in self.outputs.items()}, spec
+    )
 
 
 def returned(*keys, first=None, every=None):
@@ -58,3 +145,17 @@ def inside(path, *keys, first=None, every=None):
 
 def _look(tree, keys):
   return functools.reduce(lambda node, key: node[key], keys, tree)
+
+
+def _without_prefix(given):
+  return {name.removeprefix('in_'): array for name, array in given.items()}
+
+
+def _as_arrays(computed, spec):
+  """Outputs as NumPy arrays; a fixture writes a single number as [] or [1]."""
+  arrays = {name: np.asarray(output) for name, output in computed.items()}
+  for name, array in arrays.items():
+    shape = spec['outputs'].get(name, array.shape)
+    if array.size == 1 and math.prod(shape) == 1:
+      arrays[name] = array.reshape(shape)
+  return arrays

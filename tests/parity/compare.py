@@ -1,90 +1,55 @@
-"""Computes a case and says how far it is from its fixture."""
+"""Says how far an output is from the original's, and how far it may be."""
 
-import functools
-import re
-
-import jax
 import numpy as np
 
-from segjax.convert import torch
-from tests.parity import reference
-from tests.parity.case import FunctionCase
 
+def tolerance(case, spec, output, theirs):
+  """Returns the error that is allowed; see `error` for what it counts.
 
-def compute(case, spec, given):
-  """Returns {name: array} as the fixture names them; 'train_' in train mode.
+  The fixture's own table holds where there is one. Else integers have to be
+  equal but for the share that the case allows, and in train mode it depends on
+  how far the original in float32 is from itself in float64.
 
   Args:
-    case: `Case` or `FunctionCase`.
+    case: of `tests.parity.case`.
     spec: of the fixture.
-    given: {name: array}, inputs that the fixture has itself.
+    output: its name.
+    theirs: what the original computed.
   """
-  if isinstance(case, FunctionCase):
-    given = {name.removeprefix('in_'): array for name, array in given.items()}
-    return {
-        name: np.asarray(function(given))
-        for name, function in case.outputs.items()
-    }
-  model, image = case.build(spec), reference.image(spec)
-  inputs = (image, *case.inputs(image, given))
-  template = jax.eval_shape(model.init, jax.random.key(0), *inputs)
-  variables = torch.convert(reference.state(spec), case.rules, template)
-  computed = {}
-  for train, prefix in ((False, ''), (True, 'train_')):
-    if not any(n.startswith('train_') == train for n in spec['outputs']):
-      continue
-    forward = functools.partial(
-        model.apply,
-        train=train,
-        mutable=['batch_stats', 'intermediates'],
-        capture_intermediates=(
-            lambda module, _: '/'.join(module.path) in case.parts
-        ),
-    )
-    arguments = (variables, *inputs)
-    if case.float64:
-      arguments = jax.tree.map(np.float64, arguments)
-    with jax.enable_x64(case.float64):
-      out, collections = jax.jit(forward)(*arguments)
-    captured = collections.get('intermediates', {})
-    parts = {path: _inside(captured, path) for path in case.parts}
-    parts['image'] = image
-    for name, find in case.outputs.items():
-      if f'{prefix}{name}' in spec['outputs']:
-        computed[f'{prefix}{name}'] = np.asarray(find(out, parts))
-  return computed
-
-
-def tolerance(spec, name):
-  """Allowed difference, in standard deviations of the original's output."""
-  if name.startswith('train_'):  # Batch statistics of few pixels amplify noise.
-    return max(1e-2, 20 * float32_error(spec, name))
+  if output in spec.get('tolerance', {}):
+    return spec['tolerance'][output]
+  if _exact(theirs):
+    return case.differing.get(output, 0.0)
+  if output.startswith(
+      'train_'
+  ):  # Batch statistics of few pixels amplify noise.
+    return max(1e-2, 20 * spec.get('float32_error', {}).get(output, 0.0))
   return 1e-3
 
 
 def error(ours, theirs):
-  """Returns the largest difference, in standard deviations of the original's.
+  """Returns how far an output is from the original's.
 
-  A single number is compared with itself.
+  Of integers it is the share of values that differ. Else it is the largest
+  difference, in standard deviations of the original's; one without spread, such
+  as a single number, is compared absolutely. Where the original is not finite,
+  ours has to be so too.
   """
-  scale = theirs.std() if theirs.size > 1 else abs(theirs)
-  return np.abs(ours - theirs).max() / scale
+  if ours.shape != theirs.shape:
+    return np.inf
+  if not theirs.size:
+    return 0.0
+  if _exact(theirs):
+    return float(np.mean(ours != theirs))
+  finite = np.isfinite(theirs)
+  if not np.array_equal(ours[~finite], theirs[~finite], equal_nan=True):
+    return np.inf
+  if not finite.any():
+    return 0.0
+  ours, theirs = ours[finite], theirs[finite].astype(np.float64)
+  largest = np.abs(ours - theirs).max()  # NaN if ours has one.
+  return float(largest / (theirs.std() if np.ptp(theirs) else 1.0))
 
 
-def float32_error(spec, name):
-  """How far the original in float32 is from itself in float64.
-
-  Some specs have it in a table and some in words: 'logits 3e-06, aux_0 2e-06'.
-  """
-  if 'float32_error' in spec:
-    return spec['float32_error'][name]
-  match = re.search(rf'\b{name} (\d[\d.]*e-\d+)', spec['notes'])
-  return float(match[1]) if match else 0.0
-
-
-def _inside(tree, path):
-  """What a part has returned; a tuple if it was called more than once."""
-  for key in path.split('/'):
-    tree = tree[key]
-  returned = tree['__call__']
-  return returned if len(returned) > 1 else returned[0]
+def _exact(array):
+  return array.dtype.kind in 'biu'  # Truth values and integers.

@@ -18,11 +18,12 @@ def rectangles(image, given):
   boxes = given['in_boxes_pixels'].astype(int)
   for i, (x0, y0, x1, y1) in enumerate(boxes):
     regions[0, y0 : y1 + 1, x0 : x1 + 1, i] = 1
-  return regions, given['in_categories'].astype(np.uint8)[None] + 1
+  categories = given['in_categories'].astype(np.uint8)[None] + 1
+  return {'regions': regions, 'categories': categories}
 
 
 def windows(image, given):
-  return given['in_mask'], given['in_mask10']
+  return {'mask': given['in_mask'], 'cells': given['in_mask10']}
 
 
 def columns(grid):
