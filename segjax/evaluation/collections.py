@@ -151,7 +151,7 @@ def train(names):
 
 
 def sum_over_processes(counts):
-  """Returns the sum over processes of an array, int64 or float64 on the host."""
+  """Returns the sum over processes of a NumPy array, int64 or float64."""
   if jax.process_count() == 1:
     return counts
   # As pairs of uint32: JAX has no 64 bits by default and would cut them off.

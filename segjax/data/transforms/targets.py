@@ -20,8 +20,8 @@ class Centers(grain.transforms.Map):
     weight [H, W]: `small_weight` for objects of fewer than `small_area` pixels,
       1 for others; times the weight that there was.
   Objects are those of `instances` [H, W], 0 for none. Groups of objects,
-  `instance_crowds` [N], are objects here: the loss leaves out their pixels. With
-  `ignore_crowds` their label becomes 255, too.
+  `instance_crowds` [N], are objects here: the loss leaves out their pixels.
+  With `ignore_crowds` their label becomes 255, too.
   """
 
   sigma: float = 8.0
