@@ -40,14 +40,20 @@ def truth():
   }
 
 
-def outputs(example, ids=(1, 2)):
-  """What a network that is right has for an image: a batch of one."""
+def outputs(example, joined=None):
+  """What a network that is right has for an image: a batch of one.
+
+  Args:
+    example: see `truth`.
+    joined: {object: another, to whose centre it points and has none itself}.
+  """
   label = np.where(example['label'] == 255, 0, example['label'])
   center = np.zeros(SIZE, np.float32)
   offset = np.zeros((*SIZE, 2), np.float32)
-  for i in ids:
+  for i in (1, 2, 3):
     place = np.argwhere(example['instances'] == i)
-    middle = place.mean(0).astype(int)
+    other = np.argwhere(example['instances'] == (joined or {}).get(i, i))
+    middle = other.mean(0).astype(int)
     center[tuple(middle)] = 0.9
     offset[tuple(place.T)] = middle - place
   return {
@@ -73,24 +79,23 @@ def test_segments_have_the_classes_of_a_table_of_one_length(prediction):
   segments, classes = prediction['segments'], prediction['classes']
   assert segments.dtype == np.int32
   assert classes.dtype == np.uint8
-  # Two cars, room for three more, and four classes of which two are stuff.
-  assert classes.tolist() == [2, 2, 255, 255, 255, 0, 1, 255, 255]
+  # Dogs, two cars, room for two more, and four classes of which two are stuff.
+  assert classes.tolist() == [3, 2, 2, 255, 255, 0, 1, 255, 255]
   ids = truth()['instances']
-  assert np.unique(segments[ids == 1]).tolist() == [1]
-  assert np.unique(segments[ids == 2]).tolist() == [2]
+  found = [np.unique(segments[ids == i]).tolist() for i in (1, 2, 3)]
+  assert found == [[2], [3], [1]]
 
 
 def test_scores_are_probabilities_times_the_heat_at_the_middle(prediction):
   scores = prediction['scores']
-  np.testing.assert_allclose(scores[:2], 0.9, rtol=1e-4)
+  np.testing.assert_allclose(scores[:3], 0.9, rtol=1e-4)
   np.testing.assert_allclose(scores[5:7], 1.0, rtol=1e-4)
-  assert not scores[2:5].any()
+  assert not scores[3:5].any()
 
 
 def test_things_without_a_centre_are_void():
-  found = predicted(
-      outputs(truth(), ids=(1,)) | {'center': np.zeros((1, *SIZE), np.float32)}
-  )
+  out = outputs(truth())
+  found = predicted(out | {'center': np.zeros_like(out['center'])})
   things = np.isin(truth()['label'], (2, 3))
   assert not found['segments'][things].any()
   assert (found['classes'][:5] == 255).all()
@@ -110,7 +115,7 @@ def test_what_is_all_right_has_a_quality_of_one(prediction):
 
 
 def test_two_objects_seen_as_one_are_one_wrong_and_two_missed():
-  found = predicted(outputs(truth(), ids=(1,)))
+  found = predicted(outputs(truth(), joined={2: 1}))
   scores = panoptic.scores(LABELS)
   scores.add(truth(), found)
   result = scores.compute()
@@ -120,7 +125,7 @@ def test_two_objects_seen_as_one_are_one_wrong_and_two_missed():
 
 def test_files_hold_what_their_json_tells(tmp_path, prediction):
   scores = panoptic.scores(LABELS)
-  other = predicted(outputs(truth(), ids=()))
+  other = predicted(outputs(truth(), joined={2: 1, 3: 1}))
   scores.write(tmp_path, truth(), prediction)
   scores.write(tmp_path, truth() | {'name': 'other'}, other)
   scores.finish(tmp_path)
@@ -174,7 +179,7 @@ def loss(out, example, **options):
 
 
 def with_targets(example):
-  offset = outputs(example, ids=(1, 2, 3))['offset'][0]
+  offset = outputs(example)['offset'][0]
   return example | {'centers': np.zeros(SIZE), 'offsets': offset}
 
 
