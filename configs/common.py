@@ -239,7 +239,9 @@ def base(dataset, *, small=False, **changes):
   config.dtype = 'float32'  # Or 'bfloat16', of activations.
 
   config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.
-  config.aux_weight = 0.4  # Of the loss of each auxiliary head.
+  config.aux_weight = 0.4  # Of the loss of each auxiliary head, or {name: ...}.
+  # Keyword arguments of the loss that a model file adds, if it adds one.
+  config.system_loss = ml_collections.ConfigDict()
   # '', numbers ('1.0, 2.5'), or a rule of segjax/data/statistics.py: 'auto',
   # 'inverse_log(offset=1.1)', 'median_frequency'.
   config.class_weights = recipe.get('class_weights', '')
@@ -260,7 +262,7 @@ def base(dataset, *, small=False, **changes):
   config.lr.warmup_steps = 0
   config.max_bad_steps = 10  # Skipped in a row before the run stops.
 
-  # Fields of segjax/inference.py.
+  # Fields of segjax/inference/views.py.
   config.predict = ml_collections.ConfigDict()
   config.predict.mode = 'whole'  # Or 'slide'.
   config.predict.window = (512, 512)
@@ -270,9 +272,9 @@ def base(dataset, *, small=False, **changes):
   config.predict.flip = recipe.get('flip', False)
   # Of two classes, the second is where it is more probable than this.
   config.predict.threshold = 0.5
-  # On the probabilities: a call of segjax/refine/crf.py, such as
-  # 'dense(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'.
-  config.predict.crf = ''
+  # Of the probabilities: a file of segjax/refine with its options, such as
+  # 'dense_crf(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'.
+  config.predict.refine = ''
   # Windows at a time on each device.
   config.predict.batch_size = recipe.get('predict_batch', 1)
   config.predict.pad_to = 1

@@ -7,7 +7,7 @@ r"""DeepLab, the first, https://arxiv.org/abs/1412.7062: LargeFOV, and its MSc.
       --config=configs/deeplabv1.py:dataset=voc2012,multi_scale=True \
       --config.init_from=runs/largefov
   python -m segjax.tools.crf_search --workdir=runs/msc \
-      --grid='dense(iterations=10, bilateral=(
+      --grid='dense_crf(iterations=10, bilateral=(
           [3.0, 4.0, 5.0], [40.0, 60.0, 80.0], [3.0, 5.0, 9.0]))'
 
 VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
@@ -24,10 +24,12 @@ was shared with other work,
 has 35.9 mIoU on CamVid val, and accuracy 79.2. A CRF found on 12 images of it,
 
   python -m segjax.tools.crf_search --workdir=runs/camvid --limit=12 \
-      --grid='dense(gaussian=(1.0, 3.0), bilateral=(
+      --grid='dense_crf(gaussian=(1.0, 3.0), bilateral=(
           [1.0, 3.0], [20.0, 60.0], [4.0, 10.0]))'
 
---config.predict.crf='dense(gaussian=(1.0, 3.0), bilateral=(1.0, 60.0, 4.0))',
+  --config.predict.refine='dense_crf(
+      gaussian=(1.0, 3.0), bilateral=(1.0, 60.0, 4.0))'
+
 makes it 36.3 and 80.3.
 """
 

@@ -10,8 +10,9 @@ https://github.com/kazuto1011/deeplab-pytorch reports; its own, 76.65 and 77.93.
       --config=configs/deeplabv2.py:dataset=voc2012 \
       --config.init_from=runs/coco
   python -m segjax.main --workdir=runs/voc --mode=eval \
-      --config=configs/deeplabv2.py:dataset=voc2012 --config.predict.crf='dense(
-      gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'
+      --config=configs/deeplabv2.py:dataset=voc2012 \
+      --config.predict.refine='dense_crf(
+          gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'
 
 Norms stay as they are, so that all but the small recipe want such weights. They
 have seen BGR.

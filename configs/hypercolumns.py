@@ -40,12 +40,13 @@ def get_config(arg=''):
     config.model.update(
         grid=3, size=24, hidden=128, dropout=0.2, scales=(1.0, 1.0)
     )
+    config.preprocess.train += '|label_proposals'
     return config
 
   resize = "resize(600, mode='short')|"
   normalize = 'bgr|normalize((102.9801, 115.946, 122.7717), 1.0)'
   crop = 'random_crop(1000, cat_max_ratio=1.0)|'
-  config.preprocess.train = resize + 'flip|' + crop + normalize
+  config.preprocess.train = f'{resize}flip|{crop}{normalize}|label_proposals'
   config.preprocess.eval = resize + normalize
   config.total_steps = 10_000
   config.batch_size = 20

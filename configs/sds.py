@@ -33,12 +33,13 @@ def get_config(arg=''):
   )
   if arg.small:
     config.model.update(size=67, context=6, dropout=0.2, min_score=-0.5)
+    config.preprocess.train += '|label_proposals'
     return config
 
   # Without a standard deviation, and whole images: VOC's have up to 500 pixels.
   normalize = 'bgr|normalize((104.007, 116.669, 122.679), 1.0)'
   config.preprocess.train = (
-      f'random_crop(500, cat_max_ratio=1.0)|flip|{normalize}'
+      f'random_crop(500, cat_max_ratio=1.0)|flip|{normalize}|label_proposals'
   )
   config.preprocess.eval = normalize
   config.total_steps = 100_000

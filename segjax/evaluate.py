@@ -1,125 +1,81 @@
 """One pass over a split: scores at the labels' own sizes, and pictures."""
 
+from collections.abc import Callable
 import time
 
 from absl import logging
+import numpy as np
 
 from segjax import experiment
-from segjax import inference
 from segjax import parallel
 from segjax.artifacts import checkpoint
-from segjax.artifacts import pictures
-from segjax.data import pipeline
-from segjax.evaluation import collections
-from segjax.evaluation import semantic
+from segjax.experiment import Evaluation
+from segjax.inference import whole
 from segjax.runtime import hosts
 from segjax.runtime import progress
 
+Pictures = dict[str, np.ndarray]
 
-def make(config, dataset):
-  """Returns `evaluate(variables)`, which scores a model on a data set.
 
-  Whatever the config says of it is checked here: a mistake must not show at the
-  first evaluation, after hours of training.
+def make(setup: Evaluation) -> Callable:
+  """Returns `evaluate(variables)`, which scores a model on a split.
 
   Args:
-    config: the run's.
-    dataset: what to evaluate on; each host takes its share.
+    setup: from `experiment.evaluation`; each host takes its share of the split.
 
   Returns:
     A function from the variables of the model to scores by name, over all
     hosts, and pictures by name, [H, W, 3] uint8.
   """
-  if config.absent not in semantic.ABSENT:
-    raise ValueError(
-        f'config.absent={config.absent!r} is not one of'
-        f' {tuple(semantic.ABSENT)}.'
-    )
-  experiment.check_inputs(config, dataset)
-  label_map = dataset.label_map
-  forward = experiment.make_forward(
-      config, label_map.num_classes, dataset.channels
-  )
-  options = experiment.inference(config, label_map.num_classes)
-  kind = collections.semantic(
-      label_map.names, config.absent, dataset.boundary_class
-  )
+  dataset, task = setup.dataset, setup.system.task
 
-  read = experiment.in_time(config, dataset)
-
-  def examples():
-    return pipeline.eval_examples(
-        read,
-        config.preprocess.eval,
-        num_hosts=hosts.count(),
-        host=hosts.index(),
-        threads=config.threads,
-    )
-
-  examples()  # Reads nothing yet, but the spec.
-
-  def evaluate(variables):
+  def evaluate(variables) -> tuple[dict[str, float], Pictures]:
     variables = parallel.local(variables)
-    predictions = inference.predict(
-        lambda images: forward(variables, images), examples(), options
+    predictions = whole.predict_by_task(
+        task,
+        lambda batch: setup.forward(variables, batch),
+        setup.examples(),
+        setup.options,
     )
-    total, panels = kind.empty(), {}
+    scores = task.scores(setup.system.label_map, absent=setup.absent)
+    panels = {}
     start = time.monotonic()
-    for example, labels, _ in progress.track(
+    for example, prediction in progress.track(
         predictions, len(dataset) // hosts.count(), 'Evaluating'
     ):
-      label = example['label']
-      total = total.merge(
-          kind.single_from_model_output(prediction=labels, label=label)
-      )
-      if len(panels) < config.num_pictures:
-        panels[f'panel_{len(panels)}'] = pictures.panel(
-            example['raw'], label, labels, label_map
-        )
-    total = total.gather()
+      scores.add(example, prediction)
+      if len(panels) < setup.num_pictures:
+        panels[f'panel_{len(panels)}'] = scores.draw(example, prediction)
+    scores.gather()
     seconds = time.monotonic() - start
-    scores = total.compute() | {'images_per_second': len(dataset) / seconds}
-    heat_map = pictures.confusion(total.confusion.counts, label_map.names)
-    return scores, panels | {'confusion': heat_map}
+    speed = {'images_per_second': len(dataset) / seconds}
+    return scores.compute() | speed, panels | scores.pictures()
 
   return evaluate
 
 
-def describe(scores, absent):
+def describe(setup: Evaluation, scores: dict[str, float]) -> str:
   """Returns the lines in which scores are told."""
-  per_class = {k[4:]: v for k, v in scores.items() if k.startswith('IoU/')}
-  width = max(map(len, per_class))
-  regions = ''
-  if 'V_rand' in scores:
-    regions = (
-        f', Rand error {scores["rand_error"]:.4f} (V_rand'
-        f' {scores["V_rand"]:.4f}), V_info {scores["V_info"]:.4f}, pixel error'
-        f' {scores["pixel_error"]:.4f}'
-    )
-  lines = [f'  {name:<{width}}  {iou:7.4f}' for name, iou in per_class.items()]
-  return (
-      f'mIoU {scores["mIoU"]:.4f} ({semantic.ABSENT[absent]}), boundary IoU'
-      f' {scores["boundary_IoU"]:.4f}, mean accuracy'
-      f' {scores["mean_accuracy"]:.4f}, accuracy {scores["accuracy"]:.4f},'
-      f' frequency-weighted IoU {scores["fwIoU"]:.4f}, Dice'
-      f' {scores["dice"]:.4f}{regions}; IoU per class:\n' + '\n'.join(lines)
-  )
+  empty = setup.system.task.scores(setup.system.label_map, absent=setup.absent)
+  return empty.describe(scores)
 
 
 def run(config, workdir):
   """Evaluates the best checkpoint of a workdir; `--mode=eval`."""
   hosts.from_first(workdir.check, config, 'model')
-  dataset = experiment.dataset(config, config.dataset.eval_split)
-  evaluate = make(config, dataset)
+  dataset = experiment.eval_dataset(config)
+  system = experiment.system(config, dataset.label_map)
+  setup = experiment.evaluation(config, system, dataset)
   step, variables = hosts.from_first(checkpoint.best, workdir.checkpoints)
-  scores, drawn = evaluate(variables)
+  scores, drawn = make(setup)(variables)
   hosts.from_first(workdir.write_pictures, f'eval-{dataset.split}', drawn)
-  score = hosts.from_first(workdir.write_score, config, step, scores)
+  about = experiment.about(config, dataset.label_map)
+  score = hosts.from_first(workdir.write_score, about, step, scores)
   logging.info(
       'Step %d on %s: %s\nThe score is in %s, pictures in %s.',
       step,
       dataset.split,
-      describe(scores, config.absent),
+      describe(setup, scores),
       score,
       workdir.pictures,
   )

@@ -1,110 +1,108 @@
-"""What a config stands for: data sets, the model, and functions of both.
+"""What a config stands for: data sets, the system, and what programs do.
 
-Training, evaluation, prediction and the doctor all build from here, so they
-cannot disagree.
+This is the last module that sees a config. Training, evaluation, prediction,
+the doctor and the other programs build from here, and what they are given are
+a `System` and plain values, so they cannot disagree.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import dataclasses
-import functools
-import importlib
-import pkgutil
+import types
 
 from absl import logging
+from flax import linen as nn
 import jax
-import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
-from segjax import losses
 from segjax import models
 from segjax import optim
 from segjax import parallel
 from segjax import specs
 from segjax import steps
+from segjax import system as systems
 from segjax import tasks
 from segjax.data import cache
 from segjax.data import datasets
+from segjax.data import fields
 from segjax.data import pipeline
 from segjax.data import statistics
 from segjax.data import timeout
 from segjax.data import transforms
-from segjax.inference import Inference
+from segjax.data.label_map import LabelMap
+from segjax.inference.views import Inference
 from segjax.runtime import hosts
+from segjax.system import System
 
-DTYPES = ('float32', 'bfloat16')
+Config = ml_collections.ConfigDict
 POSITIVE = (
     *('total_steps', 'log_every', 'eval_every', 'checkpoint_every'),
     *('keep', 'threads', 'max_bad_steps'),
 )
 
 
-def dataset(config, split):
+def dataset(config: Config, split: str) -> datasets.Dataset:
   """Returns a split of the configured data set."""
   return datasets.load(
       config.dataset.name, split, config.data_dir, **config.dataset.options
   )
 
 
-def in_time(config, found):
-  """Returns a data set whose examples come in time, or raise TimeoutError."""
-  # A workdir may be older than this field.
-  seconds = config.get('loader_timeout', 600.0)
-  return timeout.WithTimeout(found, seconds, max(config.threads, 1))
+def train_dataset(config: Config) -> datasets.Dataset:
+  """Returns the split that is trained on."""
+  return dataset(config, config.dataset.train_split)
 
 
-def check_inputs(config, found):
-  """Raises ValueError if examples of a data set lack what the model reads."""
-  wanted = steps.inputs(model(config, found.label_map.num_classes))
-  if 'regions' in wanted and not found.proposals:
-    raise ValueError(
-        f'{config.model_name} reads regions, and the examples of'
-        f' {config.dataset.name} have none. Say how many there are:'
-        ' --config.dataset.options.proposals=16. Where they lie is told in'
-        ' segjax/data/datasets/README.md.'
-    )
+def eval_dataset(config: Config) -> datasets.Dataset:
+  """Returns the split that is evaluated."""
+  return dataset(config, config.dataset.eval_split)
 
 
-def task(config):
-  """Returns the module of the configured task, and the options of its loss.
-
-  Raises:
-    ValueError: there is no such task, or it has no such option.
-  """
-  known = {
-      module.name: importlib.import_module(f'{tasks.__name__}.{module.name}')
-      for module in pkgutil.iter_modules(tasks.__path__)
-  }
-  name, options = specs.parse(
-      config.task,
-      {name: module.loss for name, module in known.items()},
-      'task',
-      given=('out', 'batch', 'objective', 'aux_weight'),
-  )
-  return known[name], options
-
-
-def layout(config):
+def layout(config: Config) -> parallel.Layout:
   """Returns how batches and the state lie on the devices."""
-  return parallel.Layout(
-      config.parallel,
-      # A workdir may be older than these fields.
-      config.get('mesh', parallel.Layout.mesh),
-      config.get('shard_state', parallel.Layout.shard_state),
-  )
+  return parallel.Layout(config.parallel, config.mesh, config.shard_state)
 
 
-def model(config, num_classes):
+def task(config: Config) -> types.ModuleType:
+  """Returns the module of the configured task."""
+  return tasks.build(config.task)[0]
+
+
+def model(config: Config, num_classes: int) -> nn.Module:
   """Returns the configured model, for a data set of `num_classes`."""
-  if config.dtype not in DTYPES:
-    raise ValueError(f'config.dtype={config.dtype!r} is not one of {DTYPES}.')
-  layout(config)
-  kind, _ = task(config)
-  channels = kind.channels(num_classes)
+  channels = task(config).channels(num_classes)
   return models.create(config.model_name, channels, **config.model)
 
 
-def inference(config, num_classes):
+def system(
+    config: Config, label_map: LabelMap, class_weights: np.ndarray | None = None
+) -> System:
+  """Returns the configured system, for the classes of a data set.
+
+  Args:
+    config: of the run.
+    label_map: classes of the data set.
+    class_weights: [K], of the loss in training.
+  """
+  aux = config.aux_weight
+  return systems.build(
+      config.model_name,
+      model(config, label_map.num_classes),
+      label_map,
+      task=config.task,
+      loss=config.loss,
+      class_weights=class_weights,
+      aux=aux.to_dict() if isinstance(aux, Config) else aux,
+      system_loss=config.system_loss.to_dict(),
+      dtype=config.dtype,
+  )
+
+
+def inference(config: Config, system: System) -> Inference:
   """Returns the options of prediction, with a batch for all local devices."""
   options = Inference(**config.predict)
+  num_classes = system.label_map.num_classes
   if options.threshold != 0.5 and num_classes != 2:
     raise ValueError(
         f'config.predict.threshold={options.threshold} is for two classes, and'
@@ -113,74 +111,176 @@ def inference(config, num_classes):
   return dataclasses.replace(
       options,
       batch_size=options.batch_size * layout(config).groups(local=True),
-      halo=models.halo(model(config, num_classes)),
+      reads=system.reads,
+      halo=system.halo,
   )
 
 
-def sampler(config):
-  """Returns `predict` of the configured system if it samples, else None."""
-  return getattr(models.module(config.model_name), 'predict', None)
+def forward(config: Config, system: System) -> Callable:
+  """Returns the compiled `forward(variables, batch)`.
 
-
-def make_forward(config, num_classes, channels, *, variance=False):
-  """Returns the compiled `forward(variables, images) -> logits`.
-
-  Args:
-    config: the run's.
-    num_classes: of the data set.
-    channels: of an image; those behind them are regions.
-    variance: of a system that samples, whether the variance of each class's
-      probability follows the logits, in as many channels more.
+  It returns what the task predicts, {name: [B, ...]}, of a batch, {field:
+  [B, ...]} of the fields that the model reads.
 
   Raises:
     ValueError: the model reads what only training has.
   """
-  system = model(config, num_classes)
-  if more := set(steps.inputs(system)) - {'image', 'regions'}:
+  if more := [name for name in system.reads if name in system.task.TRUTH]:
     raise ValueError(
-        f'{config.model_name} with these fields reads {", ".join(more)}, which'
+        f'{system.name} with these fields reads {", ".join(more)}, which'
         ' examples have in training alone. Call the model itself, or change'
         ' config.model.'
     )
-  kind, _ = task(config)
-  sample = sampler(config)
+  seed = config.seed
 
-  def forward(variables, images):
-    def logits(images, rng=None):
-      batch = {
-          'image': images[..., :channels],
-          # A view may be scaled, and regions with it.
-          'regions': images[..., channels:] > 0.5,
-      }
-      out, _ = steps.forward(
-          system, variables, batch, dtype=config.dtype, rng=rng
-      )
-      return kind.predict(out)
+  def predict(variables, batch):
+    def apply(batch, key):
+      out, _ = system.apply(variables, batch, rng=key)
+      return out
 
-    if not sample:
-      return logits(images)
-    key = jax.random.key(config.seed)
-    mean, spread = sample(system, logits, images, key)
-    return jnp.concatenate([mean, spread], -1) if variance else mean
+    return system.predict(apply, batch, jax.random.key(seed))
 
-  return layout(config).compile_forward(forward)
+  return layout(config).compile_forward(predict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What an evaluation needs, from `evaluation`.
+
+  Attributes:
+    system: what is evaluated.
+    dataset: the split.
+    examples: function that returns an iterator over this host's examples.
+    forward: see `forward`.
+    options: of prediction.
+    absent: convention for classes that do not occur.
+    num_pictures: examples to draw.
+  """
+
+  system: System
+  dataset: datasets.Dataset
+  examples: Callable[[], Iterator[dict]]
+  forward: Callable
+  options: Inference
+  absent: str
+  num_pictures: int
+
+
+def evaluation(
+    config: Config, system: System, dataset: datasets.Dataset
+) -> Evaluation:
+  """Builds everything that an evaluation of a split needs; reads one example.
+
+  Whatever the config says of it is checked here: a mistake must not show at the
+  first evaluation, after hours of training.
+  """
+  system.task.scores(system.label_map, absent=config.absent)
+  examples = eval_examples(config, dataset)
+  first = next(examples(), None)
+  if first is not None:  # A host may have none.
+    fields.check(system.reads, first, config.model_name)
+  return Evaluation(
+      system=system,
+      dataset=dataset,
+      examples=examples,
+      forward=forward(config, system),
+      options=inference(config, system),
+      absent=config.absent,
+      num_pictures=config.num_pictures,
+  )
+
+
+def about(config: Config, label_map: LabelMap) -> dict[str, str]:
+  """Returns what a score is of and how it was counted, texts by name."""
+  scores = task(config).scores(label_map, absent=config.absent)
+  return {
+      'dataset': config.dataset.name,
+      'split': config.dataset.eval_split,
+      **scores.conventions(),
+  }
+
+
+def eval_examples(
+    config: Config,
+    dataset: datasets.Dataset,
+    *,
+    num_hosts: int = 0,
+    host: int | None = None,
+) -> Callable[[], Iterator[dict]]:
+  """Returns a function that begins to read the examples of a split.
+
+  Args:
+    config: of the run.
+    dataset: the split.
+    num_hosts: among how many the examples are divided; 0 for all there are.
+    host: which of these it is; by default this one.
+  """
+  read = in_time(config, dataset)
+
+  def examples():
+    return pipeline.eval_examples(
+        read,
+        config.preprocess.eval,
+        num_hosts=num_hosts or hosts.count(),
+        host=hosts.index() if host is None else host,
+        threads=config.threads,
+    )
+
+  return examples
+
+
+def in_time(config: Config, dataset: datasets.Dataset) -> timeout.WithTimeout:
+  """Returns a data set whose examples come in time, or raise TimeoutError."""
+  return timeout.WithTimeout(
+      dataset, config.loader_timeout, max(config.threads, 1)
+  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-  """What the loop needs, from `training`."""
+  """What the loop of training needs, from `training`.
 
+  Attributes:
+    system: what is trained.
+    dataset: the training split.
+    batches: `batches(first_step)` is an iterator over this host's batches.
+    batch: the shapes of a global batch, {field: [B, ...]}.
+    layout: how batches and the state lie on the devices.
+    step: `step(state, batch) -> (state, scalars)`, not compiled.
+    init: `init()` returns the first state.
+    batch_size: images of a step, over all devices.
+    total_steps: length of the run.
+    log_every: steps between lines of the summaries.
+    eval_every: steps between evaluations.
+    checkpoint_every: steps between checkpoints.
+    keep: newest checkpoints to keep.
+    max_bad_steps: skipped steps in a row that end the run.
+    profile: whether to write a profile of some steps.
+    init_from: workdir whose weights to begin with, or ''.
+    init_only: regular expression of the variables to take from there.
+  """
+
+  system: System
   dataset: datasets.Dataset
-  batches: object  # `batches(first_step)` is an iterator.
-  learning_rate: object  # Function of the step.
+  batches: Callable[[int], pipeline.Batches]
+  batch: dict[str, jax.ShapeDtypeStruct]
   layout: parallel.Layout
-  step: object  # `step(state, batch) -> (state, scalars)`, not compiled.
-  init: object  # `init()` returns the first state.
-  batch: dict[str, jax.ShapeDtypeStruct]  # A global one.
+  step: Callable
+  init: Callable
+  batch_size: int
+  total_steps: int
+  log_every: int
+  eval_every: int
+  checkpoint_every: int
+  keep: int
+  max_bad_steps: int
+  profile: bool
+  init_from: str
+  init_only: str
 
 
-def training(config):
-  """Builds everything that training needs; reads one image."""
+def training(config: Config) -> Training:
+  """Builds everything that training needs; reads the images of one batch."""
   for name in POSITIVE:
     if config[name] < 1:
       raise ValueError(f'config.{name}={config[name]} must be at least 1.')
@@ -192,49 +292,21 @@ def training(config):
         f'config.optim.accumulate={config.optim.accumulate} must divide the'
         f' {local_batch} images of a device.'
     )
-  train_set = dataset(config, config.dataset.train_split)
-  check_inputs(config, train_set)
-  num_classes = train_set.label_map.num_classes
-  system = model(config, num_classes)
-  objective = losses.build(config.loss, class_weights(config, train_set))
+  train_set = train_dataset(config)
+  trained = system(
+      config, train_set.label_map, class_weights(config, train_set)
+  )
+  ops = transforms.parse(config.preprocess.train)
+  trained.check_crop(*transforms.static_size(ops), transforms.halo(ops))
   learning_rate = optim.schedule(config.lr, config.total_steps)
   tx = optim.create(config.optim, learning_rate)
-  kind, options = task(config)
-  batch = batch_shapes(config, train_set, models.halo(system))
-  for shape in (batch['image'].shape, batch['label'].shape):
-    devices.check_height(shape[1])
-
-  step = steps.make_train_step(
-      system,
-      functools.partial(
-          kind.loss,
-          objective=objective,
-          aux_weight=config.aux_weight,
-          **options,
-      ),
-      tx,
-      seed=config.seed,
-      dtype=config.dtype,
-      learning_rate=learning_rate,
-      accumulate=config.optim.accumulate,
-      ema=config.optim.ema,
-      max_bad_steps=config.max_bad_steps,
-      remat=config.get('remat', False),  # A workdir may be older.
-      frozen=lambda name: optim.factor(config.optim, name) == 0,
-  )
-
-  def init():
-    shape = batch['image'].shape
-    variables = steps.init_variables(system, config.seed, shape)
-    return steps.init_state(variables, tx, ema=config.optim.ema > 0)
-
   examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
 
-  def batches(first_step):
+  def read_batches(batch_size, first_step):
     return pipeline.train_batches(
         examples,
         config.preprocess.train,
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         seed=config.seed,
         first_step=first_step,
         num_hosts=hosts.count(),
@@ -243,46 +315,73 @@ def training(config):
         on_bad_example=config.on_bad_example,
     )
 
-  return Training(train_set, batches, learning_rate, devices, step, init, batch)
+  batch = batch_shapes(read_batches, config.batch_size)
+  wanted = {*trained.train_reads, *trained.task.TRUTH} - {'weight'}
+  fields.check(sorted(wanted), batch, config.model_name)
+  for name in batch:
+    if fields.is_spatial(name):
+      devices.check_height(batch[name].shape[1])
+  step = steps.make_train_step(
+      trained,
+      tx,
+      seed=config.seed,
+      learning_rate=learning_rate,
+      total_steps=config.total_steps,
+      accumulate=config.optim.accumulate,
+      ema=config.optim.ema,
+      max_bad_steps=config.max_bad_steps,
+      remat=config.remat,
+      frozen=lambda name: optim.factor(config.optim, name) == 0,
+  )
+
+  def init():
+    variables = trained.init(config.seed, batch['image'].shape)
+    return steps.init_state(variables, tx, ema=config.optim.ema > 0)
+
+  return Training(
+      system=trained,
+      dataset=train_set,
+      batches=lambda first_step: read_batches(config.batch_size, first_step),
+      batch=batch,
+      layout=devices,
+      step=step,
+      init=init,
+      batch_size=config.batch_size,
+      total_steps=config.total_steps,
+      log_every=config.log_every,
+      eval_every=config.eval_every,
+      checkpoint_every=config.checkpoint_every,
+      keep=config.keep,
+      max_bad_steps=config.max_bad_steps,
+      profile=config.profile,
+      init_from=config.init_from,
+      init_only=config.init_only,
+  )
 
 
-def batch_shapes(config, train_set, halo):
-  """Returns the shapes of a global batch; see `pipeline.train_batches`.
+def batch_shapes(
+    read_batches: Callable, batch_size: int
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """Returns the shapes of a global batch, read off one image of each host.
 
   Args:
-    config: the run's.
-    train_set: the data set.
-    halo: of the model. The crops must have the same.
+    read_batches: `read_batches(batch_size, first_step)`.
+    batch_size: of the run.
   """
-  ops = transforms.parse(config.preprocess.train)
-  height, width = transforms.static_size(ops)
-  crop_halo = transforms.halo(ops)
-  if crop_halo != halo:
-    raise ValueError(
-        f'The model {config.model_name} loses {halo} pixels on each side, and'
-        f' config.preprocess.train gives its crops a halo of {crop_halo}: write'
-        f' random_crop({height}, {width}, halo={halo}) there, or the like'
-        ' for another crop.'
-    )
-  count, regions = config.batch_size, train_set.proposals
-  label = count, height, width
-  sides = count, height + 2 * crop_halo, width + 2 * crop_halo
-  shapes = {
-      'image': jax.ShapeDtypeStruct((*sides, train_set.channels), np.float32),
-      'label': jax.ShapeDtypeStruct(label, np.uint8),
+  batches = read_batches(hosts.count(), 0)
+  try:
+    one = next(batches)
+  finally:
+    batches.close()
+  return {
+      name: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype)
+      for name, x in one.items()
   }
-  if transforms.has_weights(ops):
-    shapes['weight'] = jax.ShapeDtypeStruct(label, np.float32)
-  if regions:
-    shapes |= {
-        'regions': jax.ShapeDtypeStruct((*label, regions), np.uint8),
-        'categories': jax.ShapeDtypeStruct((count, regions), np.uint8),
-        'overlaps': jax.ShapeDtypeStruct((count, regions), np.float32),
-    }
-  return shapes
 
 
-def class_weights(config, train_set):
+def class_weights(
+    config: Config, train_set: datasets.Dataset
+) -> np.ndarray | None:
   """Returns the weights of the classes in the loss, [K], or None.
 
   `config.class_weights` is '', numbers with commas between, or a rule:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax.data import fields
+
 AXIS = 'batch'
 ROWS = 'rows'
 MODES = ('pmap', 'jit')
@@ -207,10 +209,10 @@ class Layout:
     """Lays this host's part of a batch out over its devices.
 
     Args:
-      batch: tree of NumPy arrays [b, ...], this host's share.
+      batch: {field: NumPy array [b, ...]}, this host's share.
 
     Returns:
-      The tree as [local devices, b / local devices, ...] for pmap, and as
+      The batch as [local devices, b / local devices, ...] for pmap, and as
       global arrays [B, ...] for jit.
     """
     if self.mode == 'pmap':
@@ -219,11 +221,11 @@ class Layout:
           lambda x: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])),
           batch,
       )
-    mesh = self._mesh()
-    return jax.tree.map(
-        lambda x: jax.make_array_from_process_local_data(_evenly(mesh, x), x),
-        batch,
-    )
+    shardings = _evenly(self._mesh(), batch)
+    return {
+        name: jax.make_array_from_process_local_data(shardings[name], x)
+        for name, x in batch.items()
+    }
 
   def shard_shapes(self, batch):
     """Returns the shapes that `shard` gives a global batch of shapes."""
@@ -235,13 +237,11 @@ class Layout:
           ),
           batch,
       )
-    mesh = self._mesh()
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(
-            x.shape, x.dtype, sharding=_evenly(mesh, x)
-        ),
-        batch,
-    )
+    shardings = _evenly(self._mesh(), batch)
+    return {
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings[name])
+        for name, x in batch.items()
+    }
 
   def place(self, state):
     """Lays a state that every host has whole out over the devices."""
@@ -291,12 +291,12 @@ class Layout:
     )
 
   def compile_forward(self, forward):
-    """Compiles `forward(variables, images) -> outputs` for all local devices.
+    """Compiles `forward(variables, batch) -> outputs` for all local devices.
 
     Returns:
-      A function of the variables, arrays of this host, and of a NumPy array
-      [b, ...], b a multiple of `groups(local=True)`, that returns outputs
-      [b, ...].
+      A function of the variables, arrays of this host, and of a batch, {field:
+      NumPy array [b, ...]}, b a multiple of `groups(local=True)`, that returns
+      outputs {name: [b, ...]}.
     """
     # Evaluation is local to a host: each goes through its own images, and they
     # need not have the same number of them.
@@ -305,26 +305,30 @@ class Layout:
       inner = jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
       outer = _with_options(inner)
 
-      def apply(variables, images):
-        mapped = inner if _is_traced(images) else outer
-        out = mapped(variables, self.shard(images))
+      def apply(variables, batch):
+        mapped = inner if _is_traced(batch['image']) else outer
+        out = mapped(variables, self.shard(batch))
         return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), out)
 
       return apply
     mesh = _mesh(devices, math.gcd(self.mesh[1], len(devices)))
 
-    def split(variables, images):
+    def split(variables, batch):
       with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        out = forward(variables, _split(mesh, images))
-      return jax.lax.with_sharding_constraint(
-          out, jax.tree.map(lambda x: _evenly(mesh, x), out)
-      )
+        out = forward(variables, _split(mesh, batch))
+      # What is predicted for pixels lies as the images do.
+      height = batch['image'].shape[1]
+      shardings = {
+          name: _sharding(mesh, x, x.ndim > 2 and x.shape[1] == height)
+          for name, x in out.items()
+      }
+      return jax.lax.with_sharding_constraint(out, shardings)
 
     compiled = jax.jit(split, compiler_options=compiler_options())
 
-    def apply(variables, images):
-      mapped = split if _is_traced(images) else compiled
-      return mapped(variables, jax.device_put(images, _evenly(mesh, images)))
+    def apply(variables, batch):
+      mapped = split if _is_traced(batch['image']) else compiled
+      return mapped(variables, jax.device_put(batch, _evenly(mesh, batch)))
 
     return apply
 
@@ -353,15 +357,20 @@ def _mesh(devices, rows):
   return jax.sharding.Mesh(np.reshape(devices, (-1, rows)), (AXIS, ROWS))
 
 
-def _evenly(mesh, x):
-  """How an array of a batch lies: see `Layout.check_height`."""
-  rows = mesh.shape[ROWS]
-  split = x.ndim > 2 and x.shape[1] % (STRIDE * rows) == 0  # [B, H, W, ...].
+def _evenly(mesh, batch):
+  """Returns how the fields of a batch lie: only spatial ones have rows."""
+  return {
+      name: _sharding(mesh, x, fields.is_spatial(name))
+      for name, x in batch.items()
+  }
+
+
+def _sharding(mesh, x, has_rows):
+  """Returns how an array [B, ...] lies; see `Layout.check_height`."""
+  split = has_rows and x.shape[1] % (STRIDE * mesh.shape[ROWS]) == 0
   return jax.NamedSharding(mesh, jax.P(AXIS, ROWS) if split else jax.P(AXIS))
 
 
 def _split(mesh, batch):
   """Splits a batch within a compiled function."""
-  return jax.lax.with_sharding_constraint(
-      batch, jax.tree.map(lambda x: _evenly(mesh, x), batch)
-  )
+  return jax.lax.with_sharding_constraint(batch, _evenly(mesh, batch))

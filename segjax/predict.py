@@ -14,11 +14,10 @@ and, with --probabilities, NAME_uncertainty.npz. In Python:
   labels, probabilities, variance = predict.with_variance(image)
 
 Systems on region proposals read them from --proposals=DIR/NAME.npz, or take
-them as `predict(image, regions)`.
+them as `predict(image, proposals=...)`, [H, W, N] of 0 and 1.
 """
 
 import dataclasses
-import json
 import time
 
 from absl import app
@@ -28,17 +27,16 @@ from etils import epath
 import numpy as np
 
 from segjax import experiment
-from segjax import inference
 from segjax import specs
-from segjax import steps
 from segjax.artifacts import checkpoint
-from segjax.artifacts import pictures
 from segjax.artifacts.workdir import Workdir
+from segjax.data import fields
 from segjax.data import image as images
-from segjax.data import label_map as label_maps
 from segjax.data import proposals as proposal_files
 from segjax.data import transforms
 from segjax.inference import boxes as box_inference
+from segjax.inference import views
+from segjax.inference import whole
 from segjax.ops.resize import resize
 from segjax.runtime import compile_cache
 from segjax.runtime import malloc
@@ -70,7 +68,7 @@ class Predictor:
   Attributes:
     label_map: names and colours of the classes.
     step: of the checkpoint, the best of the run.
-    samples: whether the system samples, and variance is predicted too.
+    system: the `System` of the run.
   """
 
   def __init__(self, workdir, **options):
@@ -87,40 +85,51 @@ class Predictor:
     workdir = Workdir(workdir)
     config = workdir.read_config()
     _change(config.predict, options)
-    labels = json.loads(workdir.labels.read_text())
-    self.label_map = label_maps.LabelMap(
-        names=tuple(labels['names']),
-        colors=tuple(map(tuple, labels['colors'])),
-        ids={i: i for i in range(len(labels['names']))},
-    )
+    self.label_map, self._channels = workdir.read_labels()
     self.step, self._variables = checkpoint.best(workdir.checkpoints)
-    self._channels = labels['channels']
     self._ops = transforms.parse(config.preprocess.eval)
-    num_classes = self.label_map.num_classes
-    self.samples = experiment.sampler(config) is not None
-    self._forward = experiment.make_forward(
-        config, num_classes, self._channels, variance=self.samples
-    )
-    self._options = experiment.inference(config, num_classes)
+    self.system = experiment.system(config, self.label_map)
+    self._forward = experiment.forward(config, self.system)
+    self._options = experiment.inference(config, self.system)
     self._least = experiment.layout(config).groups(local=True)  # Of images.
-    # How many regions of a file it reads; 0 if it reads none.
-    self.proposals = 0
-    if 'regions' in steps.inputs(experiment.model(config, num_classes)):
-      self.proposals = config.dataset.options.proposals
+    # How many proposals of a file are read, if any are.
+    self.num_proposals = config.dataset.options.get('proposals', 0)
 
-  def __call__(self, image, regions=None):
+  def __call__(self, image, **more):
     """Predicts one image.
 
     Args:
       image: [H, W, C] or, if grey, [H, W]; as it would be read from a file of
         the kind that the model was trained on, uint8 for instance.
-      regions: [H, W, N], 0 or 1, any number; for a model that reads those.
+      **more: other fields that the model reads, by name, such as `proposals`
+        [H, W, N], 0 or 1, any number of them.
 
     Returns:
       labels [H, W] uint8, class ids; probabilities [H, W, K] float32.
+
+    Raises:
+      ValueError: a field is lacking, or the model does not read it, or the
+        task predicts something else than a label map: see `predict_one`.
     """
-    _, labels, probabilities = self._one(image, regions)
-    return labels, probabilities
+    if not self.system.task.PER_PIXEL:
+      raise ValueError(
+          'This system predicts no label map; call `predict_one`, which returns'
+          ' all that it predicts by name.'
+      )
+    prediction = self.predict_one(image, **more)
+    return prediction['labels'], prediction['probabilities']
+
+  def predict_one(self, image, **more):
+    """Returns all that is predicted of one image, arrays by name.
+
+    Args:
+      image: as above.
+      **more: as above.
+    """
+    example = _example(image) | {k: np.asarray(v) for k, v in more.items()}
+    one = dataclasses.replace(self._options, batch_size=self._least)
+    ((_, prediction),) = self.stream([example], True, one)
+    return prediction
 
   def with_variance(self, image):
     """Predicts one image and how sure that is.
@@ -135,13 +144,15 @@ class Predictor:
     Raises:
       ValueError: the system does not sample.
     """
-    if not self.samples:
+    if not self.system.samples:
       raise ValueError(
           'This system predicts no variance: it does not sample, as'
           ' bayesian_segnet does.'
       )
-    example, labels, probabilities = self._one(image)
-    return labels, probabilities, example['variance']
+    prediction = self.predict_one(image)
+    return tuple(
+        prediction[name] for name in ('labels', 'probabilities', 'variance')
+    )
 
   def by_boxes(self, image, boxes, **options):
     """Predicts one image object by object; see `inference.boxes.segment`.
@@ -157,9 +168,8 @@ class Predictor:
     example = self._prepare(_example(image))
     ready, size = example['image'], example['size']
     ratio = np.divide(ready.shape[:2], size)
-    num_classes = self.label_map.num_classes
     scores = box_inference.segment(
-        lambda x: self._forward(self._variables, x)[..., :num_classes],
+        lambda x: self._forward(self._variables, {'image': x})['logits'],
         ready,
         np.asarray(boxes) * np.tile(ratio, 2),
         batch_size=self._least,
@@ -168,66 +178,55 @@ class Predictor:
     scores = resize(scores[None], size)[0]
     return scores.argmax(-1).astype(np.uint8), np.asarray(scores)
 
-  def _one(self, image, regions=None):
-    example = _example(image)
-    if regions is not None:
-      example['regions'] = np.asarray(regions)
-    one = dataclasses.replace(self._options, batch_size=self._least)
-    (found,) = self.stream([example], True, one)
-    return found
-
   def stream(self, examples, probabilities=False, options=None):
     """Predicts many images, in batches.
 
     Args:
-      examples: of {'image': [H, W, C], 'name': str, ...}, with 'regions'
-        [H, W, N] if the model reads those.
-      probabilities: whether to return those too.
+      examples: of {'image': [H, W, C], 'name': str, ...}, with the other fields
+        that the model reads.
+      probabilities: whether to return those, too, of a task per pixel.
       options: an `Inference`, if not the run's.
 
     Yields:
-      (example, labels, probabilities or None), not always in order. If the
-      system samples, the example has their 'variance'.
+      (example, prediction), not always in order; a prediction is a dict of
+      arrays at the size of the image, see the task's `scores`.
     """
-    num_classes = self.label_map.num_classes
-    for example, labels, soft in inference.predict(
+    yield from whole.predict_by_task(
+        self.system.task,
         lambda batch: self._forward(self._variables, batch),
         map(self._prepare, examples),
         options or self._options,
-        probabilities or self.samples,
-        extra=num_classes if self.samples else 0,
-    ):
-      if self.samples:
-        soft, example['variance'] = np.split(soft, [num_classes], -1)
-      yield example, labels, soft if probabilities else None
+        probabilities,
+    )
 
   def _prepare(self, example):
     raw = images.with_channels(
         example['image'], self._channels, example['name']
     )
     ready = {'image': raw}
-    if 'regions' in example and not self.proposals:
-      raise ValueError(f'{example["name"]}: this system reads no regions.')
-    if self.proposals:
-      ready['regions'] = self._regions(example)
+    for name in example.keys() & fields.FIELDS.keys() - {'image'}:
+      ready[name] = self._field(example, name)
+    fields.check(self.system.reads, ready, f'{example["name"]}: this system')
     ready = transforms.apply(self._ops, ready)
     return {**example, **ready, 'raw': raw, 'size': raw.shape[:2]}
 
-  def _regions(self, example):
-    """Returns the regions of an example, uint8."""
-    size, regions = example['image'].shape[:2], example.get('regions')
-    if regions is None:
+  def _field(self, example, name):
+    """Returns a field that is given beside the image, in the type of a batch.
+
+    Raises:
+      ValueError: the model does not read it, or it has another size than the
+        image.
+    """
+    if name not in self.system.reads:
+      raise ValueError(f'{example["name"]}: this system reads no {name}.')
+    field, value = fields.FIELDS[name], example[name]
+    size = example['image'].shape[:2]
+    if field.kind.spatial and (value.shape[:2] != size or not value.size):
       raise ValueError(
-          f'{example["name"]}: this system segments by region proposals; give'
-          ' regions [H, W, N] beside the image, or --proposals=DIR with'
-          ' NAME.npz for each image.'
+          f'{example["name"]}: {name} of an image of {size[0]}x{size[1]} are'
+          f' [{size[0]}, {size[1]}, ...], these {list(value.shape)}.'
       )
-    if regions.ndim != 3 or regions.shape[:2] != size or not regions.size:
-      raise ValueError(
-          f'{example["name"]}: regions of an image of {size[0]}x{size[1]} are'
-          f' [{size[0]}, {size[1]}, N], these {list(regions.shape)}.'
-      )
-    return (regions > 0).astype(np.uint8)
+    return value.astype(field.dtype)
 
 
 def _example(image):
@@ -241,7 +240,7 @@ def load(workdir, **options):
 
 
 def _change(config, options):
-  known = sorted(f.name for f in dataclasses.fields(inference.Inference))
+  known = sorted(f.name for f in dataclasses.fields(views.Inference))
   for name, value in options.items():
     if name not in known:
       raise ValueError(
@@ -283,17 +282,25 @@ def find_images(paths):
   return found
 
 
-def write(predictor, paths, output, *, probabilities=False, proposals=''):
-  """Predicts image files and writes NAME.png and NAME_overlay.png for each.
+def write(
+    predictor: Predictor,
+    paths: list[str],
+    output: str,
+    *,
+    probabilities: bool = False,
+    proposals: str = '',
+) -> None:
+  """Predicts image files and writes what the task predicts of each.
 
-  NAME.png holds class ids, with the classes' colours as palette.
+  Of a label map these are NAME.png and NAME_overlay.png; see `write` of the
+  task's scores.
 
   Args:
     predictor: a `Predictor`.
     paths: images, and folders of images.
     output: folder to write to.
     probabilities: whether to write NAME.npz, too.
-    proposals: folder of NAME.npz with regions, for a model that reads those.
+    proposals: folder of NAME.npz with proposals, for a model that reads those.
 
   Raises:
     FileNotFoundError: an image is missing.
@@ -316,39 +323,24 @@ def write(predictor, paths, output, *, probabilities=False, proposals=''):
   def read(path):
     example = {'image': images.read_image(path), 'name': path.stem}
     if proposals:
-      example['regions'] = proposal_files.read(
+      example['proposals'] = proposal_files.read(
           epath.Path(proposals) / f'{path.stem}.npz',
           example['image'].shape[:2],
-          predictor.proposals,
+          predictor.num_proposals,
       )
     return example
 
   start = first = time.monotonic()
-  for example, labels, soft in progress.track(
+  results = predictor.system.task.scores(predictor.label_map)
+  for example, prediction in progress.track(
       predictor.stream(map(read, paths), probabilities),
       len(paths),
       'Predicting',
   ):
     if first == start:
       first = time.monotonic()
-    name = example['name']
-    images.write_png(
-        output / f'{name}.png', labels, palette=predictor.label_map.colors
-    )
-    images.write_png(
-        output / f'{name}_overlay.png',
-        pictures.overlay(example['raw'], labels, predictor.label_map),
-    )
-    if probabilities:
-      with (output / f'{name}.npz').open('wb') as file:
-        np.savez_compressed(file, probabilities=soft.astype(np.float16))
-    if predictor.samples:
-      variance = example['variance']
-      stem = f'{name}_uncertainty'
-      images.write_png(output / f'{stem}.png', pictures.uncertainty(variance))
-      if probabilities:
-        with (output / f'{stem}.npz').open('wb') as file:
-          np.savez_compressed(file, variance=variance.astype(np.float16))
+    results.write(output, example, prediction, probabilities=probabilities)
+  results.finish(output)
   seconds = time.monotonic() - start
   logging.info(
       '%d images in %.1f s, from file to file: %.2f images/s. The first took'

@@ -52,6 +52,25 @@ def parse(text, known, what, given=()):
     ) from error
 
 
+def merged(*functions):
+  """Returns a stand-in with the parameters of several functions, for `parse`.
+
+  Parameters of the same name are one.
+  """
+  parameters = {}
+  for function in functions:
+    parameters |= inspect.signature(function).parameters
+
+  def stand_in():
+    """Has a signature, and is never called."""
+
+  # Keywords alone: their order and defaults then do not matter.
+  stand_in.__signature__ = inspect.Signature(
+      [p.replace(kind=p.KEYWORD_ONLY) for p in parameters.values()]
+  )
+  return stand_in
+
+
 def options(text):
   """Returns the arguments of a string such as 'flip=True, scales=(0.5, 1.0)'.
 

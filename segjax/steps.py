@@ -1,8 +1,10 @@
-"""Pure functions: the forward pass and the step of training.
+"""The step of training, a pure function.
 
-They know nothing of devices or files; `parallel` compiles them.
+It knows nothing of devices or files; `parallel` compiles it.
 """
 
+from collections.abc import Callable
+import functools
 from typing import Any
 
 import flax
@@ -15,6 +17,7 @@ from segjax import parallel
 from segjax.kernels.cond import cond
 from segjax.layers import remat as rematerialisation
 from segjax.layers.norm import BatchNorm
+from segjax.system import System
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -38,32 +41,6 @@ class TrainState(flax.struct.PyTreeNode):
     return {'params': self.ema or self.params, **self.mutable}
 
 
-def inputs(model, train=False):
-  """Returns the names of what a model reads of a batch.
-
-  Attributes of its class say it, if it is more than the image: `inputs` and, if
-  training takes other ones, `train_inputs`.
-  """
-  names = getattr(model, 'inputs', ('image',))
-  return getattr(model, 'train_inputs', names) if train else names
-
-
-def example(model, image_shape):
-  """Returns the inputs of a model for images [B, H, W, C], all zero."""
-  zeros = {
-      'image': jnp.zeros(image_shape, jnp.float32),
-      'regions': jnp.zeros((*image_shape[:3], 1), jnp.uint8),
-      'categories': jnp.zeros((image_shape[0], 1), jnp.uint8),
-  }
-  return [zeros[name] for name in inputs(model)]
-
-
-def init_variables(model, seed, image_shape):
-  """Returns fresh variables of a model for images [1, H, W, C]."""
-  given = example(model, (1, *image_shape[1:]))
-  return jax.jit(model.init)(jax.random.key(seed), *given)
-
-
 def init_state(variables, tx, *, ema):
   """Returns the state before the first step."""
   mutable, params = flax.core.pop(variables, 'params')
@@ -77,34 +54,6 @@ def init_state(variables, tx, *, ema):
       skipped=jnp.zeros((), jnp.int32),
       bad_steps=jnp.zeros((), jnp.int32),
   )
-
-
-def forward(model, variables, batch, *, dtype, train=False, rng=None):
-  """Applies a model in `dtype`; statistics and outputs stay float32.
-
-  Args:
-    model: a Flax module.
-    variables: its variables.
-    batch: dict with the image [B, H, W, C] and what else the model reads.
-    dtype: of activations, 'float32' or 'bfloat16'.
-    train: whether norms take their statistics from the batch.
-    rng: key of dropout; with one, systems that sample drop when they predict.
-
-  Returns:
-    The outputs, and the collections that training changed.
-  """
-  params = variables['params']
-  if dtype != 'float32':
-    params = jax.tree.map(lambda x: x.astype(dtype), params)
-  batch = {**batch, 'image': batch['image'].astype(dtype)}
-  out, mutable = model.apply(
-      {**variables, 'params': params},
-      *(batch[name] for name in inputs(model, train)),
-      train=train,
-      rngs=None if rng is None else {'dropout': rng},
-      mutable=[name for name in variables if name != 'params'] if train else [],
-  )
-  return jax.tree.map(lambda x: x.astype(jnp.float32), out), mutable
 
 
 def choose(named, yes, no):
@@ -151,117 +100,52 @@ def freeze_norms(frozen):
 
 
 def make_train_step(
-    model,
-    loss_fn,
-    tx,
+    system: System,
+    tx: optax.GradientTransformation,
     *,
-    seed,
-    dtype='float32',
-    learning_rate,
-    accumulate=1,
-    ema=0.0,
-    max_bad_steps=10,
-    remat=False,
-    frozen=lambda name: False,
-):
+    seed: int,
+    learning_rate: Callable,
+    total_steps: int = 1,
+    accumulate: int = 1,
+    ema: float = 0.0,
+    max_bad_steps: int = 10,
+    remat: bool = False,
+    frozen: Callable[[str], bool] = lambda name: False,
+) -> Callable:
   """Returns `step(state, batch) -> (state, scalars)`.
 
   A step whose loss or gradient is not finite changes nothing but the counts,
   and its scalars are NaN.
 
   Args:
-    model: a Flax module.
-    loss_fn: `loss_fn(out, batch)` with the loss and {name: scalar}.
+    system: what is trained.
     tx: an optax transformation.
-    seed: of dropout.
-    dtype: type of activations, 'float32' or 'bfloat16'.
+    seed: of dropout and of what the model samples.
     learning_rate: function of the step, for the metrics.
+    total_steps: length of the run; a model may read `progress`, the share of
+      them that is done.
     accumulate: parts that a device works through its batch in, one by one, to
       need less memory. The gradient is the mean over the parts.
     ema: decay of the moving average of parameters, 0 for none; it starts
       lower, as (1 + step) / (10 + step), to forget the initial values.
+    max_bad_steps: where the count of skipped steps in a row stops.
     remat: whether blocks are computed again in the backward pass, see
       `layers.remat`, to need less memory.
-    max_bad_steps: where the count of skipped steps in a row stops.
     frozen: tells by name, as in 'stem/norm/scale', which parameters get no
       gradient (`tx` has to leave them alone) and, as in 'stem/norm/mean', which
       norms keep and use the statistics that they have.
   """
-
-  def gradients(variables, batch, rng):
-    def objective(params):
-      # What needs no gradient costs no time for it.
-      params = choose(frozen, jax.lax.stop_gradient(params), params)
-      with freeze_norms(frozen), rematerialisation.rematerialized(remat):
-        out, mutable = forward(
-            model,
-            {**variables, 'params': params},
-            batch,
-            dtype=dtype,
-            train=True,
-            rng=rng,
-        )
-      loss, parts = loss_fn(out, batch)
-      return loss, ({'loss': loss, **parts}, mutable)
-
-    grads, (scalars, mutable) = jax.grad(objective, has_aux=True)(
-        variables['params']
-    )
-    return grads, scalars, mutable
-
-  def accumulated(variables, batch, rng):
-    if accumulate == 1:
-      return gradients(variables, batch, rng)
-    # Every n-th image: a part is then made of images of all devices, and of the
-    # same ones, under jit as under pmap.
-    parts = jax.tree.map(
-        lambda x: x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1), batch
-    )
-
-    def part(mutable, indexed):
-      index, batch = indexed
-      grads, scalars, mutable = gradients(
-          {**variables, **mutable}, batch, jax.random.fold_in(rng, index)
-      )
-      return mutable, (grads, scalars)
-
-    mutable = {k: v for k, v in variables.items() if k != 'params'}
-    mutable, sums = jax.lax.scan(part, mutable, (jnp.arange(accumulate), parts))
-    grads, scalars = jax.tree.map(lambda x: x.mean(0), sums)
-    return grads, scalars, mutable
-
-  def updated(state, grads, mutable):
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
-    average = state.ema and optax.incremental_update(
-        params, state.ema, 1 - decay
-    )
-    # The average of what is frozen is that itself, without rounding.
-    average = state.ema and choose(frozen, params, average)
-    return state.replace(
-        params=params,
-        mutable=mutable,
-        opt_state=opt_state,
-        ema=average,
-        bad_steps=jnp.where(
-            state.bad_steps < max_bad_steps, 0, state.bad_steps
-        ),
-    )
-
-  def skipped(state, grads, mutable):
-    del grads, mutable
-    return state.replace(
-        skipped=state.skipped + 1,
-        bad_steps=jnp.minimum(state.bad_steps + 1, max_bad_steps),
-    )
+  compute = functools.partial(gradient, system, frozen=frozen, remat=remat)
 
   def step(state, batch):
     rng = jax.random.fold_in(jax.random.key(seed), state.step)
-    grads, scalars, mutable = accumulated(
+    grads, scalars, mutable = in_parts(
+        compute,
+        accumulate,
         {'params': state.params, **state.mutable},
         batch,
-        parallel.fold_in_device(rng),
+        rng=parallel.fold_in_device(rng),
+        progress=state.step / total_steps,
     )
     grads, scalars, mutable = parallel.pmean((grads, scalars, mutable))
     mutable = {  # A mean of equal numbers may differ from them by rounding.
@@ -271,8 +155,111 @@ def make_train_step(
     scalars['grad_norm'] = optax.tree.norm(grads)
     scalars['learning_rate'] = learning_rate(state.step - state.skipped)
     finite = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
-    state = cond(finite, updated, skipped, state, grads, mutable)
+    state = cond(
+        finite,
+        functools.partial(
+            updated, tx, ema=ema, max_bad_steps=max_bad_steps, frozen=frozen
+        ),
+        functools.partial(skipped, max_bad_steps=max_bad_steps),
+        state,
+        grads,
+        mutable,
+    )
     scalars = {k: jnp.where(finite, v, jnp.nan) for k, v in scalars.items()}
     return state.replace(step=state.step + 1), scalars
 
   return step
+
+
+def gradient(
+    system: System, variables, batch, *, rng, progress, frozen, remat=False
+):
+  """Returns the gradient of a batch, its scalars, and the moved state.
+
+  Args:
+    system: what is trained.
+    variables: of the model.
+    batch: fields by name.
+    rng: key of the random streams.
+    progress: share of the run that is done.
+    frozen: see `make_train_step`.
+    remat: see `make_train_step`.
+  """
+  batch = {**batch, 'progress': progress}
+
+  def objective(params):
+    # What needs no gradient costs no time for it.
+    params = choose(frozen, jax.lax.stop_gradient(params), params)
+    with freeze_norms(frozen), rematerialisation.rematerialized(remat):
+      out, mutable = system.apply(
+          {**variables, 'params': params}, batch, train=True, rng=rng
+      )
+    loss, parts = system.loss(out, batch, jax.random.fold_in(rng, 2))
+    return loss, ({'loss': loss, **parts}, mutable)
+
+  grads, (scalars, mutable) = jax.grad(objective, has_aux=True)(
+      variables['params']
+  )
+  return grads, scalars, mutable
+
+
+def in_parts(compute, count, variables, batch, *, rng, **more):
+  """Returns the means over parts of a batch, computed one after the other.
+
+  Args:
+    compute: `compute(variables, batch, rng=..., ...)` with the gradient, the
+      scalars, and the moved state of a part, with which the next one begins.
+    count: of the parts.
+    variables: of the model.
+    batch: fields by name, [B, ...] each.
+    rng: key of the random streams; each part has its own.
+    **more: for `compute`.
+  """
+  if count == 1:
+    return compute(variables, batch, rng=rng, **more)
+  # Every n-th image: a part is then made of images of all devices, and of the
+  # same ones, under jit as under pmap.
+  parts = jax.tree.map(
+      lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch
+  )
+
+  def part(mutable, indexed):
+    index, batch = indexed
+    grads, scalars, mutable = compute(
+        {**variables, **mutable},
+        batch,
+        rng=jax.random.fold_in(rng, index),
+        **more,
+    )
+    return mutable, (grads, scalars)
+
+  mutable = {k: v for k, v in variables.items() if k != 'params'}
+  mutable, sums = jax.lax.scan(part, mutable, (jnp.arange(count), parts))
+  grads, scalars = jax.tree.map(lambda x: x.mean(0), sums)
+  return grads, scalars, mutable
+
+
+def updated(tx, state, grads, mutable, *, ema, max_bad_steps, frozen):
+  """Returns the state after an update by a gradient."""
+  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
+  average = state.ema and optax.incremental_update(params, state.ema, 1 - decay)
+  # The average of what is frozen is that itself, without rounding.
+  average = state.ema and choose(frozen, params, average)
+  return state.replace(
+      params=params,
+      mutable=mutable,
+      opt_state=opt_state,
+      ema=average,
+      bad_steps=jnp.where(state.bad_steps < max_bad_steps, 0, state.bad_steps),
+  )
+
+
+def skipped(state, grads, mutable, *, max_bad_steps):
+  """Returns the state after a step that could not be taken."""
+  del grads, mutable
+  return state.replace(
+      skipped=state.skipped + 1,
+      bad_steps=jnp.minimum(state.bad_steps + 1, max_bad_steps),
+  )

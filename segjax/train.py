@@ -61,19 +61,37 @@ def train(config, workdir):
   checkpoints = hosts.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
   if scores := checkpoints.scores(config.total_steps):
     logging.info('This run is finished; nothing is left to do.')
-    report(workdir, config, scores)
+    report(workdir, config, hosts.from_first(workdir.read_labels)[0], scores)
     return scores
 
   began = time.monotonic()
   setup = experiment.training(config)
-  evaluation = evaluate.make(
-      config, experiment.dataset(config, config.dataset.eval_split)
+  evaluation = experiment.evaluation(
+      config, setup.system, experiment.eval_dataset(config)
   )
   hosts.from_first(
       workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
   )
+  scores = loop(setup, evaluation, workdir, checkpoints, began)
+  report(workdir, config, setup.dataset.label_map, scores)
+  return scores
+
+
+def loop(setup, evaluation, workdir, checkpoints, began):
+  """Steps, logs, evaluates and saves to the end.
+
+  Args:
+    setup: from `experiment.training`.
+    evaluation: from `experiment.evaluation`.
+    workdir: where summaries and pictures go.
+    checkpoints: of the run.
+    began: when the run did, by `time.monotonic`.
+
+  Returns:
+    The scores of the last evaluation.
+  """
   layout = setup.layout
-  state = layout.place(start(config, setup, checkpoints))
+  state = layout.place(start(setup, checkpoints))
   first = int(state.step)
   step_fn = layout.compile_step(setup.step, state)
   ahead = None
@@ -83,9 +101,9 @@ def train(config, workdir):
       contextlib.closing(setup.batches(first)) as batches,
       contextlib.closing(hosts.OnFirst(summaries.Writer, workdir)) as writer,
   ):
-    score = make_score(evaluation, config, workdir, writer)
-    record = Record(batches, config.batch_size)
-    for step in stepping(config, workdir, first):
+    score = make_score(evaluation, workdir, writer)
+    record = Record(batches, setup.batch_size)
+    for step in stepping(setup, workdir, first):
       batch = layout.shard(record.next_batch())
       with jax.profiler.StepTraceAnnotation('train', step_num=step):
         state, scalars = step_fn(state, batch)
@@ -97,39 +115,44 @@ def train(config, workdir):
         jax.block_until_ready(scalars)
         report_start(time.monotonic() - began)
 
-      last = step == config.total_steps
+      last = step == setup.total_steps
       stopped = stop(step) and not last
-      to_score = last or step % config.eval_every == 0
-      to_save = to_score or stopped or step % config.checkpoint_every == 0
+      to_score = last or step % setup.eval_every == 0
+      to_save = to_score or stopped or step % setup.checkpoint_every == 0
       # What was averaged since the last time is no part of the state. It is
       # written whenever the state is, so that a resumed run writes the same.
-      if to_save or step % config.log_every == 0:
-        check_finite(state, config, checkpoints)
+      if to_save or step % setup.log_every == 0:
+        check_finite(state, setup.max_bad_steps, checkpoints)
         writer.write_scalars(step, record.read(state))
       with record.paused():
         scores = score(step, state) if to_score else None
         if to_save:
           writer.flush()
-          checkpoints.save(step, parallel.whole(state), scores)
+          checkpoints.save(
+              step, parallel.whole(state), scores, setup.system.task.BEST
+          )
         if to_score:
           malloc.trim()
       if stopped:
         checkpoints.wait()
         logging.info('Stopped by SIGTERM; step %d is saved.', step)
         raise Stopped(0)
-  report(workdir, config, scores)
   return scores
 
 
-def start(config, setup, checkpoints):
+def start(setup, checkpoints):
   """Returns the state of the newest readable checkpoint, or the first one."""
   state = setup.init()
   table = parameter_overview.get_parameter_overview
   logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
-  if restored is None and config.init_from:
+  if restored is None and setup.init_from:
     return hosts.from_first(
-        warm_start.start, state, config, setup.dataset.channels
+        warm_start.start,
+        state,
+        setup.init_from,
+        setup.init_only,
+        setup.dataset.channels,
     )
   if restored is None:
     return state
@@ -154,36 +177,36 @@ def report_start(seconds):
   )
 
 
-def make_score(evaluation, config, workdir, writer):
+def make_score(evaluation, workdir, writer):
   """Returns `score(step, state)`, which evaluates, writes and tells."""
+  evaluated = evaluate.make(evaluation)
 
   def score(step, state):
-    scores, drawn = evaluation(state.variables)
+    scores, drawn = evaluated(state.variables)
     writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
     writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
     hosts.from_first(workdir.write_pictures, f'step-{step}', drawn)
-    words = evaluate.describe(scores, config.absent)
-    logging.info('Step %d: %s', step, words)
+    logging.info('Step %d: %s', step, evaluate.describe(evaluation, scores))
     return scores
 
   return score
 
 
-def stepping(config, workdir, first):
+def stepping(setup, workdir, first):
   """Yields the steps that are left and shows progress; profiles if asked."""
-  steps = range(first + 1, config.total_steps + 1)
+  steps = range(first + 1, setup.total_steps + 1)
   if progress.on_terminal():
-    steps = progress.bar(steps, config.total_steps, 'Training', first)
+    steps = progress.bar(steps, setup.total_steps, 'Training', first)
   hooks = []
   for step in steps:
     yield step
     if step == first + 1:
-      hooks = make_hooks(config, workdir, first)
+      hooks = make_hooks(setup, workdir, first)
     for hook in hooks:
       hook(step)
 
 
-def make_hooks(config, workdir, first):
+def make_hooks(setup, workdir, first):
   """Returns functions of the step, to be called after each."""
   # It imports TensorFlow, which takes longer than a start without.
   from clu import periodic_actions
@@ -192,10 +215,10 @@ def make_hooks(config, workdir, first):
   if not progress.on_terminal():
     hooks.append(
         periodic_actions.ReportProgress(
-            num_train_steps=config.total_steps, every_secs=progress.SECONDS
+            num_train_steps=setup.total_steps, every_secs=progress.SECONDS
         )
     )
-  if config.profile and hosts.is_first():
+  if setup.profile and hosts.is_first():
     hooks.append(
         periodic_actions.Profile(
             logdir=str(workdir.path / 'tensorboard'),
@@ -206,9 +229,12 @@ def make_hooks(config, workdir, first):
   return hooks
 
 
-def memory(config):
-  """Returns the bytes that a training step takes on each device, by use."""
-  setup = experiment.training(config)
+def memory(setup):
+  """Returns the bytes that a training step takes on each device, by use.
+
+  Args:
+    setup: from `experiment.training`.
+  """
   state = jax.eval_shape(setup.init)
   batch = setup.layout.shard_shapes(setup.batch)
   step = setup.layout.compile_step(setup.step, state)
@@ -220,14 +246,14 @@ def memory(config):
   }
 
 
-def check_finite(state, config, checkpoints):
+def check_finite(state, max_bad_steps, checkpoints):
   """Raises `DivergedError` if too many steps in a row had to be skipped."""
-  if int(state.bad_steps) < config.max_bad_steps:
+  if int(state.bad_steps) < max_bad_steps:
     return
   checkpoints.wait()
   good = max(checkpoints.steps(), default=None)
   raise DivergedError(
-      f'The loss or its gradient was not finite in {config.max_bad_steps} steps'
+      f'The loss or its gradient was not finite in {max_bad_steps} steps'
       f' in a row, up to step {int(state.step)}. '
       + (
           f'The last good checkpoint is step {good}. '
@@ -239,19 +265,22 @@ def check_finite(state, config, checkpoints):
   )
 
 
-def report(workdir, config, scores):
-  """Says how the run ended and where everything is."""
+def report(workdir, config, label_map, scores):
+  """Writes the score, and says how the run ended and where everything is."""
+  best = experiment.task(config).BEST
+  about = experiment.about(config, label_map)
   score = hosts.from_first(
-      workdir.write_score, config, config.total_steps, scores
+      workdir.write_score, about, config.total_steps, scores
   )
   logging.info(
-      '%s mIoU on %s after %d steps: %.4f\n'
+      '%s %s on %s after %d steps: %.4f\n'
       '  score        %s\n  checkpoints  %s\n  summaries    %s and %s\n'
       '  pictures     %s',
       config.dataset.name,
+      best,
       config.dataset.eval_split,
       config.total_steps,
-      scores['mIoU'],
+      scores[best],
       score,
       workdir.checkpoints,
       workdir.path / 'tensorboard',

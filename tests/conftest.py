@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from segjax import steps
+from segjax.data import fields
 
 # By configuration, not by XLA_FLAGS: programs that a test starts should see
 # the machine as it is.
@@ -38,9 +38,10 @@ def random_variables():
         drawn = rng.normal(size=x.shape) * np.sqrt(2 / fan_in)
       return drawn.astype(x.dtype)
 
-    given = steps.example(model, image_shape)
+    reads = getattr(model, 'reads', ('image',))
+    given = fields.placeholders(reads, image_shape)
     return jax.tree.map(
-        values, jax.eval_shape(model.init, jax.random.key(0), *given)
+        values, jax.eval_shape(model.init, jax.random.key(0), *given.values())
     )
 
   return draw

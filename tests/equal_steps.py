@@ -5,10 +5,9 @@ import jax
 import numpy as np
 import optax
 
-from segjax import losses
 from segjax import steps
 from segjax.layers.conv import ConvNormAct
-from segjax.tasks import semantic
+from tests.systems import system_of
 
 CLASSES = 4
 SIZE = 33
@@ -37,12 +36,10 @@ def make_batch(seed, count=8, size=SIZE):
 
 def make_step(model, variables, **options):
   """A step of SGD, and its first state."""
-  objective = losses.build('cross_entropy')
   # After one step, the trace of the momentum is the gradient.
   tx = optax.sgd(0.02, momentum=0.9)
   step = steps.make_train_step(
-      model,
-      lambda out, batch: semantic.loss(out, batch, objective, aux_weight=0.4),
+      system_of(model, CLASSES, aux=0.4),
       tx,
       seed=0,
       learning_rate=optax.constant_schedule(0.02),

@@ -66,7 +66,7 @@ def test_a_workdir_may_be_in_a_bucket(local):
     workdir.claim(tiny.get_config())
   workdir.write_labels(LABEL_MAP, 3)
   workdir.write_pictures('step-1', {'a': np.zeros((4, 4, 3), np.uint8)})
-  workdir.write_score(tiny.get_config(), 1, {'mIoU': 0.5})
+  workdir.write_score({'split': 'val'}, 1, {'mIoU': 0.5})
   assert workdir.read_config() == tiny.get_config()
   found = {path.name for path in (local / 'run').rglob('*') if path.is_file()}
   assert found == {

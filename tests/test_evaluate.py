@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -13,6 +14,7 @@ from segjax.artifacts.workdir import Workdir
 from segjax.data import datasets
 from segjax.data.datasets import shapes
 from segjax.data.label_map import IGNORE
+from segjax.tasks import semantic
 from tests import tiny
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -32,6 +34,11 @@ class TwoSizes(datasets.Dataset):
     height = 25 if i % 4 == 1 else 32
     cut = {key: example[key][:height] for key in ('image', 'label')}
     return {**example, **cut}
+
+
+def evaluation(config, dataset):
+  system = experiment.system(config, dataset.label_map)
+  return experiment.evaluation(config, system, dataset)
 
 
 @pytest.fixture(scope='module')
@@ -82,7 +89,7 @@ def test_scores_are_those_of_one_image_at_a_time(
   config = workdir.read_config()
   config.parallel = mode
   config.predict.batch_size = batch_size
-  scores, _ = evaluate.make(config, TwoSizes())(variables)
+  scores, _ = evaluate.make(evaluation(config, TwoSizes()))(variables)
 
   hits = np.diag(expected)
   union = expected.sum(0) + expected.sum(1) - hits
@@ -135,19 +142,20 @@ def test_evaluation_needs_the_model_of_the_run(workdir):
 
 def test_the_convention_for_absent_classes_is_told(workdir):
   scores = Checkpoints(workdir.checkpoints, read_only=True).scores(12)
-  words = evaluate.describe(scores, 'skip')
+  words = semantic.scores(shapes.LABEL_MAP).describe(scores)
   assert 'classes in neither truth nor prediction are left out' in words
   for name in shapes.LABEL_MAP.names:
     assert name in words
 
 
-def test_scores_of_regions_are_told_where_a_set_is_about_them(
+def test_scores_of_partitions_are_told_where_a_set_is_about_them(
     workdir, monkeypatch
 ):
-  monkeypatch.setattr(shapes.Shapes, 'boundary_class', 0)
+  parted = dataclasses.replace(shapes.LABEL_MAP, boundary_class=0)
+  monkeypatch.setattr(shapes.Shapes, 'label_map', parted)
   scores = evaluate.run(workdir.read_config(), workdir)
   written = json.loads((workdir.path / 'score-val.json').read_text())
-  words = evaluate.describe(scores, 'skip')
+  words = semantic.scores(parted).describe(scores)
   for name in ('rand_error', 'V_rand', 'V_info', 'pixel_error'):
     assert written[name] == pytest.approx(scores[name])
     assert f'{scores[name]:.4f}' in words

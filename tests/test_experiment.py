@@ -3,6 +3,7 @@ import pytest
 
 from configs import unet
 from segjax import experiment
+from segjax.data.datasets import shapes
 
 
 def configure(crop):
@@ -39,8 +40,14 @@ def test_batches_have_the_shapes_that_the_step_is_compiled_for(more):
   assert scalars['loss'].shape == ()
 
 
+def options(config):
+  return experiment.inference(
+      config, experiment.system(config, shapes.LABEL_MAP)
+  )
+
+
 def test_prediction_knows_the_margin_of_the_model():
   config = configure('random_crop(28, 36, halo=92)')
-  assert experiment.inference(config, 4).halo == 92
+  assert options(config).halo == 92
   config.model.padded = True
-  assert experiment.inference(config, 4).halo == 0
+  assert options(config).halo == 0

@@ -22,31 +22,46 @@ MAY_IMPORT = {
     'specs': '',
     'kernels': '',
     'runtime': '',
-    'parallel': '',
     'convert': '',
-    'evaluation': 'parallel',
     'data': 'specs',
+    'parallel': 'data',
+    'evaluation': 'parallel',
     'ops': 'kernels parallel',
     'layers': 'ops kernels parallel',
-    'backbones': 'layers ops kernels parallel specs',
+    'backbones': 'layers ops kernels specs',
     'models': 'backbones layers ops',
-    'losses': 'specs ops parallel',
-    'refine': 'specs ops',
-    'inference': 'refine ops data',
-    'tasks': 'losses evaluation ops',
+    'losses': 'ops parallel specs',
+    'artifacts': 'data ops runtime',
+    'tasks': 'losses evaluation ops artifacts data specs',
+    'system': 'models tasks losses data',
+    'steps': 'system layers kernels parallel',
     'optim': 'specs',
-    'steps': 'layers ops kernels parallel',
-    'artifacts': 'data evaluation ops runtime',
-    'experiment': ANYTHING,
+    'refine': 'ops specs',
+    'inference': 'refine ops data',
+    'experiment': (
+        'data system models tasks steps optim inference parallel runtime specs'
+    ),
+    'main': ANYTHING,
+    'train': ANYTHING,
+    'evaluate': ANYTHING,
+    'predict': ANYTHING,
+    'doctor': ANYTHING,
+    'tools': ANYTHING,
+    'benchmark': ANYTHING,
     'convert/__main__': ANYTHING,
     'convert/workdirs': ANYTHING,
-    'benchmark': ANYTHING,
-    'doctor': ANYTHING,
-    'evaluate': ANYTHING,
-    'main': ANYTHING,
-    'predict': ANYTHING,
-    'tools': ANYTHING,
-    'train': ANYTHING,
+}
+# Who may see a config: `experiment`, the doors that read it, the workdir that
+# keeps it. All others take a `System` and plain values.
+SEE_CONFIGS = {
+    *('experiment', 'main', 'train', 'evaluate', 'predict', 'doctor'),
+    *('tools', 'convert/__main__', 'convert/workdirs', 'artifacts/workdir'),
+}
+# Names of fields that only their readers, tasks and models know.
+FIELDS_OF_SOME = ('categories', 'overlaps', 'instances', 'regions', 'coarse')
+KNOW_FIELDS = {
+    *('data/fields', 'data/proposals', 'data/transforms', 'data/datasets'),
+    *('tasks', 'models', 'convert'),
 }
 # What only some files may import; TensorFlow hides behind parts of CLU.
 ONLY_IN = {
@@ -111,6 +126,35 @@ def test_imports_go_the_allowed_way(path):
       ), f'{path} imports {name}, which is left to {files or "nobody"}'
     if part == 'ops':
       assert not within(name, 'flax'), f'{path}: ops are functions, not modules'
+
+
+def is_part_of(path, parts):
+  file = '/'.join(path.with_suffix('').parts[1:])
+  return any(f'{file}/'.startswith(f'{part}/') for part in parts)
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=str)
+def test_only_the_doors_and_experiment_see_a_config(path):
+  if is_part_of(path, SEE_CONFIGS):
+    return
+  for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    names = {getattr(node, key, None) for key in ('id', 'arg')}
+    assert 'config' not in names, (
+        f'{path}:{node.lineno} takes a config: let segjax/experiment.py take it'
+        ' apart, and pass plain values'
+    )
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=str)
+def test_a_field_is_known_to_its_readers_tasks_and_models_alone(path):
+  if is_part_of(path, KNOW_FIELDS):
+    return
+  for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+      assert node.value not in FIELDS_OF_SOME, (
+          f'{path}:{node.lineno} names the field {node.value!r}: go by its kind'
+          ' in segjax/data/fields.py'
+      )
 
 
 @pytest.mark.parametrize('path', MODELS, ids=str)

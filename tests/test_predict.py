@@ -210,9 +210,9 @@ def test_variance_of_a_system_that_does_not_sample_is_refused(predictor):
     predictor.with_variance(np.zeros((32, 48, 3), np.uint8))
 
 
-def test_regions_for_a_model_that_reads_none_are_refused(predictor):
-  with pytest.raises(ValueError, match='this system reads no regions'):
-    predictor(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8, 2)))
+def test_fields_that_the_model_does_not_read_are_refused(predictor):
+  with pytest.raises(ValueError, match='this system reads no proposals'):
+    predictor(np.zeros((8, 8, 3), np.uint8), proposals=np.ones((8, 8, 2)))
 
 
 def test_a_folder_that_is_no_workdir_is_refused(tmp_path):

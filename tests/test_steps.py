@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 from flax import linen as nn
@@ -11,7 +12,7 @@ from segjax import steps
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import classifier
 from segjax.losses.cross_entropy import cross_entropy
-from segjax.tasks import semantic
+from tests.systems import system_of
 
 CLASSES = 3
 
@@ -26,25 +27,20 @@ class Net(nn.Module):
     return {'logits': classifier(CLASSES)(x), 'aux': {}}
 
 
-def objective(logits, labels, pixel_weights):
-  loss = cross_entropy(logits, labels, pixel_weights=pixel_weights)
-  return loss, {'cross_entropy': loss}
-
-
-def loss_fn(out, batch):
-  return semantic.loss(out, batch, objective)
-
-
-def make_step(model=None, tx=None, **options):
+def make_step(model=None, tx=None, loss=None, dtype='float32', **options):
+  system = system_of(model or Net(), CLASSES, dtype=dtype)
+  if loss:
+    system = dataclasses.replace(system, loss=loss)
   options = {
       'seed': 0,
       'learning_rate': optax.constant_schedule(1.0),
-      'loss_fn': loss_fn,
       **options,
   }
-  return steps.make_train_step(
-      model=model or Net(), tx=tx or optax.sgd(1.0), **options
-  )
+  return steps.make_train_step(system, tx or optax.sgd(1.0), **options)
+
+
+def loss_fn(out, batch, rng):
+  return system_of(Net(), CLASSES).loss(out, batch, rng)
 
 
 def make_batch(seed, count=4):
@@ -63,7 +59,7 @@ def spoilt(batch):
 
 @functools.cache
 def fresh_variables(seed):
-  return steps.init_variables(Net(), seed, (4, 6, 7, 3))
+  return system_of(Net(), CLASSES).init(seed, (4, 6, 7, 3))
 
 
 def make_state(tx=None, ema=False):
@@ -165,12 +161,12 @@ def test_a_step_that_is_not_finite_changes_nothing_but_counts(robust):
 
 
 def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is():
-  def root(out, batch):
-    del batch
+  def root(out, batch, rng):
+    del batch, rng
     return jnp.sqrt(jnp.square(0 * out['logits']).sum()), {}
 
   state = make_state()
-  after, scalars = jax.jit(make_step(loss_fn=root))(state, make_batch(0))
+  after, scalars = jax.jit(make_step(loss=root))(state, make_batch(0))
   assert after.skipped == 1
   assert np.isnan(scalars['loss'])
   assert_equal(after.params, state.params)
@@ -275,9 +271,8 @@ def test_bfloat16_is_the_type_inside_and_float32_that_of_outputs(train):
   image = jax.ShapeDtypeStruct((1, 4, 4, 3), jnp.float32)
   variables = jax.eval_shape(Probe().init, jax.random.key(0), image)
   seen.clear()
-  forward = functools.partial(
-      steps.forward, Probe(), dtype='bfloat16', train=train
-  )
+  system = system_of(Probe(), 4, dtype='bfloat16')
+  forward = functools.partial(system.apply, train=train)
   batch, rng = {'image': image}, jax.random.key(0)
   out, _ = jax.eval_shape(forward, variables, batch, rng=rng)
   assert seen == [jnp.bfloat16, jnp.bfloat16]
@@ -299,11 +294,11 @@ def test_dropout_differs_between_the_parts_of_a_batch():
   half = make_batch(0, count=2)
   batch = {k: np.repeat(v, 2, axis=0) for k, v in half.items()}
 
-  def with_square(out, batch):
-    loss, _ = loss_fn(out, batch)
+  def with_square(out, batch, rng):
+    loss, _ = loss_fn(out, batch, rng)
     return loss, {'square': loss**2}
 
-  step = jax.jit(make_step(Net(0.5), loss_fn=with_square, accumulate=2))
+  step = jax.jit(make_step(Net(0.5), loss=with_square, accumulate=2))
   _, scalars = step(make_state(), batch)
   # The mean of squares is the square of the mean only where all are equal.
   assert scalars['square'] - scalars['loss'] ** 2 > 1e-5
@@ -311,6 +306,6 @@ def test_dropout_differs_between_the_parts_of_a_batch():
 
 def test_fresh_variables_are_a_function_of_the_seed():
   one, other = fresh_variables(0), fresh_variables(1)
-  assert_equal(steps.init_variables(Net(), 0, (8, 6, 7, 3)), one)
+  assert_equal(system_of(Net(), CLASSES).init(0, (8, 6, 7, 3)), one)
   kernels = [v['params']['conv']['conv']['kernel'] for v in (one, other)]
   assert (kernels[0] != kernels[1]).all()

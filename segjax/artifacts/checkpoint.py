@@ -16,7 +16,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-SCORE = 'mIoU'
+# Name in a checkpoint under which the score is kept that the best one is chosen
+# by. Older checkpoints lack it, and are chosen by their mIoU.
+BEST = 'best'
 # Of several processes the first alone has to do with checkpoints.
 ALONE = ocp.options.MultiprocessingOptions(
     primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
@@ -78,12 +80,18 @@ class Checkpoints:
     scored = [
         (_score(scores), step)
         for step in self.steps()
-        if (scores := self.scores(step))
+        if (scores := self._metrics(step))
     ]
     return max(scored)[1] if scored else max(self.steps(), default=None)
 
   def scores(self, step):
     """Returns the scores of a step, {} if it was not evaluated or is gone."""
+    scores = self._metrics(step)
+    scores.pop(BEST, None)
+    return scores
+
+  def _metrics(self, step):
+    """Returns what was written as the scores of a step."""
     if step not in self.steps():
       return {}
     try:
@@ -92,14 +100,22 @@ class Checkpoints:
       logging.error('%s has no readable scores: %s', self._path(step), error)
       return {}
 
-  def save(self, step, state, scores=None):
+  def save(self, step, state, scores=None, best='mIoU'):
     """Begins to write a checkpoint; training goes on meanwhile.
+
+    Args:
+      step: of the state.
+      state: a tree of arrays.
+      scores: {name: float} of the evaluation at this step, if there was one.
+      best: name of the score that the best checkpoint is chosen by.
 
     Raises:
       OSError: this or the one before could not be written.
     """
     if step in self.steps():
       return
+    if scores:
+      scores = {**scores, BEST: scores[best]}
     # On the host: read again wherever, on any number of devices.
     written = flax.serialization.to_state_dict(jax.device_get(state))
     try:
@@ -131,7 +147,7 @@ class Checkpoints:
     saved = self._manager.restore(step, args=ocp.args.StandardRestore())
     about = self._manager.metadata(step).custom_metadata or {}
     expected = about.get('crc32')  # None in one of an older version.
-    if expected not in (None, _crc32(saved, self.scores(step))):
+    if expected not in (None, _crc32(saved, self._metrics(step))):
       raise ValueError('what it holds is not what was written')
     return saved
 
@@ -264,6 +280,6 @@ def _crc32(tree, scores):
 
 
 def _score(scores):
-  """Ranks by `SCORE`; an undefined one is the worst."""
-  value = scores.get(SCORE, math.nan)
+  """Ranks by the score of `BEST`; an undefined one is the worst."""
+  value = scores.get(BEST, scores.get('mIoU', math.nan))
   return -1.0 if math.isnan(value) else value

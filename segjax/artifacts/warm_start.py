@@ -14,26 +14,26 @@ from segjax.artifacts.workdir import Workdir
 from segjax.ops.position_table import resize_table
 
 
-def start(state, config, channels):
+def start(state, init_from, init_only, channels):
   """Returns the state before the first step, with what fits of another run.
 
   Args:
     state: a fresh one.
-    config: `init_from` is a workdir, of a run or of `segjax.convert`;
-      `init_only` a regular expression of the variables to take.
+    init_from: a workdir, of a run or of `segjax.convert`.
+    init_only: regular expression of the variables to take; '' takes all.
     channels: of the images.
 
   Raises:
     FileNotFoundError: there is no checkpoint.
     ValueError: nothing in it fits.
   """
-  workdir = Workdir(config.init_from)
+  workdir = Workdir(init_from)
   step, saved = checkpoint.best(workdir.checkpoints)
   variables, table = fill(
       {'params': state.params, **state.mutable},
       saved,
       channels=channels,
-      only=config.init_only,
+      only=init_only,
   )
   logging.info('Beginning with step %d of %s: %s', step, workdir.path, table)
   variables = jax.tree.map(jnp.asarray, variables)

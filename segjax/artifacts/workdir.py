@@ -13,7 +13,7 @@ from etils import epath
 import ml_collections
 
 from segjax.data import image
-from segjax.evaluation import semantic
+from segjax.data.label_map import LabelMap
 
 # What may differ when a run goes on: where it runs, not what it computes.
 FREE = (
@@ -125,8 +125,22 @@ class Workdir:
             'names': label_map.names,
             'colors': label_map.colors,
             'channels': channels,
+            'boundary_class': label_map.boundary_class,
         },
     )
+
+  def read_labels(self):
+    """Returns the label map of the run and the channels of its images."""
+    labels = json.loads(self.labels.read_text())
+    names = tuple(labels['names'])
+    label_map = LabelMap(
+        names=names,
+        colors=tuple(map(tuple, labels['colors'])),
+        ids={i: i for i in range(len(names))},
+        # A run of an older version does not tell it.
+        boundary_class=labels.get('boundary_class'),
+    )
+    return label_map, labels['channels']
 
   def write_pictures(self, folder, drawn):
     """Writes pictures by name as PNG files."""
@@ -135,19 +149,18 @@ class Workdir:
       path.parent.mkdir(parents=True, exist_ok=True)
       image.write_png(path, picture)
 
-  def write_score(self, config, step, scores):
-    """Writes the scores of a step and how they were counted."""
-    split = config.dataset.eval_split
-    path = self.path / f'score-{split}.json'
-    said = {
-        'step': step,
-        'dataset': config.dataset.name,
-        'split': split,
-        'absent classes': semantic.ABSENT[config.absent],
-    }
+  def write_score(self, about, step, scores):
+    """Writes the scores of a step and how they were counted.
+
+    Args:
+      about: texts by name; the `split` is one.
+      step: of the checkpoint.
+      scores: {name: float}.
+    """
+    path = self.path / f'score-{about["split"]}.json'
     # JSON has no NaN.
     counted = {k: None if math.isnan(v) else v for k, v in scores.items()}
-    write_json(path, said | counted)
+    write_json(path, {'step': step} | about | counted)
     return path
 
   def read_config(self):

@@ -1,7 +1,6 @@
 """The worker that runs segjax: `python -m segjax.benchmark.jax_worker`.
 
-It imports what a step is made of and no more, so that it needs JAX, Flax and
-Optax alone.
+It builds a system and its steps as training does, without data or files.
 """
 
 import contextlib
@@ -13,18 +12,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from segjax import losses
 from segjax import models
 from segjax import optim
 from segjax import parallel
 from segjax import steps
+from segjax import system as systems
 from segjax.benchmark import compiled
 from segjax.benchmark import products
 from segjax.benchmark import protocol
+from segjax.data.label_map import numbered
 from segjax.ops import conv
 from segjax.runtime import compile_cache
 from segjax.runtime import malloc
-from segjax.tasks import semantic
 
 # SGD with momentum, as the other workers have it.
 OPTIM = types.SimpleNamespace(
@@ -79,51 +78,46 @@ class JaxWorker(compiled.CompiledWorker):
     """
     layout = parallel.Layout(mode)
     layout.check(batch)
-    model = create(system, fields, classes)
-    variables = jax.device_put(initial(model, *size))
+    timed = create(system, fields, classes, dtype)
+    variables = jax.device_put(initial(timed.model, *size))
     arrays = place(compiled.random_batch(batch, size, classes), layout)
     training = functools.partial(train_step, remat=remat)
     make = {'train': training, 'forward': forward_step}[what]
-    step, state = make(model, variables, dtype, layout)
+    step, state = make(timed, variables, layout)
     with conv.plain() if plain else contextlib.nullcontext():
       facts = self.compile(name, step, state, arrays)
-    return {**facts, **count(model, (batch, *size, 3))}
+    return {**facts, **count(timed, (batch, *size, 3))}
 
 
-def create(system, fields, classes):
-  """Returns a model; `fields` may have lists for tuples."""
-  return models.create(
-      system,
-      classes,
-      **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()},
-  )
+def create(name, fields, classes, dtype):
+  """Returns a system; `fields` of its model may have lists for tuples."""
+  fields = {
+      k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+  }
+  model = models.create(name, classes, **fields)
+  return systems.build(name, model, numbered(classes), aux=0.4, dtype=dtype)
 
 
 @functools.lru_cache(maxsize=1)
 def initial(model, height, width):
   """Returns variables on the host, made once for the steps of a model."""
-  return jax.device_get(steps.init_variables(model, 0, (1, height, width, 3)))
+  image = jnp.zeros((1, height, width, 3))
+  return jax.device_get(jax.jit(model.init)(jax.random.key(0), image))
 
 
-def count(model, shape):
-  """Returns the parameters of a model, and the FLOPs of `products`.
+def count(system, shape):
+  """Returns the parameters of a system, and the FLOPs of `products`.
 
   Args:
-    model: a Flax module.
-    shape: of the images.
+    system: a `System`.
+    shape: of the images, [B, H, W, C].
   """
   image = jax.ShapeDtypeStruct(shape, jnp.float32)
-  variables = jax.eval_shape(model.init, jax.random.key(0), image)
+  variables = system.shapes(shape)
 
   def forward(variables, image):
-    out, _ = model.apply(
-        variables,
-        image,
-        train=True,
-        rngs={'dropout': jax.random.key(0)},
-        mutable=True,
-    )
-    return out
+    key = jax.random.key(0)
+    return system.apply(variables, {'image': image}, train=True, rng=key)
 
   jaxpr = jax.make_jaxpr(forward)(variables, image).jaxpr
   return {
@@ -138,7 +132,7 @@ def place(batch, layout):
   return jax.pmap(lambda x: x)(sharded) if layout.mode == 'pmap' else sharded
 
 
-def train_step(model, variables, dtype, layout, *, remat):
+def train_step(system, variables, layout, *, remat):
   """Returns the step of training, not compiled yet, and its state."""
 
   def learning_rate(step):
@@ -147,28 +141,19 @@ def train_step(model, variables, dtype, layout, *, remat):
 
   tx = optim.create(OPTIM, learning_rate)
   step = steps.make_train_step(
-      model,
-      functools.partial(
-          semantic.loss,
-          objective=losses.build('cross_entropy'),
-          aux_weight=0.4,
-      ),
-      tx,
-      seed=0,
-      dtype=dtype,
-      learning_rate=learning_rate,
-      remat=remat,
+      system, tx, seed=0, learning_rate=learning_rate, remat=remat
   )
   state = steps.init_state(variables, tx, ema=False)
   return layout.compile_step(step, state), layout.place(state)
 
 
-def forward_step(model, variables, dtype, layout):
+def forward_step(system, variables, layout):
   """Returns the step from images to label maps, and the variables."""
 
   def forward(variables, batch):
-    out, _ = steps.forward(model, variables, batch, dtype=dtype)
-    return semantic.predict(out).argmax(-1).astype(jnp.uint8)
+    out, _ = system.apply(variables, batch)
+    logits = system.task.predict(out, system.label_map)['logits']
+    return logits.argmax(-1).astype(jnp.uint8)
 
   if layout.mode == 'pmap':
     return jax.pmap(forward, parallel.AXIS, in_axes=(None, 0)), variables

@@ -9,14 +9,13 @@ import jax
 
 from segjax import backbones
 from segjax import experiment
-from segjax import models
-from segjax import steps
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
 from segjax.artifacts.workdir import write_json
 from segjax.convert import rules
 from segjax.convert import torch
 from segjax.convert import torch_file
+from segjax.data import fields
 from segjax.data import label_map as label_maps
 
 HEAD = 1000  # Classes of ImageNet.
@@ -56,8 +55,9 @@ def convert(source, config, path, output, *, key='', num_classes=0, channels=3):
   renaming = rules.find(
       source, config.model_name, config.model.get('backbone', '')
   )
-  model = experiment.model(config, label_map.num_classes)
-  variables = torch.convert(state, renaming, _template(model, channels))
+  system = experiment.system(config, label_map)
+  template = _template(system.model, channels, system.reads, system.halo)
+  variables = torch.convert(state, renaming, template)
   workdir = _new_workdir(output)
   workdir.claim(config)
   workdir.write_labels(label_map, channels)
@@ -143,21 +143,18 @@ def _origin(workdir):
 def _label_map(config, num_classes):
   """Returns the classes of the weights."""
   if num_classes:
-    return label_maps.LabelMap(
-        names=tuple(f'class {i}' for i in range(num_classes)),
-        colors=label_maps.default_colors(num_classes),
-        ids={i: i for i in range(num_classes)},
-    )
+    return label_maps.numbered(num_classes)
   try:  # Its images are not needed.
     return label_maps.read(config.dataset.name)
   except FileNotFoundError:
-    return experiment.dataset(config, config.dataset.eval_split).label_map
+    return experiment.eval_dataset(config).label_map
 
 
-def _template(model, channels):
-  side = 128 + 2 * models.halo(model)
-  given = steps.example(model, (1, side, side, channels))
-  return jax.eval_shape(model.init, jax.random.key(0), *given)
+def _template(module, channels, reads=('image',), halo=0):
+  """Returns the shapes of the variables of a model or of a backbone."""
+  side = 128 + 2 * halo
+  given = fields.placeholders(reads, (1, side, side, channels))
+  return jax.eval_shape(lambda: module.init(jax.random.key(0), *given.values()))
 
 
 def _flat(variables):

@@ -30,6 +30,8 @@ class LabelMap:
     ids: raw id -> train id or `IGNORE`; any other raw id is an error.
     color_coded: RGB and indexed masks mean their colours; grey ones are ids.
     ignored_colors: colours that mean `IGNORE` where masks are colour-coded.
+    boundary_class: of a data set whose partition of the image is scored, too,
+      the train id between the parts, such as a membrane's.
     things: train ids of the classes that are counted objects; others are stuff.
   """
 
@@ -38,6 +40,7 @@ class LabelMap:
   ids: Mapping[int, int]
   color_coded: bool = False
   ignored_colors: tuple[tuple[int, int, int], ...] = ()
+  boundary_class: int | None = None
   things: tuple[int, ...] = ()
 
   def __post_init__(self):
@@ -202,6 +205,15 @@ def _ids(classes, ignored):
         raise ValueError(f'two meanings for the id {raw}')
       ids[raw] = train
   return ids
+
+
+def numbered(num_classes: int) -> LabelMap:
+  """Returns the label map of classes that have no names."""
+  return LabelMap(
+      names=tuple(f'class {i}' for i in range(num_classes)),
+      colors=default_colors(num_classes),
+      ids={i: i for i in range(num_classes)},
+  )
 
 
 def default_colors(num_classes):

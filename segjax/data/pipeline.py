@@ -15,12 +15,9 @@ from absl import logging
 import grain
 import numpy as np
 
-from segjax.data import proposals
+from segjax.data import fields
 from segjax.data import transforms
 from segjax.data.image import BadExample
-
-# What of an example goes into a batch.
-ARRAYS = ('image', 'label', 'weight', 'regions', 'categories', 'overlaps')
 
 
 class Batches:
@@ -66,7 +63,7 @@ def train_batches(
   """Returns an iterator over this host's batches from `first_step` on.
 
   Args:
-    dataset: random access to {'image', 'label', 'name'}, and maybe 'regions'.
+    dataset: random access to examples, {'image', 'label', 'name', ...}.
     spec: ops for `transforms.parse`, with a size and a normalize.
     batch_size: over all hosts.
     seed: of the order and the ops.
@@ -79,11 +76,10 @@ def train_batches(
       and to take the next good one in the order of its epoch instead.
 
   Returns:
-    `Batches` of {'image': float32 [b, H, W, C], 'label': uint8 [b, H, W]}, and
-    'weight': float32 [b, H, W] if the spec makes it. The image is larger by
-    the halo of a crop that has one. If the examples have regions, there are
-    'regions' uint8 [b, H, W, N] too, and what they show: 'categories' uint8 and
-    'overlaps' float32, both [b, N]; see `proposals.assign`.
+    `Batches` of all fields that the examples have after the ops, by name: the
+    'image', float32 [b, H, W, C], the 'label', uint8 [b, H, W], and those that
+    the data set reads or an op of the spec derives; see `segjax.data.fields`.
+    The image is larger by the halo of a crop that has one.
   """
   _check(dataset, num_hosts, host)
   if batch_size < 1 or batch_size % num_hosts:
@@ -99,7 +95,6 @@ def train_batches(
   order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().repeat()
   reader = _Reader(dataset, order, on_bad_example == 'skip')
   examples = order.map_with_index(reader).random_map(_transform(ops))
-  examples = examples.map(_describe_regions)
   share = batch_size // num_hosts
 
   def example(i):  # The i-th that this host takes.
@@ -120,9 +115,9 @@ def eval_examples(dataset, spec, *, num_hosts=1, host=0, threads=2):
   """Returns an iterator over this host's share of all examples, in order.
 
   Each is {'image': float32 [h, w, C] after the spec, 'label': [H, W] at its
-  original size, 'name', 'raw': the image [H, W, C] as it was read}, and maybe
-  'regions', [h, w, N] like the image. A host may have one example more than
-  another, or none.
+  original size, 'name', 'raw': the image [H, W, C] as it was read}. The spec
+  does not change truth; other fields move like the image. A host may have one
+  example more than another, or none.
   """
   _check(dataset, num_hosts, host)
   ops = _parse(spec)
@@ -135,8 +130,8 @@ def eval_examples(dataset, spec, *, num_hosts=1, host=0, threads=2):
   transform = _transform(ops)
 
   def prepare(features):
-    unlabelled = {k: v for k, v in features.items() if k != 'label'}
-    return {**features, 'raw': features['image'], **transform(unlabelled)}
+    shown = {k: v for k, v in features.items() if k not in fields.TRUTH}
+    return {**features, 'raw': features['image'], **transform(shown)}
 
   options = grain.ReadOptions(threads, 2 * threads)
   shard = grain.MapDataset.source(dataset)[host::num_hosts]
@@ -204,28 +199,22 @@ def _transform(ops):
   return transform
 
 
-def _describe_regions(features):
-  """Adds what the regions of an example show, if it has any."""
-  if 'regions' not in features:
-    return features
-  categories, overlaps = proposals.assign(
-      features['regions'], features['label']
-  )
-  return {**features, 'categories': categories, 'overlaps': overlaps}
-
-
 def _stack(examples):
-  """Stacks examples to a batch, without their names."""
+  """Stacks the fields of examples to a batch; other entries are left out."""
   first = examples[0]
-  for example in examples:
-    if example['image'].shape != first['image'].shape:
-      raise ValueError(
-          'The images of a batch must have one shape, but '
-          f'{first["name"]} is {first["image"].shape} and '
-          f'{example["name"]} is {example["image"].shape}.'
-      )
-  return {
-      key: np.stack([e[key] for e in examples])
-      for key in ARRAYS
-      if key in first
-  }
+  batch = {}
+  for name in filter(fields.FIELDS.get, first):
+    for example in examples:
+      if name not in example:
+        raise ValueError(
+            f'{example["name"]} lacks the field {name}, which'
+            f' {first["name"]} has: the examples of a batch have the same ones.'
+        )
+      if example[name].shape != first[name].shape:
+        raise ValueError(
+            f'The {name}s of a batch must have one shape, but'
+            f' {first["name"]} is {first[name].shape} and'
+            f' {example["name"]} is {example[name].shape}.'
+        )
+    batch[name] = np.stack([example[name] for example in examples])
+  return batch

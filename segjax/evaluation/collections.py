@@ -25,7 +25,7 @@ LAST = ('learning_rate',)
 def semantic(names, absent='skip', boundary_class=None):
   """Returns a collection class that scores label maps.
 
-      scores = metrics.semantic(label_map.names)
+      scores = collections.semantic(label_map.names)
       total = scores.empty()
       for prediction, label in ...:  # [H, W] uint8, ids or 255 for ignored.
         total = total.merge(
@@ -37,8 +37,8 @@ def semantic(names, absent='skip', boundary_class=None):
     names: tuple of the names of the classes, in the order of their ids.
     absent: what a mean does with classes that do not occur, a key of
       `evaluation.semantic.ABSENT`, which has the words to print beside a score.
-    boundary_class: of a data set whose regions are scored too, the class
-      between them. Images whose truth has no region are left out.
+    boundary_class: of a data set whose partition of the image is scored, too,
+      the class between the parts. Images without a part are left out.
   """
   num_classes = len(names)
 
@@ -67,8 +67,8 @@ def semantic(names, absent='skip', boundary_class=None):
       return cls(boundary.band_counts(prediction, label, num_classes))
 
   @flax.struct.dataclass
-  class Regions(_Counts):
-    """Sums over images of the scores of regions, and the images, [4]."""
+  class Partitions(_Counts):
+    """Sums over images of the scores of partitions, and the images, [4]."""
 
     @classmethod
     def empty(cls):
@@ -89,14 +89,14 @@ def semantic(names, absent='skip', boundary_class=None):
 
     confusion: Confusion
     bands: Bands
-    regions: Regions
+    partitions: Partitions
 
     def gather(self):
       """Sums over processes, each of which saw a part of the split."""
       return self.replace(
           confusion=self.confusion.gather(),
           bands=self.bands.gather(),
-          regions=self.partitions.gather(),
+          partitions=self.partitions.gather(),
       )
 
     def compute(self):
@@ -130,7 +130,7 @@ def semantic(names, absent='skip', boundary_class=None):
 def train(names):
   """Returns a collection class for the scalars that train steps return.
 
-      reports = metrics.train(tuple(scalars))
+      reports = collections.train(tuple(scalars))
       report = reports.empty()
       report = report.merge(reports.single_from_model_output(**scalars))
       report.compute()  # {'loss': 0.31, 'learning_rate': 0.007}

@@ -45,11 +45,3 @@ def create(name, num_classes, **fields):
         f' {", ".join(sorted(known))}.'
     )
   return model(num_classes, **fields)
-
-
-def halo(model):
-  """Returns how many pixels a model loses on each side: 0 for most.
-
-  Unpadded convolutions return logits for the middle of their input.
-  """
-  return getattr(model, 'halo', 0)

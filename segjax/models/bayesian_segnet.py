@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from segjax.layers.unpooling import VGG16
 from segjax.layers.unpooling import PoolingEncoder
 from segjax.layers.unpooling import UnpoolingDecoder
+from segjax.ops.targets import class_logits
 
 
 class Model(nn.Module):
@@ -33,7 +34,7 @@ class Model(nn.Module):
     return {'logits': decoder(x, pools, train), 'aux': {}}
 
 
-def predict(model, forward, images, key):
+def predict(model, apply, batch, key):
   """Returns the mean and the variance of probabilities over samples.
 
   All images are seen through the same samples, so that what is predicted for
@@ -41,32 +42,39 @@ def predict(model, forward, images, key):
 
   Args:
     model: a `Model`.
-    forward: `forward(images, key)`, logits [B, H, W, K] of one sample.
-    images: [B, H, W, C].
+    apply: `apply(batch, key)`, the outputs of one sample.
+    batch: with the `image` [B, H, W, C].
     key: of the samples.
 
   Returns:
-    The logarithm of the mean, so that a softmax returns it, and the variance,
-    both [B, H, W, K].
+    `logits`, the logarithm of the mean, so that a softmax returns it, and
+    `variance`, both [B, H, W, K].
   """
+
+  def probabilities(image, key):
+    out = apply({'image': image[None]}, key)
+    return jax.nn.softmax(class_logits(out['logits'][0]))
 
   def add(moments, numbered):
     """Welford's update: the naive one subtracts large numbers."""
     (mean, squares), (n, key) = moments, numbered
-    sample = jax.nn.softmax(
-        jax.vmap(lambda x: forward(x[None], key)[0])(images)
-    )
+    sample = jax.vmap(lambda image: probabilities(image, key))(batch['image'])
     delta = sample - mean
     mean += delta / n
     return (mean, squares + delta * (sample - mean)), None
 
-  shape = jax.eval_shape(forward, images, key).shape
+  shape = jax.eval_shape(probabilities, batch['image'][0], key).shape
+  zeros = jnp.zeros((len(batch['image']), *shape))
   numbers = jnp.arange(1, model.samples + 1, dtype=jnp.float32)
   (mean, squares), _ = jax.lax.scan(
       add,
-      (jnp.zeros(shape), jnp.zeros(shape)),
+      (zeros, zeros),
       (numbers, jax.random.split(key, model.samples)),
   )
   # Where no sample sees a class, a logarithm of 0 would make NaN of a mean.
   floor = jnp.finfo(jnp.float32).tiny
-  return jnp.log(jnp.maximum(mean, floor)), squares / model.samples
+  return {
+      'logits': jnp.log(jnp.maximum(mean, floor)),
+      'variance': squares / model.samples,
+      'aux': {},
+  }

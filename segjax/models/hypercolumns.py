@@ -112,20 +112,20 @@ class Model(nn.Module):
   min_score: float = 0.0
   min_probability: float = 0.4  # Of a pixel of a figure.
 
-  train_inputs = ('image', 'regions', 'categories')
+  train_reads = ('image', 'proposals', 'categories')
 
   @property
-  def inputs(self):
-    """What it reads, see `steps.inputs`."""
-    return ('image', 'regions') if self.classify else self.train_inputs
+  def reads(self):
+    """Names of the fields that it is given; see the README of this folder."""
+    return ('image', 'proposals') if self.classify else self.train_reads
 
   @nn.compact
-  def __call__(self, image, regions, categories=None, *, train=False):
+  def __call__(self, image, proposals, categories=None, *, train=False):
     """Segments images by their proposals.
 
     Args:
       image: [B, H, W, C], normalised.
-      regions: [B, H, W, N], 0 or 1; an empty one is no proposal.
+      proposals: [B, H, W, N], 0 or 1; an empty one is no proposal.
       categories: [B, N], classes whose figures to compute; by default those
         that the proposals are found to show.
       train: whether dropout is on.
@@ -134,7 +134,7 @@ class Model(nn.Module):
       The outputs of segjax/tasks/proposals.py, with the mask 'figure'.
     """
     size = image.shape[1:3]
-    boxes = jax.vmap(box_ops.bounding_boxes)(regions)
+    boxes = jax.vmap(box_ops.bounding_boxes)(proposals)
     feats = backbones.build(self.backbone, pool=pool2_up, name='backbone')(
         image, train
     )
@@ -161,7 +161,9 @@ class Model(nn.Module):
       given = jax.nn.one_hot(categories, self.num_classes, dtype=image.dtype)
       class_logits = ranks[:, None] * given
     found, scores = detections.detect(
-        class_logits[..., 1:] - class_logits[..., :1], regions, self.max_overlap
+        class_logits[..., 1:] - class_logits[..., :1],
+        proposals,
+        self.max_overlap,
     )
     shown = found if categories is None else categories
     columns = Columns(

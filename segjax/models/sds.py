@@ -80,16 +80,16 @@ class Model(nn.Module):
   max_overlap: float = 0.0  # Of two detections of a category.
   min_score: float = 0.0
 
-  inputs = ('image', 'regions')
-  train_inputs = ('image', 'regions', 'categories')
+  reads = ('image', 'proposals')
+  train_reads = ('image', 'proposals', 'categories')
 
   @nn.compact
-  def __call__(self, image, regions, categories=None, *, train=False):
+  def __call__(self, image, proposals, categories=None, *, train=False):
     """Segments images by their proposals.
 
     Args:
       image: [B, H, W, C], normalised so that the mean is 0.
-      regions: [B, H, W, N], 0 or 1; an empty one is no proposal.
+      proposals: [B, H, W, N], 0 or 1; an empty one is no proposal.
       categories: [B, N], classes to refine masks for; by default those that the
         proposals are found to show.
       train: whether dropout is on.
@@ -98,7 +98,7 @@ class Model(nn.Module):
       The outputs of segjax/tasks/proposals.py, with the masks 'coarse' and
       'refined'.
     """
-    regions = (regions > 0).astype(image.dtype)
+    regions = (proposals > 0).astype(image.dtype)
     masks = jnp.moveaxis(regions, -1, 1)
     boxes = box_ops.expand(
         box_ops.bounding_boxes(regions),

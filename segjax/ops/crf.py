@@ -9,6 +9,7 @@ and kernels are normalised.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from segjax.ops import gaussian
 from segjax.ops import permutohedral
@@ -124,3 +125,49 @@ def on_lattice(lattice):
   return lambda x: permutohedral.apply(
       lattice, x.reshape(-1, x.shape[-1])
   ).reshape(x.shape)
+
+
+def log_probabilities(probabilities):
+  """Returns logarithms in float32; as in pydensecrf, no class is impossible."""
+  return np.log(np.clip(probabilities, 1e-5, 1)).astype(np.float32)
+
+
+def check_inputs(probabilities, image):
+  """Raises ValueError unless a CRF can compare the colours of an image.
+
+  Args:
+    probabilities: [H, W, K].
+    image: as it was read; [H, W, 3] of uint8 is expected.
+  """
+  if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    raise ValueError(
+        'A CRF compares colours and needs RGB images, [H, W, 3] of uint8; this'
+        f" is {list(image.shape)} of {image.dtype}. Set predict.refine to ''."
+    )
+  if probabilities.shape[:2] != image.shape[:2]:
+    raise ValueError(
+        f'A CRF needs labels of the size of the image, {image.shape[:2]}; these'
+        f" have {probabilities.shape[:2]}. Set predict.refine to ''."
+    )
+
+
+def check_kernel(name, kernel, *meanings):
+  """Raises ValueError unless a kernel has a weight and positive widths.
+
+  Args:
+    name: of the kernel.
+    kernel: a tuple.
+    meanings: of its numbers; a width that may be 0 is a 'width or 0'.
+  """
+  wanted = f'{name} is ({", ".join(meanings)})'
+  if not isinstance(kernel, tuple) or len(kernel) != len(meanings):
+    raise ValueError(f'{wanted}, not {kernel!r}.')
+  for width, meaning in zip(kernel[1:], meanings[1:], strict=True):
+    if width < 0 or (width == 0 and not meaning.endswith('or 0')):
+      raise ValueError(f'{wanted}, with positive widths, not {kernel}.')
+
+
+def check_iterations(iterations):
+  """Raises ValueError unless there is at least one iteration."""
+  if iterations < 1:
+    raise ValueError(f'iterations={iterations} must be at least 1.')

@@ -42,3 +42,20 @@ def probabilities(logits):
   if logits.shape[-1] > 1:
     return jax.nn.softmax(logits)
   return jax.nn.sigmoid(logits)
+
+
+def shrink_label(labels: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """Returns the label at the middle of each cell of a coarser grid.
+
+  Args:
+    labels: [B, H, W].
+    size: (height, width) of the grid.
+
+  Returns:
+    [B, height, width]: cell i is pixel (i + 0.5) * old / new, rounded down.
+  """
+  for axis, new in enumerate(size, 1):
+    old = labels.shape[axis]
+    places = ((2 * jnp.arange(new) + 1) * old) // (2 * new)
+    labels = jnp.take(labels, places, axis=axis)
+  return labels

@@ -10,7 +10,7 @@ from absl import flags
 from absl import logging
 
 # Other libraries are heard from warnings on, but Orbax has too many of those.
-SPOKEN = (str(pathlib.Path(__file__).parent), f'{os.sep}clu{os.sep}')
+SPOKEN = (str(pathlib.Path(__file__).parent.parent), f'{os.sep}clu{os.sep}')
 SILENT = f'{os.sep}orbax{os.sep}'
 
 

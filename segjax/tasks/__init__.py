@@ -1,5 +1,65 @@
-"""What a kind of system predicts, and how that is learnt.
+"""What a kind of system predicts, how that is learnt and how it is scored.
 
-A task has `channels`, of the logits for so many classes; `loss`, over a dict of
-outputs and a batch; and `predict`.
+A task is a module of seven names; `build` finds it by its file.
+
+- `TRUTH`: the fields of a batch that the loss may read, in training alone.
+- `BEST`: the score by which the best checkpoint is chosen, higher is better.
+- `PER_PIXEL`: whether an image may be seen in views (tiles, scales, mirrors)
+  whose outputs are averaged; otherwise it is predicted as a whole.
+- `channels(num_classes)`: of the logits, for so many classes.
+- `loss(out, batch, rng, *, pixel, aux, **options)`: the loss of a model's
+  outputs, and its parts {name: scalar}. `pixel(logits, label, weight)` is the
+  configured loss of pixels, see `segjax.losses.build`, and `aux` the factor of
+  auxiliary heads, one for all or {name: factor}.
+- `predict(out, label_map, **options)`: what is predicted of an image, made on
+  the device: {name: array [B, ...]}. A task per pixel returns `logits`
+  [B, H, W, K], one a class, and whatever else is to be averaged over views.
+- `scores(label_map, *, absent)`: an object that adds up and tells scores; see
+  `segjax.tasks.semantic.Scores` for its methods.
+
+The options are keywords of `loss` and `predict` that `config.task` may give, as
+in 'proposals(mask_overlap=0.7)'.
 """
+
+import importlib
+import inspect
+import pkgutil
+import types
+
+from segjax import specs
+
+# Arguments of `loss` and `predict` that the program gives.
+GIVEN = ('out', 'batch', 'rng', 'pixel', 'aux', 'label_map')
+
+
+def build(text: str) -> tuple[types.ModuleType, dict, dict]:
+  """Returns the task that a string names, and options of its functions.
+
+  Args:
+    text: such as 'semantic' or 'proposals(mask_overlap=0.7)'.
+
+  Returns:
+    The module, keywords of its `loss`, and keywords of its `predict`.
+
+  Raises:
+    ValueError: there is no such task, or it has no such option.
+  """
+  known = {
+      module.name: importlib.import_module(f'{__name__}.{module.name}')
+      for module in pkgutil.iter_modules(__path__)
+  }
+  signatures = {
+      name: specs.merged(module.loss, module.predict)
+      for name, module in known.items()
+  }
+  name, options = specs.parse(text, signatures, 'task', given=GIVEN)
+  task = known[name]
+  of_loss, of_predict = (
+      {
+          option: value
+          for option, value in options.items()
+          if option in inspect.signature(function).parameters
+      }
+      for function in (task.loss, task.predict)
+  )
+  return task, of_loss, of_predict

@@ -7,11 +7,15 @@ its probability is above `config.predict.threshold`.
 
 from segjax.tasks import semantic
 
+TRUTH = semantic.TRUTH
+BEST = semantic.BEST
+PER_PIXEL = semantic.PER_PIXEL
 loss = semantic.loss
 predict = semantic.predict
+scores = semantic.scores
 
 
-def channels(num_classes):
+def channels(num_classes: int) -> int:
   """Returns the channels of the logits, one.
 
   Raises:

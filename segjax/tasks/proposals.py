@@ -7,8 +7,8 @@ where proposals were pasted; and of N proposals
   boxes [B, N, 4]: y0 x0 y1 x1 in pixels, ends exclusive, in which masks lie;
   masks {name: logits [B, N, S, S]}: a pixel is of the object, on a grid of the
     box, for the category that the batch names.
-A batch has `image`, `label`, `regions` [B, H, W, N], and what those show:
-`categories` [B, N], 255 for an empty region, and `overlaps` [B, N]; see
+A batch has `image`, `label`, `proposals` [B, H, W, N], and what those show:
+`categories` [B, N], 255 for an empty one, and `overlaps` [B, N]; see
 `data.proposals.assign`.
 """
 
@@ -19,8 +19,12 @@ from segjax.ops import boxes as box_ops
 from segjax.ops.reduce import mean_over
 from segjax.tasks import semantic
 
+TRUTH = ('label', 'categories', 'overlaps')
+BEST = semantic.BEST
+PER_PIXEL = semantic.PER_PIXEL
 channels = semantic.channels
 predict = semantic.predict
+scores = semantic.scores
 
 IGNORE = 255
 FOREGROUND, BACKGROUND = 0.5, 0.2  # Overlaps with an object.
@@ -29,33 +33,35 @@ FOREGROUND, BACKGROUND = 0.5, 0.2  # Overlaps with an object.
 def loss(
     out,
     batch,
-    objective,
-    aux_weight=0.0,
+    rng,
     *,
-    mask_overlap=FOREGROUND,
-    full_area=0,
-):
+    pixel,
+    aux=0.0,
+    mask_overlap: float = FOREGROUND,
+    full_area: int = 0,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Returns the loss to minimise and its parts, scalars by name.
 
-  It is the sum of the objective, for the class of each proposal; of the mean
-  squared hinge of each SVM against all other classes; and of the mean cross
-  entropy of each mask over the pixels of proposals that show an object.
+  It is the sum of `pixel` for the class of each proposal; of the mean squared
+  hinge of each SVM against all other classes; and of the mean cross entropy of
+  each mask over the pixels of proposals that show an object.
 
   Args:
     out: outputs of a system.
     batch: what they are outputs for.
-    objective: from `losses.build`, here for [B, N, 1, K].
-    aux_weight: not used; these systems have no auxiliary heads.
+    rng: not used.
+    pixel: from `losses.build`, here for [B, N, 1, K].
+    aux: not used; these systems have no auxiliary heads.
     mask_overlap: of the proposals that masks are learnt from.
     full_area: pixels of a box from which on its mask counts fully, in
       proportion if it has fewer; 0 counts all alike.
   """
-  del aux_weight
+  del rng, aux
   categories, overlaps = batch['categories'], batch['overlaps']
   exists = categories != IGNORE
   classes = jnp.where(overlaps >= FOREGROUND, categories, 0)
   classes = jnp.where(exists, classes, IGNORE)
-  total, parts = objective(out['class_logits'][:, :, None], classes[..., None])
+  total, parts = pixel(out['class_logits'][:, :, None], classes[..., None])
   parts = dict(parts)
   if 'svm_scores' in out:
     parts['svm'] = squared_hinge(out['svm_scores'], categories, overlaps)

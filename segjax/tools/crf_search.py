@@ -1,12 +1,12 @@
 r"""Searches the parameters of a CRF behind a trained model, on labelled images.
 
   python -m segjax.tools.crf_search --workdir=runs/voc --split=val --limit=100 \
-      --grid='dense(bilateral=([3.0, 5.0], [40.0, 60.0, 80.0], [3.0, 9.0]))'
+      --grid='dense_crf(bilateral=([3.0, 5.0], [40.0, 60.0, 80.0], [3.0, 9.0]))'
 
 A list in the grid, a call of segjax/refine, stands for its elements, and what
 is tried is all their combinations. Each image is predicted once. The result is
 a table, best first, in the workdir too as crf-SPLIT.csv; its strings are for
---config.predict.crf.
+--config.predict.refine.
 """
 
 import ast
@@ -19,12 +19,12 @@ from absl import logging
 import numpy as np
 
 from segjax import experiment
-from segjax import inference
+from segjax import refine
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
-from segjax.data import pipeline
 from segjax.evaluation import semantic
-from segjax.refine import crf
+from segjax.inference import bands
+from segjax.inference import views
 from segjax.runtime import compile_cache
 from segjax.runtime import malloc
 from segjax.runtime import progress
@@ -34,8 +34,8 @@ from segjax.runtime import terminal
 def expand(grid):
   """Returns the calls that a grid stands for.
 
-  >>> expand('dense(gaussian=([1.0, 3.0], 2.0))')
-  ['dense(gaussian=(1.0, 2.0))', 'dense(gaussian=(3.0, 2.0))']
+  >>> expand('dense_crf(gaussian=([1.0, 3.0], 2.0))')
+  ['dense_crf(gaussian=(1.0, 2.0))', 'dense_crf(gaussian=(3.0, 2.0))']
 
   Raises:
     ValueError: it cannot be read, or one of its calls is wrong.
@@ -50,7 +50,7 @@ def expand(grid):
     chosen = dict(zip(map(id, lists), choice, strict=True))
     calls.append(ast.unparse(_replace(tree.body, chosen)))
   for call in calls:
-    if crf.build(call) is None:
+    if refine.build(call) is None:
       raise ValueError('The grid is empty.')
   return calls
 
@@ -84,33 +84,33 @@ def search(workdir, split, grid, *, limit=100):
   """
   calls = ['', *expand(grid)]
   config = workdir.read_config()
-  config.predict.crf = ''
+  config.predict.refine = ''
   dataset = experiment.dataset(config, split)
-  experiment.check_inputs(config, dataset)
   num_classes = dataset.label_map.num_classes
-  forward = experiment.make_forward(config, num_classes, dataset.channels)
-  options = experiment.inference(config, num_classes)
+  system = experiment.system(config, dataset.label_map)
+  if not system.task.PER_PIXEL:
+    raise ValueError(
+        f'A CRF refines label maps, and {config.task} predicts something else.'
+    )
+  forward = experiment.forward(config, system)
+  options = experiment.inference(config, system)
   _, variables = checkpoint.best(workdir.checkpoints)
   every = max(len(dataset) // limit, 1) if limit else 1
-  examples = pipeline.eval_examples(
-      experiment.in_time(config, dataset),
-      config.preprocess.eval,
-      num_hosts=every,
-      threads=config.threads,
-  )
+  examples = experiment.eval_examples(config, dataset, num_hosts=every, host=0)
   count = min(limit or len(dataset), len(dataset))
-  predictions = inference.predict(
-      lambda images: forward(variables, images),
-      itertools.islice(examples, count),
+  predictions = views.predict(
+      lambda batch: forward(variables, batch),
+      itertools.islice(examples(), count),
       options,
       probabilities=True,
   )
   counts = np.zeros((len(calls), num_classes, num_classes), np.int64)
-  for example, labels, soft in progress.track(predictions, count, 'Searching'):
+  for example, prediction in progress.track(predictions, count, 'Searching'):
+    labels = prediction['labels']
     for i, call in enumerate(calls):
       if call:
-        refined = crf.build(call)(soft, example['raw'])
-        labels = inference.decide(refined, options.threshold)
+        refined = refine.build(call)(example, prediction['probabilities'])
+        labels = bands.decide(refined, options.threshold)
       counts[i] += semantic.confusion(labels, example['label'], num_classes)
   scores = [semantic.scores(c, config.absent)['mIoU'] for c in counts]
   ranked = zip(map(float, scores), calls, strict=True)

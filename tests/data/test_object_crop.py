@@ -93,9 +93,11 @@ def test_regions_are_refused():
   features = {
       'image': np.zeros((*LABEL.shape, 3), np.uint8),
       'label': LABEL,
-      'regions': np.ones((*LABEL.shape, 2), np.uint8),
+      'proposals': np.ones((*LABEL.shape, 2), np.uint8),
   }
-  with pytest.raises(ValueError, match='no crop of regions: leave them out'):
+  with pytest.raises(
+      ValueError, match='image and label alone; leave proposals out'
+  ):
     transforms.apply(
         transforms.parse('object_crop(16)'), features, np.random.default_rng(0)
     )

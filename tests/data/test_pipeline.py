@@ -264,17 +264,17 @@ class Proposing(Images):
     example['label'][:] = 0
     example['label'][5:15, 9:30] = 1
     shown = example['label'] == 1
-    example['regions'] = np.stack([shown, 0 * shown], -1).astype(np.uint8)
+    example['proposals'] = np.stack([shown, 0 * shown], -1).astype(np.uint8)
     return example
 
 
 def test_regions_and_what_they_show_are_part_of_a_batch():
-  for batch in take(3, Proposing()):
-    assert batch['regions'].shape == (4, 24, 32, 2)
+  for batch in take(3, Proposing(), f'{SPEC}|label_proposals'):
+    assert batch['proposals'].shape == (4, 24, 32, 2)
     for i in range(4):
       shown = batch['label'][i] == 1
-      np.testing.assert_array_equal(batch['regions'][i, ..., 0], shown)
-      assert not batch['regions'][i, ..., 1].any()
+      np.testing.assert_array_equal(batch['proposals'][i, ..., 0], shown)
+      assert not batch['proposals'][i, ..., 1].any()
       expected = [1 if shown.any() else 255, 255]
       assert batch['categories'][i].tolist() == expected
       assert batch['overlaps'][i].tolist() == [float(shown.any()), 0]
@@ -284,6 +284,6 @@ def test_regions_are_evaluated_at_the_size_of_the_image():
   spec = 'resize(20, 30)|normalize'
   for example in pipeline.eval_examples(Proposing(), spec):
     assert example['image'].shape == (20, 30, 3)
-    assert example['regions'].shape == (20, 30, 2)
-    assert example['regions'][..., 0].any()
+    assert example['proposals'].shape == (20, 30, 2)
+    assert example['proposals'][..., 0].any()
     assert example['label'].shape == example['raw'].shape[:2]

@@ -124,7 +124,7 @@ def test_a_file_that_hangs_does_not_keep_the_program(tmp_path):
   os.mkfifo(tmp_path / 'pipe')  # Reading waits for a writer.
   program = f"""
 from segjax.data import timeout
-from tests.data.test_patience import Stuck
+from tests.data.test_timeout import Stuck
 
 class Pipe(Stuck):
   def __getitem__(self, index):

@@ -93,14 +93,14 @@ def test_an_op_leaves_its_input_and_other_features_alone(spec):
 def test_regions_go_where_the_label_goes(spec, count):
   classes = np.arange(count) % 4
   features = example()
-  features['regions'] = np.uint8(features['label'][..., None] == classes)
+  features['proposals'] = np.uint8(features['label'][..., None] == classes)
   ops = transforms.fuse(transforms.parse(spec))
   after = transforms.apply(ops, features, np.random.default_rng(0))
-  assert after['regions'].dtype == np.uint8
-  assert after['regions'].any()
+  assert after['proposals'].dtype == np.uint8
+  assert after['proposals'].any()
   # OpenCV takes another route for some numbers of channels.
   expected = after['label'][..., None] == classes
-  assert np.mean(after['regions'] != expected) < 1e-3
+  assert np.mean(after['proposals'] != expected) < 1e-3
 
 
 @pytest.mark.parametrize('spec', [*GEOMETRY, *COLOR])

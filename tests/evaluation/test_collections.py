@@ -136,7 +136,7 @@ def test_gather_sums_exactly_over_processes(monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
   monkeypatch.setattr(multihost_utils, 'process_allgather', allgather)
   gathered = total.gather()
-  for name in ('confusion', 'bands', 'regions'):
+  for name in ('confusion', 'bands', 'partitions'):
     np.testing.assert_array_equal(
         getattr(gathered, name).counts, 2 * getattr(total, name).counts
     )

@@ -3,10 +3,12 @@ import jax
 import numpy as np
 import pytest
 
-from segjax import inference
 from segjax import models
-from segjax.inference import Inference
-from segjax.inference import predict
+from segjax.inference import bands
+from segjax.inference import windows
+from segjax.inference.views import WEIGHTS
+from segjax.inference.views import Inference
+from segjax.inference.views import predict
 from segjax.ops.resize import resize
 
 CLASSES = 4
@@ -32,6 +34,11 @@ def with_margin(images):
   return with_context(images)[:, 7:-7, 7:-7]
 
 
+def of_batch(forward):
+  """Returns the forward pass of batches that one of images is."""
+  return lambda batch: {'logits': forward(batch['image'])}
+
+
 def example(size=(30, 44), label=None, name='a', seed=0):
   image = np.random.default_rng(seed).normal(size=(*size, 3))
   image = cv2.GaussianBlur(image.astype(np.float32), (7, 7), 2)
@@ -39,9 +46,10 @@ def example(size=(30, 44), label=None, name='a', seed=0):
 
 
 def one(forward, example, **options):
-  ((_, labels, probabilities),) = predict(
-      forward, [example], Inference(**options), probabilities=True
+  ((_, prediction),) = predict(
+      of_batch(forward), [example], Inference(**options), probabilities=True
   )
+  labels, probabilities = prediction['labels'], prediction['probabilities']
   assert labels.dtype == np.uint8
   assert labels.shape == example['size']
   np.testing.assert_array_equal(labels, probabilities.argmax(-1))
@@ -127,22 +135,24 @@ def test_probabilities_equal_those_computed_by_hand(label, options):
   )
 
 
-def test_extra_channels_are_averaged_as_they_are():
+def test_other_outputs_are_averaged_as_they_are():
   shown, options = example(), dict(scales=(1.0, 0.5), flip=True)
 
   def squares(images):
     return np.square(with_context(images))[..., :2]
 
-  def both(images):
-    return np.concatenate([with_context(images), squares(images)], -1)
+  def both(batch):
+    image = batch['image']
+    return {'logits': with_context(image), 'variance': squares(image)}
 
-  ((_, labels, soft),) = predict(
-      both, [shown], Inference(**options), probabilities=True, extra=2
+  ((_, prediction),) = predict(
+      both, [shown], Inference(**options), probabilities=True
   )
+  soft = prediction['probabilities']
   np.testing.assert_allclose(
-      soft[..., :CLASSES], one(with_context, shown, **options), rtol=1e-5
+      soft, one(with_context, shown, **options), rtol=1e-5
   )
-  np.testing.assert_array_equal(labels, soft[..., :CLASSES].argmax(-1))
+  np.testing.assert_array_equal(prediction['labels'], soft.argmax(-1))
   views = []
   for size in ((30, 44), (15, 22)):
     for step in (1, -1):
@@ -150,7 +160,7 @@ def test_extra_channels_are_averaged_as_they_are():
       view = squares(image[None])[:, :, ::step]
       views.append(resize(view, (30, 44))[0])
   np.testing.assert_allclose(
-      soft[..., CLASSES:], np.mean(views, 0), rtol=1e-4, atol=1e-5
+      prediction['variance'], np.mean(views, 0), rtol=1e-4, atol=1e-5
   )
 
 
@@ -206,13 +216,13 @@ def test_tiles_of_an_unpadded_network_equal_the_whole_image(
 def test_a_mirrored_axis_is_that_of_numpy(length):
   expected = np.pad(np.arange(length), (9, 13), 'reflect')
   np.testing.assert_array_equal(
-      inference.reflect(-9, length + 13, length), expected
+      windows.reflect(-9, length + 13, length), expected
   )
 
 
 def test_windows_of_a_pointwise_network_equal_the_whole_image():
   whole = one(pointwise, example())
-  for weights in inference.WEIGHTS:
+  for weights in WEIGHTS:
     slide = one(pointwise, example(), **SLIDE, weights=weights)
     np.testing.assert_allclose(slide, whole, atol=1e-6)
 
@@ -237,14 +247,14 @@ def test_the_mirror_image_of_an_equivariant_network_changes_nothing():
 def test_windows_start_where_those_of_mmsegmentation_do(
     length, window, stride, starts
 ):
-  assert inference.grid(length, window, stride) == starts
+  assert windows.grid(length, window, stride) == starts
 
 
-@pytest.mark.parametrize('weights', inference.WEIGHTS)
+@pytest.mark.parametrize('weights', WEIGHTS)
 @pytest.mark.parametrize('length', [5, 16, 17, 40, 100])
 def test_weights_of_windows_sum_to_one_at_every_pixel(weights, length):
   total = np.zeros(max(length, 16))
-  for start, share in inference.windows(length, 16, 11, weights):
+  for start, share in windows.windows(length, 16, 11, weights):
     assert (share > 0).all()
     total[start : start + 16] += share
   np.testing.assert_allclose(total, 1, rtol=1e-6)
@@ -256,10 +266,10 @@ def test_taps_are_those_of_resize(old, new):
   expected = resize(row.reshape(1, old, 1, 1), (new, 1)).ravel()
   for mirrored in (False, True):
     shown = np.append(row[::-1] if mirrored else row, 0)
-    low, fraction = inference.taps(0, new, old, new, mirrored)
+    low, fraction = windows.taps(0, new, old, new, mirrored)
     value = shown[low] * (1 - fraction) + shown[low + 1] * fraction
     np.testing.assert_allclose(value, expected, atol=1e-6)
-    middle = inference.taps(2, new - 2, old, new, mirrored)
+    middle = windows.taps(2, new - 2, old, new, mirrored)
     np.testing.assert_array_equal(middle, (low[2:], fraction[2:]))
 
 
@@ -283,7 +293,7 @@ def test_labels_depend_neither_on_batch_size_nor_on_neighbours(options):
     for stream in (STREAM, STREAM[::-1]):
       results = list(
           predict(
-              with_context,
+              of_batch(with_context),
               stream,
               Inference(**options, batch_size=batch_size),
               probabilities=True,
@@ -291,9 +301,10 @@ def test_labels_depend_neither_on_batch_size_nor_on_neighbours(options):
       )
       assert {x['name'] for x, *_ in results} == set(alone)
       assert len(results) == len(alone)
-      for shown, labels, probabilities in results:
+      for shown, prediction in results:
         expected = alone[shown['name']]
-        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+        soft, labels = prediction['probabilities'], prediction['labels']
+        np.testing.assert_allclose(soft, expected, atol=1e-6)
         np.testing.assert_array_equal(labels, expected.argmax(-1))
 
 
@@ -305,7 +316,7 @@ def test_images_of_one_shape_share_batches_and_keep_their_order():
     return pointwise(images)
 
   stream = [example(name=i, seed=i) for i in range(7)]
-  results = predict(forward, stream, Inference(batch_size=3))
+  results = predict(of_batch(forward), stream, Inference(batch_size=3))
   assert [x['name'] for x, *_ in results] == list(range(7))
   assert batches == [(3, 30, 44, 3)] * 3
 
@@ -319,7 +330,7 @@ def test_few_images_are_under_way_however_many_shapes_there_are():
       yield example((8 + i % 5, 8), name=i)
 
   done = 0
-  for _ in predict(pointwise, stream(), Inference(batch_size=2)):
+  for _ in predict(of_batch(pointwise), stream(), Inference(batch_size=2)):
     assert len(taken) - done <= 4
     done += 1
   assert done == 30
@@ -327,55 +338,63 @@ def test_few_images_are_under_way_however_many_shapes_there_are():
 
 @pytest.mark.parametrize('height', [64, 4096])
 def test_memory_of_logits_does_not_grow_with_the_height(height, monkeypatch):
-  bands = []
-  keep = inference._add
+  shapes = []
+  keep = bands._add
 
   def add(band, *rest):
-    bands.append(band.shape)
+    shapes.append(band['logits'].shape)
     return keep(band, *rest)
 
-  monkeypatch.setattr(inference, '_add', add)
+  monkeypatch.setattr(bands, '_add', add)
   shown = example((height, 24))
-  ((_, labels, _),) = predict(
-      pointwise,
+  ((_, prediction),) = predict(
+      of_batch(pointwise),
       [shown],
       Inference('slide', (16, 24), (12, 24), batch_size=64),
   )
-  assert {shape[0] for shape in bands} == {16 + 1 + 16}
-  np.testing.assert_array_equal(labels, pointwise(shown['image']).argmax(-1))
+  assert {shape[0] for shape in shapes} == {16 + 1 + 16}
+  np.testing.assert_array_equal(
+      prediction['labels'], pointwise(shown['image']).argmax(-1)
+  )
 
 
 def test_labels_have_the_size_of_the_label():
   shown = {**example(), 'label': np.zeros((50, 61), np.uint8)}
-  ((same, labels, nothing),) = predict(pointwise, [shown], Inference())
+  ((same, prediction),) = predict(of_batch(pointwise), [shown], Inference())
   assert same is shown
-  assert labels.shape == (50, 61)
-  assert nothing is None
+  assert prediction['labels'].shape == (50, 61)
+  assert prediction.keys() == {'labels'}
 
 
 @pytest.mark.parametrize('channels', [1, 6])
 def test_images_may_have_any_number_of_channels(channels):
   image = np.ones((9, 8, channels), np.float32)
-  ((_, labels, _),) = predict(
-      lambda x: x[..., :1] * np.float32([1, 3, 2]),
+  ((_, prediction),) = predict(
+      of_batch(lambda x: x[..., :1] * np.float32([1, 3, 2])),
       [{'image': image, 'size': (9, 8)}],
       Inference(scales=(2.0,)),
   )
-  np.testing.assert_array_equal(labels, 1)
+  np.testing.assert_array_equal(prediction['labels'], 1)
 
 
 def test_a_prediction_that_is_not_finite_names_the_image():
   broken = example(name='street/17')
   broken['image'][3, 4, 0] = np.nan
   with pytest.raises(ValueError, match="'street/17' are not finite"):
-    list(predict(pointwise, [example(), broken], Inference(batch_size=2)))
+    list(
+        predict(
+            of_batch(pointwise), [example(), broken], Inference(batch_size=2)
+        )
+    )
 
 
 def test_logits_of_another_size_than_the_image_are_refused():
-  with pytest.raises(ValueError, match=r'\(1, 30, 44, 3\) into .*15, 22, 3'):
-    list(predict(lambda x: x[:, ::2, ::2], [example()], Inference()))
-  with pytest.raises(ValueError, match='less 3 on each side'):
-    list(predict(pointwise, [example()], Inference(halo=3)))
+  with pytest.raises(
+      ValueError, match=r'\(1, 30, 44, 3\) into logits .*15, 22, 3'
+  ):
+    list(predict(of_batch(lambda x: x[:, ::2, ::2]), [example()], Inference()))
+  with pytest.raises(ValueError, match='a halo of 3 on each side'):
+    list(predict(of_batch(pointwise), [example()], Inference(halo=3)))
 
 
 @pytest.mark.parametrize(
@@ -402,16 +421,27 @@ def test_wrong_options_are_refused(options, message):
     [{'flip': True}, SLIDE, {'scales': (1.0, 2.0)}, {'pad_to': 16}],
     ids=str,
 )
-def test_regions_are_further_channels_of_every_view(options):
+def test_other_fields_are_seen_through_the_same_windows(options):
   shown = example()
   blocks = np.random.default_rng(0).integers(0, CLASSES, (5, 4))
   label = np.kron(blocks, np.ones((6, 11), int))
-  regions = np.uint8(label[..., None] == np.arange(200) % CLASSES)
-  shown['regions'] = regions
+  shown['proposals'] = np.uint8(label[..., None] == np.arange(200) % CLASSES)
+  shown['overlaps'] = np.float32([1, 2])
 
-  def forward(images):
-    assert images.shape[-1] == 3 + 200
-    return 9 * images[..., 3 + 100 : 3 + 100 + CLASSES]
+  def forward(batch):
+    assert batch['proposals'].dtype == np.uint8
+    assert batch['proposals'].shape[:3] == batch['image'].shape[:3]
+    assert (batch['overlaps'] == [1, 2]).all()
+    return {'logits': np.float32(9) * batch['proposals'][..., 100 : 100 + 4]}
 
-  probabilities = one(forward, shown, **options)
-  np.testing.assert_array_equal(probabilities.argmax(-1), label)
+  reads = ('image', 'proposals', 'overlaps')
+  ((_, prediction),) = predict(
+      forward, [shown], Inference(**options, reads=reads)
+  )
+  np.testing.assert_array_equal(prediction['labels'], label)
+
+
+def test_a_field_that_an_example_lacks_is_named():
+  options = Inference(reads=('image', 'proposals'))
+  with pytest.raises(ValueError, match='reads the field proposals'):
+    next(predict(of_batch(pointwise), [example()], options))

@@ -5,7 +5,6 @@ import pytest
 
 from segjax import models
 from segjax import parallel
-from segjax import steps
 from segjax.layers import remat
 
 SYSTEMS = {
@@ -19,7 +18,7 @@ def gradients(name, on):
   """Returns gradients and statistics, and the bytes they took."""
   model = models.create(name, 3, **SYSTEMS[name])
   image = jax.random.normal(jax.random.key(0), (2, 64, 64, 3))
-  variables = steps.init_variables(model, 0, image.shape)
+  variables = jax.jit(model.init)(jax.random.key(0), image)
 
   def loss(params):
     with remat.rematerialized(on):

@@ -37,9 +37,14 @@ def forward(model, variables):
 
 @pytest.fixture(scope='module')
 def predict(model, forward):
-  compiled = jax.jit(
-      lambda images, key: bayesian_segnet.predict(model, forward, images, key)
-  )
+  def apply(batch, key):
+    return {'logits': forward(batch['image'], key)}
+
+  @jax.jit
+  def compiled(images, key):
+    out = bayesian_segnet.predict(model, apply, {'image': images}, key)
+    return out['logits'], out['variance']
+
   return lambda images, seed=7: compiled(images, jax.random.key(seed))
 
 
@@ -72,11 +77,13 @@ def test_a_prediction_depends_on_the_image_and_the_key_alone(predict, images):
 
 
 def test_a_class_that_no_sample_sees_has_a_finite_logarithm(model, images):
-  def sure(images, key):
-    return jnp.full((*images.shape[:3], 2), 1e4).at[..., 0].set(-1e4)
+  def sure(batch, key):
+    shape = *batch['image'].shape[:3], 2
+    return {'logits': jnp.full(shape, 1e4).at[..., 0].set(-1e4)}
 
   key = jax.random.key(0)
-  mean, variance = bayesian_segnet.predict(model, sure, images, key)
+  out = bayesian_segnet.predict(model, sure, {'image': images}, key)
+  mean, variance = out['logits'], out['variance']
   assert np.isfinite(mean).all()
   np.testing.assert_allclose(jax.nn.softmax(mean)[..., 1], 1)
   np.testing.assert_array_equal(variance, 0)

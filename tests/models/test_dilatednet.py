@@ -55,7 +55,7 @@ def create(**fields):
 
 def test_a_window_with_its_margin_has_the_logits_of_the_whole(random_variables):
   model = create(context='')
-  more = 2 * models.halo(model)
+  more = 2 * model.halo
   image = jax.random.normal(jax.random.key(1), (1, 11 + more, 18 + more, 3))
   variables = random_variables(model, image.shape)
   whole = jax.jit(model.apply)(variables, image)['logits']

@@ -46,15 +46,9 @@ def test_training_and_prediction_lower(name):
   setup, state = prepare(config)
   export(jax.jit(setup.step), state, setup.batch)
 
-  dataset = setup.dataset
-  forward = experiment.make_forward(
-      config, dataset.label_map.num_classes, dataset.channels
-  )
-  sides = setup.batch['image'].shape[:3]
-  images = jax.ShapeDtypeStruct(
-      (*sides, dataset.channels + dataset.proposals), np.float32
-  )
-  export(jax.jit(forward), state.variables, images)
+  forward = experiment.forward(config, setup.system)
+  batch = {name: setup.batch[name] for name in setup.system.reads}
+  export(jax.jit(forward), state.variables, batch)
 
 
 def test_step_over_a_mesh_lowers():

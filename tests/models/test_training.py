@@ -48,6 +48,7 @@ def test_two_steps_change_every_parameter_and_scores_follow(name):
     frozen = optim.factor(config.optim, path) == 0
     assert np.array_equal(old, new) == frozen, path
 
-  dataset = experiment.dataset(config, config.dataset.eval_split)
-  scores, _ = evaluate.make(config, dataset)(state.variables)
-  assert 0 <= scores['mIoU'] <= 1
+  dataset = experiment.eval_dataset(config)
+  evaluation = experiment.evaluation(config, setup.system, dataset)
+  scores, _ = evaluate.make(evaluation)(state.variables)
+  assert 0 <= scores[setup.system.task.BEST] <= 1

@@ -70,7 +70,7 @@ def test_a_run_learns_and_scores_the_objects(config, workdir):
 
 def test_probabilities_are_the_sigmoid_of_the_channel_and_its_complement():
   logits = np.float32([-9, -0.1, 0, 3]).reshape(1, 2, 2, 1)
-  both = jax.nn.softmax(binary.predict({'logits': logits, 'aux': {}}))
+  both = jax.nn.softmax(binary.predict({'logits': logits, 'aux': {}})['logits'])
   np.testing.assert_allclose(both[..., 1:], 1 / (1 + np.exp(-logits)), 1e-6)
   np.testing.assert_allclose(both.sum(-1), 1, 1e-6)
 

@@ -1,9 +1,7 @@
-import types
-
 import numpy as np
 import pytest
 
-from segjax import experiment
+from segjax import tasks
 from segjax.losses.cross_entropy import cross_entropy
 from segjax.tasks import proposals
 
@@ -34,7 +32,7 @@ def objective(logits, labels):
 
 
 def parts(out, batch=BATCH, **options):
-  total, parts = proposals.loss(out, batch, objective, **options)
+  total, parts = proposals.loss(out, batch, None, pixel=objective, **options)
   np.testing.assert_allclose(total, sum(parts.values()), rtol=1e-6)
   return parts
 
@@ -105,8 +103,8 @@ def test_without_any_proposal_the_loss_is_zero():
 
 
 def test_options_of_the_loss_are_written_as_a_call():
-  config = types.SimpleNamespace(task='proposals(mask_overlap=0.7)')
-  assert experiment.task(config) == (proposals, {'mask_overlap': 0.7})
+  task = tasks.build('proposals(mask_overlap=0.7)')
+  assert task == (proposals, {'mask_overlap': 0.7}, {})
 
 
 @pytest.mark.parametrize(
@@ -121,4 +119,4 @@ def test_an_unknown_task_or_option_is_answered_with_what_there_is(
     task, message
 ):
   with pytest.raises(ValueError, match=message):
-    experiment.task(types.SimpleNamespace(task=task))
+    tasks.build(task)

@@ -13,7 +13,9 @@ from segjax.evaluation import semantic
 from segjax.tools import crf_search
 from tests import tiny
 
-GRID = 'dense(gaussian=([0.5, 3.0], 1.0), bilateral=(1.0, [5.0, 9.0], 13.0))'
+GRID = (
+    'dense_crf(gaussian=([0.5, 3.0], 1.0), bilateral=(1.0, [5.0, 9.0], 13.0))'
+)
 
 
 @pytest.fixture(scope='module')
@@ -25,24 +27,24 @@ def workdir(tmp_path_factory):
 
 def test_a_list_stands_for_its_elements():
   assert crf_search.expand(GRID) == [
-      'dense(gaussian=(0.5, 1.0), bilateral=(1.0, 5.0, 13.0))',
-      'dense(gaussian=(0.5, 1.0), bilateral=(1.0, 9.0, 13.0))',
-      'dense(gaussian=(3.0, 1.0), bilateral=(1.0, 5.0, 13.0))',
-      'dense(gaussian=(3.0, 1.0), bilateral=(1.0, 9.0, 13.0))',
+      'dense_crf(gaussian=(0.5, 1.0), bilateral=(1.0, 5.0, 13.0))',
+      'dense_crf(gaussian=(0.5, 1.0), bilateral=(1.0, 9.0, 13.0))',
+      'dense_crf(gaussian=(3.0, 1.0), bilateral=(1.0, 5.0, 13.0))',
+      'dense_crf(gaussian=(3.0, 1.0), bilateral=(1.0, 9.0, 13.0))',
   ]
   assert crf_search.expand('[dense, convcrf]') == ['dense', 'convcrf']
-  assert crf_search.expand('dense(bilateral=[(), (1.0, 9.0, 2.0)])') == [
-      'dense(bilateral=())',
-      'dense(bilateral=(1.0, 9.0, 2.0))',
+  assert crf_search.expand('dense_crf(bilateral=[(), (1.0, 9.0, 2.0)])') == [
+      'dense_crf(bilateral=())',
+      'dense_crf(bilateral=(1.0, 9.0, 2.0))',
   ]
 
 
 @pytest.mark.parametrize(
     ('grid', 'message'),
     [
-        ('dense(', 'Cannot read the grid'),
+        ('dense_crf(', 'Cannot read the grid'),
         ('sparse([1, 2])', "no CRF 'sparse'. Known: convcrf, dense"),
-        ('dense(iterations=[5, 0])', 'iterations=0 must be at least 1'),
+        ('dense_crf(iterations=[5, 0])', 'iterations=0 must be at least 1'),
     ],
 )
 def test_a_wrong_grid_is_refused_before_anything_is_predicted(grid, message):

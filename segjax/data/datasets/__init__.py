@@ -18,15 +18,13 @@ class Dataset:
 
   An example is {'image': [H, W, C] uint8, uint16 or float32, 'label': [H, W]
   uint8 with train ids and 255 for ignored, 'name': str, unique in the split}.
-  With `proposals`, their number, it has 'regions' [H, W, proposals], too; see
+  With `proposals`, their number, it has 'proposals' [H, W, N], too; see
   `segjax.data.proposals`.
   An unusable one raises `segjax.data.image.BadExample`, which names the file.
   """
 
   label_map: LabelMap
   split: str
-  # Of a set that is about regions, the class between them: a membrane's.
-  boundary_class: int | None = None
   proposals: int = 0
 
   def __len__(self):

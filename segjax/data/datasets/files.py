@@ -66,7 +66,7 @@ class Files(Dataset):
       )
     features = {'image': pixels, 'label': label, 'name': example.name}
     if self.proposals:
-      features['regions'] = proposals.read(
+      features['proposals'] = proposals.read(
           self._region_file(example), label.shape, self.proposals
       )
     return features

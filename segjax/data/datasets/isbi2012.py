@@ -28,17 +28,14 @@ LABEL_MAP = LabelMap(
     names=('membrane', 'cell'),
     colors=((0, 0, 0), (255, 255, 255)),
     ids={0: 0, 255: 1},
+    boundary_class=0,
 )
-
-
-BOUNDARY_CLASS = LABEL_MAP.names.index('membrane')
 
 
 class _Slices(Dataset):
   """Some slices of a stack in memory."""
 
   label_map = LABEL_MAP
-  boundary_class = BOUNDARY_CLASS
 
   def __init__(self, split, root):
     self.split = split
@@ -64,12 +61,6 @@ class _Slices(Dataset):
     }
 
 
-class _SliceFiles(files.Files):
-  """Slices that are a file each."""
-
-  boundary_class = BOUNDARY_CLASS
-
-
 def load(split, root):
   """Returns a split of the labelled stack."""
   files.check_split('isbi2012', split, SLICES)
@@ -80,7 +71,7 @@ def load(split, root):
   examples = []
   for part in FOLDERS[split]:
     examples += files.pair(root / part / 'images', root / part / 'masks')
-  return _SliceFiles(split, examples, LABEL_MAP, channels=1)
+  return files.Files(split, examples, LABEL_MAP, channels=1)
 
 
 def _read_stack(path):

@@ -357,7 +357,7 @@ class Shapes(datasets.Dataset):
     features = {'image': scene.image, 'label': scene.label, 'name': name}
     if self.proposals:
       rng = np.random.default_rng((SEEDS[self.split], i, self.proposals))
-      features['regions'] = propose(rng, scene, self.proposals)
+      features['proposals'] = propose(rng, scene, self.proposals)
     if self.instances:
       classes = np.full(round(self.level.max_objects), IGNORE, np.uint8)
       classes[: len(scene.classes)] = scene.classes

@@ -1,11 +1,13 @@
 """Preprocessing by a string: 'random_scale(0.5, 2.0)|random_crop(512)|flip'.
 
 An op is a frozen dataclass, a `grain.transforms.Map` or `RandomMap`, from
-features to features, {'image': [H, W, C], 'label': [H, W], 'regions':
-[H, W, N]}; it changes those of the three that are there and leaves all others
-alone; `border_weights` adds a 'weight': [H, W]. The spec names an op and its
-fields, as literals: `resize(512, mode='short')`. Sizes are height, width; one
-number is a square. The defaults are mmseg 1.2.2's where it has any.
+features to features: {'image': [H, W, C], 'label': [H, W], ...}. One that moves
+pixels moves all fields of an example, each as its kind in `segjax.data.fields`
+says, and leaves other entries alone. An op that derives a target from the label
+says in `derives` which field it adds, as `border_weights` adds 'weight'; it
+comes after those that move pixels. The spec names an op and its fields, as
+literals: `resize(512, mode='short')`. Sizes are height, width; one number is a
+square. The defaults are mmseg 1.2.2's where it has any.
 """
 
 import ast
@@ -30,6 +32,7 @@ from segjax.data.transforms.geometry import Resize
 from segjax.data.transforms.geometry import Rotate
 from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
+from segjax.data.transforms.objects import LabelProposals
 from segjax.data.transforms.objects import ObjectCrop
 from segjax.data.transforms.targets import Centers
 from segjax.data.transforms.weights import BorderWeights
@@ -43,6 +46,7 @@ OPS = {
     'cutout': Cutout,
     'elastic': Elastic,
     'flip': Flip,
+    'label_proposals': LabelProposals,
     'normalize': Normalize,
     'object_crop': ObjectCrop,
     'pad': Pad,
@@ -124,11 +128,6 @@ def halo(ops):
   return sum(getattr(op, 'halo', 0) for op in ops)
 
 
-def has_weights(ops):
-  """Tells whether ops add the weights of pixels."""
-  return any(isinstance(op, BorderWeights) for op in ops)
-
-
 def _check_order(ops):
   """Raises if an op cannot come after those before it."""
   names = {kind: name for name, kind in OPS.items()}
@@ -136,13 +135,14 @@ def _check_order(ops):
     moves = isinstance(op, Sized | RandomScale | Rotate | Elastic)
     if moves and halo(ops[:i]):
       raise ValueError(
-          f'{names[type(op)]} must come before the crop with halo, which'
+          f'{names[type(op)]} must come before the crop with a halo, which'
           ' leaves an image that is larger than its label.'
       )
-    if (moves or isinstance(op, Flip)) and has_weights(ops[:i]):
+    derived = [before for before in ops[:i] if hasattr(before, 'derives')]
+    if derived and (moves or isinstance(op, Flip)):
       raise ValueError(
-          f'{names[type(op)]} must come before border_weights, whose weights'
-          ' stay where they are.'
+          f'{names[type(op)]} must come before {names[type(derived[0])]}, whose'
+          f' {derived[0].derives[0]} is made of pixels where they lie.'
       )
 
 

@@ -1,11 +1,12 @@
-"""Ops that move pixels: the image is interpolated, the label is picked.
+"""Ops that move pixels: each field of an example moves as its kind does.
 
-Image and label are sampled at the same points: pixel x of a resized row looks
-at (x + 0.5) * old / new - 0.5. Those are OpenCV's INTER_LINEAR, and for labels
-INTER_NEAREST_EXACT; mmseg's INTER_NEAREST reads labels at x * old / new, half
-an output pixel off the image. Nothing is antialiased, as in mmseg. Pixels from
-outside are 0 in the image and ignored in the label. Regions [H, W, N], if there
-are any, are picked like the label; what is outside is in none of them.
+The image is interpolated and the label picked from the nearest pixel, see
+`segjax.data.fields` for the others. All are sampled at the same points: pixel x
+of a resized row looks at (x + 0.5) * old / new - 0.5. Those are OpenCV's
+INTER_LINEAR, and for labels INTER_NEAREST_EXACT; mmseg's INTER_NEAREST reads
+labels at x * old / new, half an output pixel off the image. Nothing is
+antialiased, as in mmseg. Pixels from outside are 0 in the image and ignored in
+the label.
 
 A crop with a `halo` leaves an image that is larger than its label: valid
 convolutions see the pixels around and say nothing of them. Beyond the border
@@ -19,6 +20,7 @@ import cv2
 import grain
 import numpy as np
 
+from segjax.data import fields
 from segjax.data.label_map import IGNORE
 from segjax.data.transforms.base import Sometimes
 
@@ -126,7 +128,7 @@ class Crop(Sized, grain.transforms.RandomMap):
     size = features['image'].shape[:2]
     window = self.window(size, features.get('label'), rng)
     wide, lacking = self.widen(window, size)
-    return _map_arrays(
+    return _move(
         features,
         lambda image: _mirror(image[wide], lacking),
         lambda array, _: array[window],
@@ -216,19 +218,17 @@ class ScaledCrop(grain.transforms.RandomMap):
     size = features['image'].shape[:2]
     for op in self.resizings:
       size = op.new_size(size, rng)
-    picked = {
-        key: _Resized(features[key], size)
-        for key in ('label', 'regions')
-        if key in features
-    }
-    window = self.crop.window(size, picked.get('label'), rng)
+    label = features.get('label')
+    if label is not None:
+      label = _Resized(label, size)
+    window = self.crop.window(size, label, rng)
     wide, lacking = self.crop.widen(window, size)
-    image = _resized_window(features['image'], size, wide)
-    return {
-        **features,
-        'image': _mirror(image, lacking),
-        **{key: array[window] for key, array in picked.items()},
-    }
+    return _move(
+        features,
+        lambda image: _mirror(_resized_window(image, size, wide), lacking),
+        lambda array, _: _Resized(array, size)[window],
+        lambda array: _resized_window(array, size, window),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,9 +255,7 @@ class Pad(Sized, grain.transforms.Map):
       more = [(0, 0)] * (array.ndim - 2)
       return np.pad(array, edges + more, constant_values=fill)
 
-    if 'weight' in features:
-      features = {**features, 'weight': pad(features['weight'])}
-    return _map_arrays(features, pad, pad)
+    return _move(features, pad, pad)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,7 +263,7 @@ class Flip(Sometimes):
   """Mirrors image and label, left to right."""
 
   def change(self, features, rng):
-    return _map_arrays(features, _flip)
+    return _move(features, _flip, lambda array, _: _flip(array))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,13 +277,14 @@ class Rotate(Sometimes):
     center = (width - 1) / 2, (height - 1) / 2
     angle = rng.uniform(-self.degrees, self.degrees)
     matrix = cv2.getRotationMatrix2D(center, angle, 1.0)
-    return _map_arrays(
-        features,
-        lambda image: _warp(image, matrix),
-        lambda array, fill: _warp(
-            array, matrix, flags=cv2.INTER_NEAREST, borderValue=fill
-        ),
-    )
+
+    def linear(array):
+      return _warp(array, matrix)
+
+    def nearest(array, fill):
+      return _warp(array, matrix, flags=cv2.INTER_NEAREST, borderValue=fill)
+
+    return _move(features, linear, nearest, linear)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,43 +313,56 @@ class Elastic(Sometimes):
     )
     rows, columns = np.indices(size, np.float32)
     at = columns + moved[..., 0], rows + moved[..., 1]
-    return _map_arrays(
-        features,
-        lambda image: cv2.remap(image, *at, cv2.INTER_LINEAR).reshape(
-            image.shape
-        ),
-        lambda array, fill: cv2.remap(
-            array, *at, cv2.INTER_NEAREST, borderValue=fill
-        ).reshape(array.shape),
-    )
+
+    def linear(array):
+      return cv2.remap(array, *at, cv2.INTER_LINEAR).reshape(array.shape)
+
+    def nearest(array, fill):
+      bent = cv2.remap(array, *at, cv2.INTER_NEAREST, borderValue=fill)
+      return bent.reshape(array.shape)
+
+    return _move(features, linear, nearest, linear)
 
 
-def _map_arrays(features, image, pick=None):
-  """Moves the pixels of all arrays that an example has.
+def _move(features, image, nearest, linear=None):
+  """Moves the pixels of all fields of an example.
 
   Args:
     features: of the example.
-    image: function of the image.
-    pick: function of the label, or of regions, and of what surrounds it; by
-      default that of the image.
+    image: function of the image, whose crops may have a halo.
+    nearest: function of an array whose values are picked, [H, W] or [H, W, N],
+      and of the value that surrounds it.
+    linear: function of an array whose values are interpolated, [H, W] or
+      [H, W, C], beside the image; by default they are picked.
   """
-  pick = pick or (lambda array, fill: image(array))
-  features = {**features, 'image': image(features['image'])}
-  if 'label' in features:
-    features['label'] = pick(features['label'], IGNORE)
-  if 'regions' in features:
-    features['regions'] = np.concatenate(
-        [pick(part, 0) for part in _few_channels(features['regions'])], -1
-    )
-  return features
+  linear = linear or (lambda array: nearest(array, 0))
+  moved = {}
+  for name, array in features.items():
+    kind = fields.kind(name)
+    if kind is None or not kind.spatial:
+      moved[name] = array
+    elif kind is fields.IMAGE:
+      moved[name] = image(array)
+    elif kind.linear:
+      moved[name] = linear(array)
+    else:
+      moved[name] = _pick_channels(
+          array, lambda part, kind=kind: nearest(part, kind.outside)
+      )
+  return moved
 
 
-def _few_channels(array):
-  """Returns parts of an array [H, W, N] that OpenCV takes: 128 channels."""
-  return [
-      np.ascontiguousarray(array[..., i : i + 128])
+def _pick_channels(array, pick):
+  """Returns `pick` of arrays that OpenCV takes: 128 channels, not int32."""
+  # OpenCV moves no int32; float64 holds all of its numbers.
+  known = array.astype(np.float64) if array.dtype == np.int32 else array
+  if array.ndim == 2:
+    return pick(known).astype(array.dtype, copy=False)
+  parts = [
+      pick(np.ascontiguousarray(known[..., i : i + 128]))
       for i in range(0, array.shape[-1], 128)
   ]
+  return np.concatenate(parts, -1).astype(array.dtype, copy=False)
 
 
 def _flip(array):
@@ -377,20 +389,22 @@ def _class_counts(label):
 
 
 def _resize(features, size):
-  return _map_arrays(
+  return _move(
       features,
-      lambda image: _resize_image(image, size),
+      lambda image: _interpolate(image, size),
       lambda array, _: _pick(array, size),
+      lambda array: _interpolate(array, size),
   )
 
 
-def _resize_image(image, size):
-  resized = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
-  return resized.reshape(*size, image.shape[2])
+def _interpolate(array, size):
+  """Returns an array [H, W] or [H, W, C] at another size, interpolated."""
+  resized = cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR)
+  return resized.reshape(*size, *array.shape[2:])
 
 
 def _pick(array, size):
-  """Returns a label [H, W] or regions [H, W, N] at another size."""
+  """Returns an array [H, W] or [H, W, N] at another size, picked."""
   flags = cv2.INTER_NEAREST_EXACT
   resized = cv2.resize(array, size[::-1], interpolation=flags)
   return resized.reshape(*size, *array.shape[2:])
@@ -416,13 +430,13 @@ class _Resized:
 
 
 def _resized_window(image, size, window):
-  """Returns `_resize_image(image, size)[window]` without computing the rest.
+  """Returns `_interpolate(image, size)[window]` without computing the rest.
 
   It resizes the part of the image under a window that is a little larger, so
   that the part begins and ends between two pixels, up to 1/32 of one.
   """
   outer, part = zip(*map(_outer, image.shape, size, window), strict=True)
-  resized = _resize_image(image[part], [o.stop - o.start for o in outer])
+  resized = _interpolate(image[part], [o.stop - o.start for o in outer])
   return resized[
       tuple(
           slice(w.start - o.start, w.stop - o.start)

@@ -9,6 +9,7 @@ import grain
 import numpy as np
 
 from segjax.data import boxes
+from segjax.data import fields
 from segjax.data import proposals
 from segjax.data.label_map import IGNORE
 from segjax.data.transforms.geometry import Resize
@@ -37,8 +38,16 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
   def random_map(self, features, rng):
     if 'label' not in features:
       raise ValueError('object_crop needs a label')
-    if 'regions' in features:
-      raise ValueError('object_crop has no crop of regions: leave them out')
+    others = [
+        name
+        for name in features
+        if fields.is_spatial(name) and name not in ('image', 'label')
+    ]
+    if others:
+      raise ValueError(
+          'object_crop cuts out image and label alone; leave'
+          f' {", ".join(others)} out of the data set'
+      )
     image, label = features['image'], features['label']
     ids, classes = proposals.objects(label)
     box = np.array([0, 0, *label.shape])
@@ -62,6 +71,25 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
       if boxes.overlap(drawn, box) >= self.overlap:
         return drawn
     return box
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelProposals(grain.transforms.Map):
+  """Says of each region proposal which class of object it shows, if any.
+
+  Adds `categories` [N] and `overlaps` [N]; see `proposals.assign`.
+  """
+
+  derives = ('categories', 'overlaps')
+
+  def map(self, features):
+    for name in ('label', 'proposals'):
+      if name not in features:
+        raise ValueError(f'label_proposals needs the field {name}')
+    categories, overlaps = proposals.assign(
+        features['proposals'], features['label']
+    )
+    return {**features, 'categories': categories, 'overlaps': overlaps}
 
 
 def _bounds(mask):

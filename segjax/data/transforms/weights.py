@@ -25,6 +25,8 @@ class BorderWeights(grain.transforms.Map):
   sigma: float = 5.0
   objects: tuple[int, ...] = ()
 
+  derives = ('weight',)
+
   def __post_init__(self):
     if self.w0 < 0 or self.sigma <= 0:
       raise ValueError('w0 is not negative and sigma is positive')

@@ -161,7 +161,7 @@ def test_proposals_lie_beside_the_images(tmp_path):
   np.savez(folder / '1.npz', regions=np.ones((1, 3, 5)))
   dataset = datasets.load('folder', 'train', tmp_path, proposals=2)
   assert dataset.proposals == 2
-  first, second = (example['regions'] for example in dataset)
+  first, second = (example['proposals'] for example in dataset)
   assert first[..., 0].tolist() == [[0, 1, 1], [0, 1, 1]]
   assert not first[..., 1].any()
   assert second.shape == (1, 3, 2)
@@ -171,4 +171,4 @@ def test_without_being_asked_no_proposal_is_read(tmp_path):
   write_split(tmp_path, [[0, 1, 1]])
   dataset = datasets.load('folder', 'train', tmp_path)
   assert dataset.proposals == 0
-  assert 'regions' not in dataset[0]
+  assert 'proposals' not in dataset[0]

@@ -260,7 +260,7 @@ def test_pascal_context_has_59_or_60_classes(tmp_path):
 def test_isbi2012_is_about_regions_that_membranes_part(write, tmp_path):
   write(tmp_path)
   dataset = datasets.load('isbi2012', 'val', tmp_path)
-  assert dataset.label_map.names[dataset.boundary_class] == 'membrane'
+  assert dataset.label_map.names[dataset.label_map.boundary_class] == 'membrane'
 
 
 def test_the_slices_of_isbi2012_keep_their_numbers(tmp_path):

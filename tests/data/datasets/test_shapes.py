@@ -166,24 +166,24 @@ def test_colour_alone_does_not_tell_the_class():
 def test_without_being_asked_no_region_is_proposed():
   dataset = shapes.load('val', size=(32, 48))
   assert dataset.proposals == 0
-  assert 'regions' not in dataset[0]
+  assert 'proposals' not in dataset[0]
 
 
 def test_proposals_are_a_function_of_the_index():
   once, again = (shapes.load('val', proposals=9) for _ in range(2))
   for i in (3, 1, 2):
-    proposed = once[i]['regions']
+    proposed = once[i]['proposals']
     assert proposed.shape == (96, 128, 9)
     assert proposed.dtype == np.uint8
     assert set(np.unique(proposed)) == {0, 1}
-    np.testing.assert_array_equal(proposed, again[i]['regions'])
+    np.testing.assert_array_equal(proposed, again[i]['proposals'])
 
 
 def test_every_object_is_proposed_nearly_as_it_is():
   dataset = shapes.load('val', proposals=16)
   best = []
   for i in range(20):
-    scene, proposed = dataset.scene(i), dataset[i]['regions'] > 0
+    scene, proposed = dataset.scene(i), dataset[i]['proposals'] > 0
     for n in range(len(scene.boxes)):
       shown = (scene.instances == n + 1)[..., None]
       both = (proposed & shown).sum((0, 1))
@@ -196,7 +196,7 @@ def test_most_proposals_of_the_ground_or_of_parts_are_worse():
   dataset = shapes.load('val', proposals=24)
   overlaps = np.concatenate(
       [
-          proposals.assign(dataset[i]['regions'], dataset[i]['label'])[1]
+          proposals.assign(dataset[i]['proposals'], dataset[i]['label'])[1]
           for i in range(20)
       ]
   )

@@ -4,7 +4,6 @@ import pytest
 from configs import hypercolumns
 from segjax import experiment
 from segjax import predict
-from segjax import steps
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
@@ -29,9 +28,7 @@ def predictor(tmp_path_factory):
   workdir.make()
   workdir.claim(config)
   workdir.write_labels(shapes.LABEL_MAP, 3)
-  variables = steps.init_variables(
-      experiment.model(config, 8), 0, (1, *SIZE, 3)
-  )
+  variables = experiment.system(config, shapes.LABEL_MAP).init(0, (1, *SIZE, 3))
   checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
   checkpoints.save(0, {'params': variables['params'], 'mutable': {}})
   checkpoints.close()
@@ -44,8 +41,8 @@ def example():
 
 
 def test_an_image_is_segmented_by_its_regions(predictor, example):
-  image, regions = example['image'], example['regions']
-  labels, probabilities = predictor(image, regions)
+  image, regions = example['image'], example['proposals']
+  labels, probabilities = predictor(image, proposals=regions)
   assert labels.shape == SIZE
   assert probabilities.shape == (*SIZE, 8)
   rows, columns = (np.flatnonzero(regions.any((axis, 2))) for axis in (1, 0))
@@ -53,45 +50,48 @@ def test_an_image_is_segmented_by_its_regions(predictor, example):
   inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
   assert labels.any()
   assert not labels[~inside].any()
-  assert not predictor(image, 0 * regions)[0].any()
+  assert not predictor(image, proposals=0 * regions)[0].any()
 
 
 def test_files_of_proposals_are_found_by_the_name(predictor, example, tmp_path):
   images.write_png(tmp_path / 'a.png', example['image'])
   (tmp_path / 'proposals').mkdir()
-  np.savez(tmp_path / 'proposals/a.npz', regions=example['regions'])
+  np.savez(tmp_path / 'proposals/a.npz', regions=example['proposals'])
   predict.write(
       predictor,
       [tmp_path / 'a.png'],
       tmp_path / 'out',
       proposals=tmp_path / 'proposals',
   )
-  labels, _ = predictor(example['image'], example['regions'])
+  labels, _ = predictor(example['image'], proposals=example['proposals'])
   np.testing.assert_array_equal(
       images.read_mask(tmp_path / 'out/a.png'), labels
   )
 
 
-def test_without_regions_the_error_says_how_to_give_them(predictor, example):
-  with pytest.raises(ValueError, match=r'image: .* give regions \[H, W, N\]'):
+def test_without_proposals_the_error_names_them(predictor, example):
+  with pytest.raises(ValueError, match=r'image: .* reads the field proposals'):
     predictor(example['image'])
 
 
-@pytest.mark.parametrize('shape', [(32, 48), (48, 32, 3), (32, 48, 0)])
+@pytest.mark.parametrize('shape', [(48, 32, 3), (32, 48, 0)])
 def test_regions_of_another_shape_are_refused(predictor, example, shape):
-  with pytest.raises(ValueError, match=r'are \[32, 48, N\], these'):
-    predictor(example['image'], np.zeros(shape))
+  with pytest.raises(ValueError, match=r'are \[32, 48, ...\], these'):
+    predictor(example['image'], proposals=np.zeros(shape))
 
 
 def test_a_data_set_without_proposals_is_refused():
   config = get_config()
   config.dataset.options.proposals = 0
   with pytest.raises(ValueError, match=r'options.proposals=16'):
-    experiment.check_inputs(config, experiment.dataset(config, 'val'))
+    experiment.training(config)
+  system = experiment.system(config, shapes.LABEL_MAP)
+  with pytest.raises(ValueError, match=r'options.proposals=16'):
+    experiment.evaluation(config, system, experiment.eval_dataset(config))
 
 
 def test_categories_that_no_example_has_are_refused():
   config = get_config()
   config.model.classify = False
   with pytest.raises(ValueError, match='reads categories, which examples have'):
-    experiment.make_forward(config, 8, 3)
+    experiment.forward(config, experiment.system(config, shapes.LABEL_MAP))

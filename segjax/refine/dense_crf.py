@@ -1,10 +1,7 @@
-"""CRFs behind a network, as calls in strings.
+"""Fully connected CRF, https://arxiv.org/abs/1210.5644.
 
-`build('dense(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0))')`
-
-A CRF is a function of the probabilities [H, W, K] of a network and of the image
-as it was read, [H, W, 3] of uint8. It returns probabilities of labels that
-agree more where pixels are near and colours alike.
+It returns probabilities of labels that agree more where pixels are near and
+colours alike.
 """
 
 import dataclasses
@@ -14,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from segjax import specs
-from segjax.ops import convcrf
 from segjax.ops import crf
 from segjax.ops import gaussian
 from segjax.ops import permutohedral
@@ -25,23 +20,8 @@ SIDE = 64
 METHODS = ('auto', 'exact', 'lattice')
 
 
-def build(text):
-  """Returns `function(probabilities, image)` that a call names; None for ''.
-
-  Raises:
-    ValueError: there is no such CRF, or its arguments are wrong.
-  """
-  if not text:
-    return None
-  name, kwargs = specs.parse(text, KNOWN, 'CRF')
-  try:
-    return KNOWN[name](**kwargs)
-  except (TypeError, ValueError) as error:
-    raise ValueError(f'{text}: {error}') from error
-
-
 @dataclasses.dataclass(frozen=True)
-class Dense:
+class DenseCRF:
   """Fully connected CRF, https://arxiv.org/abs/1210.5644.
 
   The defaults are those of pydensecrf's example. The Gaussian kernel is exact,
@@ -69,10 +49,10 @@ class Dense:
     if not self.gaussian and not self.bilateral:
       raise ValueError('gaussian and bilateral are both left out.')
     if self.gaussian:
-      _check_kernel('gaussian', self.gaussian, 'weight', 'width')
+      crf.check_kernel('gaussian', self.gaussian, 'weight', 'width')
     if self.bilateral:
       names = 'weight', 'width', 'color width'
-      _check_kernel('bilateral', self.bilateral, *names)
+      crf.check_kernel('bilateral', self.bilateral, *names)
     for name, known in (
         ('normalization', crf.NORMALIZATIONS),
         ('method', METHODS),
@@ -81,16 +61,17 @@ class Dense:
         raise ValueError(
             f'{name}={getattr(self, name)!r} is not one of {known}.'
         )
-    _check_iterations(self.iterations)
+    crf.check_iterations(self.iterations)
     if self.bilateral and not self.include_self and self.method != 'exact':
       raise ValueError(
           "include_self=False is for method='exact', whose time grows with the"
           ' square of the pixels.'
       )
 
-  def __call__(self, probabilities, image):
+  def __call__(self, example, probabilities):
     """Returns better probabilities, [H, W, K]."""
-    _check(probabilities, image)
+    image = example['raw']
+    crf.check_inputs(probabilities, image)
     h, w, k = probabilities.shape
     kernels = [kernel for kernel in (self.gaussian, self.bilateral) if kernel]
     for kernel in kernels:
@@ -109,7 +90,7 @@ class Dense:
       if self.method == 'lattice' or (self.method == 'auto' and not small):
         lattice, feats = _lattice(feats), None
     q = _dense(
-        np.pad(_log(probabilities), border),
+        np.pad(crf.log_probabilities(probabilities), border),
         np.pad(np.ones((h, w, 1), np.float32), border),
         [np.asarray(kernel[0], np.float32) for kernel in kernels],
         feats,
@@ -165,88 +146,4 @@ def _lattice(feats):
   return _connect(found, 1 << (int(found.count) - 1).bit_length())
 
 
-@dataclasses.dataclass(frozen=True)
-class ConvCRF:
-  """CRF of the pairs in a window, https://arxiv.org/abs/1805.04777.
-
-  The defaults are those of the authors' demo.
-  """
-
-  gaussian: tuple = (3.0, 3.0)  # Weight, width in pixels.
-  # Weight, width in pixels, width in colours of 0 to 255. With 0 pixels, as in
-  # the authors' code by default, colours decide alone.
-  bilateral: tuple = (10.0, 0.0, 13.0)
-  window: int = 7  # Its side, odd, in cells.
-  blur: int = 4  # Side of a cell, in pixels.
-  weight: float = 0.2  # Of messages, of 1.
-  iterations: int = 5
-
-  def __post_init__(self):
-    _check_kernel('gaussian', self.gaussian, 'weight', 'width')
-    names = 'weight', 'width or 0', 'color width'
-    _check_kernel('bilateral', self.bilateral, *names)
-    convcrf.check_window(self.window, self.blur)
-    _check_iterations(self.iterations)
-
-  def __call__(self, probabilities, image):
-    """Returns better probabilities, [H, W, K]."""
-    _check(probabilities, image)
-    width, color_width = self.bilateral[1:]
-    q = _convcrf(
-        _log(probabilities),
-        image,
-        (self.gaussian[0], self.bilateral[0]),
-        (1 / self.gaussian[1], 1 / color_width, 1 / width if width else 0.0),
-        self.weight,
-        window=self.window,
-        blur=self.blur,
-        iterations=self.iterations,
-    )
-    return np.asarray(q)
-
-
-@functools.partial(jax.jit, static_argnames=('window', 'blur', 'iterations'))
-def _convcrf(
-    unary, image, weights, scales, weight, *, window, blur, iterations
-):
-  feats = convcrf.features(image, *scales)
-  kernels = list(zip(weights, feats, strict=True))
-  message = convcrf.message(kernels, window, blur)
-  return jax.nn.softmax(
-      convcrf.mean_field(unary, message, iterations, weight=weight)
-  )
-
-
-def _log(probabilities):
-  """Logarithms in float32; as in pydensecrf, no class is impossible."""
-  return np.log(np.clip(probabilities, 1e-5, 1)).astype(np.float32)
-
-
-def _check(probabilities, image):
-  if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-    raise ValueError(
-        'A CRF compares colours and needs RGB images, [H, W, 3] of uint8; this'
-        f" is {list(image.shape)} of {image.dtype}. Set predict.crf to ''."
-    )
-  if probabilities.shape[:2] != image.shape[:2]:
-    raise ValueError(
-        f'A CRF needs labels of the size of the image, {image.shape[:2]}; these'
-        f" have {probabilities.shape[:2]}. Set predict.crf to ''."
-    )
-
-
-def _check_kernel(name, kernel, *meanings):
-  wanted = f'{name} is ({", ".join(meanings)})'
-  if not isinstance(kernel, tuple) or len(kernel) != len(meanings):
-    raise ValueError(f'{wanted}, not {kernel!r}.')
-  for width, meaning in zip(kernel[1:], meanings[1:], strict=True):
-    if width < 0 or (width == 0 and not meaning.endswith('or 0')):
-      raise ValueError(f'{wanted}, with positive widths, not {kernel}.')
-
-
-def _check_iterations(iterations):
-  if iterations < 1:
-    raise ValueError(f'iterations={iterations} must be at least 1.')
-
-
-KNOWN = {'dense': Dense, 'convcrf': ConvCRF}
+build = DenseCRF

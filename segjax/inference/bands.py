@@ -1,0 +1,188 @@
+"""Outputs of a view of an image, a band of rows at a time.
+
+A view is shown through windows of one shape. Where they overlap, their outputs
+are averaged with the weights of `windows.windows`. Only the rows that the next
+chunk of the result needs are kept on the device.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax.data import fields
+from segjax.inference.windows import reflect
+from segjax.inference.windows import round_up
+from segjax.inference.windows import taps
+from segjax.inference.windows import windows
+
+
+class View:
+  """A scaled and maybe mirrored image, and the other fields of it.
+
+  `band` is a generator: it yields windows, dicts of arrays, is sent their
+  outputs, and returns a band of rows of these.
+  """
+
+  def __init__(self, shown, size, shape, options, mirrored):
+    """Lays the windows.
+
+    Args:
+      shown: {field: array}; spatial fields are [h, w, ...] of the view.
+      size: (height, width) of the result.
+      shape: (rows, columns) of a chunk of the result.
+      options: an `Inference`.
+      mirrored: whether the view is mirrored, left to right.
+    """
+    h, w = shown['image'].shape[:2]
+    window, stride = options.window, options.stride
+    if options.mode == 'whole':
+      window = stride = round_up((h, w), options.pad_to)
+    self.shown, self.window, self.halo = shown, window, options.halo
+    self.ys = windows(h, window[0], stride[0], options.weights)
+    self.xs = windows(w, window[1], stride[1], options.weights)
+    self.rows = functools.partial(taps, count=shape[0], old=h, new=size[0])
+    self.columns = taps(0, shape[1], w, size[1], mirrored)
+
+    # A band begins at the first row that a chunk of the result needs, and goes
+    # to the end of the last window that begins before the next chunk does.
+    self.step = math.ceil(h / size[0])
+    depth = math.ceil(shape[0] * h / size[0]) + self.step + window[0]
+    self.shape = round_up(
+        (min(depth, max(h, window[0])), max(w, window[1])), options.pad_to
+    )
+    self.outputs, self.top = None, 0
+
+  def band(self, start):
+    """Yields windows; returns a band of outputs, and the taps into it.
+
+    Args:
+      start: row of the result with which the chunk begins.
+    """
+    low, fraction = self.rows(start)
+    if start:
+      self.outputs = _scroll(self.outputs, low[0] - self.top)
+      self.top = low[0]
+    while self.ys and self.ys[0][0] <= low[-1] + self.step:
+      y, share = self.ys.pop(0)
+      row = yield [self._crop(y, x) for x, _ in self.xs]
+      if _sides(row[0]) == self.shape:
+        self.outputs = row[0]  # One window is all there is.
+        break
+      if self.outputs is None:
+        self.outputs = jax.tree.map(
+            lambda x: jnp.zeros((*self.shape, x.shape[-1]), jnp.float32), row[0]
+        )
+      for outputs, (x, other) in zip(row, self.xs, strict=True):
+        self.outputs = _add(
+            self.outputs, outputs, share, other, y - self.top, x
+        )
+    return self.outputs, (low - self.top, fraction), self.columns
+
+  def _crop(self, y, x):
+    """Returns the fields of the window at (y, x).
+
+    Beyond the image, fields have the value that surrounds their kind; for a
+    model with a halo they are the mirror image.
+    """
+    h, w = self.window
+    window = {}
+    for name, array in self.shown.items():
+      if not fields.is_spatial(name):
+        window[name] = array
+      elif self.halo:
+        rows, columns = (
+            reflect(start - self.halo, start + size + self.halo, length)
+            for start, size, length in zip(
+                (y, x), self.window, array.shape[:2], strict=True
+            )
+        )
+        window[name] = array[rows[:, None], columns]
+      else:
+        crop = array[y : y + h, x : x + w]
+        missing = (0, h - crop.shape[0]), (0, w - crop.shape[1])
+        if np.any(missing):
+          border = *missing, *[(0, 0)] * (crop.ndim - 2)
+          outside = fields.kind(name).outside
+          crop = np.pad(crop, border, constant_values=outside)
+        window[name] = crop
+    return window
+
+
+def _sides(outputs):
+  return next(iter(outputs.values())).shape[:2]
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _add(band, outputs, rows, columns, y, x):
+  """Adds the weighted outputs [h, w, K] of a window to those of a band."""
+
+  def add(band, output):
+    output = output.astype(band.dtype) * rows[:, None, None] * columns[:, None]
+    seen = jax.lax.dynamic_slice(band, (y, x, 0), output.shape)
+    return jax.lax.dynamic_update_slice(band, seen + output, (y, x, 0))
+
+  return jax.tree.map(add, band, outputs)
+
+
+@jax.jit
+def _scroll(band, rows):
+  """Drops the first rows of a band; zeros follow at its end."""
+
+  def scroll(band):
+    index = jnp.arange(len(band)) + rows
+    return jnp.take(band, index, axis=0, mode='fill', fill_value=0)
+
+  return jax.tree.map(scroll, band)
+
+
+@jax.jit
+def accumulate(total, weight, band, rows, columns):
+  """Adds a band, resized by the taps of both axes, to a weighted sum.
+
+  Args:
+    total: {name: [H, W, K]}, or 0.0 to begin with.
+    weight: of the band.
+    band: {name: [h, w, K]}. 'logits' become 'probabilities' by a softmax; other
+      outputs are averaged as they are.
+    rows: taps of the rows, from `windows.taps`.
+    columns: taps of the columns.
+
+  Returns:
+    {name: [H, W, K]}.
+  """
+  (y, dy), (x, dx) = rows, columns
+  dy, dx = dy[:, None, None], dx[:, None]
+
+  def resize(band):
+    below = jnp.minimum(y + 1, len(band) - 1)
+    values = band[y] * (1 - dy) + band[below] * dy
+    right = jnp.minimum(x + 1, band.shape[1] - 1)
+    return values[:, x] * (1 - dx) + values[:, right] * dx
+
+  resized = {name: resize(values) for name, values in band.items()}
+  resized['probabilities'] = jax.nn.softmax(resized.pop('logits'))
+  if not isinstance(total, dict):
+    return jax.tree.map(lambda x: weight * x, resized)
+  return jax.tree.map(lambda sum_, x: sum_ + weight * x, total, resized)
+
+
+def decide(probabilities, threshold: float) -> np.ndarray:
+  """Returns the most probable class of each pixel, [H, W] uint8.
+
+  Args:
+    probabilities: [H, W, K].
+    threshold: of two classes, the second is where it is more probable.
+  """
+  return np.asarray(decide_on_device(probabilities, threshold)[0])
+
+
+@jax.jit
+def decide_on_device(probabilities, threshold):
+  """Returns the most probable class, uint8, and whether anything is NaN."""
+  if probabilities.shape[-1] == 2:  # With 0.5, this is argmax too.
+    probabilities *= jnp.stack([threshold, 1 - threshold])
+  ids = jnp.argmax(probabilities, -1).astype(jnp.uint8)
+  return ids, jnp.isnan(probabilities).any()

@@ -1,0 +1,279 @@
+"""From images to label maps: whole or sliding window, scales and mirrors.
+
+An image is seen in views, scaled and mirrored, and each view through windows of
+one shape; a whole image is the case of one window. Windows of several images
+share a batch. Views give their outputs a band of rows at a time, from the top
+down, and a band becomes labels before the next is computed: but for the image
+and its labels, memory does not grow with the height. A refinement, such as a
+CRF, sees the probabilities of the whole image.
+
+Labels do not depend on the batch size: a window is padded by its own size
+alone, and what fills up a batch is thrown away.
+
+A network of valid convolutions sees a halo around a window on each side: the
+image where there is one and its mirror image beyond (the overlap-tile strategy
+of U-Net, https://arxiv.org/abs/1505.04597, figure 2).
+
+The average over views is that of mmsegmentation 1.2.2.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+import dataclasses
+
+import cv2
+import jax
+import numpy as np
+
+from segjax import refine
+from segjax.data import fields
+from segjax.inference.bands import View
+from segjax.inference.bands import accumulate
+from segjax.inference.bands import decide
+from segjax.inference.bands import decide_on_device
+from segjax.inference.windows import grid
+from segjax.inference.windows import round_up
+
+MODES = ('whole', 'slide')
+WEIGHTS = ('flat', 'hann')
+
+
+@dataclasses.dataclass(frozen=True)
+class Inference:
+  """How images are predicted: the fields of `config.predict`, and two more.
+
+  The last two are the model's, see `segjax.system.System`.
+  """
+
+  mode: str = 'whole'
+  window: tuple[int, int] = (512, 512)  # Height and width; for 'slide'.
+  stride: tuple[int, int] = (341, 341)
+  weights: str = 'flat'  # Of the pixels of a window: all equal, or a bell.
+  scales: tuple[float, ...] = (1.0,)
+  flip: bool = False  # Averages with the mirror image.
+  # Of two classes, the second is where it is more probable than this.
+  threshold: float = 0.5
+  # A file of segjax/refine with its options, such as 'dense_crf(iterations=5)',
+  # that is applied to the average over views; '' is none.
+  refine: str = ''
+  batch_size: int = 1  # Windows at a time.
+  pad_to: int = 1  # Sizes grow to a multiple of this: fewer compilations.
+  reads: tuple[str, ...] = ('image',)  # Fields that the model is given.
+  halo: int = 0  # Pixels that the model loses on each side.
+
+  def __post_init__(self):
+    for name, known in (('mode', MODES), ('weights', WEIGHTS)):
+      if getattr(self, name) not in known:
+        raise ValueError(
+            f'{name}={getattr(self, name)!r} is not one of {known}.'
+        )
+    for stride, window in zip(self.stride, self.window, strict=True):
+      if not 0 < stride <= window:
+        raise ValueError(
+            f'stride={self.stride} must be positive and no larger than'
+            f' window={self.window}, or pixels are left out.'
+        )
+    if not self.scales or min(self.scales) <= 0:
+      raise ValueError(f'scales={self.scales} must be positive numbers.')
+    if not 0 < self.threshold < 1:
+      raise ValueError(f'threshold={self.threshold} must be between 0 and 1.')
+    refine.build(self.refine)  # Raises if it cannot be read.
+    for name in ('batch_size', 'pad_to'):
+      if getattr(self, name) < 1:
+        raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
+
+
+def predict(
+    forward: Callable,
+    examples: Iterable[dict],
+    options: Inference,
+    probabilities: bool = False,
+) -> Iterator[tuple[dict, dict]]:
+  """Predicts the labels of a stream of images.
+
+  Args:
+    forward: from a batch, {field: [B, h, w, ...] float32 or uint8} of the
+      fields that `options.reads` names, to outputs {name: [B, h, w, K]}, less
+      the halo on each side, where B is `options.batch_size`. 'logits' is one
+      of them. It may be compiled for each shape it is given.
+    examples: dictionaries with the normalised `image` [h, w, C] and the other
+      fields that are read, and with the `label` or the `size` (height, width)
+      to predict for. A refinement wants the `raw` image of that size too,
+      [H, W, 3] of uint8.
+    options: an `Inference`.
+    probabilities: whether to return those too.
+
+  Yields:
+    (example, prediction), in the order in which images are finished; a few are
+    under way at a time. A prediction has the `labels` [H, W] uint8; if asked
+    for, the `probabilities` [H, W, K] float32; and other outputs of `forward`,
+    averaged over windows and views as they are, [H, W, K] float32.
+  """
+  examples, size = iter(examples), options.batch_size
+  under_way = 0
+  queues = {}  # By shape, the (image, window) that wait for a batch.
+
+  def enqueue(image, windows):
+    for window in windows:
+      shape = tuple(array.shape for array in window.values())
+      queues.setdefault(shape, []).append((image, window))
+
+  while True:
+    # Twice the images of a batch, because their shapes may be mixed.
+    while under_way < 2 * size and all(len(q) < size for q in queues.values()):
+      if (example := next(examples, None)) is None:
+        break
+      image = _Image(example, options, probabilities)
+      enqueue(image, image.start())
+      under_way += 1
+    if not queues:
+      return
+
+    # A full batch, or the oldest part of one when nothing else can go on.
+    shape = next((s for s, q in queues.items() if len(q) >= size), None)
+    shape = shape or next(iter(queues))
+    queue = queues.pop(shape)
+    batch, rest = queue[:size], queue[size:]
+    if rest:
+      queues[shape] = rest
+    outputs = _run(forward, [window for _, window in batch], size, options.halo)
+    for i, (image, _) in enumerate(batch):
+      enqueue(image, image.give({k: v[i] for k, v in outputs.items()}))
+      if image.prediction:
+        under_way -= 1
+        yield image.example, image.prediction
+
+
+def _run(forward, windows, size, halo):
+  """Returns the outputs {name: [size, h, w, K]} of at most `size` windows."""
+  batch = {}
+  for name, first in windows[0].items():
+    batch[name] = np.zeros((size, *first.shape), first.dtype)
+    for i, window in enumerate(windows):
+      batch[name][i] = window[name]
+  outputs = forward(batch)
+  shape = batch['image'].shape
+  sides = tuple(side - 2 * halo for side in shape[1:3])
+  for name, output in outputs.items():
+    if output.ndim != 4 or output.shape[:3] != (size, *sides):
+      raise ValueError(
+          f'The model turned images {shape} into {name} {output.shape}: it'
+          ' returns a vector for each pixel of its input, less a halo of'
+          f' {halo} on each side.'
+      )
+  # One device does the rest, whichever it was that computed an image.
+  return jax.device_put(outputs, jax.local_devices()[0])
+
+
+class _Image:
+  """An image under way: it wants outputs of windows until it is predicted."""
+
+  def __init__(self, example, options, probabilities):
+    self.example, self.prediction = example, None
+    self._steps = _predict_image(example, options, probabilities)
+
+  def start(self):
+    """Returns the first windows."""
+    return self._resume(None)
+
+  def give(self, outputs):
+    """Takes the outputs of the next window; returns windows wanted now."""
+    self._outputs.append(outputs)
+    complete = len(self._outputs) == self._wanted
+    return self._resume(self._outputs) if complete else []
+
+  def _resume(self, outputs):
+    try:
+      windows = self._steps.send(outputs)
+    except StopIteration as end:
+      self.prediction = end.value
+      return []
+    self._outputs, self._wanted = [], len(windows)
+    return windows
+
+
+def _predict_image(example, options, probabilities):
+  """Yields windows to get their outputs; returns the prediction."""
+  name = example.get('name', 'an image')
+  size = example['label'].shape if 'label' in example else example['size']
+  height, width = size
+  # The result is made in chunks of rows, computed in arrays of one shape.
+  chunk = height
+  if options.mode == 'slide':
+    chunk = min(height, options.window[0])
+  shape = round_up((chunk, width), options.pad_to)
+  starts = grid(height, chunk, chunk)
+  fields.check(options.reads, example, 'The model')
+  shown = {field: example[field] for field in options.reads}
+  views = _views(shown, size, shape, options)
+  if len(starts) > 1:
+    views = list(views)  # Else only one is alive at a time.
+  weight = 1 / (len(options.scales) * (1 + options.flip))
+  refinement = refine.build(options.refine)
+
+  labels, kept = np.empty(size, np.uint8), {}
+  for start in starts:
+    total = 0.0
+    for view in views:
+      band, rows, columns = yield from view.band(start)
+      total = accumulate(total, weight, band, rows, columns)
+    ids, broken = decide_on_device(total['probabilities'], options.threshold)
+    if broken:
+      raise ValueError(
+          f'The logits of {name!r} are not finite: the parameters or the image'
+          ' contain NaN or infinity.'
+      )
+    labels[start : start + chunk] = np.asarray(ids)[:chunk, :width]
+    if not probabilities and not refinement:
+      total.pop('probabilities')
+    for output, values in total.items():
+      if output not in kept:
+        kept[output] = np.empty((*size, values.shape[-1]), np.float32)
+      kept[output][start : start + chunk] = np.asarray(values)[:chunk, :width]
+  if refinement:
+    try:
+      kept['probabilities'] = refinement(example, kept['probabilities'])
+    except ValueError as error:
+      raise ValueError(f'{name}: {error}') from error
+    labels = decide(kept['probabilities'], options.threshold)
+    if not probabilities:
+      del kept['probabilities']
+  return {'labels': labels, **kept}
+
+
+def _views(shown, size, shape, options):
+  """Yields the scaled and mirrored views of the fields of an image."""
+  for scale in options.scales:
+    scaled = shown
+    if scale != 1:
+      sides = shown['image'].shape[:2]
+      h, w = (max(1, int(n * scale + 0.5)) for n in sides)
+      scaled = {
+          name: _resize(array, (w, h), fields.kind(name))
+          for name, array in shown.items()
+      }
+    yield View(scaled, size, shape, options, mirrored=False)
+    if options.flip:
+      flipped = {
+          name: array[:, ::-1] if fields.is_spatial(name) else array
+          for name, array in scaled.items()
+      }
+      yield View(flipped, size, shape, options, mirrored=True)
+
+
+def _resize(array, size, kind):
+  """Returns a field at another size (width, height), as its kind moves."""
+  if not kind.spatial:
+    return array
+  how = cv2.INTER_LINEAR if kind.linear else cv2.INTER_NEAREST_EXACT
+  stack = array.reshape(*array.shape[:2], -1)
+  # OpenCV takes some 100 channels at most, and drops a single one.
+  parts = [
+      cv2.resize(
+          np.ascontiguousarray(stack[..., i : i + 64]), size, interpolation=how
+      ).reshape(size[1], size[0], -1)
+      for i in range(0, stack.shape[-1], 64)
+  ]
+  resized = np.concatenate(parts, -1)
+  return resized.reshape(*resized.shape[:2], *array.shape[2:])
