@@ -4,6 +4,7 @@ A config begins as `base(dataset)` and changes what its paper does differently.
 Configs import nothing of segjax, so that a launcher can read them without JAX.
 """
 
+import ast
 import types
 
 import ml_collections
@@ -108,12 +109,15 @@ def parse_arg(arg, **defaults):
 
   Args:
     arg: 'dataset=camvid,backbone=resnet/18', or 'camvid' for short: the name of
-      the first default may be left out.
+      the first default may be left out. A value may have commas in
+      parentheses: 'backbone=resnet/18(output_stride=8, multi_grid=(1, 2))'.
     **defaults: the names there are, with strings or booleans as values.
   """
   values = dict(defaults)
-  for part in filter(None, arg.split(',')):
+  for part in filter(None, _split(arg)):
     name, _, value = part.rpartition('=')
+    if '(' in name:  # That sign is of an option of the value.
+      name, _, value = part.partition('=')
     name = name or next(iter(defaults))
     if name not in defaults:
       raise ValueError(
@@ -127,6 +131,43 @@ def parse_arg(arg, **defaults):
   if values.get('dataset') == 'shapes':
     values['small'] = True  # There is no other recipe.
   return types.SimpleNamespace(**values)
+
+
+def _split(arg):
+  """Returns the parts of a string between those commas outside parentheses."""
+  parts, depth = [''], 0
+  for letter in arg:
+    depth += (letter == '(') - (letter == ')')
+    if letter == ',' and depth <= 0:
+      parts.append('')
+    else:
+      parts[-1] += letter
+  return parts
+
+
+def backbone(text, **options):
+  """Returns a backbone's string with the options that a system wants.
+
+  Those that the string has already stay as they are: 'resnet/18' becomes
+  'resnet/18(output_stride=16)' and 'resnet/18(output_stride=8)' stays.
+
+  Args:
+    text: a string such as 'resnet/18' or 'resnet/18(multi_grid=(1, 2))'.
+    **options: of the backbone, with their values.
+  """
+  name, opening, rest = text.strip().partition('(')
+  try:
+    call = ast.parse(f'f({rest if opening else ")"}', mode='eval').body
+  except SyntaxError as error:
+    raise ValueError(
+        f'Cannot read the options of the backbone {text!r}. Write them as in'
+        " 'resnet/50(output_stride=8, multi_grid=(1, 2, 4))'."
+    ) from error
+  written = {word.arg for word in getattr(call, 'keywords', ())}
+  inside = [f'{k}={v!r}' for k, v in options.items() if k not in written]
+  if rest[:-1].strip():
+    inside.append(rest[:-1].strip())
+  return f'{name}({", ".join(inside)})' if inside else name
 
 
 def caffe_sgd(config, base, schedule, *, new='', frozen=''):

@@ -32,8 +32,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'convcrf'
   config.model = dict(
-      backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/101'),
-      output_stride=8,
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/101'),
+          output_stride=8,
+      ),
       dropout=0.1,
       window=7 if arg.small else 11,
       blur=4,

@@ -36,9 +36,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'deeplabv2'
   config.model = dict(
-      backbone=arg.backbone
-      or ('resnet/tiny' if arg.small else 'resnet/101_caffe'),
-      output_stride=8,
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/101_caffe'),
+          output_stride=8,
+      ),
       rates=(6, 12, 18, 24),
       scales=(0.5, 0.75),
   )

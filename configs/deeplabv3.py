@@ -26,9 +26,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'deeplabv3'
   config.model = dict(
-      backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/101'),
-      output_stride=16,
-      multi_grid=(),
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/101'),
+          output_stride=8 if arg.dataset == 'shapes' else 16,
+      ),
       rates=(6, 12, 18),
       features=256,
       image_first=False,
@@ -40,5 +41,5 @@ def get_config(arg=''):
   if arg.small:  # So are the feature maps: the usual rates would see padding.
     config.model.update(rates=(3, 6, 9), features=128)
   if arg.dataset == 'shapes':
-    config.model.update(output_stride=8, features=64)
+    config.model.update(features=64)
   return config

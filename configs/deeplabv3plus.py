@@ -17,9 +17,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'deeplabv3plus'
   config.model = dict(
-      backbone=arg.backbone or ('resnet/tiny' if arg.small else 'xception/65'),
-      output_stride=16,
-      multi_grid=(),
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'xception/65'),
+          output_stride=8 if arg.dataset == 'shapes' else 16,
+      ),
       rates=(6, 12, 18),
       features=256,
       low_features=48,
@@ -33,5 +34,5 @@ def get_config(arg=''):
   if arg.small:  # So are the feature maps: the usual rates would see padding.
     config.model.update(rates=(3, 6, 9), features=128)
   if arg.dataset == 'shapes':
-    config.model.update(output_stride=8, features=64, low_features=16)
+    config.model.update(features=64, low_features=16)
   return config

@@ -17,9 +17,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'fcn_dilated'
   config.model = dict(
-      backbone=arg.backbone
-      or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
-      output_stride=8,
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
+          output_stride=8,
+      ),
       head_convs=2,
       head_dilation=1,
       head_concat=True,

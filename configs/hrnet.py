@@ -19,7 +19,6 @@ def get_config(arg=''):
   config.model = dict(
       backbone=arg.backbone or ('hrnet/tiny' if arg.small else 'hrnet/w48'),
       align_corners=False,
-      resize_twice=False,
       fuse_bias=True,
   )
   return config

@@ -17,9 +17,11 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'lraspp'
   config.model = dict(
-      backbone=arg.backbone
-      or ('mobilenet/tiny' if arg.small else 'mobilenet/v3_large'),
-      output_stride=16,
+      backbone=common.backbone(
+          arg.backbone
+          or ('mobilenet/tiny' if arg.small else 'mobilenet/v3_large'),
+          output_stride=16,
+      ),
       low='c3_first',
       features=128,
       pool_window=(0, 0),

@@ -18,10 +18,10 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'pspnet'
   config.model = dict(
-      backbone=arg.backbone
-      or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
-      output_stride=8,
-      dilate_first=False,
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
+          output_stride=8,
+      ),
       bins=(1, 2, 3, 6),
       features=512,
       align_corners=False,

@@ -79,6 +79,8 @@ def options(text):
   """
   try:
     call = ast.parse(f'f({text})', mode='eval').body
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+      raise ValueError('its parentheses do not match')
     values = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
     if call.args or None in values or len(values) < len(call.keywords):
       raise ValueError('each has one name and one value')
@@ -88,3 +90,28 @@ def options(text):
         ' "flip=True, scales=(0.5, 1.0)".'
     ) from error
   return values
+
+
+def split(text, what):
+  """Returns the name and the options of a string such as 'vit/base(patch=8)'.
+
+  Unlike that of a call, the name may be anything without a parenthesis.
+
+  Args:
+    text: a name, or a name and options in parentheses.
+    what: what such a thing is called in errors, 'backbone' for example.
+
+  Returns:
+    (name, {option: value}).
+
+  Raises:
+    ValueError: the options are not literals with names.
+  """
+  name, parenthesis, rest = text.strip().partition('(')
+  if not parenthesis:
+    return name, {}
+  if not rest.endswith(')'):
+    raise ValueError(
+        f'Cannot read the {what} {text!r}: it ends with no closing parenthesis.'
+    )
+  return name, options(rest[:-1])

@@ -120,9 +120,20 @@ def test_a_wrong_value_ends_the_command(tmp_path):
         ({'predict__threshold': 0.4}, 'is for two classes, .* has 8'),
         ({'predict__threshold': 1.5}, '=1.5 must be between 0 and 1'),
         ({'model_name': 'resnet'}, "no model 'resnet'. Known: .*deeplabv3"),
-        ({'model__depth': 3}, 'no field depth. Known: .*output_stride'),
+        ({'model__depth': 3}, 'no field depth. Known: .*backbone'),
         ({'model__backbone': 'resnet/51'}, "'resnet/51'. Known: .*resnet/50"),
-        ({'model__output_stride': 12}, 'output_stride=12: .* 8, 16 or 32'),
+        (
+            {'model__backbone': 'resnet/18(output_stride=12)'},
+            'output_stride=12: .* 8, 16 or 32',
+        ),
+        (
+            {'model__backbone': 'resnet/18(output_strid=8)'},
+            "no option output_strid. It is used as 'resnet/18.*output_stride=",
+        ),
+        (
+            {'model__backbone': 'vit/tiny'},
+            "reads c5, c4 of its backbone, which 'vit/tiny' has not",
+        ),
         ({'dataset__name': 'mnist'}, "no data set 'mnist'; .*camvid"),
         ({'dataset__options__color': 1}, "no option 'color'; it has size"),
         ({'dataset__train_split': 'trian'}, "'trian'; it has train, val"),

@@ -149,14 +149,14 @@ def test_convolutions_exchange_rows_and_gather_none(kernel, dilation):
   assert 'all-to-all' not in program
 
 
-TINY = dict(backbone='resnet/tiny', features=16, dropout=0.0)
+TINY = dict(backbone='resnet/tiny(output_stride=8)', features=16, dropout=0.0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('name', 'fields'),
     [
-        ('deeplabv3', dict(**TINY, output_stride=8, rates=(1, 6))),
+        ('deeplabv3', dict(**TINY, rates=(1, 6))),
         ('pspnet', TINY),
         ('segnet_basic', dict(features=8)),
         ('unet', dict(width=2, dropout=0.0)),

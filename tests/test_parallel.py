@@ -21,7 +21,7 @@ LAYOUTS = {mode: parallel.Layout(mode) for mode in parallel.MODES}
 DEEPLAB = models.create(
     'deeplabv3',
     CLASSES,
-    backbone='resnet/tiny',
+    backbone='resnet/tiny(output_stride=16)',
     rates=(1, 2),
     features=16,
     dropout=0.0,

@@ -97,8 +97,26 @@ def test_options_are_arguments_by_name():
   }
 
 
+def test_a_name_that_is_no_identifier_has_options_too():
+  assert specs.split('resnet/50_v1c', 'net') == ('resnet/50_v1c', {})
+  assert specs.split('resnet/50()', 'net') == ('resnet/50', {})
+  assert specs.split("a/1(b=(1, 2), c='(')", 'net') == (
+      'a/1',
+      {'b': (1, 2), 'c': '('},
+  )
+
+
+@pytest.mark.parametrize('text', ['a/1(b=1', 'a/1(b=1) ,', 'a/1(b=1)c'])
+def test_options_that_do_not_end_are_refused(text):
+  with pytest.raises(ValueError, match='Cannot read the net') as error:
+    specs.split(text, 'net')
+  assert repr(text) in str(error.value)
+
+
 @pytest.mark.parametrize(
-    'text', ['True', 'flip', 'a=1, a=2', "**{'a': 1}", 'a=open("/x")', 'a=(']
+    'text',
+    ['True', 'flip', 'a=1, a=2', "**{'a': 1}", 'a=open("/x")', 'a=(']
+    + ['a=1)(b=2', 'a=1) + f(b=2'],
 )
 def test_what_are_no_options_is_refused(text):
   with pytest.raises(ValueError, match='Cannot read the options') as error:

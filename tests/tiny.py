@@ -14,7 +14,9 @@ def get_config(dataset='shapes'):
   if dataset == 'shapes':
     config.dataset.options = dict(size=(32, 48), length=16, difficulty=0.0)
   config.preprocess.train = 'flip|random_crop(32, 48)|normalize'
-  config.model.update(output_stride=16, features=8, rates=(1, 2))
+  config.model.update(
+      backbone='resnet/tiny(output_stride=16)', features=8, rates=(1, 2)
+  )
   config.predict.batch_size = 1
   config.batch_size = 8
   config.total_steps = 12

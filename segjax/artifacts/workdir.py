@@ -10,8 +10,10 @@ import platform
 
 from absl import logging
 from etils import epath
+from flax import traverse_util
 import ml_collections
 
+from segjax.artifacts import upgrade
 from segjax.data import image
 from segjax.data.label_map import LabelMap
 
@@ -164,13 +166,18 @@ class Workdir:
     return path
 
   def read_config(self):
-    """Returns the config of the run; raises FileNotFoundError without one."""
+    """Returns the config of the run, as today's code would have written it.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
     if not self.config.exists():
       raise FileNotFoundError(
           f'{self.path} is no workdir: it has no {self.config.name}. Train'
           ' first: python -m segjax.main --config=... --workdir=...'
       )
-    return ml_collections.ConfigDict(from_json(self.config.read_text()))
+    config = upgrade.upgrade(from_json(self.config.read_text()))
+    return ml_collections.ConfigDict(config)
 
 
 def versions():
@@ -192,15 +199,13 @@ def differences(saved, config):
   ]
 
 
-def flatten(tree, prefix=''):
+def flatten(tree):
   """Returns {'a.b': value} of nested dicts; an empty one is a value."""
-  flat = {}
-  for key, value in tree.items():
-    if isinstance(value, dict) and value:
-      flat |= flatten(value, f'{prefix}{key}.')
-    else:
-      flat[prefix + key] = value
-  return flat
+  flat = traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep='.')
+  return {
+      key: {} if value is traverse_util.empty_node else value
+      for key, value in flat.items()
+  }
 
 
 def from_json(text):

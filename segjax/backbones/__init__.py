@@ -1,46 +1,99 @@
-"""Backbones, found by name: `build('resnet/50', output_stride=16)`."""
+"""Backbones, found by string: `build('resnet/50(output_stride=16)')`."""
 
+import ast
 import dataclasses
+import functools
 import importlib
 import pkgutil
 
+from segjax import specs
 
+
+@functools.cache
 def names():
   """Returns the backbones that exist, as 'family/variant'."""
-  return [
+  return tuple(
       f'{module.name}/{variant}'
       for module in pkgutil.iter_modules(__path__)
       for variant in importlib.import_module(
           f'{__name__}.{module.name}'
       ).VARIANTS
-  ]
+  )
 
 
-def build(backbone, **fields):
+def build(backbone, reads=(), **fields):
   """Returns the Flax module of a backbone.
 
+  A field has the value that the system sets, else that of the string, else
+  that of the variant. The system and the string must not differ.
+
   Args:
-    backbone: 'family/variant', such as 'resnet/101'; the family is a module
-      of this package and the variant a key of its `VARIANTS`.
-    **fields: fields of the family's `Backbone`, such as `output_stride`.
+    backbone: 'family/variant', such as 'resnet/101', with or without options,
+      such as 'resnet/101(output_stride=8, multi_grid=(1, 2, 4))'. The family
+      is a module of this package, the variant a key of its `VARIANTS`, and an
+      option a field of its `Backbone`.
+    reads: levels that the system reads, such as ('c2', 'c5'); '' is none.
+    **fields: fields that the system needs whatever the variant, and `name`.
 
   Returns:
-    A module; `module(image, train)` returns features by level: 'c1' at
-    stride 2 to 'c5' at `output_stride`, each [B, h, w, C].
+    A module; `module(image, train)` returns features by level, each
+    [B, h, w, C]: mostly 'c1' at stride 2 to 'c5' at `output_stride`. Its
+    `levels` say which there are.
 
   Raises:
-    ValueError: there is no such backbone, or it has no such field.
+    ValueError: there is no such backbone, it has no such option, field or
+      level, or the string and the system set a field to different values.
   """
-  if backbone not in names():
+  variant, options = specs.split(backbone, 'backbone')
+  if variant not in names():
     raise ValueError(
-        f'There is no backbone {backbone!r}. Known: {", ".join(names())}.'
+        f'There is no backbone {variant!r}. Known: {", ".join(names())}.'
     )
-  family, variant = backbone.split('/')
+  family, _, key = variant.partition('/')
   module = importlib.import_module(f'{__name__}.{family}')
-  known = {field.name for field in dataclasses.fields(module.Backbone)}
-  if unknown := sorted(set(fields) - known):
+  known = {field.name: field for field in dataclasses.fields(module.Backbone)}
+  defaults = module.VARIANTS[key]
+  usable = {
+      name: defaults.get(name, field.default)
+      for name, field in known.items()
+      if name not in ('parent', 'name') and 'Callable' not in str(field.type)
+  }
+  if unknown := sorted(set(options) - set(usable)):
+    shown = ', '.join(
+        f'{name}={value!r}'
+        for name, value in usable.items()
+        if _is_literal(value)
+    )
     raise ValueError(
-        f'The backbone {backbone} has no field {", ".join(unknown)}, which this'
+        f'The backbone {variant!r} has no option {", ".join(unknown)}. It is'
+        f" used as '{variant}({shown})'."
+    )
+  if unknown := sorted(set(fields) - set(known)):
+    raise ValueError(
+        f'The backbone {variant} has no field {", ".join(unknown)}, which this'
         ' system sets: choose one of another family.'
     )
-  return module.Backbone(**{**module.VARIANTS[variant], **fields})
+  for name in sorted(options.keys() & fields.keys()):
+    if options[name] != fields[name]:
+      raise ValueError(
+          f'{backbone!r} has {name}={options[name]!r}, but this system sets'
+          f' {name}={fields[name]!r}: leave it out of the string, and change'
+          ' the field of the system if it has one.'
+      )
+  built = module.Backbone(**{**defaults, **options, **fields})
+  if missing := [x for x in reads if x and x not in built.levels]:
+    raise ValueError(
+        f'This system reads {", ".join(missing)} of its backbone, which'
+        f' {backbone!r} has not; it has {", ".join(built.levels)}. Choose one'
+        ' of another family, or, where the level is a field of the system,'
+        ' another level.'
+    )
+  return built
+
+
+def _is_literal(value):
+  """Returns whether a string can say it."""
+  try:
+    return ast.literal_eval(repr(value)) == value
+  except (SyntaxError, ValueError):
+    return False

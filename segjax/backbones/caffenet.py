@@ -30,6 +30,8 @@ class Backbone(nn.Module):
   hidden: int = 4096
   dropout: float = 0.5
 
+  levels = ('c2', 'c3', 'c4', 'c5', 'fc7')
+
   @nn.compact
   def __call__(self, image, train=False):
     def layer(i, x, kernel, **fields):

@@ -57,6 +57,8 @@ class Backbone(nn.Module):
   output_stride: int = 32
   num_classes: int = 0  # Of 'class_logits'; 0 builds none.
 
+  levels = ('c1', 'c2', 'c3', 'c4', 'c5')
+
   @nn.compact
   def __call__(self, image, train=False):
     if self.output_stride not in (8, 16, 32):

@@ -31,6 +31,8 @@ class Backbone(nn.Module):
   output_stride: int = 8
   num_classes: int = 0  # Of 'class_logits'; 0 builds none.
 
+  levels = ('c1', 'c2', 'c3', 'c4', 'c5')
+
   @nn.compact
   def __call__(self, image, train=False):
     if self.output_stride != 8:

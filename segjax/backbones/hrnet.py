@@ -72,6 +72,8 @@ class Backbone(nn.Module):
   align_corners: bool = False
   resize_twice: bool = False
 
+  levels = ('c1', 'c2', 'c3', 'c4', 'c5')
+
   @nn.compact
   def __call__(self, image, train=False):
     c1 = ConvNormAct(self.stem, stride=2, name='stem1')(image, train)

@@ -132,6 +132,13 @@ class Backbone(nn.Module):
   output_stride: int = 32
   num_classes: int = 0  # Of 'class_logits'; 0 builds none.
 
+  @property
+  def levels(self):
+    """Levels that there are features of."""
+    last = 2 + sum(row.stride > 1 for row in self.blocks)
+    both = (f'c{i}{end}' for i in range(2, last) for end in ('', '_first'))
+    return ('c1', *both)
+
   @nn.compact
   def __call__(self, image, train=False):
     if self.output_stride not in (8, 16, 32):

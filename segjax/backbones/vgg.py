@@ -67,6 +67,12 @@ class Backbone(nn.Module):
   output_stride: int = 32
   num_classes: int = 0  # Of 'class_logits'; 0 builds none.
 
+  @property
+  def levels(self):
+    """Levels that there are features of."""
+    hidden = ('fc7',) if self.fc6 or self.num_classes else ()
+    return ('c1', 'c2', 'c3', 'c4', 'c5', 'conv5', *hidden)
+
   @nn.compact
   def __call__(self, image, train=False):
     if self.output_stride not in (8, 16, 32):

@@ -105,6 +105,11 @@ class Backbone(nn.Module):
   final_norm: bool = True  # On what the last block returns.
   num_classes: int = 0  # Of 'class_logits'; 0 builds none.
 
+  @property
+  def levels(self):
+    """Levels that there are features of."""
+    return tuple(f'block{i}' for i in self.taps or (self.depth - 1,))
+
   @nn.compact
   def __call__(self, image, train=False):
     taps = self.taps or (self.depth - 1,)

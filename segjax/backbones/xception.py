@@ -102,6 +102,8 @@ class Backbone(nn.Module):
   # convolution of the last block but one does not dilate there, ours does.
   jfzhang: bool = False
 
+  levels = ('c1', 'c2', 'c3', 'c4', 'c5')
+
   @nn.compact
   def __call__(self, image, train=False):
     if self.output_stride not in (8, 16, 32):

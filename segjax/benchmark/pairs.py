@@ -23,33 +23,28 @@ class Pair:
   differs: str = ''
 
 
-def _torchvision(backbone):
-  """Returns the fields of torchvision's DeepLabv3."""
-  return dict(backbone=backbone, output_stride=8, rates=(12, 24, 36))
-
-
 PAIRS = {
     'deeplabv3': Pair(
         'deeplabv3',
-        _torchvision('resnet/50'),
+        dict(backbone='resnet/50(output_stride=8)', rates=(12, 24, 36)),
         torch='deeplabv3_resnet50',
         parameters=42_004_074,
     ),
     'deeplabv3_101': Pair(
         'deeplabv3',
-        _torchvision('resnet/101'),
+        dict(backbone='resnet/101(output_stride=8)', rates=(12, 24, 36)),
         torch='deeplabv3_resnet101',
         parameters=60_996_202,
     ),
     'deeplabv3plus': Pair(
         'deeplabv3plus',
-        dict(backbone='mobilenet/v2'),
+        dict(backbone='mobilenet/v2(output_stride=16)'),
         torch='deeplabv3plus_mobilenet',
         parameters=2_719_813,
     ),
     'deeplabv3plus_smp': Pair(
         'deeplabv3plus',
-        dict(backbone='mobilenet/v2', rates=(12, 24, 36)),
+        dict(backbone='mobilenet/v2(output_stride=16)', rates=(12, 24, 36)),
         torch='smp_deeplabv3plus',
         parameters=4_383_653,
         differs=(
@@ -59,7 +54,7 @@ PAIRS = {
     ),
     'deeplabv3plus_keras': Pair(
         'deeplabv3plus',
-        dict(backbone='resnet/50', output_stride=32, separable=False),
+        dict(backbone='resnet/50', separable=False),
         keras='deeplabv3plus_resnet50',
         parameters=39_139_232,
         differs=(
@@ -78,7 +73,7 @@ PAIRS = {
     'lraspp': Pair('lraspp', torch='lraspp_mobilenet', parameters=3_221_538),
     'pspnet': Pair(
         'pspnet',
-        dict(backbone='resnet/50'),
+        dict(backbone='resnet/50(output_stride=8)'),
         torch='pspnet',
         parameters=48_957_802,
     ),

@@ -4,10 +4,10 @@ r"""Turns weights of other libraries into a workdir, and back.
       --config=configs/deeplabv3.py:dataset=voc2012,backbone=resnet/50 \
       --output=runs/torchvision
 
-writes what evaluation, prediction and `--config.init_from=runs/torchvision`
-take, and says what went where. `--backbone=resnet/50` instead of a config
-converts a classifier of ImageNet, to begin with. `--list` shows what there are
-rules for.
+writes a workdir for evaluation, prediction and `--config.init_from`, and prints
+where each tensor went. `--backbone=resnet/50` instead of a config converts a
+classifier of ImageNet, for `--config.init_from` alone. `--list` shows the
+sources, systems and backbones that there are rules for.
 
   python -m segjax.convert --workdir=runs/mine --to=FILE.safetensors
 
@@ -23,7 +23,9 @@ from segjax.convert import workdirs
 from segjax.runtime import terminal
 
 _LIST = flags.DEFINE_bool('list', False, 'Shows sources and their systems.')
-_SOURCE = flags.DEFINE_string('source', None, 'Whose weights; see --list.')
+_SOURCE = flags.DEFINE_string(
+    'source', None, 'Source of the weights; see --list.'
+)
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'File with get_config(), and after a colon its argument.'
 )
@@ -31,23 +33,23 @@ _BACKBONE = flags.DEFINE_string(
     'backbone', '', "Instead of a config, a classifier such as 'resnet/50'."
 )
 _CHECKPOINT = flags.DEFINE_string(
-    'checkpoint', None, 'File: .pth, .pt, .safetensors or .npz.'
+    'checkpoint', None, 'File to read: .pth, .pt, .safetensors or .npz.'
 )
 _KEY = flags.DEFINE_string(
-    'key', '', 'Entry of the file with the weights, if it is not clear.'
+    'key', '', 'Entry of the file that holds the weights, where several may.'
 )
 _NUM_CLASSES = flags.DEFINE_integer(
-    'num_classes', 0, 'Of the weights, if not those of the data set.'
+    'num_classes', 0, 'Classes of the weights, if not those of the data set.'
 )
-_CHANNELS = flags.DEFINE_integer('channels', 3, 'Of the images.')
-_OUTPUT = flags.DEFINE_string('output', None, 'Workdir to be written.')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Workdir to be read.')
-_TO = flags.DEFINE_string('to', None, 'File: .safetensors or .npz.')
+_CHANNELS = flags.DEFINE_integer('channels', 3, 'Channels of the images.')
+_OUTPUT = flags.DEFINE_string('output', None, 'Workdir to write.')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Workdir to read.')
+_TO = flags.DEFINE_string('to', None, 'File to write: .safetensors or .npz.')
 _LIKE = flags.DEFINE_string('like', None, 'File that has the names for --to.')
 
 
 def main(argv):
-  """Does what the flags say."""
+  """Converts weights, writes them back or lists rules, as the flags say."""
   with terminal.errors_in_words():
     if len(argv) > 1:
       raise app.UsageError(f'Unknown arguments: {argv[1:]}.')

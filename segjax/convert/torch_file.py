@@ -21,12 +21,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-# Entries of a checkpoint under which its weights are.
+# Entries of a checkpoint that may hold its weights.
 WRAPPERS = (
     *('state_dict', 'model_state_dict', 'model_state', 'model', 'module'),
     *('net', 'params'),
 )
-# What wrappers of modules put in front of every name.
+# Prefixes that wrappers of modules put in front of every name.
 PREFIXES = ('module.', '_orig_mod.')
 
 STORAGES = {
@@ -40,13 +40,13 @@ STORAGES = {
     'torch.CharStorage': np.int8,
     'torch.ByteStorage': np.uint8,
     'torch.BoolStorage': np.bool_,
-    # Of tensors that are not read.
+    # Storages of tensors that are not read.
     'torch.storage.UntypedStorage': np.uint8,
     'torch.QInt8Storage': np.int8,
     'torch.QUInt8Storage': np.uint8,
     'torch.QInt32Storage': np.int32,
 }
-# Objects that are no weights but lie beside them; what they hold is dropped.
+# Objects that training tools put beside the weights; they are dropped.
 BESIDE = (
     *('argparse.Namespace', 'pathlib.PosixPath', 'torch.device'),
     *('torch.float32', 'torch.float16', 'torch.bfloat16', 'torch.float64'),
@@ -61,12 +61,12 @@ BESIDE = (
     'numpy._core.multiarray._reconstruct',
     'mmengine.logging.history_buffer.HistoryBuffer',
 )
-# The first pickle in a file of PyTorch before 1.6.
+# Content of the first pickle in a file of PyTorch before 1.6.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class RefusedError(ValueError):
-  """A file names something that is neither a tensor nor plain data."""
+  """Raised for a file that names what is neither a tensor nor plain data."""
 
 
 def read(path, key=''):
@@ -97,17 +97,18 @@ def read(path, key=''):
         content = _read_safetensors(file)
       else:
         raise ValueError(
-            'it is neither of PyTorch nor safetensors nor npz, and begins with'
-            f' {start!r}'
+            'it is no file of PyTorch, safetensors or NumPy (.npz): it begins'
+            f' with {start!r}'
         )
       return _arrays(_select(content, key))
     except RefusedError as error:
       raise RefusedError(f'{path} is refused: {error}') from error
     except ValueError as error:
       raise ValueError(f'{path} cannot be read: {error}') from error
-    except Exception as error:  # Damaged pickles raise whatever they like.
+    except Exception as error:  # Damaged pickles raise errors of any type.
       raise ValueError(
-          f'{path} is damaged, get it anew: {type(error).__name__}: {error}'
+          f'{path} is damaged; download it again. {type(error).__name__}:'
+          f' {error}'
       ) from error
 
 
@@ -123,7 +124,7 @@ def write(path, arrays):
   if path.suffix not in writers:
     raise ValueError(f'{path}: the suffix has to be {" or ".join(writers)}.')
   temporary = path.parent / f'{path.name}.tmp'
-  # A view would be written as the memory that it looks at.
+  # safetensors writes the memory of a view, not the view.
   whole = {n: np.asarray(array, order='C') for n, array in arrays.items()}
   with temporary.open('wb') as file:
     writers[path.suffix](whole, file)
@@ -131,7 +132,7 @@ def write(path, arrays):
 
 
 def _read_safetensors(file):
-  """Reads a file by a copy on this machine: bytes alone give no bfloat16."""
+  """Reads safetensors from a local copy: only `load_file` knows bfloat16."""
   with tempfile.NamedTemporaryFile() as local:
     shutil.copyfileobj(file, local)
     local.flush()
@@ -147,7 +148,9 @@ def _read_zip(file):
       return dict(arrays)
   pickles = [name for name in names if re.fullmatch('[^/]+/data.pkl', name)]
   if len(pickles) != 1:
-    raise ValueError('it is a zip archive, but not of weights.')
+    raise ValueError(
+        'it is a zip archive, but neither of PyTorch nor of NumPy.'
+    )
   folder = pickles[0].removesuffix('data.pkl')
   if f'{folder}constants.pkl' in names:
     raise ValueError(
@@ -167,8 +170,8 @@ def _read_legacy(file):
   """Reads a file of PyTorch before 1.6: pickles, then bytes of storages."""
   if _Unpickler(file).load() != LEGACY_MAGIC:
     raise ValueError('it is a pickle, but not of PyTorch.')
-  _Unpickler(file).load()  # Version of the format; there was one.
-  _Unpickler(file).load()  # About the machine; the bytes are little-endian.
+  _Unpickler(file).load()  # The version of the format; there was only one.
+  _Unpickler(file).load()  # Sizes of types; the bytes are little-endian.
   data = {}
   unpickler = _Unpickler(file, data.__getitem__)
   content = unpickler.load()
@@ -208,7 +211,7 @@ def _select(content, key):
 
 
 def _arrays(weights):
-  """Returns {name: array}; raises ValueError with all that is no array."""
+  """Returns {name: array}; raises ValueError that lists all other entries."""
   wrong = [
       f'{name}: {_describe(value)}'
       for name, value in weights.items()
@@ -241,7 +244,7 @@ def _describe(value):
 
 
 class _Unpickler(pickle.Unpickler):
-  """Unpickles plain data and tensors; `storages` has those met, by name."""
+  """Unpickles plain data and tensors; `storages` has the storages by name."""
 
   def __init__(self, file, read_storage=None, order='little'):
     super().__init__(file, encoding='latin1')
@@ -252,7 +255,9 @@ class _Unpickler(pickle.Unpickler):
   def find_class(self, module, name):
     path = f'{module}.{name}'.replace('__builtin__.', 'builtins.')
     if path in BESIDE:
-      return type(name, (_Dropped,), {})  # Its own, which a file may spoil.
+      return type(
+          name, (_Dropped,), {}
+      )  # A new class each time: pickles can alter it.
     if path in CALLED:
       return _Name(CALLED[path])
     if path in STORAGES:
@@ -289,15 +294,15 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Fixed:
-  """Is what it is: a pickle has an opcode that alters objects."""
+  """Refuses the opcode by which a pickle alters an object."""
 
   def __setstate__(self, state):
-    raise ValueError('it alters what stands for a tensor.')
+    raise ValueError('it alters an object that stands for a tensor.')
 
 
 @dataclasses.dataclass(frozen=True)
 class _Name(_Fixed):
-  """What a pickle names, and how it is made."""
+  """Stands for a function or class that a pickle names."""
 
   call: object
 
@@ -307,7 +312,7 @@ class _Name(_Fixed):
 
 @dataclasses.dataclass(frozen=True)
 class _Storage(_Fixed):
-  """Numbers in a row, read when they are asked for."""
+  """A flat array of numbers that is read at its first use."""
 
   dtype: np.dtype
   count: int
@@ -324,7 +329,7 @@ class _Storage(_Fixed):
 
 @dataclasses.dataclass(frozen=True)
 class _Tensor(_Fixed):
-  """A look at a storage, which others may share."""
+  """A strided view of a storage that other tensors may share."""
 
   storage: _Storage
   offset: int
@@ -356,13 +361,13 @@ class _Tensor(_Fixed):
 
 @dataclasses.dataclass(frozen=True)
 class _Unsupported(_Fixed):
-  """A tensor of a kind that is not read; an error only among the weights."""
+  """A tensor of a kind that is not read: an error if it is a weight."""
 
   what: str
 
 
 class _Dropped:
-  """Takes whatever it is given, and keeps nothing."""
+  """Stands for an object beside the weights and keeps none of its content."""
 
   def __new__(cls, *args, **kwargs):
     del args, kwargs
@@ -376,10 +381,12 @@ class _Dropped:
 
 
 def _tensor(storage, offset, shape, strides, *rest):
-  """Stands for `torch._utils._rebuild_tensor_v2` and the one before it."""
+  """Does what `torch._utils._rebuild_tensor` and `_v2` do."""
   if not isinstance(storage, _Storage):
     raise ValueError('a tensor has no storage.')
-  if any(rest[2:]):  # Metadata: it is yet to be conjugated or negated.
+  if any(
+      rest[2:]
+  ):  # The metadata says that it has yet to be conjugated or negated.
     return _Unsupported('a tensor with an operation pending; save its clone()')
   return _Tensor(storage, offset, tuple(shape), tuple(strides))
 

@@ -1,5 +1,6 @@
-"""Weights of other libraries, as workdirs and back; see `segjax.convert`."""
+"""Writes weights of other sources as workdirs, and back."""
 
+import contextlib
 import importlib
 import json
 
@@ -39,13 +40,14 @@ def convert(source, config, path, output, *, key='', num_classes=0, channels=3):
   """Writes a workdir with the weights of a system.
 
   Args:
-    source: a folder of `rules`.
-    config: of the system, as it was trained there.
+    source: name of a folder of `rules`.
+    config: config of the system with the fields it was trained with there.
     path: file of the weights.
     output: folder for the workdir.
     key: see `torch_file.read`.
-    num_classes: of the weights; 0 takes those of the config's data set.
-    channels: of the images.
+    num_classes: number of classes of the weights; 0 stands for those of the
+      config's data set.
+    channels: number of channels of the images.
 
   Raises:
     ValueError: the weights do not fit the system; lists what does not.
@@ -57,26 +59,32 @@ def convert(source, config, path, output, *, key='', num_classes=0, channels=3):
   )
   system = experiment.system(config, label_map)
   template = _template(system.model, channels, system.reads, system.halo)
-  variables = torch.convert(state, renaming, template)
+  variables = torch.convert(
+      state, renaming, template, rules.layout(source)
+  )
   workdir = _new_workdir(output)
   workdir.claim(config)
   workdir.write_labels(label_map, channels)
-  _save(workdir, variables, source, config.model_name, state, renaming)
+  plan = torch.Plan(state, renaming, template, layout)
+  _save(workdir, variables, source, config.model_name, state, plan)
 
 
 def convert_backbone(source, backbone, path, output, *, key='', channels=3):
-  """Writes a folder with the weights of a backbone, to begin with.
+  """Writes a folder with the weights of a backbone, for `config.init_from`.
 
   Args:
-    source: a folder of `rules`.
+    source: name of a folder of `rules`.
     backbone: 'family/variant'.
     path: file of the weights.
-    output: folder, for `config.init_from`.
+    output: folder to write.
     key: see `torch_file.read`.
-    channels: of the images.
+    channels: number of channels of the images.
+
+  Raises:
+    ValueError: the weights do not fit the backbone; lists what does not.
   """
   family = backbone.partition('/')[0]
-  # HRNet is a system, too; that has its name.
+  # The rules of HRNet's file of that name are for the system.
   own = 'backbone' in rules.names().get(source, ())
   stem = 'backbone' if own else family
   renaming = rules.find(source, stem, backbone)
@@ -85,39 +93,43 @@ def convert_backbone(source, backbone, path, output, *, key='', channels=3):
       _template(backbones.build(backbone, num_classes=n), channels)
       for n in (0, HEAD)
   )
+  layout = rules.layout(source)
+  plan = torch.Plan(state, renaming, whole, layout)
   head = _flat(whole).keys() - _flat(bare)
-  places = (torch.locate(n, t.ndim, renaming) for n, t in state.items())
-  template = whole if any(p and p[0] in head for p in places) else bare
-  variables = torch.convert(state, renaming, template)
+  template = whole if head & set(_places(plan, state).values()) else bare
+  variables = torch.convert(state, renaming, template, layout)
   nested = {name: {'backbone': tree} for name, tree in variables.items()}
-  _save(_new_workdir(output), nested, source, stem, state, renaming)
+  _save(_new_workdir(output), nested, source, stem, state, plan)
 
 
 def write_back(workdir, to, *, source='', like=''):
-  """Writes the best checkpoint of a workdir under another library's names.
+  """Writes the best checkpoint of a workdir under the names of a source.
 
   Args:
-    workdir: of a run or of `convert`.
-    to: `.safetensors` or `.npz` file.
-    source: a folder of `rules`, with `like`.
-    like: file of the source that has the names; by default those of the file
-      that the run began with.
+    workdir: folder of a run, or one that `convert` has written.
+    to: file to write, `.safetensors` or `.npz`.
+    source: name of a folder of `rules`; needed with `like`.
+    like: file of that source with the names and shapes to write; by default
+      they are those of the file that the run began with.
+
+  Raises:
+    ValueError: the names and the variables do not fit; lists what does not.
   """
   workdir = Workdir(workdir)
   config = workdir.read_config()
   step, variables = checkpoint.best(workdir.checkpoints)
   if like:
-    ranks = {n: tensor.ndim for n, tensor in torch_file.read(like).items()}
+    shapes = {n: tensor.shape for n, tensor in torch_file.read(like).items()}
   else:
     origin = _origin(workdir)
-    source, ranks = origin['source'], origin['ranks']
+    source, shapes = origin['source'], origin['shapes']
   renaming = rules.find(
       source, config.model_name, config.model.get('backbone', '')
   )
-  state = torch.export(variables, renaming, ranks)
+  state = torch.export(variables, renaming, shapes, rules.layout(source))
   torch_file.write(to, state)
   logging.info(
-      '%d tensors of step %d, by their names in %s, are in %s.',
+      'Wrote %d tensors of step %d under their names in %s to %s.',
       len(state),
       step,
       source,
@@ -126,25 +138,26 @@ def write_back(workdir, to, *, source='', like=''):
 
 
 def _origin(workdir):
-  """Returns what `_save` wrote, of a workdir or of what it began with."""
-  origin = workdir.path / 'origin.json'
-  if origin.exists():
-    return json.loads(origin.read_text())
+  """Returns the source and shapes that the weights of a workdir came with."""
+  path = workdir.path / 'origin.json'
+  origin = json.loads(path.read_text()) if path.exists() else {}
+  if 'shapes' in origin:
+    return origin
   before = workdir.config.exists() and workdir.read_config().get('init_from')
   if not before:
     raise ValueError(
-        f'{workdir.path} did not begin with weights of another library. Name a'
-        ' file that has the names to write, and whose it is: --like=FILE'
-        ' --source=...'
+        f'{workdir.path} does not say which names of another source its weights'
+        ' came with. Give a file that has the names to write, and its source:'
+        ' --like=FILE --source=...'
     )
   return _origin(Workdir(before))
 
 
 def _label_map(config, num_classes):
-  """Returns the classes of the weights."""
+  """Returns the label map of the weights."""
   if num_classes:
     return label_maps.numbered(num_classes)
-  try:  # Its images are not needed.
+  try:  # A label map that is a file needs no images of the data set.
     return label_maps.read(config.dataset.name)
   except FileNotFoundError:
     return experiment.eval_dataset(config).label_map
@@ -171,13 +184,22 @@ def _new_workdir(path):
   return workdir
 
 
-def _save(workdir, variables, source, stem, state, renaming):
-  """Writes the checkpoint and where it is from; says what went where."""
-  rows = []
+def _places(plan, state):
+  """Returns {name: path of its variable, or None}, where the rules have one."""
+  places = {}
   for name, tensor in state.items():
-    place = torch.locate(name, tensor.ndim, renaming)
-    target = place[0] if place else 'dropped by a rule'
-    rows.append((name, str(list(tensor.shape)), target))
+    with contextlib.suppress(LookupError):
+      place = plan.locate(name, tensor.ndim)
+      places[name] = place and place[0]
+  return places
+
+
+def _save(workdir, variables, source, stem, state, plan):
+  """Writes the checkpoint and its origin; prints where every tensor went."""
+  rows = [
+      (name, str(list(state[name].shape)), path or 'dropped by a rule')
+      for name, path in _places(plan, state).items()
+  ]
   wide = [max(len(row[i]) for row in rows) for i in range(2)]
   for row in rows:
     print(f'{row[0]:<{wide[0]}}  {row[1]:<{wide[1]}}  {row[2]}')
@@ -186,11 +208,11 @@ def _save(workdir, variables, source, stem, state, renaming):
   checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
   checkpoints.save(0, {'params': params, 'mutable': variables})
   checkpoints.close()
-  ranks = {name: tensor.ndim for name, tensor in state.items()}
-  write_json(workdir.path / 'origin.json', {'source': source, 'ranks': ranks})
+  shapes = {name: tensor.shape for name, tensor in state.items()}
+  write_json(workdir.path / 'origin.json', {'source': source, 'shapes': shapes})
   module = importlib.import_module(f'{rules.__name__}.{source}.{stem}')
   logging.info(
-      'All %d variables are filled; they are in %s.\nThe rules say:\n%s',
+      'All %d variables are filled and saved in %s.\nThe rules say:\n%s',
       len(_flat(params)) + len(_flat(variables)),
       workdir.path,
       module.__doc__.strip(),

@@ -32,6 +32,46 @@ class FCNHead(nn.Module):
     return classifier(self.num_classes)(x)
 
 
+def segmentation_outputs(
+    x,
+    num_classes,
+    size,
+    train,
+    *,
+    dropout=0.0,
+    feats=None,
+    aux_level='',
+    aux_features=0,
+    align_corners=False,
+):
+  """Returns the outputs of a system: what most do with their last features.
+
+  Dropout and a classifier, an auxiliary head of the same dropout, and
+  interpolation to the size of the image. To be called in the `__call__` of a
+  system, whose parameters 'classifier' and 'aux' then are.
+
+  Args:
+    x: [B, h, w, C], the last features.
+    num_classes: channels of the logits.
+    size: (height, width) of the logits.
+    train: whether dropout is on, and norms take statistics from the batch.
+    dropout: its rate.
+    feats: {level: features [B, h, w, C]} of the backbone.
+    aux_level: of `feats`, that an auxiliary head is on; '': there is none.
+    aux_features: see `FCNHead`.
+    align_corners: of the upsampling.
+  """
+  x = nn.Dropout(dropout)(x, deterministic=not train)
+  logits = classifier(num_classes)(x)
+  head = FCNHead(num_classes, dropout, aux_features, name='aux')
+  return {
+      'logits': resize(logits, size, align_corners=align_corners),
+      'aux': auxiliary(
+          head, feats, aux_level, size, train, align_corners=align_corners
+      ),
+  }
+
+
 def auxiliary(head, feats, level, size, train, *, align_corners=False):
   """Returns what a system has under 'aux': {level: logits} of one head.
 

@@ -25,6 +25,8 @@ class SkipHead(nn.Module):
   scales: tuple[float, float] = (1.0, 1.0)  # Of 'c4' and 'c3'.
   first_bias: bool = False  # Of the first upsampling; CRF-RNN's has one.
 
+  reads = ('c3', 'c4', 'fc7')  # Levels of the VGG.
+
   @nn.compact
   def __call__(self, feats, size):
     if self.stride not in IMAGE_OFFSETS:

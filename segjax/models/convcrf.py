@@ -15,16 +15,14 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers.convcrf import ConvCRF
-from segjax.layers.head import classifier
-from segjax.ops.resize import resize
+from segjax.layers.head import segmentation_outputs
 
 
 class Model(nn.Module):
   """Dilated backbone, classifier, upsampling, CRF."""
 
   num_classes: int
-  backbone: str = 'resnet/101'
-  output_stride: int = 8
+  backbone: str = 'resnet/101(output_stride=8)'
   dropout: float = 0.1
   window: int = 11  # Its side, odd, in cells.
   blur: int = 4  # Side of a cell, in pixels.
@@ -35,11 +33,16 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    feats = backbones.build(
-        self.backbone, output_stride=self.output_stride, name='backbone'
-    )(image, train)
-    x = nn.Dropout(self.dropout)(feats['c5'], deterministic=not train)
-    logits = resize(classifier(self.num_classes)(x), image.shape[1:3])
+    feats = backbones.build(self.backbone, ('c5',), name='backbone')(
+        image, train
+    )
+    out = segmentation_outputs(
+        feats['c5'],
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+    )
     if self.iterations:
       crf = ConvCRF(
           self.window,
@@ -49,5 +52,6 @@ class Model(nn.Module):
           mix=self.mix,
           name='crf',
       )
-      logits = crf(logits, image * jnp.asarray(self.image_std, image.dtype))
-    return {'logits': logits, 'aux': {}}
+      colors = image * jnp.asarray(self.image_std, image.dtype)
+      out['logits'] = crf(out['logits'], colors)
+    return out

@@ -34,7 +34,11 @@ class Model(nn.Module):
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, **vgg.FCN, dropout=self.dropout, name='backbone'
+        self.backbone,
+        SkipHead.reads,
+        **vgg.FCN,
+        dropout=self.dropout,
+        name='backbone',
     )(image, train)
     head = SkipHead(self.num_classes, first_bias=True, name='head')
     unary = head(feats, image.shape[1:3])

@@ -37,8 +37,10 @@ class Model(nn.Module):
   @nn.compact
   def __call__(self, image, *, train=False):
     fc6 = dict(kernel=self.kernel, dilation=self.rate)
+    early = [level for level in SCALES if level != 'image']
     feats = backbones.build(
         self.backbone,
+        ('fc7', *early),
         **{**vgg.LARGE_FOV, 'fc6': fc6},
         hidden=self.hidden,
         dropout=self.dropout,

@@ -25,16 +25,13 @@ class Model(nn.Module):
   """Dilated backbone, a sum of dilated classifiers, a maximum over scales."""
 
   num_classes: int
-  backbone: str = 'resnet/101_caffe'
-  output_stride: int = 8
+  backbone: str = 'resnet/101_caffe(output_stride=8)'
   rates: tuple[int, ...] = (6, 12, 18, 24)
   scales: tuple[float, ...] = (0.5, 0.75)  # Beside the image's own.
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    backbone = backbones.build(
-        self.backbone, output_stride=self.output_stride, name='backbone'
-    )
+    backbone = backbones.build(self.backbone, ('c5',), name='backbone')
     aspp = AtrousClassifiers(self.num_classes, self.rates, name='aspp')
     images = [image, *(rescale(image, factor) for factor in self.scales)]
     scores = [aspp(backbone(x, train)['c5']) for x in images]

@@ -1,9 +1,9 @@
 """DeepLabv3, https://arxiv.org/abs/1706.05587.
 
-Atrous convolution keeps the last backbone stages at `output_stride`, and ASPP
-looks at the result at several rates (figure 5). The 3x3 convolution after
-ASPP is torchvision's; the paper goes from ASPP straight to the classifier:
-`fuse=False`. mmsegmentation projects by a 3x3 convolution instead:
+Atrous convolution keeps the last stages of the backbone at its `output_stride`,
+and ASPP looks at the result at several rates (figure 5). The 3x3 convolution
+after ASPP is torchvision's; the paper goes from ASPP straight to the
+classifier: `fuse=False`. mmsegmentation projects by a 3x3 convolution instead:
 `features=512, image_first=True, project_kernel=3, fuse=False`.
 Checked against torchvision 0.28 and mmsegmentation 1.2.2.
 """
@@ -13,19 +13,14 @@ from flax import linen as nn
 from segjax import backbones
 from segjax.layers.aspp import ASPP
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.head import FCNHead
-from segjax.layers.head import auxiliary
-from segjax.layers.head import classifier
-from segjax.ops.resize import resize
+from segjax.layers.head import segmentation_outputs
 
 
 class Model(nn.Module):
   """Dilated backbone, ASPP, one 3x3 convolution, bilinear upsampling."""
 
   num_classes: int
-  backbone: str = 'resnet/50'
-  output_stride: int = 16
-  multi_grid: tuple[int, ...] = ()  # Of a ResNet.
+  backbone: str = 'resnet/50(output_stride=16)'
   rates: tuple[int, ...] = (6, 12, 18)
   features: int = 256
   image_first: bool = False  # In the concatenation of ASPP.
@@ -36,12 +31,8 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    fields = {'multi_grid': self.multi_grid} if self.multi_grid else {}
     feats = backbones.build(
-        self.backbone,
-        output_stride=self.output_stride,
-        name='backbone',
-        **fields,
+        self.backbone, ('c5', self.aux_level), name='backbone'
     )(image, train)
     x = ASPP(
         self.features,
@@ -52,9 +43,12 @@ class Model(nn.Module):
     )(feats['c5'], train)
     if self.fuse:
       x = ConvNormAct(self.features, name='fuse')(x, train)
-    x = nn.Dropout(self.dropout)(x, deterministic=not train)
-    logits = classifier(self.num_classes)(x)
-    size = image.shape[1:3]
-    head = FCNHead(self.num_classes, self.dropout, name='aux')
-    aux = auxiliary(head, feats, self.aux_level, size, train)
-    return {'logits': resize(logits, size), 'aux': aux}
+    return segmentation_outputs(
+        x,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+        feats=feats,
+        aux_level=self.aux_level,
+    )

@@ -76,7 +76,11 @@ class Model(nn.Module):
   def scores(self, image, train):
     """Scores [B, h, w, K] of an image [B, 372 + 8 h, 372 + 8 w, C]."""
     feats = backbones.build(
-        self.backbone, **FRONT_END, dropout=self.dropout, name='backbone'
+        self.backbone,
+        ('fc7',),
+        **FRONT_END,
+        dropout=self.dropout,
+        name='backbone',
     )(image, train)
     x = classifier(self.num_classes, std=0.001)(feats['fc7'])
     if self.context:

@@ -26,7 +26,11 @@ class Model(nn.Module):
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, **vgg.FCN, dropout=self.dropout, name='backbone'
+        self.backbone,
+        SkipHead.reads,
+        **vgg.FCN,
+        dropout=self.dropout,
+        name='backbone',
     )(image, train)
     head = SkipHead(self.num_classes, self.stride, self.scales, name='head')
     return {'logits': head(feats, image.shape[1:3]), 'aux': {}}

@@ -2,8 +2,8 @@
 
 Four resolutions kept from start to end are joined at the highest and
 classified (figure 4b). As in the authors' HRNet-Semantic-Segmentation, branch
-pytorch-v1.1; mmsegmentation 1.2.2 has `resize_twice=True, fuse_bias=False`.
-Checked against both.
+pytorch-v1.1; mmsegmentation 1.2.2 has `fuse_bias=False` on
+'hrnet/w48(resize_twice=True)'. Checked against both.
 """
 
 from flax import linen as nn
@@ -11,8 +11,10 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.head import classifier
+from segjax.layers.head import segmentation_outputs
 from segjax.ops.resize import resize
+
+LEVELS = ('c2', 'c3', 'c4', 'c5')
 
 
 def join(feats, align_corners=False):
@@ -20,7 +22,7 @@ def join(feats, align_corners=False):
   size = feats['c2'].shape[1:3]
   branches = [
       resize(feats[level], size, align_corners=align_corners)
-      for level in ('c2', 'c3', 'c4', 'c5')
+      for level in LEVELS
   ]
   return jnp.concatenate(branches, -1)
 
@@ -31,24 +33,24 @@ class Model(nn.Module):
   num_classes: int
   backbone: str = 'hrnet/w48'
   align_corners: bool = False
-  resize_twice: bool = False
   fuse_bias: bool = True
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
         self.backbone,
+        LEVELS,
         align_corners=self.align_corners,
-        resize_twice=self.resize_twice,
         name='backbone',
     )(image, train)
     x = join(feats, self.align_corners)
     x = ConvNormAct(x.shape[-1], kernel=1, bias=self.fuse_bias, name='fuse')(
         x, train
     )
-    logits = classifier(self.num_classes)(x)
-    size = image.shape[1:3]
-    return {
-        'logits': resize(logits, size, align_corners=self.align_corners),
-        'aux': {},
-    }
+    return segmentation_outputs(
+        x,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        align_corners=self.align_corners,
+    )

@@ -135,9 +135,9 @@ class Model(nn.Module):
     """
     size = image.shape[1:3]
     boxes = jax.vmap(box_ops.bounding_boxes)(proposals)
-    feats = backbones.build(self.backbone, pool=pool2_up, name='backbone')(
-        image, train
-    )
+    feats = backbones.build(
+        self.backbone, ('c3', 'c4', 'conv5'), pool=pool2_up, name='backbone'
+    )(image, train)
 
     # The cells of a stride of 16 that the first and the last pixel are in.
     cells = jnp.round((boxes - jnp.array([0, 0, 1, 1])) / 16)

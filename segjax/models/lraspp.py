@@ -4,7 +4,7 @@ The lightest of the heads that look at the whole image: its mean, squeezed
 through a sigmoid, scales the deep features, and finer ones are added as
 scores. The defaults are torchvision's network, against which it was checked.
 The paper takes means over windows instead, figure 10, and fewer channels from
-the backbone: `backbone='mobilenet/v3_large_seg', low='c3',
+the backbone: `backbone='mobilenet/v3_large_seg(output_stride=16)', low='c3',
 pool_window=(49, 49), pool_stride=(16, 20)`, for images of 1024 x 2048.
 """
 
@@ -22,8 +22,7 @@ class Model(nn.Module):
   """Two 1x1 convolutions, one of which gates the other, and a skip."""
 
   num_classes: int
-  backbone: str = 'mobilenet/v3_large'
-  output_stride: int = 16
+  backbone: str = 'mobilenet/v3_large(output_stride=16)'
   low: str = 'c3_first'  # Level of the skip: torchvision's, of MobileNets.
   features: int = 128
   pool_window: tuple[int, int] = (0, 0)  # 0: the whole image.
@@ -31,9 +30,9 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    feats = backbones.build(
-        self.backbone, output_stride=self.output_stride, name='backbone'
-    )(image, train)
+    feats = backbones.build(self.backbone, ('c5', self.low), name='backbone')(
+        image, train
+    )
     low, high = feats[self.low], feats['c5']
     sides = high.shape[1:3]
     window = tuple(

@@ -30,6 +30,7 @@ class Model(nn.Module):
   def __call__(self, image, *, train=False):
     feats = backbones.build(
         self.backbone,
+        ('fc7',),
         **vgg.LARGE_FOV,
         hidden=self.hidden,
         dropout=self.dropout,

@@ -2,29 +2,24 @@
 
 Means over grids of 1x1 to 6x6 cells tell each pixel of a dilated network what
 surrounds it. As mmsegmentation 1.2.2 builds it; the authors' own
-(hszhao/semseg, and the Caffe network of the paper) is
-`backbone='resnet/50_v1s', dilate_first=True, align_corners=True`, for images
-whose sides are multiples of 8, plus 1. Checked against both.
+(hszhao/semseg, and the Caffe network of the paper) has `align_corners=True` on
+'resnet/50_v1s(output_stride=8, dilate_first=True)', for images whose sides are
+multiples of 8, plus 1. Checked against both.
 """
 
 from flax import linen as nn
 
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.head import FCNHead
-from segjax.layers.head import auxiliary
-from segjax.layers.head import classifier
+from segjax.layers.head import segmentation_outputs
 from segjax.layers.psp import PyramidPooling
-from segjax.ops.resize import resize
 
 
 class Model(nn.Module):
   """Dilated backbone, pyramid pooling, one 3x3 convolution, upsampling."""
 
   num_classes: int
-  backbone: str = 'resnet/50_v1c'
-  output_stride: int = 8
-  dilate_first: bool = False  # Of a ResNet.
+  backbone: str = 'resnet/50_v1c(output_stride=8)'
   bins: tuple[int, ...] = (1, 2, 3, 6)
   features: int = 512
   align_corners: bool = False
@@ -33,24 +28,20 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    fields = {'dilate_first': True} if self.dilate_first else {}
     feats = backbones.build(
-        self.backbone,
-        output_stride=self.output_stride,
-        name='backbone',
-        **fields,
+        self.backbone, ('c5', self.aux_level), name='backbone'
     )(image, train)
     x = PyramidPooling(
         self.features, self.bins, self.align_corners, name='ppm'
     )(feats['c5'], train)
     x = ConvNormAct(self.features, name='fuse')(x, train)
-    x = nn.Dropout(self.dropout)(x, deterministic=not train)
-    logits = classifier(self.num_classes)(x)
-    size, corners = image.shape[1:3], self.align_corners
-    head = FCNHead(self.num_classes, self.dropout, name='aux')
-    return {
-        'logits': resize(logits, size, align_corners=corners),
-        'aux': auxiliary(
-            head, feats, self.aux_level, size, train, align_corners=corners
-        ),
-    }
+    return segmentation_outputs(
+        x,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+        feats=feats,
+        aux_level=self.aux_level,
+        align_corners=self.align_corners,
+    )

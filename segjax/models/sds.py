@@ -47,7 +47,9 @@ class Network(nn.Module):
     region = window * mask[..., None].astype(window.dtype)
     paths = []
     for name, image in (('box', window), ('region', region)):
-      path = backbones.build(self.backbone, dropout=self.dropout, name=name)
+      path = backbones.build(
+          self.backbone, ('fc7',), dropout=self.dropout, name=name
+      )
       paths.append(path(image, train)['fc7'])
     features = jnp.concatenate(paths, -1)
 

@@ -13,7 +13,7 @@ from segjax import backbones
 from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.fpn import FPN
-from segjax.layers.head import classifier
+from segjax.layers.head import segmentation_outputs
 from segjax.ops.resize import resize
 
 
@@ -29,8 +29,10 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    feats = backbones.build(self.backbone, name='backbone')(image, train)
     levels = ('c2', 'c3', 'c4', 'c5')
+    feats = backbones.build(self.backbone, levels, name='backbone')(
+        image, train
+    )
     pyramid = FPN(self.pyramid_features, name='fpn')(
         {level: feats[level] for level in levels}, train
     )
@@ -47,6 +49,10 @@ class Model(nn.Module):
           x = resize(x, (2 * x.shape[1], 2 * x.shape[2]))
       # Sides that do not divide by 32 have become longer than the finest.
       total += resize(x, finest)
-    x = nn.Dropout(self.dropout)(total, deterministic=not train)
-    logits = classifier(self.num_classes)(x)
-    return {'logits': resize(logits, image.shape[1:3]), 'aux': {}}
+    return segmentation_outputs(
+        total,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+    )

@@ -46,7 +46,10 @@ class Model(nn.Module):
           f'features={self.features}: there are {len(LEVELS)} enlargements,'
           ' from stride 16 to the size of the image; give one number for each.'
       )
-    feats = backbones.build(self.backbone, name='backbone')(image, train)
+    skips = [f'c{level}' for level in LEVELS if level]
+    feats = backbones.build(self.backbone, ('c5', *skips), name='backbone')(
+        image, train
+    )
     x = feats['c5']
     for level, features in zip(LEVELS, self.features, strict=True):
       skip = feats[f'c{level}'] if level else None

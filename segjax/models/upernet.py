@@ -15,11 +15,11 @@ from segjax import backbones
 from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.fpn import FPN
-from segjax.layers.head import FCNHead
-from segjax.layers.head import auxiliary
-from segjax.layers.head import classifier
+from segjax.layers.head import segmentation_outputs
 from segjax.layers.psp import PyramidPooling
 from segjax.ops.resize import resize
+
+LEVELS = ('c2', 'c3', 'c4')  # That the pyramid reads below its top.
 
 
 class Model(nn.Module):
@@ -34,7 +34,9 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    feats = backbones.build(self.backbone, name='backbone')(image, train)
+    feats = backbones.build(
+        self.backbone, (*LEVELS, 'c5', self.aux_level), name='backbone'
+    )(image, train)
     top = PyramidPooling(self.features, self.bins, name='ppm')(
         feats['c5'], train
     )
@@ -45,13 +47,16 @@ class Model(nn.Module):
         act=nn.relu,
         method='bilinear',
         name='fpn',
-    )({level: feats[level] for level in ('c2', 'c3', 'c4')}, train, top)
+    )({level: feats[level] for level in LEVELS}, train, top)
     finest = pyramid['c2'].shape[1:3]
     x = [resize(level, finest) for level in (*pyramid.values(), top)]
     x = ConvNormAct(self.features, name='fuse')(jnp.concatenate(x, -1), train)
-    x = nn.Dropout(self.dropout)(x, deterministic=not train)
-    logits = classifier(self.num_classes)(x)
-    size = image.shape[1:3]
-    head = FCNHead(self.num_classes, self.dropout, name='aux')
-    aux = auxiliary(head, feats, self.aux_level, size, train)
-    return {'logits': resize(logits, size), 'aux': aux}
+    return segmentation_outputs(
+        x,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+        feats=feats,
+        aux_level=self.aux_level,
+    )

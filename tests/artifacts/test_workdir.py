@@ -58,10 +58,12 @@ def test_another_config_is_refused_with_what_differs(begun):
   other.lr.base = 0.25
   other.model.rates = (1, 2, 3)
   other.new = 'x'
+  other.empty = {}
   with pytest.raises(ValueError, match='of another config') as error:
     begun.claim(other)
   assert str(begun.path) in str(error.value)
   assert str(error.value).splitlines()[1:] == [
+      "  empty: 'absent' there, {} now",
       '  lr.base: 0.02 there, 0.25 now',
       '  model.rates: (1, 2) there, (1, 2, 3) now',
       "  new: 'absent' there, 'x' now",

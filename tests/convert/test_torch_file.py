@@ -98,6 +98,13 @@ def test_what_is_written_is_read_again(tmp_path, suffix):
   assert [path.name for path in tmp_path.iterdir()] == [path.name]
 
 
+def test_npz_files_may_have_the_names_of_tensorflow_and_mxnet(tmp_path):
+  names = ('conv1/kernel:0', 'arg:conv0_weight', 'global_step')
+  arrays = {name: np.full((), i) for i, name in enumerate(names)}
+  torch_file.write(tmp_path / 'a.npz', arrays)
+  assert_same(torch_file.read(tmp_path / 'a.npz'), arrays)
+
+
 def test_other_suffixes_are_not_written(tmp_path):
   with pytest.raises(ValueError, match='.safetensors or .npz'):
     torch_file.write(tmp_path / 'weights.pth', EXPECTED)

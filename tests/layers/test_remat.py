@@ -8,7 +8,7 @@ from segjax import parallel
 from segjax.layers import remat
 
 SYSTEMS = {
-    'deeplabv3': dict(backbone='resnet/18'),
+    'deeplabv3': dict(backbone='resnet/18(output_stride=16)'),
     'hrnet': dict(backbone='hrnet/tiny'),
     'unet': dict(width=4),
 }

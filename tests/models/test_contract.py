@@ -184,6 +184,25 @@ def test_an_unknown_backbone_is_refused_with_the_names(name):
     initialised(model)
 
 
+@pytest.mark.parametrize('name', ON_BACKBONES)
+def test_a_backbone_that_lacks_what_is_read_is_refused(name):
+  model = models.create(name, CLASSES, backbone='vit/tiny')
+  with pytest.raises(ValueError, match='of another family'):
+    initialised(model)
+
+
+@pytest.mark.parametrize(
+    ('name', 'field'),
+    [('deeplabv3', 'aux_level'), ('pspnet', 'aux_level'), ('lraspp', 'low')],
+)
+def test_a_level_that_the_backbone_lacks_is_refused(name, field):
+  model = models.create(name, CLASSES, **{field: 'c6'})
+  with pytest.raises(
+      ValueError, match='reads c6 of its backbone, .* it has c1'
+  ):
+    initialised(model)
+
+
 @pytest.mark.parametrize('name', ['deeplabv4', 'DeepLabv3', '', '__init__'])
 def test_an_unknown_model_is_refused_with_the_names(name):
   with pytest.raises(ValueError, match='Known: .*deeplabv3') as error:

@@ -8,7 +8,7 @@ from segjax.models.deeplabv2 import AtrousClassifiers
 from segjax.models.deeplabv2 import largest
 from segjax.ops.resize import rescale
 
-FIELDS = dict(backbone='resnet/tiny', rates=(1, 2))
+FIELDS = dict(backbone='resnet/tiny(output_stride=8)', rates=(1, 2))
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,9 @@ import pytest
 
 from segjax import models
 
-FIELDS = dict(backbone='resnet/tiny', features=16, low_features=8)
+FIELDS = dict(
+    backbone='resnet/tiny(output_stride=16)', features=16, low_features=8
+)
 IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), np.float32)
 
 

@@ -4,7 +4,9 @@ import pytest
 
 from segjax import models
 
-FIELDS = dict(backbone='mobilenet/tiny', low='c3', features=16)
+FIELDS = dict(
+    backbone='mobilenet/tiny(output_stride=16)', low='c3', features=16
+)
 
 
 @pytest.fixture(scope='module')

@@ -37,10 +37,13 @@ class Case:
   inputs: Callable = lambda image, given: {}
   # {name: seed} of random streams that the model draws from in train mode.
   streams: dict[str, int] = dataclasses.field(default_factory=dict)
-  # Outputs that an approximation computed: to look at, not to equal.
-  approximate: tuple[str, ...] = ()
+  # Outputs that are not compared: an approximation computed them, or there is
+  # nothing of ours that they could be compared with.
+  uncompared: tuple[str, ...] = ()
   # Integer output -> the share of its values that may differ.
   differing: dict[str, float] = dataclasses.field(default_factory=dict)
+
+  slow = True  # Networks take CPU seconds.
 
   def compute(self, spec, given):
     """Returns {name: array} as the fixture names them.
@@ -95,8 +98,10 @@ class ProcedureCase:
   # it is then given None.
   rules: tuple | None = None
   inputs: Callable = lambda image, given: {}
-  approximate: tuple[str, ...] = ()
+  uncompared: tuple[str, ...] = ()
   differing: dict[str, float] = dataclasses.field(default_factory=dict)
+  # Whether its test runs with `-m slow` alone, as what takes CPU seconds does.
+  slow: bool = True
 
   def compute(self, spec, given):
     """Returns {name: array} as the fixture names them; see `Case`."""
@@ -117,17 +122,25 @@ class FunctionCase:
   Such a fixture has its inputs with it, as arrays whose names begin with in_.
   """
 
-  # The fixture's name of an output -> a function of {name without in_: array}.
-  outputs: dict[str, Callable]
-  approximate: tuple[str, ...] = ()
+  # The fixture's name of an output -> a function of {name without in_: array};
+  # or several names -> a function that returns as many arrays.
+  outputs: dict[str | tuple[str, ...], Callable]
+  # Error that is allowed where the fixture has no table of its own.
+  within: float = 1e-3
+  uncompared: tuple[str, ...] = ()
   differing: dict[str, float] = dataclasses.field(default_factory=dict)
+  slow: bool = False
 
   def compute(self, spec, given):
     """Returns {name: array} as the fixture names them; see `Case`."""
     given = _without_prefix(given)
-    return _as_arrays(
-        {name: function(given) for name, function in self.outputs.items()}, spec
-    )
+    computed = {}
+    for names, function in self.outputs.items():
+      if isinstance(names, str):
+        computed[names] = function(given)
+      else:
+        computed |= zip(names, function(given), strict=True)
+    return _as_arrays(computed, spec)
 
 
 def returned(*keys, first=None, every=None):

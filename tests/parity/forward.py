@@ -10,6 +10,13 @@ import numpy as np
 from segjax.convert import torch
 from tests.parity import reference
 
+# A program runs once here, so that most of the time goes into compiling it:
+# about a sixth of it without optimisations of LLVM and emitters of fusions.
+QUICKLY = {
+    'xla_backend_optimization_level': 0,
+    'xla_cpu_use_fusion_emitters': False,
+}
+
 
 class Call(NamedTuple):
   """What one call of a model left."""
@@ -32,14 +39,15 @@ def fill(model, rules, spec, *inputs, **fields):
   template = jax.eval_shape(
       functools.partial(model.init, jax.random.key(0)), *inputs, **fields
   )
-  return torch.convert(reference.state(spec), rules, template)
+  state, layout = _original(spec)
+  return torch.convert(state, rules, template, layout)
 
 
 def call(
     model,
     variables,
     *inputs,
-    train=False,
+    train=None,
     parts=(),
     method=None,
     streams=None,
@@ -52,9 +60,10 @@ def call(
     model: a Flax module.
     variables: of it.
     *inputs: what it reads.
-    train: whether in train mode.
+    train: whether in train mode; None is False, and a method other than
+      `__call__` then gets no `train`.
     parts: paths of those whose results are asked for.
-    method: name of the method, `__call__` if None; others take no `train`.
+    method: name of the method, `__call__` if None.
     streams: {name: seed} of the random streams that it draws from.
     float64: whether to compute in float64.
     **fields: what it reads by keyword.
@@ -81,10 +90,13 @@ def call(
 
 
 @functools.partial(
-    jax.jit, static_argnums=0, static_argnames=('train', 'parts', 'method')
+    jax.jit,
+    static_argnums=0,
+    static_argnames=('train', 'parts', 'method'),
+    compiler_options=QUICKLY,
 )
 def _apply(model, variables, inputs, fields, keys, *, train, parts, method):
-  mode = {'train': train} if method is None else {}
+  mode = {} if method and train is None else {'train': bool(train)}
   return model.apply(
       variables,
       *inputs,
@@ -96,6 +108,21 @@ def _apply(model, variables, inputs, fields, keys, *, train, parts, method):
       + ['intermediates'],
       capture_intermediates=lambda module, _: '/'.join(module.path) in parts,
   )
+
+
+def _original(spec):
+  """Returns (state, layout) under the names that the original itself has.
+
+  `keras_names` has [name in the fixture, name in Keras, axes], where the
+  tensor of the fixture is Keras' with these axes.
+  """
+  state = reference.state(spec)
+  if 'keras_names' not in spec:
+    return state, 'torch'
+  return {
+      keras: state[name].transpose(None if axes is None else np.argsort(axes))
+      for name, keras, axes in spec['keras_names']
+  }, 'keras'
 
 
 def _widened(x):

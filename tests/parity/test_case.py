@@ -121,6 +121,34 @@ def test_outputs_of_training_alone_and_of_a_random_stream():
   np.testing.assert_array_equal(computed['train_scores'], computed['head'])
 
 
+class Halves(nn.Module):
+  """Two steps that are called on their own, one of them in a mode."""
+
+  def setup(self):
+    self.dense = nn.Dense(2)
+
+  def __call__(self, image, train=False):
+    return self.second(self.first(image), train=train)
+
+  def first(self, image):
+    return self.dense(image)
+
+  def second(self, x, train):
+    return -x if train else x
+
+
+def test_methods_are_called_on_their_own():
+  image = np.ones((1, 2, 2, 3), np.float32)
+  variables = Halves().init(jax.random.key(0), image)
+  whole = forward.call(Halves(), variables, image, train=True).out
+  first = forward.call(Halves(), variables, image, method='first').out
+  second = forward.call(
+      Halves(), variables, first, method='second', train=True
+  ).out
+  np.testing.assert_array_equal(second, whole)
+  np.testing.assert_array_equal(first, -whole)
+
+
 def test_a_single_number_has_the_shape_of_the_fixture():
   case = FunctionCase({'loss': lambda given: given['x'].sum()})
   computed = case.compute(spec(loss=[1]), {'in_x': np.ones(3)})

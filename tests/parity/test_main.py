@@ -53,3 +53,25 @@ def test_a_fixture_without_a_case_is_named(tmp_path, capsys):
   write(tmp_path / 'unheard_of', {'outputs': {}}, {})
   assert not runner.main(tmp_path, [])
   assert ' '.join(capsys.readouterr().out.split()) == 'unheard_of has no case'
+
+
+def test_functions_run_too_and_integers_have_to_be_equal(tmp_path, capsys):
+  name = 'metrics_semantic'
+  spec, given, _ = reference.load(FOLDER / f'{name}.npz')
+  outputs = ('mean_iou', 'confusion', 'seg2bmap_class1')
+  spec['outputs'] = {
+      key: shape
+      for key, shape in spec['outputs'].items()
+      if key in given or key in outputs
+  }
+  computed = CASES[name].compute(spec, given)
+  computed['seg2bmap_class1'] = np.zeros((60, 90), np.uint8)
+  computed['confusion'][2, 3] += 1
+  write(tmp_path / name, spec, given | {key: computed[key] for key in outputs})
+  assert not runner.main(tmp_path, [])
+  lines = capsys.readouterr().out.splitlines()
+  assert {line.split()[1]: line.split()[-2:] for line in lines} == {
+      'mean_iou': ['1.0e-12', 'ok'],
+      'confusion': ['TOO', 'FAR'],
+      'seg2bmap_class1': ['not', 'compared'],
+  }

@@ -13,13 +13,13 @@ from tests.parity.case import returned
 
 
 def rectangles(image, given):
-  """Boxes as regions, and their categories; class 0 is the background."""
-  regions = np.zeros((*image.shape[:3], len(given['in_categories'])), np.uint8)
+  """Boxes as proposals, and their categories; class 0 is the background."""
   boxes = given['in_boxes_pixels'].astype(int)
+  proposals = np.zeros((*image.shape[:3], len(boxes)), np.uint8)
   for i, (x0, y0, x1, y1) in enumerate(boxes):
-    regions[0, y0 : y1 + 1, x0 : x1 + 1, i] = 1
+    proposals[0, y0 : y1 + 1, x0 : x1 + 1, i] = 1
   categories = given['in_categories'].astype(np.uint8)[None] + 1
-  return {'regions': regions, 'categories': categories}
+  return {'proposals': proposals, 'categories': categories}
 
 
 def windows(image, given):

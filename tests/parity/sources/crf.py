@@ -104,9 +104,10 @@ CASES = {
             'q_unnormalised_iter5': dense(5, 'none', (0.02, 0.012)),
             'q_matrix_iter5': dense(5, weights=(1.5, 'compat_matrix')),
         },
-        approximate=tuple(
+        uncompared=tuple(
             f'permutohedral_{how}_iter5' for how in ('symmetric', 'after')
         ),
+        slow=True,
     ),
     'convcrf': FunctionCase(
         {
@@ -124,7 +125,8 @@ CASES = {
             'out_blur2': windows(
                 5, 2, color=(10.0, 13.0, 1 / 20), softmax=False
             ),
-        }
+        },
+        slow=True,
     ),
     'crf_rnn': FunctionCase(
         {
@@ -135,6 +137,7 @@ CASES = {
                 for name in ('unary', *MATRICES.values())
             },
         },
-        approximate=('permutohedral_logits_iter5',),
+        uncompared=('permutohedral_logits_iter5',),
+        slow=True,
     ),
 }

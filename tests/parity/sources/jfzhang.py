@@ -13,7 +13,6 @@ def case(backbone, **fields):
           'deeplabv3plus',
           spec['num_classes'],
           backbone=backbone,
-          output_stride=spec['build']['output_stride'],
           separable=False,
           image_first=False,
           dropout=(0.0, 0.0, 0.0),
@@ -31,8 +30,10 @@ def case(backbone, **fields):
 
 
 CASES = {
-    'deeplab_resnet_jfzhang': case('resnet/101', multi_grid=(1, 2, 4)),
-    'xception65_deeplabv3plus': case('xception/65_jfzhang'),
-    'deeplab_mobilenet_jfzhang': case('mobilenet/v2_jfzhang'),
+    'deeplab_resnet_jfzhang': case(
+        'resnet/101(output_stride=16, multi_grid=(1, 2, 4))'
+    ),
+    'xception65_deeplabv3plus': case('xception/65_jfzhang(output_stride=16)'),
+    'deeplab_mobilenet_jfzhang': case('mobilenet/v2_jfzhang(output_stride=16)'),
     'deeplab_drn_jfzhang': case('drn/d_54', rates=(12, 24, 36)),
 }

@@ -11,8 +11,7 @@ def case(system, backbone, outputs, dropout, **fields):
       lambda spec: models.create(
           system,
           spec['num_classes'],
-          backbone=backbone,
-          output_stride=8,
+          backbone=f'{backbone}(output_stride=8)',
           rates=(12, 24, 36),
           features=512,
           project_kernel=3,

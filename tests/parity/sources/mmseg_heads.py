@@ -19,7 +19,7 @@ CASES = {
         lambda spec: models.create(
             'fcn_dilated',
             spec['num_classes'],
-            backbone='resnet/50_v1c',
+            backbone='resnet/50_v1c(output_stride=8)',
             head_convs=2,
             head_concat=True,
             dropout=0.0,
@@ -30,7 +30,10 @@ CASES = {
     ),
     'pspnet_r50_d8': Case(
         lambda spec: models.create(
-            'pspnet', spec['num_classes'], backbone='resnet/50_v1c', dropout=0.0
+            'pspnet',
+            spec['num_classes'],
+            backbone='resnet/50_v1c(output_stride=8)',
+            dropout=0.0,
         ),
         pspnet.RULES,
         {
@@ -44,8 +47,7 @@ CASES = {
         lambda spec: models.create(
             'hrnet',
             spec['num_classes'],
-            backbone='hrnet/w18',
-            resize_twice=True,
+            backbone='hrnet/w18(resize_twice=True)',
             fuse_bias=False,
         ),
         hrnet.RULES,

@@ -10,8 +10,7 @@ CASES = {
         lambda spec: models.create(
             'pspnet',
             spec['num_classes'],
-            backbone='resnet/50_v1s',
-            dilate_first=True,
+            backbone='resnet/50_v1s(output_stride=8, dilate_first=True)',
             align_corners=True,
             dropout=0.0,
         ),

@@ -75,8 +75,7 @@ CASES = {
         lambda spec: models.create(
             'deeplabv3',
             spec['num_classes'],
-            backbone='mobilenet/v3_large',
-            output_stride=16,
+            backbone='mobilenet/v3_large(output_stride=16)',
             rates=(12, 24, 36),
             aux_level='c3_first',
             dropout=0.0,

@@ -13,8 +13,7 @@ def case(system, backbone, rules, **fields):
       lambda spec: models.create(
           system,
           spec['num_classes'],
-          backbone=backbone,
-          output_stride=8,
+          backbone=f'{backbone}(output_stride=8)',
           dropout=0.0,
           **fields,
       ),

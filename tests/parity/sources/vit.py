@@ -1,5 +1,6 @@
 """Vision Transformers of timm 1.0.31 and mmsegmentation 1.2.2."""
 
+import flax
 from flax import linen as nn
 
 from segjax.backbones import vit
@@ -24,7 +25,7 @@ class Cropped(vit.Backbone):
 class Variants(nn.Module):
   """The same weights, used in four ways."""
 
-  fields: dict
+  fields: flax.core.FrozenDict
 
   @nn.compact
   def __call__(self, image, train=False):
@@ -44,7 +45,7 @@ class Variants(nn.Module):
 
 
 def mmseg_fields(build):
-  return dict(
+  return flax.core.FrozenDict(
       width=build['embed_dims'],
       depth=build['num_layers'],
       heads=build['num_heads'],
@@ -77,7 +78,9 @@ CASES = {
         parts=('embed', 'block0', 'block5', 'block11', 'norm'),
     ),
     'vit': Case(
-        lambda spec: Variants(mmseg_fields(spec['build'])),
+        lambda spec: Variants(
+            flax.core.FrozenDict(mmseg_fields(spec['build']))
+        ),
         under('', mmseg.RULES, 'backbone'),
         {
             **{f'out_{i}': returned(f'block{i}') for i in range(4)},

@@ -1,4 +1,5 @@
-"""Caffe, with the layers' names of the authors' prototxt files.
+"""Caffe, with the names of layers of the authors' prototxt files.
 
-In PyTorch's way: `conv1.weight` is [out, in, h, w].
+Tensors have the endings and the order of axes of PyTorch: `conv1.weight` is
+[out, in, h, w].
 """

@@ -1,6 +1,6 @@
 """Bayesian SegNet from its authors, `bayesian_segnet_train.prototxt`.
 
-Named as SegNet; dropout has no weights.
+Its layers have the names of SegNet's.
 """
 
 from segjax.convert.rules.caffe import segnet

@@ -6,7 +6,7 @@ They see BGR from 0 to 255, minus the mean.
 from segjax.convert.rules import under
 from segjax.convert.rules.caffe import vgg
 
-# What a level and a layer of its branch are called there and here.
+# Names of the levels and of the layers of their branches, there and here.
 LEVELS = (('data', 'image'), (r'pool(\d)', r'c\1'))
 LAYERS = (('conv', 'conv'), ('fc', 'hidden'), ('ms', 'classifier'))
 

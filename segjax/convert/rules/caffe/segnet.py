@@ -1,6 +1,7 @@
 """SegNet from its authors, `segnet_train.prototxt`.
 
-Their decoder counts down within a stage. For batch norm see `segnet_basic`.
+Its decoder counts convolutions down within a stage. For batch norm see
+`segnet_basic`.
 """
 
 DEPTHS = (2, 2, 3, 3, 3)  # Of VGG16.

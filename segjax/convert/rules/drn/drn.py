@@ -5,7 +5,7 @@ from segjax.convert.rules import under
 
 
 def level(number, source):
-  """Returns the rules of a level that is there called `source`.
+  """Returns the rules of a level whose name in the source is `source`.
 
   Levels 1, 2, 7 and 8 are residual blocks in DRN-C, convolutions in DRN-D.
   """

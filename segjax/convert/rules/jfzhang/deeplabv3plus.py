@@ -1,8 +1,10 @@
 """DeepLabv3+ from jfzhang95: `DeepLab`, by the family of its backbone.
 
-Their fields: `separable=False, image_first=False`, on 'xception/65_jfzhang',
-'mobilenet/v2_jfzhang', 'resnet/101' with `multi_grid=(1, 2, 4)`, or 'drn/d_54'
-with `output_stride=8, rates=(12, 24, 36)`.
+Their fields: `separable=False, image_first=False`, on
+'xception/65_jfzhang(output_stride=16)',
+'mobilenet/v2_jfzhang(output_stride=16)',
+'resnet/101(output_stride=16, multi_grid=(1, 2, 4))', or 'drn/d_54' with
+`rates=(12, 24, 36)`.
 """
 
 from segjax.convert.rules import conv_norm

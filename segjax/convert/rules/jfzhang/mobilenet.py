@@ -1,8 +1,7 @@
 """MobileNetV2 from jfzhang95, here 'mobilenet/v2_jfzhang'.
 
-Each block is there twice: in `features`, and in `low_level_features` or
-`high_level_features`, which are in effect and equal to the former unless
-someone changed one of them.
+Each block is in a file twice: in `features`, and in `low_level_features` or
+`high_level_features`. The network computes with the latter, which are read.
 """
 
 from segjax.convert.rules import conv_norm

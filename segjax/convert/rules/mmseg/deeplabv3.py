@@ -1,7 +1,7 @@
 """DeepLabv3 from mmsegmentation, `deeplabv3_r50-d8` and others.
 
-Their fields: `backbone='resnet/50_v1c', features=512, image_first=True,
-project_kernel=3, fuse=False`, at output stride 8 `rates=(12, 24, 36)` too.
+Their fields: `features=512, image_first=True, project_kernel=3, fuse=False`, on
+'resnet/50_v1c(output_stride=8)' `rates=(12, 24, 36)` too.
 """
 
 from segjax.convert.rules import conv_norm

@@ -1,8 +1,7 @@
 """DeepLabv3+ from mmsegmentation, `deeplabv3plus_r50-d8` and others.
 
-Their fields: `backbone='resnet/50_v1c', features=512, project_kernel=3,
-align_corners=False, aux_features=256`, at output stride 8
-`rates=(12, 24, 36)` too.
+Their fields: `features=512, project_kernel=3, align_corners=False,
+aux_features=256`, on 'resnet/50_v1c(output_stride=8)' `rates=(12, 24, 36)` too.
 """
 
 from segjax.convert.rules import conv_norm

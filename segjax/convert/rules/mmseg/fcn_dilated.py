@@ -1,7 +1,8 @@
 """FCN from mmsegmentation, `fcn_r50-d8` and others on ResNets.
 
-Their fields: `backbone='resnet/50_v1c', head_convs=2, head_concat=True`; of
-`fcn-d6_r50-d16` also `output_stride=16, head_dilation=6`.
+Their fields: `backbone='resnet/50_v1c(output_stride=8)', head_convs=2,
+head_concat=True`; of `fcn-d6_r50-d16`, at output stride 16, `head_dilation=6`
+too.
 """
 
 from segjax.convert.rules import conv_norm

@@ -1,6 +1,6 @@
 """HRNet with its FCN head from mmsegmentation, `fcn_hr18` and others.
 
-Their fields: `resize_twice=True, fuse_bias=False`.
+Their fields: `backbone='hrnet/w18(resize_twice=True)', fuse_bias=False`.
 """
 
 from segjax.convert.rules import conv_norm

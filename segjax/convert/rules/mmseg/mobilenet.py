@@ -2,7 +2,7 @@
 
 from segjax.convert.rules import conv_norm
 
-# Of each layer there, the number of its first block here.
+# Number here of the first block of each layer there.
 STARTS = (1, 2, 4, 7, 11, 14, 17)
 DEPTHS = (1, 2, 3, 4, 3, 3, 1)
 

@@ -1,6 +1,7 @@
 """PSPNet from mmsegmentation, `pspnet_r50-d8` and others on ResNets.
 
-Their backbones: 'resnet/50_v1c' or, of `pspnet_r50b-d8`, 'resnet/50'.
+Their backbones: 'resnet/50_v1c(output_stride=8)' or, of `pspnet_r50b-d8`,
+'resnet/50(output_stride=8)'.
 """
 
 from segjax.convert.rules import conv_norm

@@ -1,4 +1,4 @@
-"""WiderResNet-38: `wider_resnet38_a2`, which GSCNN has, too."""
+"""WiderResNet-38: `wider_resnet38_a2`, which GSCNN uses too."""
 
 
 def unit(number):

@@ -1,4 +1,9 @@
-"""Modules of itijyou/ademxapp, https://github.com/itijyou/ademxapp.
+"""Networks of itijyou/ademxapp, https://github.com/itijyou/ademxapp.
 
-MXNet's names with PyTorch's endings: `bn2a_branch2a.running_mean`.
+A `.params` file becomes a `.npz` file with MXNet:
+
+  arrays = mx.nd.load('a1.params')
+  np.savez('a1.npz', **{name: arrays[name].asnumpy() for name in arrays})
 """
+
+LAYOUT = 'mxnet'

@@ -1,6 +1,6 @@
-"""ResNet-38, Model A1: `rna_model_a1`; `fcrna_model_a1` has a head more."""
+"""ResNet-38, Model A1: `rna_model_a1`; `fcrna_model_a1` adds a head."""
 
-# What a unit and a convolution of it are called there and here.
+# Names of the units of a level and of their convolutions, there and here.
 UNITS = (('a', '0'), (r'b(\d)', r'\2'))
 BRANCHES = (('branch2a', '1'), ('branch2b1', '2'), ('branch2b2', '3'))
 

@@ -1,6 +1,7 @@
 """PSPNet from semseg.
 
-Its fields: `backbone='resnet/50_v1s', dilate_first=True, align_corners=True`.
+Its fields: `backbone='resnet/50_v1s(output_stride=8, dilate_first=True)',
+align_corners=True`.
 """
 
 from segjax.convert.rules import conv_norm

@@ -1,1 +1,1 @@
-"""segmentation_models_pytorch 0.6.0, of qubvel-org on GitHub."""
+"""segmentation_models_pytorch 0.6.0 by qubvel-org, on GitHub."""

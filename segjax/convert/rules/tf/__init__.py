@@ -1,10 +1,16 @@
-"""TensorFlow's DeepLab, https://github.com/tensorflow/models, in PyTorch's way.
+"""TensorFlow's DeepLab, https://github.com/tensorflow/models.
 
-Names are TensorFlow's scopes with PyTorch's endings: `SCOPE.weight` holds
-`SCOPE/weights` as [out, in, h, w], or `SCOPE/depthwise_weights` as [C, 1, h, w]
-where `SCOPE` ends in '_depthwise'; `SCOPE/BatchNorm.weight`, `.bias`,
-`.running_mean` and `.running_var` are gamma, beta and the moving statistics.
+A checkpoint becomes a `.npz` file with TensorFlow:
+
+  reader = tf.train.load_checkpoint('model.ckpt')
+  names = reader.get_variable_to_shape_map()
+  np.savez('model.npz', **{name: reader.get_tensor(name) for name in names})
 """
+
+LAYOUT = 'keras'
+
+# What training has left in a checkpoint beside the weights.
+TRAINING = ((r'global_step|.*/Momentum', None),)
 
 
 def conv_norm(source, target):

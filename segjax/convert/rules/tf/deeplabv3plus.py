@@ -1,12 +1,13 @@
-"""DeepLabv3+ from TensorFlow's DeepLab, on Xception; see the package."""
+"""DeepLabv3+ from TensorFlow's DeepLab, on Xception."""
 
+from segjax.convert.rules import under
 from segjax.convert.rules.tf import conv_norm
 from segjax.convert.rules.tf import separable
 from segjax.convert.rules.tf import xception
 
 RULES = (
     # The scopes of the backbone lie beside those of the head.
-    *((pattern, f'backbone/{place}') for pattern, place in xception.RULES),
+    *under('', xception.RULES, 'backbone'),
     *conv_norm('image_pooling', 'aspp/image'),
     *conv_norm('aspp0', 'aspp/point'),
     *separable(r'aspp(\d)', r'aspp/atrous\1'),

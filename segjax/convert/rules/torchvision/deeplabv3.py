@@ -1,9 +1,10 @@
 """DeepLabv3 from torchvision: `deeplabv3_resnet50` and others.
 
-Fields of those on ResNets: `output_stride=8, rates=(12, 24, 36)`; of
-`deeplabv3_mobilenet_v3_large`: `backbone='mobilenet/v3_large',
-output_stride=16, rates=(12, 24, 36), aux_level='c3_first'`. Their modules
-have no name in common, so the rules of both backbones are here.
+Fields of those on ResNets: `backbone='resnet/50(output_stride=8)',
+rates=(12, 24, 36)`; of `deeplabv3_mobilenet_v3_large`:
+`backbone='mobilenet/v3_large(output_stride=16)', rates=(12, 24, 36),
+aux_level='c3_first'`. Their modules have no name in common, so the rules of
+both backbones are here.
 """
 
 from segjax.convert.rules import conv_norm
