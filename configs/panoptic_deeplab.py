@@ -25,9 +25,10 @@ def get_config(arg=''):
   config.dataset.options.instances = True
   config.model_name = 'panoptic_deeplab'
   config.model = dict(
-      backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/50'),
-      output_stride=32,
-      multi_grid=(),
+      backbone=common.backbone(
+          arg.backbone or ('resnet/tiny' if arg.small else 'resnet/50'),
+          output_stride=16 if arg.small else 32,
+      ),
       rates=(3, 6, 9),
       separable=False,
       pool_bias=False,
@@ -50,7 +51,6 @@ def get_config(arg=''):
         'flip|random_crop(96, 128)|centers(4.0, small_area=0)|normalize'
     )
     config.model.update(
-        output_stride=16,
         rates=(2, 4, 6),
         aspp_features=64,
         features=64,
@@ -60,7 +60,7 @@ def get_config(arg=''):
         instance_low_features=(32, 16),
         dropout=0.1,
     )
-    config.total_steps = 900
+    config.total_steps = 500
     return config
 
   config.task = (

@@ -6,11 +6,11 @@ centres of objects and, for each pixel, the offset to its centre. The task
 both:
 
 - bowenc0221/panoptic-deeplab: the defaults, on 'resnet/50' and others.
-- detectron2's project, for its DSConv configs: `backbone='resnet/50_v1s',
-  output_stride=16, multi_grid=(1, 2, 4), rates=(6, 12, 18), separable=True,
-  pool_bias=True, levels=('c3', 'c2'), low_features=(64, 32),
-  instance_low_features=(64, 32), low_first=True, separable_center=False,
-  align_corners=False, dropout=0.1`.
+- detectron2's project, for its DSConv configs:
+  `backbone='resnet/50_v1s(output_stride=16, multi_grid=(1, 2, 4))',
+  rates=(6, 12, 18), separable=True, pool_bias=True, levels=('c3', 'c2'),
+  low_features=(64, 32), instance_low_features=(64, 32), low_first=True,
+  separable_center=False, align_corners=False, dropout=0.1`.
 
 Offsets at full size are multiplied by the ratio of the distances between
 pixels, on each axis; bowenc0221 rounds it down, which is the same for images of
@@ -76,8 +76,6 @@ class Model(nn.Module):
 
   num_classes: int
   backbone: str = 'resnet/50'
-  output_stride: int = 32
-  multi_grid: tuple[int, ...] = ()  # Of a ResNet.
   rates: tuple[int, ...] = (3, 6, 9)
   separable: bool = False  # The atrous convolutions of ASPP.
   pool_bias: bool = False  # Of ASPP's convolution of the image's mean.
@@ -96,12 +94,8 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    fields = {'multi_grid': self.multi_grid} if self.multi_grid else {}
     feats = backbones.build(
-        self.backbone,
-        output_stride=self.output_stride,
-        name='backbone',
-        **fields,
+        self.backbone, ('c5', *self.levels), name='backbone'
     )(image, train)
     x = self.decoder(self.features, self.low_features, 'semantic')(feats, train)
     x = _separable(self.features, 'semantic_head')(x, train)

@@ -8,9 +8,9 @@ The truth travels as `label` [B, H, W], the class of each pixel, and one map
 `instances` [B, H, W] with tables: 0 is no object, and i of 1..N is the object
 whose class is `instance_classes` [B, N], 255 for an object that is not there.
 Where `instance_crowds` [B, N] is 1, the object is a group that nobody told
-apart; without that table there is none. Pixels of things are of an object;
-where the data set does not say of which, their label is 255. Stuff is what the
-label says where there is no object. `centers` in the string of preprocessing
+apart, else it is 0. Pixels of things are of an object; where the data set does
+not say of which, their label is 255. Stuff is what the label says where there
+is no object. `centers` in the string of preprocessing
 makes `centers`, `offsets` and `weight` of them, see
 `segjax.data.transforms.targets`.
 
@@ -71,10 +71,8 @@ def loss(
   """
   total, parts = semantic.loss(out, batch, rng, pixel=pixel, aux=aux)
   objects = batch['instances'] > 0
-  single = jnp.ones_like(objects)
-  if 'instance_crowds' in batch:
-    table = jnp.pad(batch['instance_crowds'], ((0, 0), (1, 0)))
-    single = jax.vmap(lambda row, ids: row[ids])(table, batch['instances']) == 0
+  crowds = jnp.pad(batch['instance_crowds'], ((0, 0), (1, 0)))
+  single = jax.vmap(lambda row, ids: row[ids])(crowds, batch['instances']) == 0
   counted = single & (batch['label'] != IGNORE)
   error = jnp.square(out['center'].astype(jnp.float32) - batch['centers'])
   center = mean_over((error * counted).sum(), counted.sum())
@@ -343,7 +341,7 @@ def truth_segments(
 
   Args:
     example: with `label` [H, W], `instances` [H, W], `instance_classes` [N] and
-      maybe `instance_crowds` [N]; see the module.
+      `instance_crowds` [N]; see the module.
     label_map: says which classes are things.
 
   Returns:
@@ -360,7 +358,6 @@ def truth_segments(
     )
   label, instances = example['label'], example['instances']
   objects = np.asarray(example['instance_classes'])
-  crowds = example.get('instance_crowds', np.zeros(len(objects), np.uint8))
   kinds = np.arange(label_map.num_classes)
   is_stuff = np.append(~_is_thing(label_map), False)
   place = np.minimum(label, label_map.num_classes)  # The last is ignored.
@@ -369,7 +366,7 @@ def truth_segments(
   return (
       segments,
       np.concatenate([objects.astype(np.int32), kinds]),
-      np.concatenate([crowds, np.zeros_like(kinds)]),
+      np.concatenate([example['instance_crowds'], np.zeros_like(kinds)]),
   )
 
 

@@ -12,7 +12,8 @@ def example(size=(20, 30)):
   instances[15, 20] = 3
   label = np.where(instances > 0, 2, 0).astype(np.uint8)
   label[0] = 255
-  return {'label': label, 'instances': instances}
+  crowds = np.zeros(3, np.uint8)
+  return {'label': label, 'instances': instances, 'instance_crowds': crowds}
 
 
 def test_offsets_lead_to_the_exact_mean_and_are_zero_elsewhere():
@@ -60,6 +61,7 @@ def test_an_image_without_objects_has_empty_targets():
   empty = {
       'label': np.zeros((5, 6), np.uint8),
       'instances': np.zeros((5, 6), np.int32),
+      'instance_crowds': np.zeros(0, np.uint8),
   }
   result = Centers().map(empty)
   assert not result['centers'].any()

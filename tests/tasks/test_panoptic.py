@@ -210,14 +210,6 @@ def test_offsets_count_on_pixels_of_objects_but_not_of_groups():
   np.testing.assert_allclose(loss(out, example)[1]['offset'], 6 / (2 * 200))
 
 
-def test_without_a_table_of_groups_there_is_none():
-  example = with_targets(truth())
-  del example['instance_crowds']
-  out = outputs(truth())
-  out['offset'][0, example['instances'] == 3] += 5
-  assert loss(out, example)[1]['offset'] > 0
-
-
 def test_a_data_set_of_stuff_alone_is_refused():
   stuff = LabelMap(names=('a', 'b'), colors=((0,) * 3,) * 2, ids={0: 0, 1: 1})
   with pytest.raises(ValueError, match='which of its classes are things'):

@@ -363,6 +363,7 @@ class Shapes(datasets.Dataset):
       classes[: len(scene.classes)] = scene.classes
       features['instances'] = scene.instances.astype(np.int32)
       features['instance_classes'] = classes
+      features['instance_crowds'] = np.zeros(len(classes), np.uint8)
     return features
 
 
@@ -386,8 +387,9 @@ def load(
     difficulty: in [0, 1], from few clean objects to many noisy ones.
     proposals: regions to propose for a scene; see `propose`.
     instances: whether examples have `instances` [H, W], int32, 0 where there is
-      no object and i on object i, and `instance_classes` [N], the classes of
-      objects 1 to N, 255 for those that the scene does not have.
+      no object and i on object i; `instance_classes` [N], the classes of
+      objects 1 to N, 255 for those that the scene does not have; and
+      `instance_crowds` [N], 0: none is a group.
   """
   files.check_split('shapes', split, LENGTHS)
   length = LENGTHS[split] if length is None else length

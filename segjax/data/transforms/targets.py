@@ -38,7 +38,7 @@ class Centers(grain.transforms.Map):
       )
 
   def map(self, features):
-    for name in ('label', 'instances'):
+    for name in ('label', 'instances', 'instance_crowds'):
       if name not in features:
         raise ValueError(
             f'centers needs the field {name}: set config.dataset.options.'
@@ -82,7 +82,7 @@ class Centers(grain.transforms.Map):
 
   def _label(self, features):
     """Returns the label without groups, if they are to be ignored."""
-    if not self.ignore_crowds or 'instance_crowds' not in features:
+    if not self.ignore_crowds:
       return {}
     crowd = np.append(0, features['instance_crowds'])[features['instances']]
     return {'label': np.where(crowd, IGNORE, features['label'])}

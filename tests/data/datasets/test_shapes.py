@@ -62,7 +62,8 @@ def test_instances_come_with_a_table_of_one_length(difficulty):
     table = example['instance_classes']
     np.testing.assert_array_equal(table[: len(scene.classes)], scene.classes)
     assert (table[len(scene.classes) :] == IGNORE).all()
-    lengths.add(table.shape)
+    lengths |= {table.shape, example['instance_crowds'].shape}
+    assert not example['instance_crowds'].any()
     # Every pixel of a thing is of an object of its class.
     shown = np.append(table, 0)[example['instances'] - 1]
     valid = example['label'] != IGNORE

@@ -1,6 +1,6 @@
 """Panoptic-DeepLab from detectron2, for its DSConv configs.
 
-Fields: `backbone='resnet/50_v1s', output_stride=16, multi_grid=(1, 2, 4),
+Fields: `backbone='resnet/50_v1s(output_stride=16, multi_grid=(1, 2, 4))',
 rates=(6, 12, 18), separable=True, pool_bias=True, levels=('c3', 'c2'),
 low_features=(64, 32), instance_low_features=(64, 32), low_first=True,
 separable_center=False, align_corners=False, dropout=0.1`. Its ASPP averages a
