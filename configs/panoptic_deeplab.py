@@ -17,11 +17,28 @@ that do not read them.
 
 from configs import common
 
+# What is otherwise than for label maps, on a laptop.
+SMALL = {
+    'shapes': dict(
+        train='flip|random_crop(96, 128)|centers(4.0, small_area=0)|normalize',
+        steps=500,
+    ),
+}
+PAPER = {
+    'cityscapes': dict(
+        train='random_scale(0.5, 2.0)|random_crop(1025, 2049)|flip|normalize'
+        '|centers(8.0, small_area=4096, small_weight=3.0)',
+        steps=90_000,
+        batch=8,
+    ),
+}
+
 
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  config = common.base(arg.dataset, small=arg.small)
+  recipe = common.choose('dataset', arg.dataset, SMALL if arg.small else PAPER)
+  config = common.base(arg.dataset, small=arg.small, **recipe)
   config.dataset.options.instances = True
   config.model_name = 'panoptic_deeplab'
   config.model = dict(
@@ -47,9 +64,6 @@ def get_config(arg=''):
   config.optim.weight_decay = 0.0
   if arg.small:
     config.task = 'panoptic(stuff_area=64)'
-    config.preprocess.train = (
-        'flip|random_crop(96, 128)|centers(4.0, small_area=0)|normalize'
-    )
     config.model.update(
         rates=(2, 4, 6),
         aspp_features=64,
@@ -60,7 +74,6 @@ def get_config(arg=''):
         instance_low_features=(32, 16),
         dropout=0.1,
     )
-    config.total_steps = 500
     return config
 
   config.task = (
@@ -68,12 +81,6 @@ def get_config(arg=''):
       ' center_weight=200.0, offset_weight=0.01)'
   )
   config.loss = 'hardest_cross_entropy(fraction=0.2)'
-  config.preprocess.train = (
-      'random_scale(0.5, 2.0)|random_crop(1025, 2049)|flip|normalize'
-      '|centers(8.0, small_area=4096, small_weight=3.0)'
-  )
-  config.total_steps = 90_000
-  config.batch_size = 8
   config.optim.optimizer = 'adam'
   config.lr.base = 5e-5
   config.lr.schedule = 'poly(power=0.9)'

@@ -283,6 +283,6 @@ CASES = {
             **of_setting('no_crowd', NO_CROWD),
         },
         # No recipe of ours learns offsets of stuff.
-        approximate=('offset_weights_full',),
+        uncompared=('offset_weights_full',),
     ),
 }
