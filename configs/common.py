@@ -297,10 +297,16 @@ def base(dataset, *, small=False, **changes):
   config.optim.clip = 0.0  # Norm of the gradient; 0 does not clip.
   config.optim.accumulate = 1  # Parts to work through a batch in.
   config.optim.ema = 0.0  # Decay of averaged parameters; 0 keeps none.
+  # Optimisers by parameter names and turn: {'NAME': dict(names='REGEX', ...)},
+  # see `Group` in segjax/optim.py; empty is one for all.
+  config.optim.groups = ml_collections.ConfigDict()
   config.lr = ml_collections.ConfigDict()
   config.lr.base = 0.01
   config.lr.schedule = 'poly(power=0.9, floor=1e-4)'
   config.lr.warmup_steps = 0
+  # What the warm-up begins with, of the rate; 0.0 begins with the first of
+  # `warmup_steps` equal shares.
+  config.lr.warmup_from = 0.0
   config.max_bad_steps = 10  # Skipped in a row before the run stops.
 
   # Fields of segjax/inference/views.py.

@@ -298,8 +298,18 @@ def training(config: Config) -> Training:
   )
   ops = transforms.parse(config.preprocess.train)
   trained.check_crop(*transforms.static_size(ops), transforms.halo(ops))
-  learning_rate = optim.schedule(config.lr, config.total_steps)
-  tx = optim.create(config.optim, learning_rate)
+  learning_rate = optim.schedule(config.total_steps, **config.lr)
+  groups = config.optim.groups.to_dict()
+  tx = optim.create(
+      learning_rate,
+      optimizer=config.optim.optimizer,
+      weight_decay=config.optim.weight_decay,
+      decay_on=config.optim.decay_on,
+      factors=config.optim.factors,
+      clip=config.optim.clip,
+      groups=groups,
+      total_steps=config.total_steps,
+  )
   examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
 
   def read_batches(batch_size, first_step):
@@ -325,13 +335,13 @@ def training(config: Config) -> Training:
       trained,
       tx,
       seed=config.seed,
-      learning_rate=learning_rate,
+      rates=optim.rates(learning_rate, groups),
       total_steps=config.total_steps,
       accumulate=config.optim.accumulate,
       ema=config.optim.ema,
       max_bad_steps=config.max_bad_steps,
       remat=config.remat,
-      frozen=lambda name: optim.factor(config.optim, name) == 0,
+      frozen=lambda name: optim.factor(config.optim.factors, name) == 0,
   )
 
   def init():

@@ -246,9 +246,12 @@ class Layout:
   def place(self, state):
     """Lays a state that every host has whole out over the devices."""
     if self.mode == 'pmap':
-      # Of several processes with several devices each, pmap fails on arrays
-      # that it would have to copy there itself.
-      return local(state)
+      # As the step returns it: jit would compile a step again for a state on
+      # another mesh, though its devices are the same. Of several processes
+      # with several devices each, pmap fails on arrays that it would have to
+      # copy there itself.
+      mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
+      return jax.device_put(whole(state), jax.NamedSharding(mesh, jax.P()))
     return jax.tree.map(
         lambda x, sharding: jax.make_array_from_callback(
             x.shape, sharding, lambda index: x[index]

@@ -104,7 +104,7 @@ def make_train_step(
     tx: optax.GradientTransformation,
     *,
     seed: int,
-    learning_rate: Callable,
+    rates: Callable[[jax.Array, Any], dict[str, jax.Array]],
     total_steps: int = 1,
     accumulate: int = 1,
     ema: float = 0.0,
@@ -121,7 +121,8 @@ def make_train_step(
     system: what is trained.
     tx: an optax transformation.
     seed: of dropout and of what the model samples.
-    learning_rate: function of the step, for the metrics.
+    rates: learning rates by name, of the updates so far and the optimiser's
+      state, for the metrics; see `optim.rates`.
     total_steps: length of the run; a model may read `progress`, the share of
       them that is done.
     accumulate: parts that a device works through its batch in, one by one, to
@@ -153,7 +154,7 @@ def make_train_step(
         for name, tree in mutable.items()
     }
     scalars['grad_norm'] = optax.tree.norm(grads)
-    scalars['learning_rate'] = learning_rate(state.step - state.skipped)
+    scalars |= rates(state.step - state.skipped, state.opt_state)
     finite = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
     state = cond(
         finite,
@@ -241,7 +242,9 @@ def in_parts(compute, count, variables, batch, *, rng, **more):
 
 def updated(tx, state, grads, mutable, *, ema, max_bad_steps, frozen):
   """Returns the state after an update by a gradient."""
-  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  updates, opt_state = optax.with_extra_args_support(tx).update(
+      grads, state.opt_state, state.params, step=state.step
+  )
   params = optax.apply_updates(state.params, updates)
   decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
   average = state.ema and optax.incremental_update(params, state.ema, 1 - decay)

@@ -107,8 +107,14 @@ class System:
       image_shape: [B, H, W, C] of its images; B does not matter.
     """
     given = fields.placeholders(self.reads, (1, *image_shape[1:]))
-    given = jax.tree.map(jnp.asarray, given)
-    return jax.jit(self.model.init)(jax.random.key(seed), **given)
+    key = jax.random.key(seed)
+    options = None
+    if jax.default_backend() == 'cpu' and not isinstance(key, jax.core.Tracer):
+      # The program runs once, and XLA for CPUs takes three times as long to
+      # optimise it in full as on its first level, which rounds in the same way;
+      # level 0 does not. Where shapes alone are asked for, nothing compiles.
+      options = {'xla_backend_optimization_level': 1}
+    return jax.jit(self.model.init, compiler_options=options)(key, **given)
 
   def shapes(self, image_shape: tuple[int, ...]) -> dict:
     """Returns the shapes of the variables; see `init`."""

@@ -11,6 +11,7 @@ import jax
 
 from segjax import evaluate
 from segjax import experiment
+from segjax import optim
 from segjax import parallel
 from segjax.artifacts import summaries
 from segjax.artifacts import warm_start
@@ -125,7 +126,11 @@ def loop(setup, evaluation, workdir, checkpoints, began):
         check_finite(state, setup.max_bad_steps, checkpoints)
         writer.write_scalars(step, record.read(state))
       with record.paused():
-        scores = score(step, state) if to_score else None
+        scores = None
+        if to_score:
+          scores = score(step, state)
+          best = scores[setup.system.task.BEST]
+          state = state.replace(opt_state=optim.observe(state.opt_state, best))
         if to_save:
           writer.flush()
           checkpoints.save(

@@ -42,7 +42,7 @@ def make_step(model, variables, **options):
       system_of(model, CLASSES, aux=0.4),
       tx,
       seed=0,
-      learning_rate=optax.constant_schedule(0.02),
+      rates=lambda step, opt_state: {},
       **options,
   )
   ema = 'ema' in options

@@ -1,5 +1,7 @@
+import itertools
 import math
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from configs import common
 from segjax import optim
 
 TOTAL = 100
+# Schedules that have arguments without a default.
+NEEDED = {'exponential': 'exponential(factor=0.5, every=3)'}
 
 
 @pytest.fixture
@@ -36,20 +40,42 @@ def params():
   )
 
 
+def rate_of(config, total=TOTAL):
+  return optim.schedule(total, **config.lr)
+
+
+def create(config):
+  options = {
+      name: config.optim[name]
+      for name in ('optimizer', 'weight_decay', 'decay_on', 'factors', 'clip')
+  }
+  return optim.create(
+      rate_of(config),
+      **options,
+      groups=config.optim.groups,
+      total_steps=TOTAL,
+  )
+
+
 def rates(config):
-  learning_rate = jax.jit(optim.schedule(config.lr, TOTAL))
+  learning_rate = jax.jit(rate_of(config))
   return np.array([learning_rate(jnp.int32(step)) for step in range(TOTAL)])
 
 
 def trained(config, params, gradients):
   """Parameters after a step for each of the gradients."""
-  learning_rate = optim.schedule(config.lr, TOTAL)
-  tx = optim.create(config.optim, learning_rate)
+  return list(run(config, params, gradients))[-1]
+
+
+def run(config, params, gradients):
+  """Yields the parameters after each of the gradients."""
+  tx = create(config)
   state = tx.init(params)
-  for gradient in gradients:
-    updates, state = tx.update(gradient, state, params)
+  update = jax.jit(lambda *args, step: tx.update(*args, step=step))
+  for step, gradient in enumerate(gradients):
+    updates, state = update(gradient, state, params, step=step)
     params = optax.apply_updates(params, updates)
-  return params
+    yield params
 
 
 def changes(config, params, gradients):
@@ -89,7 +115,7 @@ def test_poly_with_a_floor_is_mmsegmentations(config):
 @pytest.mark.parametrize('name', ['poly', 'cosine'])
 def test_a_run_of_any_length_ends_at_the_floor(config, name, total):
   config.lr.schedule = f'{name}(floor=1e-4)'
-  learning_rate = jax.jit(optim.schedule(config.lr, total))
+  learning_rate = jax.jit(rate_of(config, total))
   np.testing.assert_allclose(
       learning_rate(jnp.int32(total - 1)), 1e-4, rtol=1e-3
   )
@@ -111,6 +137,41 @@ def test_steps_multiply_at_fractions_of_the_run(config):
   np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
 
 
+def test_steps_that_fall_together_in_a_short_run_multiply_twice(config):
+  config.lr.schedule = 'multistep(at=(0.501, 0.502), factor=0.5)'
+  expected = np.repeat([0.5, 0.125], [50, 50])
+  np.testing.assert_array_equal(rates(config), expected)
+
+
+@pytest.mark.parametrize('total', [7, 100, 2000])
+@pytest.mark.parametrize(
+    'name', ['cosine(floor=1e-3)', 'multistep(at=(0.5, 0.7))', 'constant']
+)
+def test_schedules_of_optax_are_the_formulas(config, name, total):
+  step = np.arange(total)
+  cosine = (1 + np.cos(np.pi * step / (total - 1))) / 2
+  falls = sum(step >= round(place * total) for place in (0.5, 0.7))
+  expected = {
+      'cosine': 1e-3 + 0.499 * cosine,
+      'multistep': 0.5 * 0.1**falls,
+      'constant': np.full(total, 0.5),
+  }[name.partition('(')[0]]
+  config.lr.schedule = name
+  got = jax.jit(jax.vmap(rate_of(config, total)))(step)
+  got = np.broadcast_to(got, total)
+  # Cosines in float32 are 1e-7 apart, of which little is left near the floor.
+  np.testing.assert_allclose(got, expected, rtol=2e-7, atol=5e-8)
+
+
+@pytest.mark.parametrize('every', [1, 3, 41, 47])
+def test_exponential_falls_every_so_many_steps(config, every):
+  config.lr.schedule = f'exponential(factor=0.9, every={every})'
+  step = np.arange(20 * every)
+  got = jax.jit(jax.vmap(rate_of(config)))(step)
+  expected = 0.5 * 0.9 ** (step // every)
+  np.testing.assert_allclose(got, expected, rtol=2e-6)
+
+
 def test_constant_stays(config):
   np.testing.assert_array_equal(rates(config), 0.5)
 
@@ -126,10 +187,25 @@ def test_a_warm_up_multiplies_the_schedule_linearly(config):
   np.testing.assert_array_equal(warmed[10:], plain[10:])
 
 
+def test_a_warm_up_from_a_fraction_is_pytorchs(config):
+  config.lr.warmup_steps = 10
+  config.lr.warmup_from = 0.2
+  warmed = rates(config)  # LinearLR(start_factor=0.2, total_iters=10)
+  expected = 0.5 * (0.2 + 0.8 * np.arange(10) / 10)
+  np.testing.assert_allclose(warmed[:10], expected, rtol=1e-6)
+  np.testing.assert_array_equal(warmed[10:], 0.5)
+
+
+def test_a_warm_up_from_more_than_the_rate_is_refused(config):
+  config.lr.warmup_from = 1.5
+  with pytest.raises(ValueError, match='warmup_from=1.5 is a share'):
+    rate_of(config)
+
+
 @pytest.mark.parametrize('name', optim.SCHEDULES)
 def test_a_run_of_one_step_has_a_finite_rate(config, name):
-  config.lr.schedule = name
-  assert optim.schedule(config.lr, 1)(jnp.int32(0)) == 0.5
+  config.lr.schedule = NEEDED.get(name, name)
+  assert rate_of(config, 1)(jnp.int32(0)) == 0.5
 
 
 @pytest.mark.parametrize('nesterov', [False, True])
@@ -170,6 +246,28 @@ def test_adam_and_adamw_are_pytorchs(config, params, decoupled):
       if decoupled:
         p = p - lr[step] * 0.1 * p
       p = p - lr[step] * mean / (np.sqrt(variance) + 1e-8)
+    return p
+
+  expected = jax.tree.map(loop, params, *gradients)
+  assert_close(trained(config, params, gradients), expected)
+
+
+@pytest.mark.parametrize('momentum', [0.0, 0.9])
+@pytest.mark.parametrize('initial', [0.0, 1.0])
+def test_rmsprop_is_lasagnes_and_tensorflows(config, params, initial, momentum):
+  config.optim.optimizer = (
+      f'rmsprop(decay=0.8, eps=0.1, initial={initial}, momentum={momentum})'
+  )
+  config.optim.weight_decay = 0.01
+  gradients = random_like(params, 3)
+
+  def loop(p, *gradients):
+    squares, last = initial, 0.0
+    for gradient in gradients:
+      g = gradient + 0.01 * p
+      squares = 0.8 * squares + 0.2 * g**2
+      last = momentum * last + 0.5 * g / np.sqrt(squares + 0.1)
+      p = p - last
     return p
 
   expected = jax.tree.map(loop, params, *gradients)
@@ -236,22 +334,26 @@ def test_parameters_are_found_by_their_path(params):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('polly', "'polly'. Known: constant, cosine, poly, steps"),
+        ('polly', "'polly'. Known: constant, cosine, exponential, multistep"),
         ('poly(0.9)', r'It is used as poly\(\*, power=0.9, floor=0.0\)'),
         ('poly(gamma=1)', "'gamma'. It is used as poly"),
         ('poly(base=1)', "'base'. It is used as poly"),
+        ('exponential', "missing 2 required .* 'factor' and 'every'"),
+        ('exponential(factor=0.5, every=0)', 'must be at least 1'),
+        ('plateau(factor=2.0)', 'the factor lies between 0 and 1'),
+        ('plateau(patience=0)', 'the patience is at least 1'),
     ],
 )
 def test_a_schedule_that_is_wrong_is_refused(config, text, message):
   config.lr.schedule = text
   with pytest.raises(ValueError, match=message):
-    optim.schedule(config.lr, TOTAL)
+    rate_of(config)
 
 
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('sdg', "no optimizer 'sdg'. Known: adam, adamw, sgd"),
+        ('sdg', "no optimizer 'sdg'. Known: adam, adamw, rmsprop, sgd"),
         ('sgd(0.9)', r'It is used as sgd\(\*, momentum=0.9, nesterov=False\)'),
         ('sgd(mask=1)', "'mask'. It is used as sgd"),
         ('adam(beta=1)', "'beta'. It is used as adam"),
@@ -260,11 +362,244 @@ def test_a_schedule_that_is_wrong_is_refused(config, text, message):
 def test_an_optimizer_that_is_wrong_is_refused(config, text, message):
   config.optim.optimizer = text
   with pytest.raises(ValueError, match=message):
-    optim.create(config.optim, optim.schedule(config.lr, TOTAL))
+    create(config)
 
 
 @pytest.mark.parametrize('field', ['decay_on', 'factors'])
 def test_a_wrong_regular_expression_is_refused(config, field):
   config.optim[field] = '(' if field == 'decay_on' else (('(', 1.0),)
   with pytest.raises(ValueError, match=r"'\(' is no regular expression"):
-    optim.create(config.optim, optim.schedule(config.lr, TOTAL))
+    create(config)
+
+
+def test_without_groups_the_state_is_that_of_older_checkpoints(config, params):
+  config.optim.factors = (('bias', 2.0),)
+  state = flax.serialization.to_state_dict(create(config).init(params))
+  paths = {
+      '/'.join(str(key.key) for key in path)
+      for path, _ in jax.tree.leaves_with_path(state)
+  }
+  names = jax.tree.leaves(optim.by_name(params, lambda name: name))
+  assert paths == {'3/count', *(f'1/1/trace/{name}' for name in names)}
+
+
+def test_the_rate_falls_when_scores_stop_rising(config, params):
+  config.lr.schedule = 'plateau(factor=0.1, patience=2, threshold=0.01)'
+  tx = create(config)
+  reported = optim.rates(rate_of(config))
+  state = tx.init(params)
+  ones = jax.tree.map(np.ones_like, params)
+  seen = []
+  # The second and the fourth are no more than the threshold above the best.
+  for score in (0.5, 0.505, 0.6, 0.605, 0.1, np.nan, 0.2, 0.7, 0.6):
+    state = optim.observe(state, score)
+    updates, _ = tx.update(ones, state, params)
+    rate = reported(jnp.int32(0), state)['learning_rate']
+    np.testing.assert_array_equal(updates['classifier']['bias'], -rate)
+    seen.append(float(rate))
+  expected = np.repeat([0.5, 0.05, 0.005], [4, 2, 3])
+  np.testing.assert_allclose(seen, expected, rtol=1e-6)
+
+
+def test_what_scores_did_is_part_of_what_is_saved(config, params):
+  config.lr.schedule = 'plateau(patience=2)'
+  config.optim.groups = GROUPS
+  tx = create(config)
+  observed = optim.observe(optim.observe(tx.init(params), 0.5), 0.4)
+  saved = flax.serialization.to_state_dict(jax.device_get(observed))
+  resumed = flax.serialization.from_state_dict(tx.init(params), saved)
+  resumed = optim.observe(resumed, 0.3)
+  assert jax.tree.structure(resumed) == jax.tree.structure(tx.init(params))
+  rates = optim.rates(rate_of(config), GROUPS)(jnp.int32(0), resumed)
+  # The other group has the schedule 'constant'.
+  assert rates == {
+      'learning_rate': pytest.approx(0.05),
+      'learning_rate/last': pytest.approx(0.25),
+  }
+
+
+def test_scores_do_nothing_to_other_schedules(config, params):
+  state = create(config).init(params)
+  jax.tree.map(np.testing.assert_array_equal, optim.observe(state, 0.5), state)
+
+
+# The second takes every other step, from the third on.
+GROUPS = {
+    'weights': dict(names='', turn=0),
+    'last': dict(
+        names='^classifier/',
+        optimizer='adam(b1=0.5)',
+        base=0.25,
+        schedule='constant',
+        weight_decay=0.1,
+        decay_on='kernel',
+        clip=1.0,
+        turn=1,
+        begin=0.02,
+    ),
+}
+
+
+def alone(config, params, gradients, **changes):
+  """What an optimiser of these parameters alone does, by `changes`."""
+  config = config.copy_and_resolve_references()
+  config.optim.groups = {}
+  config.lr.update({k: changes.pop(k) for k in config.lr if k in changes})
+  config.optim.update(changes)
+  return trained(config, params, gradients)
+
+
+def test_each_group_has_an_optimiser_and_moves_in_its_turn(config, params):
+  config.optim.groups = GROUPS
+  config.optim.factors = (('bias', 2.0),)
+  gradients = random_like(params, 6)
+  after = list(run(config, params, gradients))
+  moved = [
+      {name for name in params if changed(old[name], new[name])}
+      for old, new in itertools.pairwise([params, *after])
+  ]
+  # Step 1 is before the other group begins.
+  first, second = {'backbone'}, {'classifier'}
+  assert moved == [first, first, first, second, first, second]
+
+  def part(tree, name):
+    return {name: tree[name]}
+
+  options = {
+      k: v
+      for k, v in GROUPS['last'].items()
+      if k not in ('names', 'turn', 'begin')
+  }
+  assert_close(
+      part(after[-1], 'classifier'),
+      alone(
+          config,
+          part(params, 'classifier'),
+          [part(gradients[i], 'classifier') for i in (3, 5)],
+          **options,
+      ),
+  )
+  assert_close(
+      part(after[-1], 'backbone'),
+      alone(
+          config,
+          part(params, 'backbone'),
+          [part(gradients[i], 'backbone') for i in (0, 1, 2, 4)],
+      ),
+  )
+
+
+def changed(old, new):
+  return any(
+      (a != b).any()
+      for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True)
+  )
+
+
+def test_rates_follow_the_run_whosever_turn_it_is(config, params):
+  config.lr.schedule = 'poly'
+  config.lr.warmup_steps = 3
+  config.optim.optimizer = 'sgd(momentum=0.0)'
+  config.optim.groups = {
+      'weights': dict(names='', turn=0),
+      'last': dict(names='classifier', base=0.25, turn=1),
+  }
+  ones = jax.tree.map(np.ones_like, params)
+  after = list(run(config, params, [ones] * 6))
+  reported = optim.rates(rate_of(config), config.optim.groups)
+  state = create(config).init(params)
+  for step in range(1, 6):
+    key = 'learning_rate/last' if step % 2 else 'learning_rate'
+    name = 'classifier' if step % 2 else 'backbone'
+    change = jax.tree.map(np.subtract, after[step], after[step - 1])[name]
+    rate = reported(jnp.int32(step), state)[key]
+    for x in jax.tree.leaves(change):
+      np.testing.assert_allclose(x, -rate, rtol=1e-5)
+  assert reported(5, state)['learning_rate/last'] == pytest.approx(
+      rates(config)[5] / 2
+  )
+
+
+def test_groups_without_turns_all_move_and_need_no_step(config, params):
+  config.optim.groups = {
+      'rest': dict(names=''),
+      'head': dict(names='^classifier', base=1.0),
+  }
+  tx = create(config)
+  ones = jax.tree.map(np.ones_like, params)
+  updates, _ = tx.update(ones, tx.init(params), params)
+  assert_close(updates['backbone']['conv']['kernel'], np.full((3, 2), -0.5))
+  assert_close(updates['classifier']['bias'], np.full(2, -1.0))
+
+
+def test_turns_of_groups_that_have_not_begun_go_to_the_first():
+  groups = {
+      'a': dict(names=''),
+      'b': dict(names='b', turn=1, begin=0.3),
+      'c': dict(names='c', turn=1, begin=0.5),
+      'd': dict(names='d', turn=2, begin=0.6),
+  }
+  turns = [int(optim.turn(groups, step, total_steps=10)) for step in range(10)]
+  assert turns == [0, 0, 0, 0, 1, 0, 0, 1, 2, 0]
+  assert optim.turn({}, 7, total_steps=10) == 0
+
+
+def test_groups_that_take_turns_have_to_be_told_the_step(config, params):
+  config.optim.groups = GROUPS
+  tx = create(config)
+  with pytest.raises(ValueError, match='step=step'):
+    tx.update(params, tx.init(params), params)
+
+
+@pytest.mark.parametrize(
+    ('other', 'message'),
+    [
+        (
+            dict(names='x', lr=1.0),
+            r'groups.other has no option .lr.. Known: na',
+        ),
+        (dict(turn=1), r'groups.other lacks `names`'),
+        (dict(names=''), r'here 2 have it \(first, other\)'),
+        (dict(names='('), r'groups.other.names: .\(. is no regular expression'),
+        (dict(names='x', decay_on='['), r'other.decay_on: .\[. is no regular'),
+        (dict(names='x', turn=2), r'the turns \[0, 2\]; they are counted'),
+        (dict(names='x', begin=1.5), r'begin=1.5 is a fraction of the run'),
+        (dict(names='x', optimizer='sdg'), "no optimizer 'sdg'"),
+        (dict(names='x', schedule='polly'), "no schedule 'polly'"),
+    ],
+)
+def test_a_group_that_is_wrong_is_refused(config, other, message):
+  config.optim.groups = {'first': dict(names=''), 'other': other}
+  with pytest.raises(ValueError, match=message):
+    create(config)
+
+
+def test_some_group_has_the_steps_of_those_that_have_not_begun(config):
+  config.optim.groups = {'first': dict(names='', begin=0.5)}
+  with pytest.raises(ValueError, match='a group of turn 0 has begin=0.0'):
+    create(config)
+
+
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (
+            ('bias', 'classifier'),
+            'classifier/bias belongs to more than one gro',
+        ),
+        (
+            ('bias', 'alphas'),
+            r"names='alphas'\) has no parameter.*backbone/conv",
+        ),
+    ],
+)
+def test_groups_that_do_not_fit_the_parameters_are_refused(
+    config, params, names, message
+):
+  config.optim.groups = {
+      'rest': dict(names=''),
+      'a': dict(names=names[0]),
+      'b': dict(names=names[1]),
+  }
+  with pytest.raises(ValueError, match=message):
+    create(config).init(params)

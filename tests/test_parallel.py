@@ -9,6 +9,7 @@ from segjax import models
 from segjax import parallel
 from segjax.losses.cross_entropy import cross_entropy
 from segjax.losses.ohem_cross_entropy import ohem_cross_entropy
+from segjax.runtime import compile_cache
 from tests.equal_steps import CLASSES
 from tests.equal_steps import SIZE
 from tests.equal_steps import Net
@@ -57,6 +58,24 @@ def test_three_steps_change_all_parameters_and_statistics(results, name):
         lambda x, y: (x == y).all(), getattr(before, part), getattr(after, part)
     )
     assert not any(jax.tree.leaves(same))
+
+
+@pytest.mark.parametrize('devices', [1, 8])
+@pytest.mark.parametrize('mode', parallel.MODES)
+def test_a_step_is_compiled_once(mode, devices, random_variables, monkeypatch):
+  some = jax.devices()[:devices]
+  monkeypatch.setattr(jax, 'devices', lambda: some)
+  monkeypatch.setattr(jax, 'local_devices', lambda: some)
+  monkeypatch.setattr(parallel, 'count', lambda local=False: devices)
+  layout, batch = LAYOUTS[mode], make_batch(0)
+  step, state = make_step(Net(), random_variables(Net(), batch['image'].shape))
+  step, state = layout.compile_step(step, state), layout.place(state)
+  before, programs = compile_cache.WORK.programs, []
+  for _ in range(3):
+    state, _ = step(state, layout.shard(batch))
+    programs.append(compile_cache.WORK.programs)
+  assert len(state.step.sharding.device_set) == devices
+  assert before < programs[0] == programs[2]
 
 
 @pytest.mark.parametrize('mode', parallel.MODES)

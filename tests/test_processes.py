@@ -29,6 +29,7 @@ FLAGS = (
     *('--config=tests/tiny.py', '--config.dataset.options.length=15'),
     # Rows that split over four devices.
     '--config.preprocess.train=flip|random_crop(128, 48)|normalize',
+    '--config.log_every=1',
 )
 
 
@@ -104,6 +105,16 @@ def test_two_processes_train_as_one(alone, both):
   assert_same_losses(both, alone)
 
 
+def assert_compiled_once(workdir):
+  """The later steps need no program that the first has not needed."""
+  metrics = tiny.read_metrics(workdir)
+  assert metrics[1]['host/compilations'] == metrics[3]['host/compilations'] > 0
+
+
+def test_two_processes_compile_a_step_once(both):
+  assert_compiled_once(both)
+
+
 def on_mesh(data, rows):
   return '--config.parallel=jit', f'--config.mesh=({data}, {rows})'
 
@@ -120,6 +131,7 @@ def split(runs):
 def test_processes_that_split_images_and_state_train_as_one(alone, split):
   assert_same_end(split, alone)
   assert_same_losses(split, alone)
+  assert_compiled_once(split)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +145,7 @@ def test_a_run_is_the_same_on_any_devices(
   workdir = runs.finish(name, processes, *flags, devices=devices)
   assert_same_end(workdir, alone)
   assert_same_losses(workdir, alone)
+  assert_compiled_once(workdir)
 
 
 def test_a_split_state_goes_on_elsewhere(runs, alone, split):

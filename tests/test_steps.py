@@ -33,7 +33,7 @@ def make_step(model=None, tx=None, loss=None, dtype='float32', **options):
     system = dataclasses.replace(system, loss=loss)
   options = {
       'seed': 0,
-      'learning_rate': optax.constant_schedule(1.0),
+      'rates': lambda step, opt_state: {'learning_rate': 1.0 + 0 * step},
       **options,
   }
   return steps.make_train_step(system, tx or optax.sgd(1.0), **options)
@@ -117,7 +117,9 @@ def test_a_step_descends_the_gradient_of_the_loss(plain):
 
 
 def test_the_learning_rate_is_reported_by_steps_that_counted():
-  step = jax.jit(make_step(learning_rate=lambda step: 10.0 + step))
+  step = jax.jit(
+      make_step(rates=lambda step, _: {'learning_rate': 10.0 + step})
+  )
   state, scalars = step(make_state(), make_batch(0))
   assert scalars['learning_rate'] == 10
   state, _ = step(state, spoilt(make_batch(1)))
@@ -309,3 +311,31 @@ def test_fresh_variables_are_a_function_of_the_seed():
   assert_equal(system_of(Net(), CLASSES).init(0, (8, 6, 7, 3)), one)
   kernels = [v['params']['conv']['conv']['kernel'] for v in (one, other)]
   assert (kernels[0] != kernels[1]).all()
+
+
+class Initializers(nn.Module):
+  """Layers whose variables are drawn in all ways that models draw theirs."""
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    x = ConvNormAct(8, name='conv')(image, train)
+    for name, init in (
+        ('normal', nn.initializers.normal(0.01)),
+        ('uniform', nn.initializers.xavier_uniform()),
+    ):
+      x = nn.Conv(16, (3, 3), kernel_init=init, name=name)(x)
+    return {'logits': classifier(CLASSES)(x), 'aux': {}}
+
+
+def test_fresh_variables_are_those_of_a_program_compiled_in_full():
+  image = jnp.zeros((1, 6, 7, 3))
+  expected = jax.jit(Initializers().init)(jax.random.key(3), image)
+  given = system_of(Initializers(), CLASSES).init(3, (4, 6, 7, 3))
+  assert_equal(given, expected)
+
+
+def test_fresh_variables_have_shapes_before_they_are_drawn():
+  shapes = system_of(Net(), CLASSES).shapes((4, 6, 7, 3))
+  assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(
+      jnp.shape, fresh_variables(0)
+  )

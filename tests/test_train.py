@@ -26,7 +26,8 @@ def finished(tmp_path_factory):
 
 def with_nan(monkeypatch, steps):
   """The batches of these steps hold NaN, first counted as 0."""
-  read, count = pipeline.Batches.__next__, itertools.count()
+  # The first batch that is read tells the shapes alone.
+  read, count = pipeline.Batches.__next__, itertools.count(-1)
 
   def read_and_spoil(batches):
     batch = read(batches)
@@ -102,7 +103,7 @@ def test_the_loss_is_the_sum_of_its_parts(finished):
 
 def test_the_learning_rate_is_that_of_the_last_step(finished):
   config = tiny.get_config()
-  schedule = optim.schedule(config.lr, config.total_steps)
+  schedule = optim.schedule(config.total_steps, **config.lr)
   for step, values in tiny.read_metrics(finished).items():
     expected = pytest.approx(float(schedule(step - 1)), rel=1e-5)
     assert values['train/learning_rate'] == expected

@@ -5,7 +5,6 @@ It builds a system and its steps as training does, without data or files.
 
 import contextlib
 import functools
-import types
 
 import flax
 import jax
@@ -26,12 +25,13 @@ from segjax.runtime import compile_cache
 from segjax.runtime import malloc
 
 # SGD with momentum, as the other workers have it.
-OPTIM = types.SimpleNamespace(
+OPTIM = dict(
     optimizer='sgd(momentum=0.9)',
     weight_decay=5e-4,
     decay_on='.*',
     factors=(),
     clip=0.0,
+    total_steps=1,
 )
 
 
@@ -139,9 +139,9 @@ def train_step(system, variables, layout, *, remat):
     del step
     return jnp.float32(0.01)
 
-  tx = optim.create(OPTIM, learning_rate)
+  tx = optim.create(learning_rate, **OPTIM)
   step = steps.make_train_step(
-      system, tx, seed=0, learning_rate=learning_rate, remat=remat
+      system, tx, seed=0, rates=optim.rates(learning_rate), remat=remat
   )
   state = steps.init_state(variables, tx, ema=False)
   return layout.compile_step(step, state), layout.place(state)

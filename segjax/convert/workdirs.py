@@ -59,9 +59,8 @@ def convert(source, config, path, output, *, key='', num_classes=0, channels=3):
   )
   system = experiment.system(config, label_map)
   template = _template(system.model, channels, system.reads, system.halo)
-  variables = torch.convert(
-      state, renaming, template, rules.layout(source)
-  )
+  layout = rules.layout(source)
+  variables = torch.convert(state, renaming, template, layout)
   workdir = _new_workdir(output)
   workdir.claim(config)
   workdir.write_labels(label_map, channels)

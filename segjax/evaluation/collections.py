@@ -17,8 +17,8 @@ from segjax.evaluation import boundary
 from segjax.evaluation import partitions
 from segjax.evaluation import semantic as semantic_scores
 
-# Scalars of which the last value is wanted, not the mean.
-LAST = ('learning_rate',)
+# How scalars begin of which the last value is wanted, not the mean.
+LAST = 'learning_rate'
 
 
 @functools.cache
@@ -137,14 +137,15 @@ def train(names):
 
   Args:
     names: tuple of the names of the scalars, Python identifiers. `compute`
-      returns their means over the steps, and the last value of those in `LAST`.
+      returns their means over the steps, and the last values of those that
+      begin as `LAST`.
   """
   for name in names:
     if not name.isidentifier():
       raise ValueError(f'Scalar {name!r} needs a name like loss_aux.')
   return metrics.Collection.create(
       **{
-          name: _scalar(_Last if name in LAST else _Mean, name)
+          name: _scalar(_Last if name.startswith(LAST) else _Mean, name)
           for name in names
       }
   )

@@ -34,6 +34,20 @@ def normalize(x, mean, variance, scale, bias, *, epsilon):
   return y.astype(jnp.result_type(x, scale, bias))
 
 
+@jax.jit
+def statistics(x):
+  """Returns the mean and the biased variance of each channel, float32 [C].
+
+  Those of `x` alone, where devices are mapped; `normalize_batch` has those of
+  the global batch.
+
+  Args:
+    x: [..., C], any float type.
+  """
+  y = accurate(x)
+  return _variance(_mean(y), _mean(y * y))
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def normalize_batch(x, scale, bias, epsilon):
   """Normalises by the statistics of the global batch.
@@ -68,9 +82,9 @@ normalize_batch.defvjp(_saved, _gradients)
 @functools.partial(jax.jit, static_argnums=3)
 def _normalized(x, scale, bias, epsilon):
   y = accurate(x)
-  mean, square = parallel.pmean(jnp.stack([_mean(y), _mean(y * y)]))
-  # Rounding may leave less than nothing.
-  variance = jnp.maximum(square - mean * mean, 0)
+  mean, variance = _variance(
+      *parallel.pmean(jnp.stack([_mean(y), _mean(y * y)]))
+  )
   y = normalize(x, mean, variance, scale, bias, epsilon=epsilon)
   return y, mean, variance
 
@@ -91,6 +105,12 @@ def _gradients_to(x, scale, bias, mean, variance, dy, epsilon):
       (pixels * dscale).astype(scale.dtype),
       (pixels * dbias).astype(bias.dtype),
   )
+
+
+def _variance(mean, square):
+  """Returns a mean, and the variance that a mean of squares has about it."""
+  # Rounding may leave less than nothing.
+  return mean, jnp.maximum(square - mean * mean, 0)
 
 
 def _mean(x):

@@ -173,16 +173,13 @@ def test_a_run_goes_on_from_its_own_checkpoint_first(
 ):
   monkeypatch.setattr(warm_start, 'start', None)
   state = train.start(
-      frozen_config,
-      experiment.training(frozen_config),
-      Checkpoints(finished.checkpoints),
+      experiment.training(frozen_config), Checkpoints(finished.checkpoints)
   )
   assert state.step == 2
   assert_equal(jax.device_get(state.params), read(finished, 2)['params'])
 
 
 def test_a_folder_without_checkpoints_is_named(tmp_path):
-  config = get_config(init_from=str(tmp_path / 'none'))
   state = steps.TrainState(*[{}] * 7)
   with pytest.raises(FileNotFoundError, match='no checkpoint in .*none'):
-    warm_start.start(state, config, channels=3)
+    warm_start.start(state, str(tmp_path / 'none'), '', channels=3)

@@ -67,7 +67,7 @@ def test_a_config_has_the_stride_and_the_rate_of_its_stage(stride):
       ('head/score_fc7/kernel', 1.0),
       ('backbone/fc6/conv/bias', 2.0),
   ):
-    assert optim.factor(config.optim, name) == rate
+    assert optim.factor(config.optim.factors, name) == rate
 
 
 def test_an_unknown_stage_is_refused_with_those_there_are():

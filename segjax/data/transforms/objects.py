@@ -83,9 +83,7 @@ class LabelProposals(grain.transforms.Map):
   derives = ('categories', 'overlaps')
 
   def map(self, features):
-    for name in ('label', 'proposals'):
-      if name not in features:
-        raise ValueError(f'label_proposals needs the field {name}')
+    fields.check(('label', 'proposals'), features, 'label_proposals')
     categories, overlaps = proposals.assign(
         features['proposals'], features['label']
     )
