@@ -192,7 +192,7 @@ def test_the_same_weights_have_the_same_score_everywhere(
 def test_one_process_goes_on_after_two_that_one_sigterm_stopped(runs, alone):
   processes = runs.stepping('stopped', 2)
   processes[1].send_signal(signal.SIGTERM)
-  assert [process.wait(60) for process in processes] == [0, 0]
+  assert [process.wait(300) for process in processes] == [0, 0]
   (step,) = re.findall(r'SIGTERM; step (\d+) is', runs.log('stopped', 0))
   folder = Workdir(runs.folder / 'stopped').checkpoints
   assert Checkpoints(folder, read_only=True).steps()[-1] == int(step) < STEPS
@@ -215,7 +215,7 @@ def test_a_process_whose_partner_is_killed_ends_and_says_so(runs, killed):
   name = f'killed {killed}'
   processes = runs.stepping(name, 2)
   processes[killed].kill()
-  assert processes[1 - killed].wait(60) != 0
+  assert processes[1 - killed].wait(300) != 0
   log = runs.log(name, 1 - killed)
   assert re.search('lost contact with another|another task died', log), log
 
@@ -223,7 +223,7 @@ def test_a_process_whose_partner_is_killed_ends_and_says_so(runs, killed):
 def test_an_error_of_the_first_process_ends_both_in_words(runs, alone):
   shutil.copytree(alone.path, runs.folder / 'other')
   processes = runs.start('other', 2, '--config.lr.base=0.5')
-  assert [process.wait(60) for process in processes] == [1, 1]
+  assert [process.wait(300) for process in processes] == [1, 1]
   for i in range(2):
     assert 'is the workdir of another config' in runs.log('other', i)
     assert 'Traceback' not in runs.log('other', i)

@@ -4,6 +4,7 @@ A checkpoint is the train state as nested dicts, and the scores of the
 evaluation at that step where there was one.
 """
 
+import contextlib
 import json
 import math
 import zlib
@@ -179,8 +180,10 @@ class Checkpoints:
 
   def close(self):
     """Waits for what is being written, and lets go of the folder."""
-    self.wait()
-    self._manager.close()
+    try:
+      self.wait()
+    finally:  # Threads of Orbax that stay are heard of at the end of Python.
+      self._manager.close()
 
   def _unwritten(self, error):
     good = max(self.steps(), default=None)
@@ -253,17 +256,19 @@ def best(folder):
     FileNotFoundError: there is no checkpoint.
     OSError: the best one is damaged.
   """
-  checkpoints = Checkpoints(folder, read_only=True)
-  step = checkpoints.best_step()
-  if step is None:
-    raise FileNotFoundError(f'There is no checkpoint in {folder}: train first.')
-  try:
-    saved = checkpoints.read(step)
-  except Exception as error:
-    raise OSError(
-        f'Checkpoint {checkpoints.folder / str(step)}, the best, cannot be'
-        f' read: {error}. Move it away to use another.'
-    ) from error
+  with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+    step = checkpoints.best_step()
+    if step is None:
+      raise FileNotFoundError(
+          f'There is no checkpoint in {folder}: train first.'
+      )
+    try:
+      saved = checkpoints.read(step)
+    except Exception as error:
+      raise OSError(
+          f'Checkpoint {checkpoints.folder / str(step)}, the best, cannot be'
+          f' read: {error}. Move it away to use another.'
+      ) from error
   params = saved.get('ema') or saved['params']
   return step, {'params': params, **saved['mutable']}
 

@@ -1,7 +1,6 @@
 """The folder of a run: whose it is, what made it, and where things lie."""
 
 import contextlib
-import fcntl
 import importlib.metadata
 import json
 import math
@@ -10,12 +9,14 @@ import platform
 
 from absl import logging
 from etils import epath
+import filelock
 from flax import traverse_util
 import ml_collections
 
 from segjax.artifacts import upgrade
 from segjax.data import image
 from segjax.data.label_map import LabelMap
+from segjax.runtime import atomic
 
 # What may differ when a run goes on: where it runs, not what it computes.
 FREE = (
@@ -66,18 +67,19 @@ class Workdir:
     if '://' in str(self.path):  # Object stores have no locks.
       yield
       return
-    with open(self.path / '.lock', 'a+') as file:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError as error:
-        file.seek(0)
-        raise ValueError(
-            f'Another run ({file.read().strip() or "unknown"}) works in'
-            f' {self.path}. Wait for it, stop it, or choose another --workdir.'
-        ) from error
-      file.truncate(0)
-      file.write(f'process {os.getpid()} on {platform.node()}')
-      file.flush()
+    # A file of its own: Windows lets nobody read one that is locked.
+    holder = self.path / '.lock-holder'
+    lock = filelock.FileLock(self.path / '.lock', blocking=False)
+    try:
+      held = lock.acquire()
+    except filelock.Timeout as error:
+      name = holder.read_text() if holder.exists() else 'unknown'
+      raise ValueError(
+          f'Another run ({name}) works in {self.path}. Wait for it, stop it, or'
+          ' choose another --workdir.'
+      ) from error
+    with held:
+      holder.write_text(f'process {os.getpid()} on {platform.node()}')
       yield
 
   def claim(self, config):
@@ -221,6 +223,5 @@ def from_json(text):
 
 def write_json(path, value):
   """Writes a file whole or not at all."""
-  temporary = path.parent / f'{path.name}.tmp'
-  temporary.write_text(json.dumps(value, indent=2) + '\n')
-  temporary.replace(path)
+  with atomic.replacing(path) as file:
+    file.write(f'{json.dumps(value, indent=2)}\n'.encode())

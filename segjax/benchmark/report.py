@@ -15,6 +15,7 @@ from rich import console
 from rich import table
 
 from segjax.benchmark import trace
+from segjax.runtime import atomic
 
 TITLES = (
     *('model', 'what', 'who', 'ms', 'min..max', 'images/s', 'a core'),
@@ -183,6 +184,6 @@ def write(path, about, rows):
   """Writes all as JSON, whole or not at all."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  new = path.with_name(f'{path.name}.new')
-  new.write_text(json.dumps({**about, 'rows': rows}, indent=2) + '\n')
-  new.replace(path)
+  text = json.dumps({**about, 'rows': rows}, indent=2) + '\n'
+  with atomic.replacing(path) as file:
+    file.write(text.encode())

@@ -21,6 +21,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from segjax.runtime import atomic
+
 # Entries of a checkpoint that may hold its weights.
 WRAPPERS = (
     *('state_dict', 'model_state_dict', 'model_state', 'model', 'module'),
@@ -123,12 +125,10 @@ def write(path, arrays):
   }
   if path.suffix not in writers:
     raise ValueError(f'{path}: the suffix has to be {" or ".join(writers)}.')
-  temporary = path.parent / f'{path.name}.tmp'
   # safetensors writes the memory of a view, not the view.
   whole = {n: np.asarray(array, order='C') for n, array in arrays.items()}
-  with temporary.open('wb') as file:
+  with atomic.replacing(path) as file:
     writers[path.suffix](whole, file)
-  temporary.replace(path)
 
 
 def _read_safetensors(file):

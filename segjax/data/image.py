@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from PIL import TiffImagePlugin
 
+from segjax.runtime import atomic
+
 SUFFIXES = (
     *('.png', '.jpg', '.jpeg', '.webp'),
     *('.tif', '.tiff', '.bmp', '.gif', '.npy'),
@@ -89,7 +91,6 @@ def write_png(path, array, palette=None):
     array: uint8, or uint16 without a palette.
     palette: [K, 3] colours; the file is then indexed and `array` the indices.
   """
-  path = epath.Path(path)
   if palette is None:
     data = cv2.imencode('.png', _swap_red_and_blue(array))[1].tobytes()
   else:
@@ -98,13 +99,8 @@ def write_png(path, array, palette=None):
     buffer = io.BytesIO()
     picture.save(buffer, 'png')
     data = buffer.getvalue()
-  temporary = path.parent / f'.{path.name}.tmp'
-  try:
-    temporary.write_bytes(data)
-    temporary.replace(path)
-  except BaseException:
-    temporary.unlink(missing_ok=True)
-    raise
+  with atomic.replacing(path) as file:
+    file.write(data)
 
 
 def _decode(path, indices=False):

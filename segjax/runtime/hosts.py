@@ -72,7 +72,13 @@ def initialize(address=None, number=None, index=None, timeout=300):
 
 
 def _cluster():
-  """Returns what JAX knows of the cluster that started this process."""
+  """Returns what JAX knows of the cluster that started this process.
+
+  `jax.distributed.initialize` asks these classes, too, but keeps to itself what
+  they answer, and JAX has no public name for them. The number of processes and
+  the index are needed before it: `rendezvous` names those that do not come, and
+  a process without others starts nothing.
+  """
   # JAX itself asks for a variable that Open MPI 5 no longer sets.
   if 'OMPI_COMM_WORLD_SIZE' in os.environ:
     return clusters.OmpiCluster
