@@ -6,6 +6,7 @@ from PIL import Image
 import pytest
 
 from segjax import losses
+from segjax import parallel
 from segjax.data.label_map import LabelMap
 from segjax.tasks import panoptic
 
@@ -208,6 +209,33 @@ def test_offsets_count_on_pixels_of_objects_but_not_of_groups():
   assert loss(out, example)[1]['offset'] == 0
   out['offset'][0, 8, 2] += 3
   np.testing.assert_allclose(loss(out, example)[1]['offset'], 6 / (2 * 200))
+
+
+def test_the_mean_over_devices_is_the_loss_of_the_global_batch():
+  one, other = with_targets(truth()), with_targets(truth())
+  other['label'] = np.where(other['label'] == 0, 255, other['label'])
+  other['instances'] = np.where(other['instances'] == 1, 0, other['instances'])
+  rng = np.random.default_rng(0)
+  out = {
+      'logits': rng.normal(size=(2, *SIZE, 4)),
+      'center': rng.normal(size=(2, *SIZE)),
+      'offset': rng.normal(size=(2, *SIZE, 2)),
+  }
+  batch = {
+      name: np.stack([one[name], other[name]])
+      for name in one
+      if name not in ('name', 'raw')
+  }
+
+  def local(out, batch):
+    pixel = losses.build('cross_entropy')
+    return panoptic.loss(out | {'aux': {}}, batch, None, pixel=pixel)[0]
+
+  expected = local(out, batch)
+  split = jax.tree.map(lambda x: x[:, None], (out, batch))
+  devices = jax.devices()[:2]
+  values = jax.pmap(local, parallel.AXIS, devices=devices)(*split)
+  np.testing.assert_allclose(values.mean(), expected, rtol=1e-6)
 
 
 def test_a_data_set_of_stuff_alone_is_refused():
