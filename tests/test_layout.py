@@ -55,7 +55,8 @@ MAY_IMPORT = {
 # keeps it. All others take a `System` and plain values.
 SEE_CONFIGS = {
     *('experiment', 'main', 'train', 'evaluate', 'predict', 'doctor'),
-    *('tools', 'convert/__main__', 'convert/workdirs', 'artifacts/workdir'),
+    *('tools', 'convert/__main__', 'convert/workdirs'),
+    *('artifacts/workdir', 'artifacts/upgrade'),
 }
 # Names of fields that only their readers, tasks and models know.
 FIELDS_OF_SOME = ('categories', 'overlaps', 'instances', 'regions', 'coarse')

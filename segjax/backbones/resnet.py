@@ -139,7 +139,8 @@ class Backbone(nn.Module):
   ceil_pool: bool = False  # See `pool`.
   output_stride: int = 32
   # Unit rates of the blocks of the last stage, multiplied with its dilation:
-  # DeepLabv3, section 3.2.1. Empty: the rule above.
+  # DeepLabv3, section 3.2.1. Empty: the rule above. A rate of 0 leaves a block
+  # the dilation of the stage before, as EMANet's author has the first.
   multi_grid: tuple[int, ...] = ()
   # The first block of a dilated stage dilates like the others, as the authors'
   # code of PSPNet has it.
@@ -171,7 +172,7 @@ class Backbone(nn.Module):
     x = pool(x, self.ceil_pool)
     total, dilation = 4, 1
     for level, depth in enumerate(self.depths, 2):
-      stride = 1 if level == 2 else 2
+      stride, before = 1 if level == 2 else 2, dilation
       if total * stride > self.output_stride:  # Dilate instead of striding.
         first, stride, dilation = dilation, 1, dilation * stride
       else:
@@ -183,7 +184,7 @@ class Backbone(nn.Module):
         x = self.block(
             self.width * 2 ** (level - 2),
             stride=stride if i == 0 else 1,
-            dilation=dilation * rate,
+            dilation=dilation * rate or before,
             first_dilation=first if i == 0 else 0,
             average=self.average_shortcut,
             name=f'stage{level - 1}_{i}',

@@ -1,4 +1,4 @@
-"""Feature pyramid."""
+"""Feature pyramid, and what a head for segmentation makes of it."""
 
 from collections.abc import Callable
 
@@ -51,3 +51,28 @@ class FPN(nn.Module):
       pyramid[level] = layer(3, f'output_{level}')(x, train)
       above = x
     return {level: pyramid[level] for level in feats}
+
+
+def sum_levels(pyramid, features, norm, train):
+  """Returns the levels of a pyramid, summed at the size of the finest.
+
+  Panoptic Feature Pyramid Networks, https://arxiv.org/abs/1901.02446, figure 3:
+  each level is enlarged in steps of two, with a convolution before each step.
+  The convolutions become `c2_conv1` to `c5_conv3` of the module that calls.
+
+  Args:
+    pyramid: {level: [B, h, w, C]}, the finest first, each half as large as the
+      one before.
+    features: channels of the convolutions.
+    norm: of the convolutions, see `ConvNormAct`.
+    train: whether norms take their statistics from the batch.
+  """
+  total, finest = 0, next(iter(pyramid.values())).shape[1:3]
+  for doublings, (level, x) in enumerate(pyramid.items()):
+    for i in range(1, max(doublings, 1) + 1):
+      x = ConvNormAct(features, norm=norm, name=f'{level}_conv{i}')(x, train)
+      if doublings:
+        x = resize(x, (2 * x.shape[1], 2 * x.shape[2]))
+    # Sides that do not divide by 32 have become longer than the finest.
+    total += resize(x, finest)
+  return total

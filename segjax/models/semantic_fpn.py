@@ -11,10 +11,9 @@ from flax import linen as nn
 
 from segjax import backbones
 from segjax.layers import norm as norms
-from segjax.layers.conv import ConvNormAct
 from segjax.layers.fpn import FPN
+from segjax.layers.fpn import sum_levels
 from segjax.layers.head import segmentation_outputs
-from segjax.ops.resize import resize
 
 
 class Model(nn.Module):
@@ -37,20 +36,8 @@ class Model(nn.Module):
         {level: feats[level] for level in levels}, train
     )
     norm = norms.group_norm if self.group_norm else norms.BatchNorm
-    finest = pyramid['c2'].shape[1:3]
-    total = 0
-    for doublings, level in enumerate(levels):
-      x = pyramid[level]
-      for i in range(1, max(doublings, 1) + 1):
-        x = ConvNormAct(self.features, norm=norm, name=f'{level}_conv{i}')(
-            x, train
-        )
-        if doublings:
-          x = resize(x, (2 * x.shape[1], 2 * x.shape[2]))
-      # Sides that do not divide by 32 have become longer than the finest.
-      total += resize(x, finest)
     return segmentation_outputs(
-        total,
+        sum_levels(pyramid, self.features, norm, train),
         self.num_classes,
         image.shape[1:3],
         train,

@@ -168,6 +168,16 @@ def test_multi_grid_multiplies_the_dilation_of_the_last_stage(
   assert found == plain
 
 
+@pytest.mark.parametrize(
+    ('output_stride', 'rates'), [(16, (1, 4, 8)), (8, (2, 8, 16))]
+)
+def test_a_rate_of_0_keeps_the_dilation_of_the_stage_before(
+    output_stride, rates
+):
+  found = dilations(output_stride=output_stride, multi_grid=(0, 2, 4))
+  assert tuple(found[f'stage4_{i}/conv2/conv'] for i in range(3)) == rates
+
+
 def test_multi_grid_wants_a_rate_for_each_block():
   with pytest.raises(ValueError, match='each of the 3 blocks'):
     shapes('resnet/50', multi_grid=(1, 2))

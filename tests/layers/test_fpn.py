@@ -1,9 +1,11 @@
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from segjax.layers.fpn import FPN
+from segjax.layers.fpn import sum_levels
 
 
 @pytest.fixture
@@ -64,3 +66,20 @@ def test_sums_have_the_nearest_pixel_of_the_level_above():
     variables['params'][name]['conv']['kernel'] = kernel
   out = pyramid.apply(variables, feats, False)['c2'][0, ..., 0]
   assert out.tolist() == [[0, 0, 1, 1]] * 2 + [[2, 2, 3, 3]] * 2
+
+
+class Sum(nn.Module):
+  """The sum of the levels of a pyramid, as a module."""
+
+  @nn.compact
+  def __call__(self, pyramid):
+    return sum_levels(pyramid, 6, None, False)
+
+
+def test_levels_are_summed_at_the_size_of_the_finest(feats):
+  out, variables = Sum().init_with_output(jax.random.key(1), feats)
+  assert out.shape == (1, 9, 13, 6)  # Twice 5x7 is 10x14.
+  apply = jax.jit(Sum().apply)
+  for level in feats:
+    without = apply(variables, {**feats, level: 0 * feats[level]})
+    assert not np.allclose(out, without)

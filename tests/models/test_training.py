@@ -11,7 +11,7 @@ from segjax import experiment
 from segjax import models
 from segjax import optim
 
-# These stand for the others, of which each takes half a minute to compile.
+# These stand for the others, of which each takes seconds to compile.
 QUICK = ('deconvnet', 'deeplabv3', 'hrnet', 'sds', 'unet')
 
 
@@ -22,7 +22,9 @@ QUICK = ('deconvnet', 'deeplabv3', 'hrnet', 'sds', 'unet')
         for name in models.names()
     ],
 )
-def test_two_steps_change_every_parameter_and_scores_follow(name):
+def test_two_steps_change_every_parameter_and_scores_follow(
+    name, random_state, cheaply_compiled
+):
   config = importlib.import_module(f'configs.{name}').get_config()
   config.dataset.options.length = devices = jax.device_count()
   config.batch_size = devices * config.optim.accumulate
@@ -33,9 +35,9 @@ def test_two_steps_change_every_parameter_and_scores_follow(name):
   config.num_pictures = 0
 
   setup = experiment.training(config)
-  before = setup.init()
+  before = random_state(jax.eval_shape(setup.init))
   step = setup.layout.compile_step(setup.step, before)
-  state, batches = jax.tree.map(np.copy, before), setup.batches(0)
+  state, batches = setup.layout.place(before), setup.batches(0)
   for _ in range(config.total_steps):
     batch = setup.layout.shard(next(batches))
     state, scalars = step(state, batch)

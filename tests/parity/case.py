@@ -32,6 +32,9 @@ class Case:
   # Whether to compute in float64: places of pooling hang on the rounding of
   # nearly equal values, and what is unpooled there on the places.
   float64: bool = False
+  # Whether to compile a pass as a whole. Of a network of very many layers that
+  # are alike, compiling each operation that it has takes less time.
+  whole: bool = True
   # From the image and the fixture's own inputs, whose names begin with 'in_',
   # to what the module reads beside the image: {name of the argument: array}.
   inputs: Callable = lambda image, given: {}
@@ -68,6 +71,7 @@ class Case:
           parts=self.parts,
           streams=self.streams if train else {},
           float64=self.float64,
+          whole=self.whole,
           **fields,
       )
       parts['image'] = image

@@ -52,6 +52,7 @@ def call(
     method=None,
     streams=None,
     float64=False,
+    whole=True,
     **fields,
 ):
   """Calls a model once.
@@ -66,6 +67,7 @@ def call(
     method: name of the method, `__call__` if None.
     streams: {name: seed} of the random streams that it draws from.
     float64: whether to compute in float64.
+    whole: whether to compile the call as a whole, not each operation.
     **fields: what it reads by keyword.
 
   Returns:
@@ -76,8 +78,9 @@ def call(
   if float64:
     arguments = jax.tree.map(_widened, arguments)
   keys = {name: jax.random.key(seed) for name, seed in (streams or {}).items()}
+  apply = _apply if whole else _apply.__wrapped__
   with jax.enable_x64(float64):
-    out, changed = _apply(
+    out, changed = apply(
         model, *arguments, keys, train=train, parts=tuple(parts), method=method
     )
   captured = changed.pop('intermediates', {})

@@ -57,5 +57,6 @@ CASES = {
             'logits': inside('classifier'),
         },
         parts=('backbone', 'classifier'),
+        whole=False,
     ),
 }

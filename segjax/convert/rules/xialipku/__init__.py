@@ -1,0 +1,1 @@
+"""Modules of EMANet's author, https://github.com/XiaLiPKU/EMANet."""

@@ -1,0 +1,1 @@
+"""Modules of https://github.com/zhanghang1989/PyTorch-Encoding."""
