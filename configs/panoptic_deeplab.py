@@ -10,8 +10,8 @@ https://github.com/facebookresearch/detectron2/tree/main/projects.
   python -m segjax.main --workdir=runs/panoptic \
       --config=configs/panoptic_deeplab.py:cityscapes
 
-The first, a tiny ResNet from random weights on two CPU cores, has 79.4 PQ on val
-of the embedded set (things 76.9, background 96.7) after 3 minutes of CPU time.
+The first, a tiny ResNet from random weights on a CPU, has 79.4 PQ on val of the
+embedded set (things 76.9, background 96.7) after 3 minutes of CPU time.
 
 The recipe for Cityscapes is that of its author's ResNet-50, which begins with
 weights of ImageNet: --config.init_from. It needs objects beside the labels,
