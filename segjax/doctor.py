@@ -319,7 +319,7 @@ def _memory(config):
   """Says what a training step needs; raises ValueError if it cannot fit."""
   from segjax import train  # Imports TensorFlow: not for the data alone.
 
-  parts = train.memory(experiment.training(config))
+  parts = train.memory(config)
   listed = ', '.join(f'{name} {_bytes(n)}' for name, n in parts.items())
   needed = f'{_bytes(sum(parts.values()))} a device ({listed})'
   limit = _device_memory()

@@ -35,7 +35,6 @@ from segjax.data import image as images
 from segjax.data import proposals as proposal_files
 from segjax.data import transforms
 from segjax.inference import boxes as box_inference
-from segjax.inference import views
 from segjax.inference import whole
 from segjax.ops.resize import resize
 from segjax.runtime import compile_cache
@@ -240,7 +239,7 @@ def load(workdir, **options):
 
 
 def _change(config, options):
-  known = sorted(f.name for f in dataclasses.fields(views.Inference))
+  known = sorted(config)
   for name, value in options.items():
     if name not in known:
       raise ValueError(

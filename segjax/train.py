@@ -234,12 +234,9 @@ def make_hooks(setup, workdir, first):
   return hooks
 
 
-def memory(setup):
-  """Returns the bytes that a training step takes on each device, by use.
-
-  Args:
-    setup: from `experiment.training`.
-  """
+def memory(config):
+  """Returns the bytes that a training step takes on each device, by use."""
+  setup = experiment.training(config)
   state = jax.eval_shape(setup.init)
   batch = setup.layout.shard_shapes(setup.batch)
   step = setup.layout.compile_step(setup.step, state)
