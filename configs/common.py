@@ -280,7 +280,9 @@ def base(dataset, *, small=False, **changes):
   config.dtype = 'float32'  # Or 'bfloat16', of activations.
 
   config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.
-  config.aux_weight = 0.4  # Of the loss of each auxiliary head, or {name: ...}.
+  # Factor of the loss of each auxiliary head, or {name: factor}; a config gives
+  # the latter to `base`, since a number cannot become a dict later.
+  config.aux_weight = recipe.get('aux_weight', 0.4)
   # Keyword arguments of the loss that a model file adds, if it adds one.
   config.system_loss = ml_collections.ConfigDict()
   # '', numbers ('1.0, 2.5'), or a rule of segjax/data/statistics.py: 'auto',
