@@ -204,7 +204,7 @@ def leaving_at_once() -> Iterator[None]:
       traceback.print_exc()
     sys.stdout.flush()
     if is_first():
-      # The others end soon after process 0; the delay lets them finish printing.
+      # The others end soon after process 0, and print their errors until then.
       time.sleep(1)
     os._exit(code if isinstance(code, int) else 1)
 
