@@ -56,7 +56,7 @@ def scale(image, label, rng):
 
 
 def crop(image, label, rng):
-  """Crops at random, up to 10 times again while one class has 75 % of pixels."""
+  """Crops at random, up to 10 times again while a class has 75 % of pixels."""
 
   def draw():
     corner = rng.integers(np.maximum(np.subtract(label.shape, CROP), 0) + 1)
