@@ -217,16 +217,16 @@ def compare(folder, rounds):
 
 def make_pairs(folder, count=12):
   """Writes scenes with the detail and noise of photographs, and their masks."""
-  kinds = {'jpg': (cv2.IMWRITE_JPEG_QUALITY, 95), 'png': ()}
-  for kind in kinds:
+  write_options = {'jpg': (cv2.IMWRITE_JPEG_QUALITY, 95), 'png': ()}
+  for suffix in write_options:
     for part in ('images', 'masks'):
-      (folder / kind / part).mkdir(parents=True)
+      (folder / suffix / part).mkdir(parents=True)
   for i in range(count):
     image, label = scene(np.random.default_rng(i))
-    for kind, options in kinds.items():
-      to = folder / kind
-      cv2.imwrite(str(to / 'images' / f'{i}.{kind}'), image, options)
-      cv2.imwrite(str(to / 'masks' / f'{i}.png'), label)
+    for suffix, options in write_options.items():
+      parent = folder / suffix
+      cv2.imwrite(str(parent / 'images' / f'{i}.{suffix}'), image, options)
+      cv2.imwrite(str(parent / 'masks' / f'{i}.png'), label)
 
 
 def scene(rng):
@@ -255,8 +255,8 @@ def main(argv):
   folder = epath.Path(_PAIRS.value)
   if not folder.exists():
     make_pairs(folder)
-  for kind in sorted(folder.iterdir()):
-    compare(kind, _ROUNDS.value)
+  for pairs in sorted(folder.iterdir()):
+    compare(pairs, _ROUNDS.value)
 
 
 if __name__ == '__main__':

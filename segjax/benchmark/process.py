@@ -70,7 +70,7 @@ class Worker:
     if not answer:
       raise WorkerError(
           f'{self.module} ended with code {self._process.wait()} when it was'
-          f' told {line}. Its last words:\n{self._last_words()}'
+          f' told {line}. Its standard error ends with:\n{self._error_tail()}'
       )
     answer = json.loads(answer)
     if 'error' in answer:
@@ -89,7 +89,7 @@ class Worker:
     user, system = text.rpartition(')')[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
 
-  def _last_words(self):
+  def _error_tail(self):
     self._errors.seek(0)
     return ''.join(self._errors.readlines()[-TAIL:])
 

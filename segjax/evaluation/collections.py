@@ -162,7 +162,7 @@ def train(names: tuple[str, ...]) -> type[metrics.Collection]:
 
 @flax.struct.dataclass
 class _Counts(metrics.Metric):
-  """Sums of counts or scores, int64 or float64, on the host."""
+  """Numbers that add up, int64 or float64 on the host."""
 
   counts: np.ndarray
 
@@ -170,10 +170,10 @@ class _Counts(metrics.Metric):
     return type(self)(self.counts + other.counts)
 
   def gather(self):
-    """Sums over the processes."""
+    """Sums over processes; a no-op for one."""
     if jax.process_count() == 1:
       return self
-    # As pairs of uint32, since JAX by default casts 64-bit types to 32 bits.
+    # As pairs of uint32: JAX has no 64 bits by default and would cut them off.
     halves = np.ascontiguousarray(self.counts).view(np.uint32)
     gathered = np.asarray(multihost_utils.process_allgather(halves))
     return type(self)(

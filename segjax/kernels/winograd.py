@@ -187,9 +187,9 @@ def _contract(x, dy, shape, tile):
   # barrier has it computed before: fused, the product takes twice as long.
   tall = shape[2] > shape[3]
   pairs = (products, pixels) if tall else (pixels, products)
-  everywhere = (0, 1, 2), (0, 1, 2)
+  pixel_axes = (0, 1, 2), (0, 1, 2)
   taps = [
-      lax.dot_general(barrier(a), b, (everywhere, ((), ())))
+      lax.dot_general(barrier(a), b, (pixel_axes, ((), ())))
       for a, b in zip(*pairs, strict=True)
   ]
   columns = _sums(taps, tile.taps_gradient)

@@ -116,7 +116,7 @@ def connect(corners: Corners, capacity: int | None = None) -> Lattice:
   capacity = keys.shape[1]
 
   def find_both(step):
-    wanted = keys + step[:, None]
+    neighbour_keys = keys + step[:, None]
     # This is a binary search. The keys ascend, and nearly so do the keys of
     # their neighbours, so memory is read almost in order.
     bits = capacity.bit_length()
@@ -124,14 +124,14 @@ def connect(corners: Corners, capacity: int | None = None) -> Lattice:
     def halve(i, place):
       further = place + (1 << (bits - 1 - i))
       at = jnp.minimum(further - 1, capacity - 1)
-      before = (first[at] < wanted[0]) | (
-          (first[at] == wanted[0]) & (second[at] < wanted[1])
+      before = (first[at] < neighbour_keys[0]) | (
+          (first[at] == neighbour_keys[0]) & (second[at] < neighbour_keys[1])
       )
       return jnp.where(before & (further <= capacity), further, place)
 
     place = jax.lax.fori_loop(0, bits, halve, jnp.zeros(capacity, jnp.int32))
     at = jnp.minimum(place, capacity - 1)
-    hit = (first[at] == wanted[0]) & (second[at] == wanted[1])
+    hit = (first[at] == neighbour_keys[0]) & (second[at] == neighbour_keys[1])
     hit &= place < corners.count
     forward = jnp.where(hit, place, capacity)
     # The neighbours one step back are the inverse of this map.

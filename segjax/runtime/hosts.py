@@ -81,8 +81,8 @@ def initialize(
 
 
 def _cluster():
-  """Returns JAX's class for the cluster that started this process, or None."""
-  # JAX's own check reads a variable that Open MPI 5 no longer sets.
+  """Returns what JAX knows of the cluster that started this process."""
+  # JAX itself asks for a variable that Open MPI 5 no longer sets.
   if 'OMPI_COMM_WORLD_SIZE' in os.environ:
     return clusters.OmpiCluster
   others = clusters.SlurmCluster, clusters.GkeTpuCluster, clusters.GceTpuCluster
