@@ -36,10 +36,7 @@ def enable() -> None:
       folder.mkdir(parents=True, exist_ok=True)
       with tempfile.TemporaryFile(dir=folder):
         pass
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # A user without a home is a RuntimeError.
+    except (OSError, RuntimeError) as error:  # The user may have no home.
       logging.warning(
           'Compiled programs cannot be kept for the next start: %s. Choose'
           ' another folder by JAX_COMPILATION_CACHE_DIR.',

@@ -65,10 +65,7 @@ def _receive(address, port, number, timeout, deadline):
         if time.monotonic() > deadline:
           answer = _missing(address, arrived, number, timeout)
         continue
-      except (
-          OSError,
-          ValueError,
-      ):  # The connection is not of a process of ours.
+      except (OSError, ValueError):  # It is no process of this run.
         continue
       connections.append(connection)
       name = name.strip()
