@@ -177,7 +177,7 @@ def report_start(seconds):
       ' of %d programs were kept from earlier starts.',
       seconds,
       work.seconds,
-      work.found,
+      work.cache_hits,
       work.programs,
   )
 
