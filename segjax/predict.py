@@ -253,7 +253,6 @@ def load(workdir: str, **options) -> Predictor:
 
 
 def _change(config, options):
-  """Sets fields of `config.predict`; raises ValueError for wrong ones."""
   known = sorted(f.name for f in dataclasses.fields(views.Inference))
   for name, value in options.items():
     if name not in known:

@@ -242,13 +242,10 @@ def make_hooks(setup, workdir, first):
 
 
 def memory(setup):
-  """Returns the memory that a training step needs on each device.
+  """Returns the bytes that a training step takes on each device, by use.
 
   Args:
     setup: from `experiment.training`.
-
-  Returns:
-    {'arguments', 'temporaries', 'outputs': bytes}.
   """
   state = jax.eval_shape(setup.init)
   batch = setup.layout.shard_shapes(setup.batch)

@@ -179,7 +179,7 @@ class Checkpoints:
     return None
 
   def close(self):
-    """Waits until all checkpoints are written, and closes the folder."""
+    """Waits for what is being written, and lets go of the folder."""
     self.wait()
     self._manager.close()
 

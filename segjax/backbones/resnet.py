@@ -144,8 +144,8 @@ class Backbone(nn.Module):
   average_shortcut: bool = False
   ceil_pool: bool = False  # See `pool`.
   output_stride: int = 32
-  # Factors on the dilation of each block of the last stage: DeepLabv3, section
-  # 3.2.1. Empty: all blocks have the dilation of the stage.
+  # Unit rates of the blocks of the last stage, multiplied with its dilation:
+  # DeepLabv3, section 3.2.1. Empty: the rule above.
   multi_grid: tuple[int, ...] = ()
   # Whether the first convolution of a dilated stage has the stage's dilation
   # too, as in the authors' code of PSPNet.
