@@ -324,7 +324,7 @@ class Elastic(Sometimes):
     if self.sigma < 0 or type(self.points) is not int or self.points < 1:
       raise ValueError(
           f'sigma={self.sigma}, points={self.points!r}: sigma is not negative,'
-          ' and points is a whole number from 1 on'
+          ' and points is a whole number, 1 or more'
       )
 
   def change(self, features, rng):
