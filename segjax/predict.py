@@ -1,20 +1,22 @@
-"""Labels for images.
+"""Predicts labels of images with a trained model.
 
   python -m segjax.predict --workdir=runs/deeplabv3 IMAGES --output=DIR
 
-The same as a function:
+In Python:
 
   predict = segjax.predict.load('runs/deeplabv3', flip=True)
   labels, probabilities = predict(image)
 
-A system that samples, such as bayesian_segnet, says how sure it is, too, by the
-variance of probabilities: in NAME_uncertainty.png, see `pictures.uncertainty`,
-and, with --probabilities, NAME_uncertainty.npz. In Python:
+A system that samples, such as bayesian_segnet, also computes how uncertain a
+prediction is, the variance of probabilities. It is drawn in
+NAME_uncertainty.png, see `pictures.uncertainty`, and with --probabilities
+written to NAME_uncertainty.npz. In Python:
 
   labels, probabilities, variance = predict.with_variance(image)
 
-Systems on region proposals read them from --proposals=DIR/NAME.npz, or take
-them as `predict(image, proposals=...)`, [H, W, N] of 0 and 1.
+Systems on region proposals read them from files NAME.npz in the folder
+--proposals=DIR, or take them as `predict(image, proposals=...)`, [H, W, N] of 0
+and 1.
 """
 
 import dataclasses
@@ -45,41 +47,43 @@ from segjax.runtime import terminal
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for the predictions.')
 _PROPOSALS = flags.DEFINE_string(
-    'proposals', '', 'Folder of NAME.npz with regions, for systems on those.'
+    'proposals',
+    '',
+    'Folder of files NAME.npz with region proposals, for systems on these.',
 )
 _PROBABILITIES = flags.DEFINE_bool(
     'probabilities',
     False,
-    'Also writes NAME.npz, [H, W, K] float16; of a system that samples, also'
-    ' the variance, NAME_uncertainty.npz.',
+    'Whether to write NAME.npz too, [H, W, K] float16, and for a system that'
+    ' samples the variance, NAME_uncertainty.npz.',
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
     '',
-    'Options of prediction that differ from those of the run, as in'
-    ' "flip=True, scales=(0.75, 1.0)"; they are in config.predict.',
+    'Fields of config.predict to change, as in'
+    ' "flip=True, scales=(0.75, 1.0)".',
 )
 
 
 class Predictor:
-  """A trained model and what its run did to images.
+  """A trained model with the preprocessing and the options of its run.
 
   Attributes:
     label_map: names and colours of the classes.
-    step: of the checkpoint, the best of the run.
+    step: step of the checkpoint, the best of the run.
     system: the `System` of the run.
   """
 
   def __init__(self, workdir, **options):
-    """Loads the best checkpoint.
+    """Loads the best checkpoint of a run.
 
     Args:
-      workdir: of the run.
+      workdir: folder of the run.
       **options: fields of `config.predict` to change.
 
     Raises:
-      FileNotFoundError: there is no run, or no checkpoint, in `workdir`.
-      ValueError: there is no such option, or it is of another type.
+      FileNotFoundError: `workdir` has no run or no checkpoint.
+      ValueError: there is no such option, or its value has another type.
     """
     workdir = Workdir(workdir)
     config = workdir.read_config()
@@ -90,25 +94,27 @@ class Predictor:
     self.system = experiment.system(config, self.label_map)
     self._forward = experiment.forward(config, self.system)
     self._options = experiment.inference(config, self.system)
-    self._least = experiment.layout(config).groups(local=True)  # Of images.
-    # How many proposals of a file are read, if any are.
+    # The smallest batch: one image for each group of devices.
+    self._smallest_batch = experiment.layout(config).groups(local=True)
+    # Number of region proposals to read from a file; 0 reads none.
     self.num_proposals = config.dataset.options.get('proposals', 0)
 
   def __call__(self, image, **more):
-    """Predicts one image.
+    """Predicts the label map of one image.
 
     Args:
-      image: [H, W, C] or, if grey, [H, W]; as it would be read from a file of
-        the kind that the model was trained on, uint8 for instance.
-      **more: other fields that the model reads, by name, such as `proposals`
-        [H, W, N], 0 or 1, any number of them.
+      image: [H, W, C] or, if grey, [H, W], with the type and range of values of
+        the images that the model was trained on, such as uint8.
+      **more: other fields that the model reads, such as `proposals` [H, W, N],
+        0 or 1, with any N.
 
     Returns:
-      labels [H, W] uint8, class ids; probabilities [H, W, K] float32.
+      labels: class ids, [H, W] uint8.
+      probabilities: [H, W, K] float32.
 
     Raises:
-      ValueError: a field is lacking, or the model does not read it, or the
-        task predicts something else than a label map: see `predict_one`.
+      ValueError: a field is missing, or the model does not read it, or the task
+        does not predict label maps, see `predict_one`.
     """
     if not self.system.task.PER_PIXEL:
       raise ValueError(
@@ -119,26 +125,29 @@ class Predictor:
     return prediction['labels'], prediction['probabilities']
 
   def predict_one(self, image, **more):
-    """Returns all that is predicted of one image, arrays by name.
+    """Returns all predictions for one image, {name: array}.
 
     Args:
-      image: as above.
-      **more: as above.
+      image: see `__call__`.
+      **more: see `__call__`.
     """
     example = _example(image) | {k: np.asarray(v) for k, v in more.items()}
-    one = dataclasses.replace(self._options, batch_size=self._least)
-    ((_, prediction),) = self.stream([example], True, one)
+    options = dataclasses.replace(
+        self._options, batch_size=self._smallest_batch
+    )
+    ((_, prediction),) = self.stream([example], True, options)
     return prediction
 
   def with_variance(self, image):
-    """Predicts one image and how sure that is.
+    """Predicts the label map of one image and its uncertainty.
 
     Args:
-      image: as above.
+      image: see `__call__`.
 
     Returns:
-      labels and probabilities as above; variance of each class's probability
-      over the samples, [H, W, K] float32.
+      labels: see `__call__`.
+      probabilities: see `__call__`.
+      variance: variance of the probabilities over samples, [H, W, K] float32.
 
     Raises:
       ValueError: the system does not sample.
@@ -157,21 +166,22 @@ class Predictor:
     """Predicts one image object by object; see `inference.boxes.segment`.
 
     Args:
-      image: as above.
+      image: see `__call__`.
       boxes: [N, 4] in pixels of the image, y0 x0 y1 x1, ends exclusive.
       **options: `size` and `enlarge` of `inference.boxes.segment`.
 
     Returns:
-      labels [H, W] uint8; scores [H, W, K] float32, the greatest over boxes.
+      labels: class ids, [H, W] uint8.
+      scores: maxima over boxes, [H, W, K] float32.
     """
     example = self._prepare(_example(image))
-    ready, size = example['image'], example['size']
-    ratio = np.divide(ready.shape[:2], size)
+    normalized, size = example['image'], example['size']
+    ratio = np.divide(normalized.shape[:2], size)
     scores = box_inference.segment(
         lambda x: self._forward(self._variables, {'image': x})['logits'],
-        ready,
+        normalized,
         np.asarray(boxes) * np.tile(ratio, 2),
-        batch_size=self._least,
+        batch_size=self._smallest_batch,
         **options,
     )
     scores = resize(scores[None], size)[0]
@@ -181,14 +191,15 @@ class Predictor:
     """Predicts many images, in batches.
 
     Args:
-      examples: of {'image': [H, W, C], 'name': str, ...}, with the other fields
-        that the model reads.
-      probabilities: whether to return those, too, of a task per pixel.
-      options: an `Inference`, if not the run's.
+      examples: iterable of {'image': [H, W, C], 'name': str, ...}, with the
+        other fields that the model reads.
+      probabilities: whether predictions of a task per pixel include them.
+      options: an `Inference`; by default that of the run.
 
     Yields:
-      (example, prediction), not always in order; a prediction is a dict of
-      arrays at the size of the image, see the task's `scores`.
+      (example, prediction), not always in order. A prediction is a dict of
+      arrays at the size of the image; the task's file in segjax/tasks names
+      them.
     """
     yield from whole.predict_by_task(
         self.system.task,
@@ -199,22 +210,23 @@ class Predictor:
     )
 
   def _prepare(self, example):
+    """Checks and preprocesses the fields of an example."""
     raw = images.with_channels(
         example['image'], self._channels, example['name']
     )
-    ready = {'image': raw}
+    features = {'image': raw}
     for name in example.keys() & fields.FIELDS.keys() - {'image'}:
-      ready[name] = self._field(example, name)
-    fields.check(self.system.reads, ready, f'{example["name"]}: this system')
-    ready = transforms.apply(self._ops, ready)
-    return {**example, **ready, 'raw': raw, 'size': raw.shape[:2]}
+      features[name] = self._field(example, name)
+    fields.check(self.system.reads, features, f'{example["name"]}: this system')
+    features = transforms.apply(self._ops, features)
+    return {**example, **features, 'raw': raw, 'size': raw.shape[:2]}
 
   def _field(self, example, name):
-    """Returns a field that is given beside the image, in the type of a batch.
+    """Returns a field other than the image, converted to its type in batches.
 
     Raises:
-      ValueError: the model does not read it, or it has another size than the
-        image.
+      ValueError: the model does not read the field, or its size differs from
+        that of the image.
     """
     if name not in self.system.reads:
       raise ValueError(f'{example["name"]}: this system reads no {name}.')
@@ -229,12 +241,13 @@ class Predictor:
 
 
 def _example(image):
+  """Makes an example of an image [H, W, C] or [H, W]."""
   image = np.asarray(image)
   return {'image': image.reshape(*image.shape[:2], -1), 'name': 'image'}
 
 
-def load(workdir, **options):
-  """Returns the `Predictor` of a workdir; see there."""
+def load(workdir: str, **options) -> Predictor:
+  """Loads the `Predictor` of a workdir; see `Predictor.__init__`."""
   return Predictor(workdir, **options)
 
 
@@ -252,9 +265,14 @@ def _change(config, options):
       raise ValueError(f'The option {name}={value!r}: {error}.') from error
 
 
-def find_images(paths):
-  """Returns the image files among `paths` and in the folders among them."""
-  found = []
+def find_images(paths: list[str]) -> list[epath.Path]:
+  """Lists image files: those given, and those in folders that are given.
+
+  Raises:
+    FileNotFoundError: a path does not exist, or a folder has no images.
+    ValueError: two images have the same name.
+  """
+  image_paths = []
   for path in map(epath.Path, paths):
     if path.is_dir():
       inside = sorted(
@@ -267,18 +285,18 @@ def find_images(paths):
             f'There are no images in {path}; looked for'
             f' {", ".join(sorted(images.SUFFIXES))}.'
         )
-      found += inside
+      image_paths += inside
     elif path.exists():
-      found.append(path)
+      image_paths.append(path)
     else:
       raise FileNotFoundError(f'There is no image {path}.')
-  stems = [path.stem for path in found]
-  if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+  stems = [path.stem for path in image_paths]
+  if repeated := sorted({stem for stem in stems if stems.count(stem) > 1}):
     raise ValueError(
         'These images would be written to the same file:'
-        f' {", ".join(twice)}. Predict them in several calls.'
+        f' {", ".join(repeated)}. Predict them in several calls.'
     )
-  return found
+  return image_paths
 
 
 def write(
@@ -289,34 +307,35 @@ def write(
     probabilities: bool = False,
     proposals: str = '',
 ) -> None:
-  """Predicts image files and writes what the task predicts of each.
+  """Predicts image files and writes the predictions.
 
-  Of a label map these are NAME.png and NAME_overlay.png; see `write` of the
-  task's scores.
+  For label maps the files are NAME.png and NAME_overlay.png; other tasks define
+  theirs in segjax/tasks.
 
   Args:
     predictor: a `Predictor`.
-    paths: images, and folders of images.
+    paths: image files, and folders of image files.
     output: folder to write to.
-    probabilities: whether to write NAME.npz, too.
-    proposals: folder of NAME.npz with proposals, for a model that reads those.
+    probabilities: whether to write NAME.npz with the probabilities too.
+    proposals: folder of files NAME.npz with region proposals, for a model that
+      reads them.
 
   Raises:
     FileNotFoundError: an image is missing.
-    ValueError: a file would be overwritten, or is not what it should be.
+    ValueError: a file would be overwritten, or an input file is invalid.
   """
   output = epath.Path(output)
   paths = find_images(paths)
   output.mkdir(parents=True, exist_ok=True)
-  taken = [
+  existing = [
       path
       for path in (output / f'{source.stem}.png' for source in paths)
       if path.exists()
   ]
-  if taken:
+  if existing:
     raise ValueError(
-        f'{taken[0]} exists already, and so do {len(taken) - 1} others: choose'
-        ' another --output.'
+        f'{existing[0]} exists already, and so do {len(existing) - 1} others:'
+        ' choose another --output.'
     )
 
   def read(path):
@@ -353,7 +372,7 @@ def write(
 
 
 def main(argv):
-  """Predicts what the flags say."""
+  """Predicts the images that the flags and arguments name."""
   with terminal.errors_in_words():
     if len(argv) < 2:
       raise ValueError('Name at least one image, or a folder of images.')

@@ -1,5 +1,6 @@
-"""Where numbers and pictures of a run go: CLU's writers, and JSON lines."""
+"""Writes scalars and pictures of a run: TensorBoard events and JSON lines."""
 
+from collections.abc import Mapping
 import functools
 import json
 import os
@@ -11,8 +12,8 @@ import numpy as np
 class Writer:
   """Writes TensorBoard events and `metrics.jsonl`.
 
-  CLU's writer imports TensorFlow, which takes seconds and nothing else of a run
-  needs: that waits until there is something to write.
+  CLU's writer imports TensorFlow, which takes seconds and which training does
+  not need otherwise. So the writer is created when something is written first.
   """
 
   def __init__(self, workdir):
@@ -21,33 +22,38 @@ class Writer:
 
   @functools.cached_property
   def _events(self):
+    """The writer of TensorBoard events, created at the first use."""
     from clu import metric_writers
 
     return metric_writers.create_default_writer(str(self._folder))
 
-  def write_scalars(self, step, scalars):
+  def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Writes scalars {name: value} of a step."""
     self._events.write_scalars(step, scalars)
     self._lines.write_scalars(step, scalars)
 
-  def write_images(self, step, images):
+  def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+    """Writes images {name: [B, H, W, C]} of a step to TensorBoard."""
     self._events.write_images(step, images)
 
-  def flush(self):
+  def flush(self) -> None:
+    """Writes what is buffered to the files."""
     self._events.flush()
     self._lines.flush()
 
-  def close(self):
-    if '_events' in vars(self):  # Else nothing was written.
+  def close(self) -> None:
+    """Writes what is buffered, and closes the files."""
+    if '_events' in vars(self):  # Only if something was written.
       self._events.close()
     self._lines.close()
 
 
 class JsonLinesWriter:
-  """Appends a line a step to a file: {"step", "time", name: value, ...}.
+  """Appends a line for each step to a file: {"step", "time", name: value, ...}.
 
-  Lines are appended only. A run that was interrupted writes again the steps
-  after its last checkpoint; the last line with a step and a name counts. In a
-  bucket, where nothing can be appended, `flush` writes all of them.
+  A resumed run writes the steps after its last checkpoint a second time; for a
+  step and a name, the last line is valid. Files in a bucket cannot be appended
+  to, so `flush` writes all lines.
   """
 
   def __init__(self, path):
@@ -56,10 +62,11 @@ class JsonLinesWriter:
     self._text = ''
     if path.exists() and self._in_bucket:
       self._text = path.read_text()
-    elif path.exists():  # A kill or a full disk may have left half a line.
+    elif path.exists():  # A kill or a full disk can leave half a line.
       os.truncate(path, path.read_bytes().rfind(b'\n') + 1)
 
-  def write_scalars(self, step, scalars):
+  def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Appends the line of a step; a value that is not finite becomes null."""
     line = {'step': step, 'time': round(time.time(), 3)} | {
         # JSON has no NaN.
         name: float(value) if np.isfinite(value) else None
@@ -74,11 +81,12 @@ class JsonLinesWriter:
     except OSError as error:
       raise OSError(f'{self._path} cannot be written: {error}.') from error
 
-  def flush(self):
+  def flush(self) -> None:
+    """Writes all lines, if the file is in a bucket."""
     if self._text:
       self._path.write_text(self._text)
 
   close = flush
 
   def write_images(self, step, images):
-    """Only scalars become lines."""
+    """Does nothing: only scalars are written as lines."""
