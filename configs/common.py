@@ -324,6 +324,9 @@ def base(dataset, *, small=False, **changes):
   config.predict.refine = ''
   # Windows at a time on each device.
   config.predict.batch_size = recipe.get('predict_batch', 1)
+  # Sides grow to a multiple of this by zeros, which are cut off afterwards:
+  # fewer shapes to compile. Scores change a little near the border and, of a
+  # model that averages over the whole image, everywhere.
   config.predict.pad_to = 1
   config.absent = 'skip'  # Classes that do not occur; or 'zero', 'truth'.
 

@@ -167,7 +167,8 @@ class Predictor:
     """
     example = self._prepare(_example(image))
     ready, size = example['image'], example['size']
-    ratio = np.divide(ready.shape[:2], size)
+    rows, columns = example.get('content', ready.shape[:2])
+    ratio = np.divide((rows, columns), size)
     scores = box_inference.segment(
         lambda x: self._forward(self._variables, {'image': x})['logits'],
         ready,
@@ -175,7 +176,8 @@ class Predictor:
         batch_size=self._least,
         **options,
     )
-    scores = resize(scores[None], size)[0]
+    scores = scores[None, : round(rows), : round(columns)]
+    scores = resize(scores, size)[0]
     return scores.argmax(-1).astype(np.uint8), np.asarray(scores)
 
   def stream(self, examples, probabilities=False, options=None):

@@ -58,7 +58,10 @@ class Inference:
   # that is applied to the average over views; '' is none.
   refine: str = ''
   batch_size: int = 1  # Windows at a time.
-  pad_to: int = 1  # Sizes grow to a multiple of this: fewer compilations.
+  # Sides grow to a multiple of this by zeros, which are cut off afterwards:
+  # fewer shapes to compile. Scores change a little near the border and, of a
+  # model that averages over the whole image, everywhere.
+  pad_to: int = 1
   reads: tuple[str, ...] = ('image',)  # Fields that the model is given.
   halo: int = 0  # Pixels that the model loses on each side.
 
@@ -99,8 +102,9 @@ def predict(
       of them. It may be compiled for each shape it is given.
     examples: dictionaries with the normalised `image` [h, w, C] and the other
       fields that are read, and with the `label` or the `size` (height, width)
-      to predict for. A refinement wants the `raw` image of that size too,
-      [H, W, 3] of uint8.
+      to predict for. Where the image was padded, `content` says how much of
+      it, (height, width), is to be predicted. A refinement wants the `raw`
+      image of the size to predict for, too, [H, W, 3] of uint8.
     options: an `Inference`.
     probabilities: whether to return those too.
 
@@ -206,7 +210,7 @@ def _predict_image(example, options, probabilities):
   starts = grid(height, chunk, chunk)
   fields.check(options.reads, example, 'The model')
   shown = {field: example[field] for field in options.reads}
-  views = _views(shown, size, shape, options)
+  views = _views(shown, size, shape, options, example.get('content'))
   if len(starts) > 1:
     views = list(views)  # Else only one is alive at a time.
   weight = 1 / (len(options.scales) * (1 + options.flip))
@@ -242,24 +246,31 @@ def _predict_image(example, options, probabilities):
   return {'labels': labels, **kept}
 
 
-def _views(shown, size, shape, options):
+def _views(shown, size, shape, options, content):
   """Yields the scaled and mirrored views of the fields of an image."""
+  sides = shown['image'].shape[:2]
+  content = content or sides
   for scale in options.scales:
     scaled = shown
     if scale != 1:
-      sides = shown['image'].shape[:2]
       h, w = (max(1, int(n * scale + 0.5)) for n in sides)
       scaled = {
           name: _resize(array, (w, h), fields.kind(name))
           for name, array in shown.items()
       }
-    yield View(scaled, size, shape, options, mirrored=False)
+    seen = tuple(
+        whole * part / side
+        for whole, part, side in zip(
+            scaled['image'].shape[:2], content, sides, strict=True
+        )
+    )
+    yield View(scaled, size, shape, options, mirrored=False, content=seen)
     if options.flip:
       flipped = {
           name: array[:, ::-1] if fields.is_spatial(name) else array
           for name, array in scaled.items()
       }
-      yield View(flipped, size, shape, options, mirrored=True)
+      yield View(flipped, size, shape, options, mirrored=True, content=seen)
 
 
 def _resize(array, size, kind):

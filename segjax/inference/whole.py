@@ -53,7 +53,8 @@ def predict(
   Args:
     forward: from a batch, {field: [B, h, w, ...]}, to {name: [B, ...]}.
     examples: dictionaries with the fields that `options.reads` names, and with
-      the `label` or the `size` (height, width) to predict for.
+      the `label` or the `size` (height, width) to predict for; of a padded
+      image also with its `content`, see `views.predict`.
     options: of prediction; scales, mirrors, windows and refinements, which are
       for tasks per pixel, are refused.
 
@@ -97,8 +98,14 @@ def _predict_batch(forward, group, options):
   outputs = jax.device_get(forward(batch))
   for i, example in enumerate(group):
     size = example['label'].shape if 'label' in example else example['size']
+    # What was padded is cut off.
+    height, width = map(round, example.get('content', sides))
     yield example, {
-        name: _resize(x[i], size) if x.shape[1:3] == sides else x[i]
+        name: (
+            _resize(x[i, :height, :width], size)
+            if x.shape[1:3] == sides
+            else x[i]
+        )
         for name, x in outputs.items()
     }
 

@@ -41,16 +41,24 @@ def reflect(start, stop, length):
   return np.minimum(index, 2 * last - index)
 
 
-def taps(start, count, old, new, mirrored=False):
+def taps(start, count, old, new, mirrored_in=0):
   """Returns where pixels of a resized axis lie: behind `low`, by a fraction.
 
   These are the pixels start, start + 1, ... of `ops.resize` from `old` to `new`
   pixels; any beyond repeat the last.
+
+  Args:
+    start: of the pixels of the resized axis.
+    count: of these pixels.
+    old: length of the axis before; it may be a fraction.
+    new: length of the resized axis.
+    mirrored_in: length of an axis that ends with the mirror image of the one
+      to resize; 0 if it is not mirrored.
   """
   position = (np.arange(start, start + count) + 0.5) * old / new - 0.5
   position = np.clip(position, 0, old - 1)
-  if mirrored:
-    position = old - 1 - position
+  if mirrored_in:
+    position = mirrored_in - 1 - position
   low = position.astype(np.int32)
   return low, np.float32(position - low)
 
