@@ -130,6 +130,7 @@ class Workdir:
             'colors': label_map.colors,
             'channels': channels,
             'boundary_class': label_map.boundary_class,
+            'things': label_map.things,
         },
     )
 
@@ -141,8 +142,9 @@ class Workdir:
         names=names,
         colors=tuple(map(tuple, labels['colors'])),
         ids={i: i for i in range(len(names))},
-        # A run of an older version does not tell it.
+        # A run of an older version does not tell these.
         boundary_class=labels.get('boundary_class'),
+        things=tuple(labels.get('things', ())),
     )
     return label_map, labels['channels']
 

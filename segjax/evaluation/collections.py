@@ -151,6 +151,16 @@ def train(names):
   )
 
 
+def sum_over_processes(counts):
+  """Returns the sum over processes of a NumPy array, int64 or float64."""
+  if jax.process_count() == 1:
+    return counts
+  # As pairs of uint32: JAX has no 64 bits by default and would cut them off.
+  halves = np.ascontiguousarray(counts).view(np.uint32)
+  gathered = np.asarray(multihost_utils.process_allgather(halves))
+  return np.ascontiguousarray(gathered).view(counts.dtype).sum(0)
+
+
 @flax.struct.dataclass
 class _Counts(metrics.Metric):
   """Numbers that add up, int64 or float64 on the host."""
@@ -162,14 +172,7 @@ class _Counts(metrics.Metric):
 
   def gather(self):
     """Sums over processes; a no-op for one."""
-    if jax.process_count() == 1:
-      return self
-    # As pairs of uint32: JAX has no 64 bits by default and would cut them off.
-    halves = np.ascontiguousarray(self.counts).view(np.uint32)
-    gathered = np.asarray(multihost_utils.process_allgather(halves))
-    return type(self)(
-        np.ascontiguousarray(gathered).view(self.counts.dtype).sum(0)
-    )
+    return type(self)(sum_over_processes(self.counts))
 
 
 @flax.struct.dataclass

@@ -144,6 +144,17 @@ def test_a_workdir_on_a_full_disk_is_named(workdir):
     workdir.make()
 
 
+def test_prediction_learns_which_classes_are_things(workdir):
+  workdir.write_labels(LABEL_MAP, 3)
+  label_map, channels = workdir.read_labels()
+  assert label_map.things == LABEL_MAP.things != ()
+  assert channels == 3
+  old = json.loads(workdir.labels.read_text())
+  del old['things']
+  workdir.labels.write_text(json.dumps(old))
+  assert workdir.read_labels()[0].things == ()
+
+
 def test_a_json_file_is_written_whole_or_not_at_all(workdir):
   workdir.write_labels(LABEL_MAP, 3)
   before = workdir.labels.read_text()

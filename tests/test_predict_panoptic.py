@@ -1,0 +1,66 @@
+import json
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from configs import panoptic_deeplab
+from segjax import experiment
+from segjax import predict
+from segjax.artifacts import checkpoint
+from segjax.artifacts.workdir import Workdir
+from segjax.data import image as images
+from segjax.data.datasets import shapes
+
+SIZE = 33, 49
+
+
+def get_config():
+  config = panoptic_deeplab.get_config()
+  config.task = 'panoptic(threshold=0.0, top_k=9, stuff_area=1)'
+  config.dataset.options.update(size=SIZE, length=8)
+  config.model.update(aspp_features=8, features=8, instance_features=8)
+  config.predict.batch_size = 2
+  return config
+
+
+@pytest.fixture(scope='module')
+def predictor(tmp_path_factory):
+  """Of a model as it is before training."""
+  config = get_config()
+  workdir = Workdir(tmp_path_factory.mktemp('run'))
+  workdir.make()
+  workdir.claim(config)
+  workdir.write_labels(shapes.LABEL_MAP, 3)
+  variables = experiment.system(config, shapes.LABEL_MAP).init(0, (1, *SIZE, 3))
+  checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
+  mutable = {'batch_stats': variables['batch_stats']}
+  checkpoints.save(0, {'params': variables['params'], 'mutable': mutable})
+  checkpoints.close()
+  return predict.load(workdir.path)
+
+
+def test_images_become_files_of_segments_and_one_that_tells_them(
+    predictor, tmp_path
+):
+  dataset = shapes.load('val', size=SIZE)
+  for i in range(3):
+    images.write_png(tmp_path / f'{i}.png', dataset[i]['image'])
+  paths = [tmp_path / f'{i}.png' for i in range(3)]
+  predict.write(predictor, paths, tmp_path / 'out')
+  content = json.loads((tmp_path / 'out/panoptic.json').read_text())
+  assert [entry['id'] for entry in content['images']] == ['0', '1', '2']
+  for annotation in content['annotations']:
+    path = tmp_path / 'out' / annotation['file_name']
+    with Image.open(path) as file:
+      colors = np.asarray(file, np.int64)
+    assert colors.shape == (*SIZE, 3)
+    ids = set(np.unique(colors @ [1, 256, 65536])) - {0}
+    assert ids == {s['id'] for s in annotation['segments_info']}
+
+
+def test_a_data_set_without_objects_is_refused():
+  config = get_config()
+  config.dataset.options.instances = False
+  with pytest.raises(ValueError, match='config.dataset.options.instances'):
+    experiment.training(config)
