@@ -92,6 +92,7 @@ def predict(
     examples: Iterable[dict],
     options: Inference,
     probabilities: bool = False,
+    on_error: Callable[[dict, Exception], None] | None = None,
 ) -> Iterator[tuple[dict, dict]]:
   """Predicts the labels of a stream of images.
 
@@ -107,6 +108,8 @@ def predict(
       image of the size to predict for, too, [H, W, 3] of uint8.
     options: an `Inference`.
     probabilities: whether to return those too.
+    on_error: called with an example that cannot be predicted and with the
+      reason; the others go on. By default the error is raised.
 
   Yields:
     (example, prediction), in the order in which images are finished; a few are
@@ -118,10 +121,28 @@ def predict(
   under_way = 0
   queues = {}  # By shape, the (image, window) that wait for a batch.
 
-  def enqueue(image, windows):
+  def go_on(image, resume, *given):
+    """Gives an image what it waits for, and queues what it wants next."""
+    try:
+      windows = resume(*given)
+    except Exception as error:
+      give_up(image, error)
+      return
     for window in windows:
       shape = tuple(array.shape for array in window.values())
       queues.setdefault(shape, []).append((image, window))
+
+  def give_up(image, error):
+    nonlocal under_way, queues
+    if on_error is None:
+      raise error
+    under_way -= 1
+    waiting = {
+        shape: [entry for entry in queue if entry[0] is not image]
+        for shape, queue in queues.items()
+    }
+    queues = {shape: queue for shape, queue in waiting.items() if queue}
+    on_error(image.example, error)
 
   while True:
     # Twice the images of a batch, because their shapes may be mixed.
@@ -129,8 +150,8 @@ def predict(
       if (example := next(examples, None)) is None:
         break
       image = _Image(example, options, probabilities)
-      enqueue(image, image.start())
       under_way += 1
+      go_on(image, image.start)
     if not queues:
       return
 
@@ -141,9 +162,14 @@ def predict(
     batch, rest = queue[:size], queue[size:]
     if rest:
       queues[shape] = rest
-    outputs = _run(forward, [window for _, window in batch], size, options.halo)
+    try:
+      outputs = _run(forward, [w for _, w in batch], size, options.halo)
+    except Exception as error:
+      for image in {id(image): image for image, _ in batch}.values():
+        give_up(image, error)
+      continue
     for i, (image, _) in enumerate(batch):
-      enqueue(image, image.give({k: v[i] for k, v in outputs.items()}))
+      go_on(image, image.give, {k: v[i] for k, v in outputs.items()})
       if image.prediction:
         under_way -= 1
         yield image.example, image.prediction

@@ -25,6 +25,7 @@ def predict_by_task(
     examples: Iterable[dict],
     options: Inference,
     probabilities: bool = False,
+    on_error: Callable[[dict, Exception], None] | None = None,
 ) -> Iterator[tuple[dict, dict]]:
   """Predicts images in views or as a whole, as their task wants it.
 
@@ -34,19 +35,25 @@ def predict_by_task(
     examples: see `views.predict`.
     options: of prediction.
     probabilities: whether a task per pixel returns those, too.
+    on_error: see `views.predict`.
 
   Yields:
     (example, prediction), a dict of arrays of one image at the size of its
     label.
   """
   if task.PER_PIXEL:
-    yield from views.predict(forward, examples, options, probabilities)
+    yield from views.predict(
+        forward, examples, options, probabilities, on_error
+    )
   else:
-    yield from predict(forward, examples, options)
+    yield from predict(forward, examples, options, on_error)
 
 
 def predict(
-    forward: Callable, examples: Iterable[dict], options: Inference
+    forward: Callable,
+    examples: Iterable[dict],
+    options: Inference,
+    on_error: Callable[[dict, Exception], None] | None = None,
 ) -> Iterator[tuple[dict, dict]]:
   """Predicts whole images, in batches of those that follow each other.
 
@@ -57,6 +64,7 @@ def predict(
       image also with its `content`, see `views.predict`.
     options: of prediction; scales, mirrors, windows and refinements, which are
       for tasks per pixel, are refused.
+    on_error: see `views.predict`.
 
   Yields:
     (example, {name: array}). Maps of the size of the image are resized to that
@@ -74,16 +82,37 @@ def predict(
           f' {getattr(plain, name)!r}.'
       )
 
+  def complete():
+    for example in examples:
+      try:
+        fields.check(options.reads, example, 'The model')
+      except ValueError as error:
+        _give_up([example], error, on_error)
+      else:
+        yield example
+
   def shapes(example):
-    fields.check(options.reads, example, 'The model')
     return [example[name].shape for name in options.reads]
 
-  for _, alike in itertools.groupby(examples, shapes):
+  for _, alike in itertools.groupby(complete(), shapes):
     while group := list(itertools.islice(alike, options.batch_size)):
-      yield from _predict_batch(forward, group, options)
+      try:
+        predicted = _predict_batch(forward, group, options)
+      except Exception as error:
+        _give_up(group, error, on_error)
+      else:
+        yield from predicted
+
+
+def _give_up(examples, error, on_error):
+  if on_error is None:
+    raise error
+  for example in examples:
+    on_error(example, error)
 
 
 def _predict_batch(forward, group, options):
+  """Returns [(example, prediction), ...] of images of one shape."""
   batch = {
       name: np.stack([example[name] for example in group])
       for name in options.reads
@@ -96,11 +125,12 @@ def _predict_batch(forward, group, options):
     }
   sides = batch['image'].shape[1:3]
   outputs = jax.device_get(forward(batch))
+  predicted = []
   for i, example in enumerate(group):
     size = example['label'].shape if 'label' in example else example['size']
     # What was padded is cut off.
     height, width = map(round, example.get('content', sides))
-    yield example, {
+    prediction = {
         name: (
             _resize(x[i, :height, :width], size)
             if x.shape[1:3] == sides
@@ -108,6 +138,8 @@ def _predict_batch(forward, group, options):
         )
         for name, x in outputs.items()
     }
+    predicted.append((example, prediction))
+  return predicted
 
 
 def _resize(array, size):
