@@ -1,6 +1,6 @@
 r"""Bayesian SegNet, https://arxiv.org/abs/1511.02680.
 
-Of the paper, benchmark listings quote 63.1 mIoU on CamVid test.
+Benchmark listings quote 63.1 mIoU on CamVid test as the paper's result.
 
   bash launch/local.sh --config=configs/bayesian_segnet.py
   python -m segjax.main --workdir=runs/camvid \
@@ -8,15 +8,15 @@ Of the paper, benchmark listings quote 63.1 mIoU on CamVid test.
       --config.init_from=runs/vgg16 --config.dataset.eval_split=test
   python -m segjax.predict --workdir=runs/camvid photos/ --output=predictions/
 
-segjax.convert as in configs/segnet.py makes runs/vgg16. Predictions come with
-NAME_uncertainty.png, brighter where samples differ more.
+runs/vgg16 is made by segjax.convert, see configs/segnet.py. Predictions include
+NAME_uncertainty.png, which is brighter where samples differ more.
 """
 
 from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'bayesian_segnet'

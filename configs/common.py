@@ -1,7 +1,8 @@
-"""What all configs share: every option with its default, and data sets.
+"""All options of configs with their defaults, and the recipes of data sets.
 
-A config begins as `base(dataset)` and changes what its paper does differently.
-Configs import nothing of segjax, so that a launcher can read them without JAX.
+A config begins with `base(dataset)` and changes the options that its paper sets
+differently. Configs do not import segjax, so a launcher can read them without
+JAX.
 """
 
 import ast
@@ -9,20 +10,20 @@ import types
 
 import ml_collections
 
-# What training usually does to an image, after mmsegmentation 1.2.2; the crop
-# differs by data set.
+# The usual augmentation, after mmsegmentation 1.2.2. The size of the crop
+# depends on the data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
-# What `normalize` divides by where it is not told otherwise.
+# The default standard deviation of `normalize`.
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
-# What networks of Caffe see: BGR from 0 to 255, minus the mean.
+# The input of networks from Caffe: BGR from 0 to 255, minus the mean.
 BGR = 'normalize((122.679, 116.669, 104.007), 1.0)|bgr'
 BGR_CROPS = dict(
     train=f'random_crop(321, cat_max_ratio=1.0)|flip|{BGR}', eval=BGR
 )
 
-# The recipes of mmsegmentation where it has the set, else ours.
+# Recipes: those of mmsegmentation for the data sets that it has, else our own.
 DATASETS = {
     'camvid': dict(
         train=USUAL.format('360, 480'),
@@ -71,10 +72,10 @@ DATASETS = {
     'folder': dict(train=USUAL.format('512'), steps=40_000, batch=8),
 }
 
-# The like for a laptop without an accelerator: minutes to an hour.
+# Recipes for a computer without an accelerator, which take minutes to an hour.
 SMALL = {
     'shapes': dict(
-        options=dict(difficulty=0.0),  # Up to 1.
+        options=dict(difficulty=0.0),  # The easiest; the hardest is 1.
         train='flip|random_crop(96, 128)|normalize',
         steps=700,
         batch=16,
@@ -82,7 +83,7 @@ SMALL = {
         predict_batch=16,
     ),
     'camvid': dict(
-        # Scenes at 0.5 to 0.8 of their size, predicted at 0.75.
+        # Images are trained at 0.5 to 0.8 of their size and predicted at 0.75.
         train='random_scale(0.5, 0.8)|random_crop(176, 240)|flip|normalize',
         eval='resize(270, 360)|normalize',
         class_weights='inverse_log(offset=1.1)',
@@ -105,18 +106,21 @@ SMALL = {
 
 
 def parse_arg(arg, **defaults):
-  """Returns the argument after a config's colon as a namespace.
+  """Parses the argument after a config's colon.
 
   Args:
-    arg: 'dataset=camvid,backbone=resnet/18', or 'camvid' for short: the name of
-      the first default may be left out. A value may have commas in
-      parentheses: 'backbone=resnet/18(output_stride=8, multi_grid=(1, 2))'.
-    **defaults: the names there are, with strings or booleans as values.
+    arg: such as 'dataset=camvid,backbone=resnet/18'. The name of the first
+      default may be left out: 'camvid'. A value may have commas in parentheses:
+      'backbone=resnet/18(output_stride=8, multi_grid=(1, 2))'.
+    **defaults: {name: default value} of all arguments, strings or booleans.
+
+  Returns:
+    A namespace with the values.
   """
   values = dict(defaults)
   for part in filter(None, _split(arg)):
     name, _, value = part.rpartition('=')
-    if '(' in name:  # That sign is of an option of the value.
+    if '(' in name:  # The last '=' belongs to an option in parentheses.
       name, _, value = part.partition('=')
     name = name or next(iter(defaults))
     if name not in defaults:
@@ -129,12 +133,12 @@ def parse_arg(arg, **defaults):
       value = value == 'True'
     values[name] = value
   if values.get('dataset') == 'shapes':
-    values['small'] = True  # There is no other recipe.
+    values['small'] = True  # `shapes` has a recipe in `SMALL` only.
   return types.SimpleNamespace(**values)
 
 
 def _split(arg):
-  """Returns the parts of a string between those commas outside parentheses."""
+  """Splits a string at the commas that are not in parentheses."""
   parts, depth = [''], 0
   for letter in arg:
     depth += (letter == '(') - (letter == ')')
@@ -146,14 +150,14 @@ def _split(arg):
 
 
 def backbone(text, **options):
-  """Returns a backbone's string with the options that a system wants.
+  """Adds options to the string of a backbone unless it has them already.
 
-  Those that the string has already stay as they are: 'resnet/18' becomes
-  'resnet/18(output_stride=16)' and 'resnet/18(output_stride=8)' stays.
+  With output_stride=16, 'resnet/18' becomes 'resnet/18(output_stride=16)', and
+  'resnet/18(output_stride=8)' stays.
 
   Args:
     text: a string such as 'resnet/18' or 'resnet/18(multi_grid=(1, 2))'.
-    **options: of the backbone, with their values.
+    **options: options of the backbone with their values.
   """
   name, opening, rest = text.strip().partition('(')
   try:
@@ -171,14 +175,17 @@ def backbone(text, **options):
 
 
 def caffe_sgd(config, base, schedule, *, new='', frozen=''):
-  """Has a config train as Caffe does: biases learn twice as fast, undecayed.
+  """Sets SGD as Caffe's networks use it.
+
+  Biases have twice the learning rate and no weight decay.
 
   Args:
-    config: what is changed.
+    config: the config to change.
     base: learning rate.
-    schedule: of it.
-    new: regular expression of what learns ten times as fast.
-    frozen: of what does not learn.
+    schedule: schedule of the learning rate.
+    new: regular expression of parameters with ten times the learning rate; ''
+      for none.
+    frozen: regular expression of parameters that are not trained; '' for none.
   """
   factors = ((frozen, 0.0),) if frozen else ()
   if new:
@@ -190,14 +197,14 @@ def caffe_sgd(config, base, schedule, *, new='', frozen=''):
 
 
 def choose(name, value, known):
-  """Returns the entry `value` of a table for the argument `name`."""
+  """Returns `known[value]`; a ValueError names the argument `name`."""
   if value not in known:
     raise ValueError(f'{name} is one of {", ".join(known)}, not {value!r}.')
   return known[value]
 
 
 def camvid_of_segnet(config, *, steps, batch, lr):
-  """Has CamVid as SegNet's authors train on it: whole images, 0 to 255."""
+  """Sets the recipe of SegNet's authors for CamVid: whole images, 0 to 255."""
   config.preprocess.train = 'random_crop(360, 480)|flip|normalize(0.0, 1.0)'
   config.preprocess.eval = 'normalize(0.0, 1.0)'
   config.class_weights = 'median_frequency'
@@ -210,7 +217,7 @@ def camvid_of_segnet(config, *, steps, batch, lr):
 
 
 def binary(config):
-  """Has two classes told apart by a sigmoid, learnt by Adam without decay."""
+  """Sets the binary task, with a sigmoid, and Adam without weight decay."""
   config.task = 'binary'
   config.loss = 'binary_cross_entropy + dice'
   config.optim.optimizer = 'adam'
@@ -224,8 +231,8 @@ def base(dataset, *, small=False, **changes):
 
   Args:
     dataset: a key of `DATASETS` or `SMALL`.
-    small: takes the recipe for a laptop.
-    **changes: entries of the recipe that the system wants otherwise.
+    small: whether to take the recipe of `SMALL`.
+    **changes: entries of the recipe to replace.
   """
   recipes = SMALL if small else DATASETS
   if dataset not in recipes:
@@ -235,102 +242,119 @@ def base(dataset, *, small=False, **changes):
     )
   recipe = {**recipes[dataset], **changes}
   config = ml_collections.ConfigDict()
-  config.task = 'semantic'  # Or 'binary': two classes, one sigmoid channel.
+  config.task = 'semantic'  # A file of segjax/tasks, with its options.
   config.seed = 0
 
   config.dataset = ml_collections.ConfigDict()
   config.dataset.name = dataset
   config.dataset.train_split = recipe.get('train_split', 'train')
   config.dataset.eval_split = recipe.get('eval_split', 'val')
-  # Of this set alone.
+  # Options that only this data set has.
   config.dataset.options = ml_collections.ConfigDict(recipe.get('options', {}))
-  config.data_dir = ''  # Or the environment variable SEGJAX_DATA_DIR.
-  # An example that cannot be read: 'raise', or 'skip' and count it.
+  config.data_dir = ''  # '' takes the environment variable SEGJAX_DATA_DIR.
+  # What to do with an unreadable example: 'raise', or 'skip' to replace it by
+  # another one and count it.
   config.on_bad_example = 'raise'
-  config.threads = 2  # That read and transform examples.
-  # Seconds to wait for an example before the run ends; 0 waits for ever.
+  config.threads = 2  # Threads that read and transform examples.
+  # Seconds to wait for an example before the run fails; 0 waits for ever.
   config.loader_timeout = 600.0
-  # Memory of each host for examples of training that need not be read again.
+  # Gigabytes of memory on each host that cache decoded training examples.
   config.decoded_gb = 1.0
 
-  # Ops of segjax/data/transforms. Those of eval do not change the label: scores
-  # are counted at its own size.
+  # Ops of segjax/data/transforms. The ops of `eval` do not change the label,
+  # since scores are computed at its original size.
   config.preprocess = ml_collections.ConfigDict()
   config.preprocess.train = recipe['train']
   config.preprocess.eval = recipe.get('eval', 'normalize')
 
-  # A workdir, of a run or of segjax.convert, whose weights to begin with; '' is
-  # from scratch. Variables that do not fit are initialised anew, and named.
+  # The workdir of a run or of segjax.convert whose weights training starts
+  # with; '' starts with random weights. Variables that do not fit are
+  # initialised at random, and logged.
   config.init_from = ''
-  config.init_only = ''  # Regular expression of those to take; '' takes all.
+  # Regular expression of the names of variables to take; '' takes all.
+  config.init_only = ''
 
   config.total_steps = recipe['steps']
-  config.batch_size = recipe['batch']  # Over all devices.
-  config.parallel = 'pmap'  # Or 'jit', over the mesh.
+  config.batch_size = recipe['batch']  # Images of a step on all devices.
+  config.parallel = 'pmap'  # 'pmap', or 'jit' over `config.mesh`.
   # (data, rows): the batch is divided over `data` groups of devices, -1 for as
-  # many as there are, and images over the `rows` devices of a group, for those
-  # that one has no room for; 1 with 'pmap'.
+  # many as there are. Each image is divided by rows over the `rows` devices of
+  # a group, for images that are too large for one device. `rows` is 1 with
+  # 'pmap'.
   config.mesh = (-1, 1)
-  # Divides parameters and the optimiser's state over all devices, as ZeRO and
-  # FSDP do; False with 'pmap'.
+  # Whether parameters and optimiser state are divided over all devices, as in
+  # ZeRO and FSDP; False with 'pmap'.
   config.shard_state = False
-  # Keeps less for the backward pass and computes it again: see
-  # segjax/layers/remat.py.
+  # Whether activations are computed again in the backward pass to save memory,
+  # see segjax/layers/remat.py.
   config.remat = False
-  config.dtype = 'float32'  # Or 'bfloat16', of activations.
+  config.dtype = 'float32'  # Type of activations; or 'bfloat16'.
 
-  config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.
-  config.aux_weight = 0.4  # Of the loss of each auxiliary head, or {name: ...}.
-  # Keyword arguments of the loss that a model file adds, if it adds one.
+  # A weighted sum of files of segjax/losses, with their options.
+  config.loss = 'cross_entropy'
+  # Weight of the loss of each auxiliary head, or {name: weight}.
+  config.aux_weight = 0.4
+  # Keyword arguments of the function `loss` of the model's file, if it has one.
   config.system_loss = ml_collections.ConfigDict()
-  # '', numbers ('1.0, 2.5'), or a rule of segjax/data/statistics.py: 'auto',
-  # 'inverse_log(offset=1.1)', 'median_frequency'.
+  # Weights of classes in the loss: '' for none, numbers ('1.0, 2.5'), or a rule
+  # of segjax/data/statistics.py: 'auto', 'inverse_log(offset=1.1)',
+  # 'median_frequency'.
   config.class_weights = recipe.get('class_weights', '')
 
   config.optim = ml_collections.ConfigDict()
-  config.optim.optimizer = 'sgd(momentum=0.9)'  # A call of segjax/optim.py.
+  config.optim.optimizer = 'sgd(momentum=0.9)'  # See segjax/optim.py.
   config.optim.weight_decay = 5e-4
-  config.optim.decay_on = '.*'  # Regular expression of parameter names.
-  # On the rate: (('classifier', 10.0), ...). 0.0 freezes what has the name, and
-  # statistics of norms too: they are used as in evaluation, and kept.
+  # Regular expression of the names of parameters with weight decay.
+  config.optim.decay_on = '.*'
+  # Factors on the learning rate by parameter name, ((regular expression,
+  # factor), ...), such as (('classifier', 10.0),). Factor 0.0 freezes the
+  # parameters; a frozen norm also keeps its running statistics, and normalises
+  # by them.
   config.optim.factors = ()
-  config.optim.clip = 0.0  # Norm of the gradient; 0 does not clip.
-  config.optim.accumulate = 1  # Parts to work through a batch in.
-  config.optim.ema = 0.0  # Decay of averaged parameters; 0 keeps none.
-  # Optimisers by parameter names and turn: {'NAME': dict(names='REGEX', ...)},
-  # see `Group` in segjax/optim.py; empty is one for all.
+  config.optim.clip = 0.0  # Largest norm of the gradient; 0 does not clip.
+  # Number of parts of a batch whose gradients are computed one after another.
+  config.optim.accumulate = 1
+  # Decay of the moving average of parameters; 0 computes none.
+  config.optim.ema = 0.0
+  # Groups of parameters with optimisers of their own, {'NAME':
+  # dict(names='REGEX', ...)}, see `Group` in segjax/optim.py; empty has one
+  # optimiser for all.
   config.optim.groups = ml_collections.ConfigDict()
   config.lr = ml_collections.ConfigDict()
   config.lr.base = 0.01
   config.lr.schedule = 'poly(power=0.9, floor=1e-4)'
   config.lr.warmup_steps = 0
-  # What the warm-up begins with, of the rate; 0.0 begins with the first of
-  # `warmup_steps` equal shares.
+  # Share of the learning rate that warm-up begins with; 0.0 begins with
+  # 1 / `warmup_steps`.
   config.lr.warmup_from = 0.0
-  config.max_bad_steps = 10  # Skipped in a row before the run stops.
+  # Steps in a row with a gradient that is not finite before the run fails.
+  config.max_bad_steps = 10
 
-  # Fields of segjax/inference/views.py.
+  # Options of prediction, explained in segjax/inference/views.py.
   config.predict = ml_collections.ConfigDict()
-  config.predict.mode = 'whole'  # Or 'slide'.
+  config.predict.mode = 'whole'  # 'whole' or 'slide'.
   config.predict.window = (512, 512)
   config.predict.stride = (341, 341)
-  config.predict.weights = 'flat'  # Or 'hann'.
+  config.predict.weights = 'flat'  # 'flat' or 'hann'.
   config.predict.scales = (1.0,)
   config.predict.flip = recipe.get('flip', False)
-  # Of two classes, the second is where it is more probable than this.
+  # With two classes, the second one is chosen where its probability is above
+  # this.
   config.predict.threshold = 0.5
-  # Of the probabilities: a file of segjax/refine with its options, such as
-  # 'dense_crf(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'.
+  # Refinement of the probabilities: a file of segjax/refine with its options,
+  # as 'dense_crf(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0),
+  # iterations=10)'; '' for none.
   config.predict.refine = ''
-  # Windows at a time on each device.
+  # Number of windows in a batch on each device.
   config.predict.batch_size = recipe.get('predict_batch', 1)
   # Sides grow to a multiple of this by zeros, which are cut off afterwards:
   # fewer shapes to compile. Scores change a little near the border and, of a
   # model that averages over the whole image, everywhere.
   config.predict.pad_to = 1
-  config.absent = 'skip'  # Classes that do not occur; or 'zero', 'truth'.
+  # How scores count classes that do not occur: 'skip', 'zero' or 'truth'.
+  config.absent = 'skip'
 
-  if small:  # From random weights, in few steps.
+  if small:  # AdamW trains from random weights in few steps.
     config.optim.optimizer = 'adamw'
     config.optim.weight_decay = 0.05
     config.lr.base = recipe.get('lr', 1e-3)
@@ -340,7 +364,7 @@ def base(dataset, *, small=False, **changes):
   config.log_every = 50
   config.eval_every = config.total_steps // (2 if small else 10)
   config.checkpoint_every = config.total_steps // 10
-  config.keep = 2  # Newest checkpoints, beside the best.
+  config.keep = 2  # Number of newest checkpoints to keep, beside the best.
   config.num_pictures = 4
   config.profile = False
   return config

@@ -1,7 +1,7 @@
 r"""ConvCRF, https://arxiv.org/abs/1805.04777, in stages.
 
-Its authors: more than 40 times as fast as a dense CRF, with a window of 7
-(https://github.com/MarvinTeichmann/ConvCRF).
+The authors report that it is more than 40 times as fast as a dense CRF, with a
+window of 7 (https://github.com/MarvinTeichmann/ConvCRF).
 
   bash launch/local.sh --config=configs/convcrf.py
   python -m segjax.main --workdir=runs/unary \
@@ -10,8 +10,9 @@ Its authors: more than 40 times as fast as a dense CRF, with a window of 7
       --config=configs/convcrf.py:dataset=voc2012,stage=crf \
       --config.init_from=runs/unary
 
-stage=crf trains the CRF alone, on a frozen network of unaries, and stage=joint
-both. The unary's recipe is that of the data set, the rates of the CRF are ours.
+stage=unary trains the network without the CRF, stage=crf the CRF with a frozen
+network, and stage=joint both. Stage unary has the usual recipe of the data set;
+the learning rates of the CRF are our own.
 """
 
 from configs import common
@@ -24,7 +25,7 @@ STAGES = {
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`. `stage` is of `STAGES`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(
       arg, dataset='shapes', stage='joint', backbone='', small=False
   )
@@ -40,10 +41,10 @@ def get_config(arg=''):
       window=7 if arg.small else 11,
       blur=4,
       iterations=stage.get('iterations', 5),
-      # Messages are sums over the window, and would drown fresh unaries.
+      # Messages are sums over the window, and would dominate untrained unaries.
       weight=0.01 if arg.small else 0.2,
       mix=True,
-      image_std=common.IMAGENET_STD,  # That of normalize.
+      image_std=common.IMAGENET_STD,  # The std of normalize.
   )
   config.optim.factors = stage.get('factors', ())
   if arg.stage == 'crf' and not arg.small:

@@ -1,22 +1,23 @@
 r"""CRF-RNN, https://arxiv.org/abs/1502.03240.
 
-Of the paper, benchmark listings quote 74.7 mIoU on the test set of VOC 2012.
+Benchmark listings quote 74.7 mIoU on the test set of VOC 2012 as the paper's
+result.
 
   bash launch/local.sh --config=configs/crf_rnn.py
   python -m segjax.main --workdir=runs/crf_rnn \
       --config=configs/crf_rnn.py:voc2012 --config.init_from=runs/fcn8s
 
-FCN-8s is trained first (configs/fcn.py). The rate is for the summed loss of one
-image, and for a network that sees BGR from 0 to 255, minus the mean; the number
-of steps is ours. Widths of the CRF are for images of VOC: those of the shapes
-are smaller.
+FCN-8s is trained first (configs/fcn.py). The learning rate is for a loss that
+is summed over the pixels of one image, and for images in BGR from 0 to 255,
+minus the mean. The number of steps is our own. The widths of the CRF are for
+images of VOC; those of `shapes` are smaller.
 """
 
 from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   changes = {}
   if arg.small:
@@ -35,10 +36,10 @@ def get_config(arg=''):
       train_iterations=5,
       iterations=10,
       widths=(160.0, 3.0, 3.0),
-      # That of normalize, or 1.0 where it has none.
+      # The std of normalize: `common.BGR` divides by 1.0.
       image_std=(1.0, 1.0, 1.0),
   )
-  config.optim.factors = (('/upsample', 0.0),)  # They stay bilinear.
+  config.optim.factors = (('/upsample', 0.0),)  # Upsampling stays bilinear.
   if arg.dataset != 'voc2012':
     config.model.image_std = common.IMAGENET_STD
   if arg.small:

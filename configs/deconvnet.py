@@ -1,6 +1,7 @@
 r"""DeconvNet, https://arxiv.org/abs/1505.04366.
 
-Paper: 72.5 mIoU on VOC 2012 test, together with FCN (abstract).
+The paper reports 72.5 mIoU on VOC 2012 test for an ensemble with FCN
+(abstract).
 
   bash launch/local.sh --config=configs/deconvnet.py
   python -m segjax.convert --source=torchvision --backbone=vgg/16_bn \
@@ -12,17 +13,17 @@ Paper: 72.5 mIoU on VOC 2012 test, together with FCN (abstract).
       --config=configs/deconvnet.py:voc2012,stage=2 \
       --config.init_from=runs/stage1
 
-Stage 1 learns from single objects, stage 2 from boxes that overlap objects by
-half at least: drawn at random, where the paper has those of EdgeBox. Scores in
-training are of whole images; `by_boxes` of segjax.predict takes proposals.
-Without a stage it trains on whole images as other systems do.
+Stage 1 trains on crops of single objects, and stage 2 on random boxes that
+overlap an object by at least half; the paper takes boxes of EdgeBox. Scores in
+training are those of whole images; `by_boxes` of segjax.predict predicts in
+boxes. Without a stage it trains on whole images as other systems do.
 """
 
 from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', stage='', small=False)
   if arg.stage not in ('', '1', '2'):
     raise ValueError(f"stage is 1, 2 or '', not {arg.stage!r}.")

@@ -1,4 +1,4 @@
-r"""DeepLab, the first, https://arxiv.org/abs/1412.7062: LargeFOV, and its MSc.
+r"""DeepLabv1, https://arxiv.org/abs/1412.7062: LargeFOV, and with MSc.
 
   bash launch/local.sh --config=configs/deeplabv1.py
   python -m segjax.main --workdir=runs/largefov \
@@ -10,34 +10,34 @@ r"""DeepLab, the first, https://arxiv.org/abs/1412.7062: LargeFOV, and its MSc.
       --grid='dense_crf(iterations=10, bilateral=(
           [3.0, 4.0, 5.0], [40.0, 60.0, 80.0], [3.0, 5.0, 9.0]))'
 
-VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
-seen BGR from 0 to 255, minus the mean. The paper reports 71.6 mIoU on the test
-set of VOC 2012 (abstract), with MSc and CRF.
+VGG is a workdir that `segjax.convert --backbone=vgg/16` makes from a classifier
+that was trained on BGR from 0 to 255, minus the mean. The paper reports 71.6
+mIoU on the test set of VOC 2012 (abstract), with MSc and CRF.
 
-From random weights and in 800 steps, 6 minutes of an AMD EPYC's core, which
-was shared with other work,
+Trained from random weights in 800 steps, 6 minutes on a core of an AMD EPYC
+that was shared with other work,
 
   python -m segjax.main --workdir=runs/camvid --config.total_steps=800 \
       --config.lr.warmup_steps=40 \
       --config=configs/deeplabv1.py:dataset=camvid,small=True
 
-has 35.9 mIoU on CamVid val, and accuracy 79.2. A CRF found on 12 images of it,
+has 35.9 mIoU on CamVid val, and accuracy 79.2. A search on 12 of its images,
 
   python -m segjax.tools.crf_search --workdir=runs/camvid --limit=12 \
       --grid='dense_crf(gaussian=(1.0, 3.0), bilateral=(
           [1.0, 3.0], [20.0, 60.0], [4.0, 10.0]))'
 
+finds a CRF with which they are 36.3 and 80.3:
+
   --config.predict.refine='dense_crf(
       gaussian=(1.0, 3.0), bilateral=(1.0, 60.0, 4.0))'
-
-makes it 36.3 and 80.3.
 """
 
 from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(
       arg, dataset='shapes', backbone='', multi_scale=False, small=False
   )
@@ -57,8 +57,8 @@ def get_config(arg=''):
       dropout=0.1 if arg.small else 0.5,
   )
   if not arg.small:
-    which = dict(new='^classifier/')
-    if arg.multi_scale:  # Only the branches learn.
-      which = dict(frozen='^(backbone|classifier)/')
-    common.caffe_sgd(config, 1e-3, 'multistep(at=(0.3333, 0.6667))', **which)
+    groups = dict(new='^classifier/')
+    if arg.multi_scale:  # Only the branches are trained.
+      groups = dict(frozen='^(backbone|classifier)/')
+    common.caffe_sgd(config, 1e-3, 'multistep(at=(0.3333, 0.6667))', **groups)
   return config

@@ -1,7 +1,8 @@
 r"""DeepLabv2, https://arxiv.org/abs/1606.00915.
 
-Authors: 76.35 mIoU on VOC 2012 val (ResNet-101), 77.69 with their CRF, as
-https://github.com/kazuto1011/deeplab-pytorch reports; its own, 76.65 and 77.93.
+The authors' network has 76.35 mIoU on VOC 2012 val (ResNet-101), and 77.69 with
+their CRF, according to https://github.com/kazuto1011/deeplab-pytorch, whose own
+network has 76.65 and 77.93.
 
   bash launch/local.sh --config=configs/deeplabv2.py
   python -m segjax.convert --source=kazuto1011 --backbone=resnet/101_caffe \
@@ -14,8 +15,8 @@ https://github.com/kazuto1011/deeplab-pytorch reports; its own, 76.65 and 77.93.
       --config.predict.refine='dense_crf(
           gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0), iterations=10)'
 
-Norms stay as they are, so that all but the small recipe want such weights. They
-have seen BGR.
+Norms are frozen, so all recipes but the small one need pretrained weights.
+These were trained on BGR images.
 """
 
 from configs import common
@@ -30,7 +31,7 @@ RECIPE = dict(
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   changes = {} if arg.small else RECIPE
   config = common.base(arg.dataset, small=arg.small, **changes)
@@ -43,8 +44,8 @@ def get_config(arg=''):
       rates=(6, 12, 18, 24),
       scales=(0.5, 0.75),
   )
-  config.aux_weight = 1.0  # Of each scale's loss.
-  if arg.small:  # So are the feature maps: the usual rates would see padding.
+  config.aux_weight = 1.0  # Weight of the loss of each scale.
+  if arg.small:  # In small feature maps, larger rates would read only padding.
     config.model.update(rates=(1, 2, 3, 4))
     return config
   config.preprocess.eval = config.preprocess.eval.replace('normalize', CAFFE)

@@ -1,18 +1,19 @@
 r"""DeepLabv3, https://arxiv.org/abs/1706.05587.
 
-Paper: 77.21 mIoU on VOC 2012 val (ResNet-101, multi-grid, output stride 16).
+The paper reports 77.21 mIoU on VOC 2012 val (ResNet-101, multi-grid, output
+stride 16).
 
   bash launch/local.sh --config=configs/deeplabv3.py
   python -m segjax.main --workdir=runs/voc \
       --config=configs/deeplabv3.py:dataset=voc2012,backbone=resnet/101
 
-From random weights, on two cores of an AMD EPYC,
+Trained from random weights on two cores of an AMD EPYC,
 
   python -m segjax.main --workdir=runs/camvid \
       --config=configs/deeplabv3.py:dataset=camvid,backbone=resnet/18,small=True
 
-has 55.8 mIoU on CamVid val after 42 minutes. That split is from the drives of
-the training images; with one drive held out, by
+has 55.8 mIoU on CamVid val after 42 minutes. Images of val come from a drive of
+training images. With one drive held out of training, by
 --config.dataset.train_split=train_without_0006R0 and
 --config.dataset.eval_split=0006R0, it has 36.2 on that drive.
 """
@@ -21,7 +22,7 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'deeplabv3'
@@ -38,7 +39,7 @@ def get_config(arg=''):
       dropout=0.1,
       aux_level='c4',
   )
-  if arg.small:  # So are the feature maps: the usual rates would see padding.
+  if arg.small:  # In small feature maps, larger rates would read only padding.
     config.model.update(rates=(3, 6, 9), features=128)
   if arg.dataset == 'shapes':
     config.model.update(features=64)

@@ -4,15 +4,15 @@ r"""DeepLabv3+, https://arxiv.org/abs/1802.02611.
   python -m segjax.main --workdir=runs/voc \
       --config=configs/deeplabv3plus.py:dataset=voc2012,backbone=resnet/101
 
-The paper publishes, on the test sets, 89.0 mIoU on PASCAL VOC 2012 and 82.1 on
-Cityscapes (abstract), both with Xception and more data than the sets' own.
+The paper reports 89.0 mIoU on the test set of PASCAL VOC 2012 and 82.1 on that
+of Cityscapes (abstract), both with Xception and additional training data.
 """
 
 from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'deeplabv3plus'
@@ -31,7 +31,7 @@ def get_config(arg=''):
       dropout=(0.1, 0.0, 0.0),
       aux_features=0,
   )
-  if arg.small:  # So are the feature maps: the usual rates would see padding.
+  if arg.small:  # In small feature maps, larger rates would read only padding.
     config.model.update(rates=(3, 6, 9), features=128)
   if arg.dataset == 'shapes':
     config.model.update(features=64, low_features=16)

@@ -11,9 +11,10 @@ r"""DilatedNet, https://arxiv.org/abs/1511.07122, in stages.
       --config=configs/dilatednet.py:dataset=voc2012,stage=joint \
       --config.init_from=runs/context
 
-VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
-seen BGR from 0 to 255, minus the mean. Of the paper, benchmark listings quote
-75.3 mIoU on the test set of VOC 2012 and 67.1 on that of Cityscapes.
+VGG is a workdir that `segjax.convert --backbone=vgg/16` makes from a classifier
+that was trained on BGR from 0 to 255, minus the mean. Benchmark listings quote
+75.3 mIoU on the test set of VOC 2012 and 67.1 on that of Cityscapes as the
+paper's results.
 """
 
 import re
@@ -25,11 +26,11 @@ STAGES = {
     'context': dict(context='large', crop=528, batch=60, lr=1e-3, steps=24_000),
     'joint': dict(context='large', crop=128, batch=14, lr=1e-5, steps=60_000),
 }
-HALO = 201  # Of the model.
+HALO = 201  # Pixels that the model loses on each side.
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`. `stage` is of `STAGES`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(
       arg, dataset='shapes', stage='joint', backbone='', small=False
   )

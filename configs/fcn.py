@@ -7,18 +7,19 @@ r"""FCN, https://arxiv.org/abs/1411.4038, in stages.
       --config=configs/fcn.py:dataset=voc2012,stage=16s \
       --config.init_from=runs/fcn32s
 
-and from there 8s, or stage=at_once from VGG. That is what `segjax.convert
---backbone=vgg/16` makes of a classifier; the rates are for one that has seen
-BGR from 0 to 255, minus the mean.
+Stage 8s continues from 16s in the same way; stage=at_once trains FCN-8s from
+VGG directly. VGG is a workdir that `segjax.convert --backbone=vgg/16` makes
+from a classifier; the learning rates are for one that was trained on BGR from 0
+to 255, minus the mean.
 
 The authors' release, https://github.com/shelhamer/fcn.berkeleyvision.org, has
-67.2 mIoU on the test set of VOC 2012 (FCN-8s), and on 736 images of its
-validation set 63.6, 65.0 and 65.5 (32s, 16s and 8s; 65.4 at once).
+67.2 mIoU on the test set of VOC 2012 (FCN-8s). On 736 images of the validation
+set it has 63.6 (32s), 65.0 (16s), 65.5 (8s) and 65.4 (8s at once).
 """
 
 from configs import common
 
-# Of the summed loss of one image.
+# Learning rates are for a loss that is summed over the pixels of one image.
 STAGES = {
     '32s': dict(stride=32, lr=1e-10, steps=100_000),
     '16s': dict(stride=16, lr=1e-12, steps=100_000),
@@ -28,7 +29,7 @@ STAGES = {
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`. `stage` is of `STAGES`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(
       arg, dataset='shapes', stage='8s', backbone='', small=False
   )
@@ -51,13 +52,13 @@ def get_config(arg=''):
       scales=(0.01, 1e-4) if arg.stage == 'at_once' else (1.0, 1.0),
       dropout=0.1 if arg.small else 0.5,
   )
-  bilinear = '/upsample'  # And so they stay.
+  bilinear = '/upsample'  # Upsampling stays bilinear.
   if arg.small:
     config.optim.factors = ((bilinear, 0.0),)
   elif arg.dataset == 'voc2012':
     config.loss = "cross_entropy(divide_by='nothing')"
     config.optim.optimizer = 'sgd(momentum=0.99)'
     common.caffe_sgd(config, stage['lr'], 'constant', frozen=bilinear)
-  else:  # The rate of the conference paper, which takes the mean.
+  else:  # The learning rate of the conference paper, for a mean loss.
     common.caffe_sgd(config, 1e6 * stage['lr'], 'constant', frozen=bilinear)
   return config

@@ -12,7 +12,7 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'fcn_dilated'

@@ -1,6 +1,6 @@
 r"""HRNet with its head for segmentation, https://arxiv.org/abs/1908.07919.
 
-Paper: 81.1 mIoU on Cityscapes val (W48, one scale). mmsegmentation reports
+The paper reports 81.1 mIoU on Cityscapes val (W48, one scale), mmsegmentation
 79.93 (W48, crops of 512x1024, 80k steps).
 
   bash launch/local.sh --config=configs/hrnet.py
@@ -12,7 +12,7 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'hrnet'

@@ -1,11 +1,13 @@
 r"""Hypercolumns, https://arxiv.org/abs/1411.5752.
 
-Paper: mean AP^r of objects on VOC 2012 val, at an overlap of 0.5, from 49.7 to
-60.0 (arXiv). Here figures are pasted and scored by mIoU.
+The paper improves the mean AP^r of objects on VOC 2012 val, at an overlap of
+0.5, from 49.7 to 60.0 (arXiv). Here masks are pasted into a label map, which is
+scored by mIoU.
 
-Proposals lie beside the images, see segjax/data/datasets/README.md; `shapes`
-makes up its own. On VOC only the classifiers of columns are trained, on the
-features of Fast R-CNN's VGG-16, which a workdir has to bring.
+Proposals are files beside the images, see segjax/data/datasets/README.md;
+`shapes` draws its own. On VOC only the classifiers of hypercolumns are trained,
+on features of Fast R-CNN's VGG-16, whose weights `config.init_from` must
+provide.
 
   bash launch/local.sh --config=configs/hypercolumns.py
   python -m segjax.main --workdir=runs/voc --config.init_from=runs/fast_rcnn \
@@ -16,11 +18,11 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.dataset.options.proposals = 12 if arg.small else 64
-  # Boxes of fewer pixels count less.
+  # Boxes with fewer pixels have a smaller weight in the loss.
   config.task = 'proposals(full_area=50176)'
   config.model_name = 'hypercolumns'
   config.model = dict(
@@ -51,7 +53,7 @@ def get_config(arg=''):
   config.total_steps = 10_000
   config.batch_size = 20
   config.optim.accumulate = 20
-  # As of a loss that is summed over 50x50 pixels, at a rate of 1e-3.
+  # Equals a learning rate of 1e-3 for a loss that is summed over 50x50 pixels.
   config.lr.base = 2.5
   config.lr.schedule = 'constant'
   config.optim.optimizer = 'sgd(momentum=0.9)'

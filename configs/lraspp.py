@@ -4,15 +4,15 @@ r"""LR-ASPP, https://arxiv.org/abs/1905.02244, section 6.4.
   python -m segjax.main --workdir=runs/cityscapes \
       --config=configs/lraspp.py:dataset=cityscapes
 
-torchvision publishes 57.9 mIoU on those images of COCO val2017 that have
-classes of VOC, with their labels.
+torchvision reports 57.9 mIoU on the images of COCO val2017 that show classes of
+VOC, with these classes as labels.
 """
 
 from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'lraspp'

@@ -4,16 +4,17 @@ r"""ParseNet, https://arxiv.org/abs/1506.04579.
   python -m segjax.main --workdir=runs/voc \
       --config=configs/parsenet.py:dataset=voc2012 --config.init_from=VGG
 
-VGG is what `segjax.convert --backbone=vgg/16` makes of a classifier that has
-seen BGR from 0 to 255, minus the mean. Of the paper, benchmark listings quote
-69.8 mIoU on the test set of VOC 2012 and 40.4 on Pascal Context.
+VGG is a workdir that `segjax.convert --backbone=vgg/16` makes from a classifier
+that was trained on BGR from 0 to 255, minus the mean. Benchmark listings quote
+69.8 mIoU on the test set of VOC 2012 and 40.4 on Pascal Context as the paper's
+results.
 """
 
 from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   changes = {}
   if arg.small:

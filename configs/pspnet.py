@@ -1,8 +1,8 @@
 r"""PSPNet, https://arxiv.org/abs/1612.01105.
 
-Paper: 41.68 mIoU on ADE20K val (ResNet-50, one scale); 78.4 on the test set of
-Cityscapes. mmsegmentation reports 78.55 on Cityscapes val (ResNet-50, crops of
-512x1024, 80k steps).
+The paper reports 41.68 mIoU on ADE20K val (ResNet-50, one scale) and 78.4 on
+the test set of Cityscapes. mmsegmentation reports 78.55 on Cityscapes val
+(ResNet-50, crops of 512x1024, 80k steps).
 
   bash launch/local.sh --config=configs/pspnet.py
   python -m segjax.main --workdir=runs/ade20k \
@@ -13,7 +13,7 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'pspnet'

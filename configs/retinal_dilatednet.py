@@ -1,8 +1,8 @@
 r"""Deep dilated net for retinal vessels, https://arxiv.org/abs/1905.12120.
 
-The paper's abstract says state of the art on DRIVE and CHASE-DB1, and training
-on whole images; its numbers and the rest of its recipe are not known here, and
-what follows is ours.
+The paper's abstract claims state of the art on DRIVE and CHASE-DB1, with
+training on whole images. Its numbers and the rest of its recipe are not known
+here; this recipe is our own.
 
   bash launch/local.sh --config=configs/retinal_dilatednet.py
   python -m segjax.main --workdir=runs/drive \
@@ -19,7 +19,7 @@ DRIVE = dict(
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', small=False)
   changes = DRIVE if arg.dataset == 'drive' else {}
   config = common.base(arg.dataset, small=arg.small, **changes)

@@ -1,6 +1,6 @@
 r"""SegNet, https://arxiv.org/abs/1511.00561.
 
-Of the paper, later tables quote 55.6 mIoU on CamVid test.
+Later papers quote 55.6 mIoU on CamVid test as the paper's result.
 
   bash launch/local.sh --config=configs/segnet.py
   python -m segjax.convert --source=torchvision --backbone=vgg/16_bn \
@@ -14,7 +14,7 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'segnet'

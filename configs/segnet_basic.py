@@ -1,22 +1,23 @@
 r"""SegNet-Basic, https://arxiv.org/abs/1511.00561.
 
-Paper: 46.3 mIoU on CamVid test, as ChainerCV quotes it; ChainerCV has 49.4.
+ChainerCV quotes 46.3 mIoU on CamVid test as the paper's result; its own network
+has 49.4.
 
   bash launch/local.sh --config=configs/segnet_basic.py
   python -m segjax.main --workdir=runs/camvid \
       --config=configs/segnet_basic.py:camvid --config.dataset.eval_split=test
 
-From random weights, on one core of an AMD EPYC shared with other work,
+Trained from random weights on one core of an AMD EPYC, shared with other work,
 
   python -m segjax.main --workdir=runs/camvid \
       --config=configs/segnet_basic.py:dataset=camvid,small=True
 
-has 40.3 mIoU on CamVid val after 38 minutes of its time.
+has 40.3 mIoU on CamVid val after 38 minutes of CPU time.
 """
 
 from configs import common
 
-# Half the size, since a 7x7 convolution costs as much as five 3x3 ones.
+# Images have half the size because a 7x7 convolution costs as much as five 3x3.
 SMALL = {
     'camvid': dict(
         train='random_scale(0.4, 0.65)|random_crop(120, 160)|flip|normalize',
@@ -27,7 +28,7 @@ SMALL = {
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', small=False)
   changes = SMALL.get(arg.dataset, {}) if arg.small else {}
   config = common.base(arg.dataset, small=arg.small, **changes)

@@ -1,14 +1,14 @@
 r"""Semantic FPN, https://arxiv.org/abs/1901.02446.
 
-Paper: 77.7 mIoU on Cityscapes val (ResNet-101). mmsegmentation reports 75.80
-there, and 37.49 on ADE20K val (ResNet-50).
+The paper reports 77.7 mIoU on Cityscapes val (ResNet-101), mmsegmentation 75.80
+there and 37.49 on ADE20K val (ResNet-50).
 
   bash launch/local.sh --config=configs/semantic_fpn.py
   python -m segjax.main --workdir=runs/cityscapes \
       --config=configs/semantic_fpn.py:dataset=cityscapes
 
-On Cityscapes network and recipe are the paper's, on other sets those of
-mmsegmentation.
+For Cityscapes, network and recipe are the paper's; for other data sets they are
+mmsegmentation's.
 """
 
 from configs import common
@@ -17,7 +17,7 @@ PAPER = dict(steps=65_000, batch=32)
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   changes = PAPER if arg.dataset == 'cityscapes' else {}
   config = common.base(arg.dataset, small=arg.small, **changes)
@@ -37,6 +37,6 @@ def get_config(arg=''):
         backbone=arg.backbone or 'resnet/101', group_norm=True, dropout=0.0
     )
     config.optim.weight_decay = 1e-4
-    # After 40k and 55k steps.
+    # The rate is lowered after 40k and 55k steps.
     config.lr.schedule = 'multistep(at=(0.61538, 0.84615))'
   return config

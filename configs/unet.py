@@ -1,34 +1,35 @@
 r"""U-Net, https://arxiv.org/abs/1505.04597.
 
 The paper reports 0.0382 Rand error and 0.0611 pixel error on the test slices
-of ISBI 2012, whose labels are not public; mmsegmentation 69.10 mIoU on
+of ISBI 2012, whose labels are not public. mmsegmentation reports 69.10 mIoU on
 Cityscapes val (160k steps, batches of 16) for the padded network. The recipe
-for isbi2012 is the paper's, on tiles of 572 x 572 with unpadded convolutions;
-the rate of learning and the steps, which it does not tell, are ours.
+for isbi2012 is the paper's, with unpadded convolutions on tiles of 572 x 572;
+the learning rate and the number of steps, which it does not give, are our own.
 
   bash launch/local.sh --config=configs/unet.py
   python -m segjax.main --workdir=runs/isbi --config=configs/unet.py:isbi2012
 
-From random weights, on one core of an AMD EPYC shared with other work,
+Trained from random weights on one core of an AMD EPYC, shared with other work,
 
   python -m segjax.main --workdir=runs/camvid \
       --config=configs/unet.py:dataset=camvid,small=True
 
-has 42.6 mIoU on CamVid val after 41 minutes of its time, and
+has 42.6 mIoU on CamVid val after 41 minutes of CPU time, and
 
   python -m segjax.main --workdir=runs/membranes --config.task=binary \
       --config=configs/unet.py:dataset=isbi2012,small=True \
       --config.loss='binary_cross_entropy + dice'
 
-after 11 minutes, on the 6 slices held out, 0.0837 Rand error (V_rand 0.9163),
-0.0810 pixel error and 78.4 mIoU. That Rand error is 1 - V_rand of label maps,
-see segjax/evaluation/partitions.py: another than the paper's, on other slices.
+has, after 11 minutes, 0.0837 Rand error (V_rand 0.9163), 0.0810 pixel error and
+78.4 mIoU on the 6 slices of val. This Rand error is 1 - V_rand of label maps,
+see segjax/evaluation/partitions.py, and cannot be compared with the paper's,
+which has another definition and other slices.
 """
 
 from configs import common
 
-# What the small recipes of a network want otherwise that keeps features at the
-# size of the image: smaller images, fewer at a time.
+# Images and batches are smaller than in `common.SMALL`, because some features
+# of U-Net have the size of the image.
 SMALL = {
     'camvid': dict(
         train='random_scale(0.5, 0.8)|random_crop(160, 208)|flip|normalize',
@@ -47,7 +48,7 @@ PAPER = {
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', small=False)
   changes = (SMALL if arg.small else PAPER).get(arg.dataset, {})
   config = common.base(arg.dataset, small=arg.small, **changes)

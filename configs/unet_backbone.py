@@ -1,7 +1,7 @@
-r"""U-Net on a classification network, as segmentation_models_pytorch has it.
+r"""U-Net on a backbone, as in segmentation_models_pytorch.
 
-The library publishes no scores, and no recipe: this one is mmsegmentation's for
-other systems on ResNets.
+The library publishes neither scores nor a recipe; this recipe is
+mmsegmentation's for other systems on ResNets.
 
   bash launch/local.sh --config=configs/unet_backbone.py
   python -m segjax.main --workdir=runs/voc2012 \
@@ -12,7 +12,7 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'unet_backbone'

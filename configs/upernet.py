@@ -1,8 +1,8 @@
 r"""UPerNet, https://arxiv.org/abs/1807.10221.
 
-The authors' code: 40.44 mIoU on ADE20K val (ResNet-50, one scale), 42.00 with
-ResNet-101. mmsegmentation, whose network and recipe this is, reports 42.05 and
-43.82 (crops of 512x512, 160k steps).
+The authors' code has 40.44 mIoU on ADE20K val (ResNet-50, one scale), and 42.00
+with ResNet-101. mmsegmentation, whose network and recipe these are, reports
+42.05 and 43.82 (crops of 512x512, 160k steps).
 
   bash launch/local.sh --config=configs/upernet.py
   python -m segjax.main --workdir=runs/ade20k \
@@ -13,7 +13,7 @@ from configs import common
 
 
 def get_config(arg=''):
-  """Returns the config; see `common.parse_arg`."""
+  """Returns the config; `arg` is read by `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   config = common.base(arg.dataset, small=arg.small)
   config.model_name = 'upernet'

@@ -31,7 +31,7 @@ from segjax.runtime import compile_cache
 from segjax.runtime import progress
 from segjax.runtime import terminal
 
-SHOWN = 10  # Of a list of files; the rest is counted.
+SHOWN = 10  # Lines of a long list that are shown; the rest is counted.
 
 ZERO_AND_255 = (
     'hold only 0 and 255: give 255 to a class, in dataset.json'
@@ -42,27 +42,27 @@ ZERO_AND_255 = (
 
 @dataclasses.dataclass(frozen=True)
 class Good:
-  """What is kept of an example that could be read."""
+  """Properties of an example that could be read."""
 
   name: str
   size: tuple[int, int]
   channels: int
   dtype: str
-  pixels: np.ndarray  # [K + 1], as in `statistics`.
-  digest: bytes  # Of the decoded image.
+  pixels: np.ndarray  # Pixels of each class, [K + 1], as in `statistics`.
+  digest: bytes  # Hash of the decoded image.
 
 
 @dataclasses.dataclass(frozen=True)
 class Bad:
-  """What is kept of an example that could not be used."""
+  """Why an example could not be used."""
 
   message: str
-  zero_and_255: bool
+  zero_and_255: bool  # Whether its mask has only the values 0 and 255.
 
 
 @dataclasses.dataclass
 class Split:
-  """All that was read of a split."""
+  """The examples of a split, as far as they could be read."""
 
   role: str  # 'train' or 'eval'.
   dataset: datasets.Dataset
@@ -71,24 +71,26 @@ class Split:
 
   @property
   def title(self):
+    """Names the split in reports."""
     return f'{self.role} split {self.dataset.split!r}'
 
   @property
   def counts(self):
+    """Pixels of each class in each readable example, [N, K + 1]."""
     width = self.dataset.label_map.num_classes + 1
     return np.array([g.pixels for g in self.good], int).reshape(-1, width)
 
 
 @dataclasses.dataclass
 class Problems:
-  """What makes training wrong, and what may be meant as it is."""
+  """Errors, which make training fail or go wrong, and warnings."""
 
   errors: list[str] = dataclasses.field(default_factory=list)
   warnings: list[str] = dataclasses.field(default_factory=list)
 
 
 def check_data(config):
-  """Reads both splits and returns (report, problems)."""
+  """Reads both splits; returns a report as text, and the `Problems`."""
   problems = Problems()
   splits = []
   for role in ('train', 'eval'):
@@ -136,7 +138,7 @@ def check_machine(config):
 
 
 def main(config):
-  """Prints the report and returns the exit code."""
+  """Prints the reports and problems; returns the exit code."""
   with terminal.errors_in_words():
     compile_cache.enable()
     compile_cache.relax_gc()
@@ -159,17 +161,18 @@ def main(config):
 
 
 def _read(role, dataset):
-  """Looks at all examples of a split, with a bar or lines that say how far."""
+  """Examines all examples of a split, and shows progress."""
   indices = grain.MapDataset.range(len(dataset))
-  looked = indices.map(lambda i: _look(dataset, i)).to_iter_dataset()
+  examined = indices.map(lambda i: _examine(dataset, i)).to_iter_dataset()
   title = f'Reading {role} split {dataset.split!r}'
-  examples = list(progress.track(looked, len(dataset), title))
+  examples = list(progress.track(examined, len(dataset), title))
   good = [e for e in examples if isinstance(e, Good)]
   bad = [e for e in examples if isinstance(e, Bad)]
   return Split(role, dataset, good, bad)
 
 
-def _look(dataset, index):
+def _examine(dataset, index):
+  """Reads an example; returns `Good` or `Bad`."""
   try:
     example = dataset[index]
   except BadExample as error:
@@ -188,7 +191,7 @@ def _look(dataset, index):
 
 
 def _is_zero_and_255(dataset, index):
-  """Tells whether the mask file of an example holds 0 and 255 alone."""
+  """Tells whether the mask file of an example has only the values 0 and 255."""
   if not isinstance(dataset, files.Files):
     return False
   try:
@@ -199,6 +202,7 @@ def _is_zero_and_255(dataset, index):
 
 
 def _check_examples(split, complaints):
+  """Appends messages about unusable examples to a list."""
   if split.bad:
     total = len(split.good) + len(split.bad)
     messages = [bad.message for bad in split.bad]
@@ -212,6 +216,7 @@ def _check_examples(split, complaints):
 
 
 def _check_images(split, problems):
+  """Adds problems of images that differ in channels or type."""
   channels = collections.Counter(f'{g.channels} channels' for g in split.good)
   if len(channels) > 1:
     problems.errors.append(
@@ -226,6 +231,7 @@ def _check_images(split, problems):
 
 
 def _check_classes(split, problems):
+  """Adds problems of classes that do not occur and of masks without any."""
   counts = split.counts
   names = split.dataset.label_map.names
   occurs = counts[:, :-1].sum(0) > 0
@@ -238,7 +244,7 @@ def _check_classes(split, problems):
       problems.errors.append(
           f'If the masks of the {split.title} {ZERO_AND_255}'
       )
-  absent = [name for name, seen in zip(names, occurs, strict=True) if not seen]
+  absent = [names[i] for i in np.flatnonzero(~occurs)]
   if occurs.any() and absent:
     problems.warnings.append(
         f'{len(absent)} of {len(names)} classes never occur in the'
@@ -253,27 +259,27 @@ def _check_classes(split, problems):
 
 
 def _check_overlap(train, held_out, problems):
-  """Complains of splits that do not fit together, or share images."""
+  """Adds problems of splits that differ in channels or share images."""
   if train.good[0].channels != held_out.good[0].channels:
     problems.errors.append(
         f'The {train.title} has images of {train.good[0].channels} channels,'
         f' the {held_out.title} of {held_out.good[0].channels}.'
     )
-  seen = {g.digest: g.name for g in train.good}
-  twins = [
-      f'{g.name} is {seen[g.digest]} of {train.dataset.split!r}'
+  trained_on = {g.digest: g.name for g in train.good}
+  shared = [
+      f'{g.name} is {trained_on[g.digest]} of {train.dataset.split!r}'
       for g in held_out.good
-      if g.digest in seen
+      if g.digest in trained_on
   ]
-  if twins:
+  if shared:
     problems.warnings.append(
-        f'The score would be flattered: {len(twins)} of {len(held_out.good)}'
-        f' images of the {held_out.title} are trained on:{_listing(twins)}'
+        f'The score would be too high: {len(shared)} of {len(held_out.good)}'
+        f' images of the {held_out.title} are trained on:{_listing(shared)}'
     )
 
 
 def _sizes(split):
-  """Describes the images of a split."""
+  """Describes number, type and sizes of the images of a split."""
   heights, widths = np.array([g.size for g in split.good]).T
   kinds = collections.Counter(f'{g.channels} x {g.dtype}' for g in split.good)
   lines = [f'The {split.title} of {len(split.good)} images: {_share(kinds)}']
@@ -316,8 +322,12 @@ def _classes(splits):
 
 
 def _memory(config):
-  """Says what a training step needs; raises ValueError if it cannot fit."""
-  from segjax import train  # Imports TensorFlow: not for the data alone.
+  """Describes the memory of a training step.
+
+  Raises:
+    ValueError: a device has less memory.
+  """
+  from segjax import train  # Slow: it imports TensorFlow.
 
   parts = train.memory(experiment.training(config))
   listed = ', '.join(f'{name} {_bytes(n)}' for name, n in parts.items())
@@ -333,11 +343,12 @@ def _memory(config):
 
 
 def _device_memory():
-  """Returns the bytes of a device, or 0 where JAX does not know them."""
+  """Returns the memory of a device in bytes, or 0 if JAX does not know it."""
   return (jax.local_devices()[0].memory_stats() or {}).get('bytes_limit', 0)
 
 
 def _bytes(number):
+  """Formats a number of bytes with a unit."""
   for unit in ('B', 'KiB', 'MiB'):
     if number < 1024:
       return f'{number:.4g} {unit}'
@@ -346,11 +357,12 @@ def _bytes(number):
 
 
 def _share(counter):
+  """Formats a Counter as 'key (count), ...', the most common first."""
   return ', '.join(f'{name} ({n})' for name, n in counter.most_common())
 
 
 def _listing(lines):
-  """Writes the first few of many, one a line."""
+  """Formats the first `SHOWN` lines of a list, and the number of others."""
   shown = [f'\n  {line}' for line in lines[:SHOWN]]
   if len(lines) > SHOWN:
     shown.append(f'\n  and {len(lines) - SHOWN} more')

@@ -11,10 +11,10 @@ from ml_collections import config_flags
 from segjax.runtime import terminal
 
 _CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'File with get_config(), and after a colon its argument.'
+    'config', None, 'Config file, with its argument after a colon.'
 )
 _WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Folder of the run; it goes on from what is there.'
+    'workdir', None, 'Folder of the run, which resumes from its checkpoints.'
 )
 _MODE = flags.DEFINE_enum(
     'mode', 'train', ('train', 'eval'), 'eval scores the best checkpoint.'
@@ -22,8 +22,8 @@ _MODE = flags.DEFINE_enum(
 _STOPPED_CODE = flags.DEFINE_integer(
     'stopped_code', 0, 'Exit code of a run that SIGTERM has stopped.'
 )
-# Of several processes that train together; on Slurm, with Open MPI and on Cloud
-# TPUs they need not be given.
+# These flags are for several processes that train together. Slurm, Open MPI and
+# Cloud TPUs set them themselves.
 _COORDINATOR = flags.DEFINE_string(
     'coordinator',
     os.environ.get('JAX_COORDINATOR_ADDRESS'),
@@ -32,22 +32,22 @@ _COORDINATOR = flags.DEFINE_string(
 _NUM_PROCESSES = flags.DEFINE_integer(
     'num_processes',
     os.environ.get('JAX_NUM_PROCESSES'),
-    'How many there are; 1 trains alone wherever it is.',
+    'Number of processes; 1 trains alone, under Slurm or Open MPI too.',
     lower_bound=1,
 )
 _PROCESS_ID = flags.DEFINE_integer(
-    'process_id', os.environ.get('JAX_PROCESS_ID'), 'Index of this one.'
+    'process_id', os.environ.get('JAX_PROCESS_ID'), 'Index of this process.'
 )
 _TIMEOUT = flags.DEFINE_integer(
-    'startup_timeout', 300, 'Seconds to wait for all of them.', lower_bound=1
+    'startup_timeout', 300, 'Seconds to wait for all processes.', lower_bound=1
 )
 
 
 def main(argv):
-  """Runs what the flags say; returns the exit code."""
+  """Sets up the process, and trains or evaluates as the flags say."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
-  # After the flags: --help answers at once.
+  # Importing these takes seconds, and --help should answer at once.
   from segjax.runtime import compile_cache
   from segjax.runtime import hosts
   from segjax.runtime import malloc
@@ -72,17 +72,17 @@ def main(argv):
 
 
 def run():
-  """Runs what the flags say."""
+  """Trains or evaluates the config of the flags."""
   from segjax.artifacts.workdir import Workdir
 
-  config = _CONFIG.value.lock()  # Fails where there is no such file.
+  config = _CONFIG.value.lock()  # Raises if there is no such file.
   workdir = Workdir(_WORKDIR.value)
   if _MODE.value == 'eval':
     from segjax import evaluate
 
     evaluate.run(config, workdir)
     return
-  # It writes the summaries, and talks about its build when imported.
+  # TensorFlow, which writes summaries, logs about its build when imported.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   from segjax import train
 

@@ -1,20 +1,22 @@
-"""Labels for images.
+"""Predicts labels of images with a trained model.
 
   python -m segjax.predict --workdir=runs/deeplabv3 IMAGES --output=DIR
 
-The same as a function:
+In Python:
 
   predict = segjax.predict.load('runs/deeplabv3', flip=True)
   labels, probabilities = predict(image)
 
-A system that samples, such as bayesian_segnet, says how sure it is, too, by the
-variance of probabilities: in NAME_uncertainty.png, see `pictures.uncertainty`,
-and, with --probabilities, NAME_uncertainty.npz. In Python:
+A system that samples, such as bayesian_segnet, also computes how uncertain a
+prediction is, the variance of probabilities. It is drawn in
+NAME_uncertainty.png, see `pictures.uncertainty`, and with --probabilities
+written to NAME_uncertainty.npz. In Python:
 
   labels, probabilities, variance = predict.with_variance(image)
 
-Systems on region proposals read them from --proposals=DIR/NAME.npz, or take
-them as `predict(image, proposals=...)`, [H, W, N] of 0 and 1.
+Systems on region proposals read them from files NAME.npz in the folder
+--proposals=DIR, or take them as `predict(image, proposals=...)`, [H, W, N] of 0
+and 1.
 """
 
 import collections
@@ -54,41 +56,43 @@ RECORD = '.prediction.json'
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for the predictions.')
 _PROPOSALS = flags.DEFINE_string(
-    'proposals', '', 'Folder of NAME.npz with regions, for systems on those.'
+    'proposals',
+    '',
+    'Folder of files NAME.npz with region proposals, for systems on these.',
 )
 _PROBABILITIES = flags.DEFINE_bool(
     'probabilities',
     False,
-    'Also writes NAME.npz, [H, W, K] float16; of a system that samples, also'
-    ' the variance, NAME_uncertainty.npz.',
+    'Whether to write NAME.npz too, [H, W, K] float16, and for a system that'
+    ' samples the variance, NAME_uncertainty.npz.',
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
     '',
-    'Options of prediction that differ from those of the run, as in'
-    ' "flip=True, scales=(0.75, 1.0)"; they are in config.predict.',
+    'Fields of config.predict to change, as in'
+    ' "flip=True, scales=(0.75, 1.0)".',
 )
 
 
 class Predictor:
-  """A trained model and what its run did to images.
+  """A trained model with the preprocessing and the options of its run.
 
   Attributes:
     label_map: names and colours of the classes.
-    step: of the checkpoint, the best of the run.
+    step: step of the checkpoint, the best of the run.
     system: the `System` of the run.
   """
 
   def __init__(self, workdir, **options):
-    """Loads the best checkpoint.
+    """Loads the best checkpoint of a run.
 
     Args:
-      workdir: of the run.
+      workdir: folder of the run.
       **options: fields of `config.predict` to change.
 
     Raises:
-      FileNotFoundError: there is no run, or no checkpoint, in `workdir`.
-      ValueError: there is no such option, or it is of another type.
+      FileNotFoundError: `workdir` has no run or no checkpoint.
+      ValueError: there is no such option, or its value has another type.
     """
     self._workdir = workdir = Workdir(workdir)
     config = workdir.read_config()
@@ -99,25 +103,27 @@ class Predictor:
     self.system = experiment.system(config, self.label_map)
     self._forward = experiment.forward(config, self.system)
     self._options = experiment.inference(config, self.system)
-    self._least = experiment.layout(config).groups(local=True)  # Of images.
-    # How many proposals of a file are read, if any are.
+    # The smallest batch: one image for each group of devices.
+    self._smallest_batch = experiment.layout(config).groups(local=True)
+    # Number of region proposals to read from a file; 0 reads none.
     self.num_proposals = config.dataset.options.get('proposals', 0)
 
   def __call__(self, image, **more):
-    """Predicts one image.
+    """Predicts the label map of one image.
 
     Args:
-      image: [H, W, C] or, if grey, [H, W]; as it would be read from a file of
-        the kind that the model was trained on, uint8 for instance.
-      **more: other fields that the model reads, by name, such as `proposals`
-        [H, W, N], 0 or 1, any number of them.
+      image: [H, W, C] or, if grey, [H, W], with the type and range of values of
+        the images that the model was trained on, such as uint8.
+      **more: other fields that the model reads, such as `proposals` [H, W, N],
+        0 or 1, with any N.
 
     Returns:
-      labels [H, W] uint8, class ids; probabilities [H, W, K] float32.
+      labels: class ids, [H, W] uint8.
+      probabilities: [H, W, K] float32.
 
     Raises:
-      ValueError: a field is lacking, or the model does not read it, or the
-        task predicts something else than a label map: see `predict_one`.
+      ValueError: a field is missing, or the model does not read it, or the task
+        does not predict label maps, see `predict_one`.
     """
     if not self.system.task.PER_PIXEL:
       raise ValueError(
@@ -128,26 +134,29 @@ class Predictor:
     return prediction['labels'], prediction['probabilities']
 
   def predict_one(self, image, **more):
-    """Returns all that is predicted of one image, arrays by name.
+    """Returns all predictions for one image, {name: array}.
 
     Args:
-      image: as above.
-      **more: as above.
+      image: see `__call__`.
+      **more: see `__call__`.
     """
     example = _example(image) | {k: np.asarray(v) for k, v in more.items()}
-    one = dataclasses.replace(self._options, batch_size=self._least)
-    ((_, prediction),) = self.stream([example], True, one)
+    options = dataclasses.replace(
+        self._options, batch_size=self._smallest_batch
+    )
+    ((_, prediction),) = self.stream([example], True, options)
     return prediction
 
   def with_variance(self, image):
-    """Predicts one image and how sure that is.
+    """Predicts the label map of one image and its uncertainty.
 
     Args:
-      image: as above.
+      image: see `__call__`.
 
     Returns:
-      labels and probabilities as above; variance of each class's probability
-      over the samples, [H, W, K] float32.
+      labels: see `__call__`.
+      probabilities: see `__call__`.
+      variance: variance of the probabilities over samples, [H, W, K] float32.
 
     Raises:
       ValueError: the system does not sample.
@@ -166,12 +175,13 @@ class Predictor:
     """Predicts one image object by object; see `inference.boxes.segment`.
 
     Args:
-      image: as above.
+      image: see `__call__`.
       boxes: [N, 4] in pixels of the image, y0 x0 y1 x1, ends exclusive.
       **options: `size` and `enlarge` of `inference.boxes.segment`.
 
     Returns:
-      labels [H, W] uint8; scores [H, W, K] float32, the greatest over boxes.
+      labels: class ids, [H, W] uint8.
+      scores: maxima over boxes, [H, W, K] float32.
     """
     example = self._prepare(_example(image))
     ready, size = example['image'], example['size']
@@ -179,9 +189,9 @@ class Predictor:
     ratio = np.divide((rows, columns), size)
     scores = box_inference.segment(
         lambda x: self._forward(self._variables, {'image': x})['logits'],
-        ready,
+        normalized,
         np.asarray(boxes) * np.tile(ratio, 2),
-        batch_size=self._least,
+        batch_size=self._smallest_batch,
         **options,
     )
     scores = scores[None, : round(rows), : round(columns)]
@@ -211,8 +221,9 @@ class Predictor:
         reason; the others go on. By default the error is raised.
 
     Yields:
-      (example, prediction), not always in order; a prediction is a dict of
-      arrays at the size of the image, see the task's `scores`.
+      (example, prediction), not always in order. A prediction is a dict of
+      arrays at the size of the image; the task's file in segjax/tasks names
+      them.
     """
     yield from whole.predict_by_task(
         self.system.task,
@@ -235,22 +246,23 @@ class Predictor:
         yield ready
 
   def _prepare(self, example):
+    """Checks and preprocesses the fields of an example."""
     raw = images.with_channels(
         example['image'], self._channels, example['name']
     )
-    ready = {'image': raw}
+    features = {'image': raw}
     for name in example.keys() & fields.FIELDS.keys() - {'image'}:
-      ready[name] = self._field(example, name)
-    fields.check(self.system.reads, ready, f'{example["name"]}: this system')
-    ready = transforms.apply(self._ops, ready)
-    return {**example, **ready, 'raw': raw, 'size': raw.shape[:2]}
+      features[name] = self._field(example, name)
+    fields.check(self.system.reads, features, f'{example["name"]}: this system')
+    features = transforms.apply(self._ops, features)
+    return {**example, **features, 'raw': raw, 'size': raw.shape[:2]}
 
   def _field(self, example, name):
-    """Returns a field that is given beside the image, in the type of a batch.
+    """Returns a field other than the image, converted to its type in batches.
 
     Raises:
-      ValueError: the model does not read it, or it has another size than the
-        image.
+      ValueError: the model does not read the field, or its size differs from
+        that of the image.
     """
     if name not in self.system.reads:
       raise ValueError(f'{example["name"]}: this system reads no {name}.')
@@ -265,16 +277,18 @@ class Predictor:
 
 
 def _example(image):
+  """Makes an example of an image [H, W, C] or [H, W]."""
   image = np.asarray(image)
   return {'image': image.reshape(*image.shape[:2], -1), 'name': 'image'}
 
 
-def load(workdir, **options):
-  """Returns the `Predictor` of a workdir; see there."""
+def load(workdir: str, **options) -> Predictor:
+  """Loads the `Predictor` of a workdir; see `Predictor.__init__`."""
   return Predictor(workdir, **options)
 
 
 def _change(config, options):
+  """Sets fields of `config.predict`; raises ValueError for wrong ones."""
   known = sorted(f.name for f in dataclasses.fields(views.Inference))
   for name, value in options.items():
     if name not in known:
@@ -308,18 +322,18 @@ def find_images(paths: Sequence[str | os.PathLike]) -> list[epath.Path]:
             f'There are no images in {path}; looked for'
             f' {", ".join(sorted(images.SUFFIXES))}.'
         )
-      found += inside
+      image_paths += inside
     elif path.exists():
-      found.append(path)
+      image_paths.append(path)
     else:
       raise FileNotFoundError(f'There is no image {path}.')
   stems = collections.Counter(path.stem for path in found)
   if twice := sorted(stem for stem, count in stems.items() if count > 1):
     raise ValueError(
         'These images would be written to the same file:'
-        f' {", ".join(twice)}. Predict them in several calls.'
+        f' {", ".join(repeated)}. Predict them in several calls.'
     )
-  return found
+  return image_paths
 
 
 def write(
@@ -330,7 +344,7 @@ def write(
     probabilities: bool = False,
     proposals: str = '',
 ) -> None:
-  """Predicts image files and writes what the task predicts of each.
+  """Predicts image files and writes the predictions.
 
   Of a label map these are NAME.png and NAME_overlay.png; see `write` of the
   task's scores. An image that cannot be predicted is named in the log, and the
@@ -339,10 +353,11 @@ def write(
 
   Args:
     predictor: a `Predictor`.
-    paths: images, and folders of images.
+    paths: image files, and folders of image files.
     output: folder to write to.
-    probabilities: whether to write NAME.npz, too.
-    proposals: folder of NAME.npz with proposals, for a model that reads those.
+    probabilities: whether to write NAME.npz with the probabilities too.
+    proposals: folder of files NAME.npz with region proposals, for a model that
+      reads them.
 
   Raises:
     FileNotFoundError: an image is missing.
@@ -504,7 +519,7 @@ def _unwritten(predictor, results, files, sources, output):
 
 
 def main(argv):
-  """Predicts what the flags say."""
+  """Predicts the images that the flags and arguments name."""
   with terminal.errors_in_words():
     if len(argv) < 2:
       raise ValueError('Name at least one image, or a folder of images.')

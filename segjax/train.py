@@ -1,4 +1,4 @@
-"""The loop: data, state, restore, step, log, evaluate, save."""
+"""The training loop: steps, logging, evaluation and checkpoints."""
 
 import contextlib
 import signal
@@ -25,31 +25,31 @@ from segjax.runtime import usage
 
 
 class DivergedError(ValueError):
-  """The gradient was not finite too many times in a row."""
+  """Too many steps in a row had a gradient that was not finite."""
 
 
-class Stopped(SystemExit):  # noqa: N818  No error: it ends the program.
-  """SIGTERM came, and the state is saved."""
+class Stopped(SystemExit):  # noqa: N818  It ends the program without an error.
+  """The run was stopped by SIGTERM after its state was saved."""
 
 
 def run(config, workdir):
-  """Trains in a workdir, alone there; `--mode=train`."""
+  """Locks a workdir and trains in it; `--mode=train`."""
   hosts.from_first(workdir.make)
-  with contextlib.ExitStack() as held:
-    hosts.from_first(held.enter_context, workdir.locked())
+  with contextlib.ExitStack() as stack:
+    hosts.from_first(stack.enter_context, workdir.locked())
     hosts.from_first(workdir.claim, config)
     return train(config, workdir)
 
 
 def train(config, workdir):
-  """Trains to the end, from where the workdir is.
+  """Trains to the end, from the last checkpoint of a workdir if it has one.
 
-  The state after a step is a pure function of the config, so a run that was
-  killed and started again ends as one that was not.
+  The state after a step is a pure function of the config. So a run that was
+  killed and resumed ends with the same state as one that was not.
 
   Args:
     config: see configs/common.py.
-    workdir: a `Workdir`, claimed for this config.
+    workdir: a `Workdir` that belongs to this config, see `Workdir.claim`.
 
   Returns:
     The scores of the last evaluation.
@@ -57,7 +57,7 @@ def train(config, workdir):
   Raises:
     DivergedError: `config.max_bad_steps` steps in a row had to be skipped.
     OSError: the workdir cannot be written.
-    Stopped: SIGTERM came.
+    Stopped: the process got SIGTERM.
   """
   checkpoints = hosts.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
   if scores := checkpoints.scores(config.total_steps):
@@ -65,7 +65,7 @@ def train(config, workdir):
     report(workdir, config, hosts.from_first(workdir.read_labels)[0], scores)
     return scores
 
-  began = time.monotonic()
+  started_at = time.monotonic()
   setup = experiment.training(config)
   evaluation = experiment.evaluation(
       config, setup.system, experiment.eval_dataset(config)
@@ -73,31 +73,31 @@ def train(config, workdir):
   hosts.from_first(
       workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
   )
-  scores = loop(setup, evaluation, workdir, checkpoints, began)
+  scores = loop(setup, evaluation, workdir, checkpoints, started_at)
   report(workdir, config, setup.dataset.label_map, scores)
   return scores
 
 
-def loop(setup, evaluation, workdir, checkpoints, began):
-  """Steps, logs, evaluates and saves to the end.
+def loop(setup, evaluation, workdir, checkpoints, started_at):
+  """Runs all remaining steps, with logging, evaluation and checkpoints.
 
   Args:
     setup: from `experiment.training`.
     evaluation: from `experiment.evaluation`.
-    workdir: where summaries and pictures go.
-    checkpoints: of the run.
-    began: when the run did, by `time.monotonic`.
+    workdir: a `Workdir`, for summaries and pictures.
+    checkpoints: the `Checkpoints` of the run.
+    started_at: start of the program, by `time.monotonic`.
 
   Returns:
     The scores of the last evaluation.
   """
   layout = setup.layout
-  state = layout.place(start(setup, checkpoints))
+  state = layout.place(initial_state(setup, checkpoints))
   first = int(state.step)
   step_fn = layout.compile_step(setup.step, state)
-  ahead = None
+  previous_scalars = None
   with (
-      sigterm_noticed() as stop,
+      watch_sigterm() as stop_requested,
       contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
       contextlib.closing(hosts.OnFirst(summaries.Writer, workdir)) as writer,
@@ -109,19 +109,20 @@ def loop(setup, evaluation, workdir, checkpoints, began):
       with jax.profiler.StepTraceAnnotation('train', step_num=step):
         state, scalars = step_fn(state, batch)
       record.add(scalars)
-      # One step ahead of the devices is enough; more would pile up batches.
-      jax.block_until_ready(ahead)
-      ahead = scalars
+      # The host runs one step ahead of the devices. Without this wait it would
+      # run further ahead, and batches would accumulate in memory.
+      jax.block_until_ready(previous_scalars)
+      previous_scalars = scalars
       if step == first + 1:
         jax.block_until_ready(scalars)
-        report_start(time.monotonic() - began)
+        report_start(time.monotonic() - started_at)
 
       last = step == setup.total_steps
-      stopped = stop(step) and not last
+      stopped = stop_requested(step) and not last
       to_score = last or step % setup.eval_every == 0
       to_save = to_score or stopped or step % setup.checkpoint_every == 0
-      # What was averaged since the last time is no part of the state. It is
-      # written whenever the state is, so that a resumed run writes the same.
+      # Averages of scalars are not part of the state. They are written whenever
+      # the state is saved, so that a resumed run writes the same numbers.
       if to_save or step % setup.log_every == 0:
         check_finite(state, setup.max_bad_steps, checkpoints)
         writer.write_scalars(step, record.read(state))
@@ -145,11 +146,15 @@ def loop(setup, evaluation, workdir, checkpoints, began):
   return scores
 
 
-def start(setup, checkpoints):
-  """Returns the state of the newest readable checkpoint, or the first one."""
+def initial_state(setup, checkpoints):
+  """Returns the state to begin with.
+
+  It is the newest readable checkpoint, else a new state with the variables of
+  `config.init_from`, else a new state.
+  """
   state = setup.init()
-  table = parameter_overview.get_parameter_overview
-  logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
+  overview = parameter_overview.get_parameter_overview
+  logging.info('Parameters:\n%s', overview(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
   if restored is None and setup.init_from:
     return hosts.from_first(
@@ -164,17 +169,17 @@ def start(setup, checkpoints):
   logging.info(
       'Going on from step %d, with parameters:\n%s',
       restored.step,
-      table(jax.device_get(restored.params)),
+      overview(jax.device_get(restored.params)),
   )
   return restored
 
 
 def report_start(seconds):
-  """Says how long the first step has taken, and what of it is compiling."""
+  """Logs the seconds up to the first step, and how many were compilation."""
   work = compile_cache.WORK
   logging.info(
       'The first step is done after %.1f s, of which compiling took %.1f s: %d'
-      ' of %d programs were kept from earlier starts.',
+      ' of %d programs were in the compilation cache.',
       seconds,
       work.seconds,
       work.found,
@@ -183,14 +188,16 @@ def report_start(seconds):
 
 
 def make_score(evaluation, workdir, writer):
-  """Returns `score(step, state)`, which evaluates, writes and tells."""
-  evaluated = evaluate.make(evaluation)
+  """Returns `score(step, state)`, which evaluates and records the scores."""
+  run_evaluation = evaluate.make(evaluation)
 
   def score(step, state):
-    scores, drawn = evaluated(state.variables)
+    scores, pictures = run_evaluation(state.variables)
     writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
-    writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
-    hosts.from_first(workdir.write_pictures, f'step-{step}', drawn)
+    writer.write_images(
+        step, {f'val/{k}': v[None] for k, v in pictures.items()}
+    )
+    hosts.from_first(workdir.write_pictures, f'step-{step}', pictures)
     logging.info('Step %d: %s', step, evaluate.describe(evaluation, scores))
     return scores
 
@@ -198,7 +205,7 @@ def make_score(evaluation, workdir, writer):
 
 
 def stepping(setup, workdir, first):
-  """Yields the steps that are left and shows progress; profiles if asked."""
+  """Yields the remaining steps, shows progress, and profiles if configured."""
   steps = range(first + 1, setup.total_steps + 1)
   if progress.on_terminal():
     steps = progress.bar(steps, setup.total_steps, 'Training', first)
@@ -212,8 +219,8 @@ def stepping(setup, workdir, first):
 
 
 def make_hooks(setup, workdir, first):
-  """Returns functions of the step, to be called after each."""
-  # It imports TensorFlow, which takes longer than a start without.
+  """Returns functions `hook(step)` that are called after each step."""
+  # This imports TensorFlow, which would delay the first step.
   from clu import periodic_actions
 
   hooks = []
@@ -235,10 +242,13 @@ def make_hooks(setup, workdir, first):
 
 
 def memory(setup):
-  """Returns the bytes that a training step takes on each device, by use.
+  """Returns the memory that a training step needs on each device.
 
   Args:
     setup: from `experiment.training`.
+
+  Returns:
+    {'arguments', 'temporaries', 'outputs': bytes}.
   """
   state = jax.eval_shape(setup.init)
   batch = setup.layout.shard_shapes(setup.batch)
@@ -271,7 +281,7 @@ def check_finite(state, max_bad_steps, checkpoints):
 
 
 def report(workdir, config, label_map, scores):
-  """Writes the score, and says how the run ended and where everything is."""
+  """Writes the final scores, and logs them with the paths of the run."""
   best = experiment.task(config).BEST
   about = experiment.about(config, label_map)
   score = hosts.from_first(
@@ -295,24 +305,27 @@ def report(workdir, config, label_map, scores):
 
 
 @contextlib.contextmanager
-def sigterm_noticed():
-  """Yields `stop(step)`: whether SIGTERM, the notice of a preemption, came."""
-  if hosts.count() > 1:  # JAX has the signal, and tells all hosts of it.
+def watch_sigterm():
+  """Yields a function of the step that tells whether SIGTERM has come.
+
+  Clusters send SIGTERM before they preempt a job.
+  """
+  if hosts.count() > 1:  # JAX handles the signal, and tells all hosts of it.
     yield hosts.preempted
     return
-  noticed = threading.Event()
+  received = threading.Event()
   if threading.current_thread() is not threading.main_thread():
-    yield lambda step: False  # Only the main thread may ask for signals.
+    yield lambda step: False  # Only the main thread can handle signals.
     return
-  before = signal.signal(signal.SIGTERM, lambda *_: noticed.set())
+  previous = signal.signal(signal.SIGTERM, lambda *_: received.set())
   try:
-    yield lambda step: noticed.is_set()
+    yield lambda step: received.is_set()
   finally:
-    signal.signal(signal.SIGTERM, before)
+    signal.signal(signal.SIGTERM, previous)
 
 
 class Record:
-  """What happened in the steps since it was read last."""
+  """Averages scalars and measures speed over steps since the last `read`."""
 
   def __init__(self, batches, batch_size):
     self._batches = batches
@@ -331,20 +344,20 @@ class Record:
     return batch
 
   def add(self, scalars):
-    """Adds what a step returned; does not wait for it."""
+    """Adds the scalars of a step, without waiting for the devices."""
     now = collections.train(tuple(scalars)).single_from_model_output(**scalars)
     self._scalars = self._scalars.merge(now) if self._scalars else now
     self._steps += 1
 
   @contextlib.contextmanager
   def paused(self):
-    """Around what is not training."""
+    """Excludes the time that the context takes from the speed of training."""
     start = time.monotonic()
     yield
     self._paused += time.monotonic() - start
 
   def read(self, state):
-    """Returns scalars by name, and begins anew."""
+    """Returns {name: value} of averages and speeds, and starts anew."""
     scalars = self._scalars.compute()
     seconds = time.monotonic() - self._start - self._paused
     images = self._steps * self._batch_size

@@ -1,7 +1,7 @@
-"""Checkpoints by Orbax: the newest and the best, and how a run finds its own.
+"""Saves and restores checkpoints of training by Orbax.
 
-A checkpoint is the train state as nested dicts, and the scores of the
-evaluation at that step where there was one.
+A checkpoint holds the train state as nested dicts and, if the model was
+evaluated at that step, the scores.
 """
 
 import contextlib
@@ -17,28 +17,28 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-# Name in a checkpoint under which the score is kept that the best one is chosen
-# by. Older checkpoints lack it, and are chosen by their mIoU.
+# Name, among the scores of a checkpoint, of the score that selects the best
+# one. Checkpoints of older versions lack it, and are selected by mIoU.
 BEST = 'best'
-# Of several processes the first alone has to do with checkpoints.
+# Only the first of several processes reads and writes checkpoints.
 ALONE = ocp.options.MultiprocessingOptions(
     primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
 )
 
 
 class Checkpoints:
-  """The checkpoints under one folder."""
+  """The checkpoints of a run: the newest ones and the best."""
 
   def __init__(self, folder, keep=2, *, read_only=False):
-    """Opens a folder.
+    """Opens a folder of checkpoints.
 
     Args:
-      folder: where they are, or will be made at the first save.
-      keep: how many of the newest to keep, beside the best. With 2, a damaged
-        newest one costs the work since the one before.
-      read_only: nothing is made, saved or cleaned up.
+      folder: the folder; it is made if it does not exist.
+      keep: number of the newest checkpoints to keep, beside the best. With 2, a
+        run whose newest checkpoint is damaged resumes from the one before.
+      read_only: whether the folder is left unchanged.
     """
-    self.folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
+    self.folder = epath.Path(folder).resolve()  # Orbax needs an absolute path.
     policy = checkpoint_managers.AnyPreservationPolicy(
         [
             checkpoint_managers.LatestN(keep),
@@ -52,11 +52,11 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
         best_fn=_score,  # Without it Orbax does not store the scores.
-        create=False,  # Orbax does it for all processes or for none.
+        create=False,  # Orbax cannot do it in the first process alone.
         read_only=read_only,
-        lightweight_initialize=read_only,  # Scores are read when needed.
+        lightweight_initialize=read_only,  # Reads scores when they are needed.
         cleanup_tmp_directories=not read_only,
-        # Else a disk that is full then keeps threads waiting for minutes.
+        # With True, threads wait for minutes when the disk is full.
         async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
         multiprocessing_options=ALONE,
     )
@@ -66,17 +66,18 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(
         self.folder,
         options=options,
-        # Else Orbax asks the first checkpoint it meets, be it damaged.
+        # Without a handler, Orbax infers one from a checkpoint, which may be
+        # damaged.
         item_handlers=ocp.StandardCheckpointHandler(
             multiprocessing_options=ALONE
         ),
     )
 
-  def steps(self):
-    """Returns the steps with a checkpoint, oldest first."""
+  def steps(self) -> list[int]:
+    """Returns the steps that have a checkpoint, oldest first."""
     return sorted(self._manager.all_steps())
 
-  def best_step(self):
+  def best_step(self) -> int | None:
     """Returns the step with the best score, or the newest if none has one."""
     scored = [
         (_score(scores), step)
@@ -85,14 +86,14 @@ class Checkpoints:
     ]
     return max(scored)[1] if scored else max(self.steps(), default=None)
 
-  def scores(self, step):
-    """Returns the scores of a step, {} if it was not evaluated or is gone."""
+  def scores(self, step: int) -> dict[str, float]:
+    """Returns the scores of a step; {} if it has none or was deleted."""
     scores = self._metrics(step)
     scores.pop(BEST, None)
     return scores
 
   def _metrics(self, step):
-    """Returns what was written as the scores of a step."""
+    """Returns the scores of a step with the entry `BEST`, or {}."""
     if step not in self.steps():
       return {}
     try:
@@ -102,22 +103,22 @@ class Checkpoints:
       return {}
 
   def save(self, step, state, scores=None, best='mIoU'):
-    """Begins to write a checkpoint; training goes on meanwhile.
+    """Starts to write a checkpoint, which continues in the background.
 
     Args:
-      step: of the state.
+      step: step of the state.
       state: a tree of arrays.
       scores: {name: float} of the evaluation at this step, if there was one.
-      best: name of the score that the best checkpoint is chosen by.
+      best: name of the score that selects the best checkpoint.
 
     Raises:
-      OSError: this or the one before could not be written.
+      OSError: this checkpoint or the one before could not be written.
     """
     if step in self.steps():
       return
     if scores:
       scores = {**scores, BEST: scores[best]}
-    # On the host: read again wherever, on any number of devices.
+    # Arrays of the host can be restored on any number of devices.
     written = flax.serialization.to_state_dict(jax.device_get(state))
     try:
       self._manager.save(
@@ -131,7 +132,7 @@ class Checkpoints:
       raise self._unwritten(error) from error
 
   def wait(self):
-    """Returns when everything is on disk; raises OSError if it is not."""
+    """Waits until all checkpoints are written; raises OSError if one is not."""
     try:
       self._manager.wait_until_finished()
       self._manager.check_for_errors()
@@ -142,27 +143,27 @@ class Checkpoints:
     """Returns a checkpoint as nested dicts of NumPy arrays.
 
     Raises:
-      Exception: of many kinds, if it is damaged. Orbax itself does not notice
-        all that has changed on the disk.
+      Exception: of any type, if it is damaged. The checksum finds changes on
+        the disk that Orbax does not notice.
     """
     saved = self._manager.restore(step, args=ocp.args.StandardRestore())
     about = self._manager.metadata(step).custom_metadata or {}
-    expected = about.get('crc32')  # None in one of an older version.
+    expected = about.get('crc32')  # Older versions wrote none.
     if expected not in (None, _crc32(saved, self._metrics(step))):
       raise ValueError('what it holds is not what was written')
     return saved
 
   def restore(self, state):
-    """Returns the newest state that can be read, or None if there is none.
+    """Returns the state of the newest readable checkpoint, or None.
 
-    One that cannot is set aside as `damaged-STEP`, named in the log, and the
-    one before is tried.
+    Unreadable ones are renamed to `damaged-STEP` and logged, and the one before
+    is tried.
 
     Args:
-      state: a state of the same structure, for shapes and types.
+      state: a state with the structure, shapes and types to restore.
 
     Raises:
-      ValueError: a readable checkpoint is of another model.
+      ValueError: a readable checkpoint belongs to another model.
     """
     template = flax.serialization.to_state_dict(
         jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
@@ -170,7 +171,7 @@ class Checkpoints:
     for step in reversed(self.steps()):
       try:
         saved = self.read(step)
-      except Exception as error:  # Orbax raises as many kinds as files fail.
+      except Exception as error:  # Orbax raises errors of any type.
         self._set_aside(self._path(step), error)
         self._manager.reload()
         continue
@@ -186,17 +187,18 @@ class Checkpoints:
       self._manager.close()
 
   def _unwritten(self, error):
+    """Returns the OSError for a checkpoint that could not be written."""
     good = max(self.steps(), default=None)
-    kept = f'The last good one is step {good}.' if good else 'None was written.'
+    last = f'The last good one is step {good}.' if good else 'None was written.'
     return OSError(
-        f'A checkpoint could not be written to {self.folder}: {error}. {kept}'
+        f'A checkpoint could not be written to {self.folder}: {error}. {last}'
     )
 
   def _path(self, step):
     return self.folder / str(step)
 
   def _set_aside_without_scores(self):
-    """Sets aside those whose scores would keep Orbax from opening a folder."""
+    """Renames checkpoints with damaged scores: Orbax cannot open the folder."""
     for path in self.folder.glob('*/metrics/metrics'):
       checkpoint = path.parent.parent
       if checkpoint.name.isdigit():
@@ -206,6 +208,7 @@ class Checkpoints:
           self._set_aside(checkpoint, error)
 
   def _set_aside(self, path, error):
+    """Renames a damaged checkpoint to `damaged-STEP`, and logs the error."""
     aside = self.folder / f'damaged-{path.name}'
     logging.error(
         'Checkpoint %s cannot be read (%s). It is kept as %s and the one'
@@ -219,6 +222,7 @@ class Checkpoints:
     path.rename(aside)
 
   def _check(self, step, saved, template):
+    """Raises ValueError if variables of a checkpoint do not fit a state."""
     if 'opt_state' in template.keys() - saved.keys():
       raise ValueError(
           f'{self.folder.parent} holds converted weights, not a run. Begin one'
@@ -249,8 +253,8 @@ class Checkpoints:
       )
 
 
-def best(folder):
-  """Returns the best step of a folder and its variables, NumPy arrays.
+def best(folder: epath.PathLike) -> tuple[int, dict]:
+  """Returns the best step of a folder and its variables, as NumPy arrays.
 
   Raises:
     FileNotFoundError: there is no checkpoint.
@@ -274,7 +278,7 @@ def best(folder):
 
 
 def _crc32(tree, scores):
-  """Returns a checksum of arrays, with their names, and of scores."""
+  """Returns a checksum of scores and of arrays with names, types and values."""
   crc = zlib.crc32(json.dumps(scores or {}, sort_keys=True).encode())
   for path, value in jax.tree.leaves_with_path(tree):
     array = np.asarray(value)
@@ -285,6 +289,6 @@ def _crc32(tree, scores):
 
 
 def _score(scores):
-  """Ranks by the score of `BEST`; an undefined one is the worst."""
+  """Returns the score that checkpoints are ranked by; NaN becomes -1."""
   value = scores.get(BEST, scores.get('mIoU', math.nan))
   return -1.0 if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Where numbers and pictures of a run go: CLU's writers, and JSON lines."""
+"""Writes scalars and pictures of a run: TensorBoard events and JSON lines."""
 
 import functools
 import json
@@ -11,8 +11,8 @@ import numpy as np
 class Writer:
   """Writes TensorBoard events and `metrics.jsonl`.
 
-  CLU's writer imports TensorFlow, which takes seconds and nothing else of a run
-  needs: that waits until there is something to write.
+  CLU's writer imports TensorFlow, which takes seconds and which training does
+  not need otherwise. So the writer is created when something is written first.
   """
 
   def __init__(self, workdir):
@@ -37,17 +37,17 @@ class Writer:
     self._lines.flush()
 
   def close(self):
-    if '_events' in vars(self):  # Else nothing was written.
+    if '_events' in vars(self):  # Only if something was written.
       self._events.close()
     self._lines.close()
 
 
 class JsonLinesWriter:
-  """Appends a line a step to a file: {"step", "time", name: value, ...}.
+  """Appends a line for each step to a file: {"step", "time", name: value, ...}.
 
-  Lines are appended only. A run that was interrupted writes again the steps
-  after its last checkpoint; the last line with a step and a name counts. In a
-  bucket, where nothing can be appended, `flush` writes all of them.
+  A resumed run writes the steps after its last checkpoint a second time; for a
+  step and a name, the last line is valid. Files in a bucket cannot be appended
+  to, so `flush` writes all lines.
   """
 
   def __init__(self, path):
@@ -56,7 +56,7 @@ class JsonLinesWriter:
     self._text = ''
     if path.exists() and self._in_bucket:
       self._text = path.read_text()
-    elif path.exists():  # A kill or a full disk may have left half a line.
+    elif path.exists():  # A kill or a full disk can leave half a line.
       os.truncate(path, path.read_bytes().rfind(b'\n') + 1)
 
   def write_scalars(self, step, scalars):
@@ -81,4 +81,4 @@ class JsonLinesWriter:
   close = flush
 
   def write_images(self, step, images):
-    """Only scalars become lines."""
+    """Does nothing: only scalars are written as lines."""

@@ -1,8 +1,8 @@
-"""Configs of workdirs that an earlier version of segjax wrote."""
+"""Upgrades configs of workdirs that earlier versions of segjax wrote."""
 
 import re
 
-# Fields that were of a system and are options of its backbone now.
+# {system: fields that were its own and now are options of its backbone}.
 _OF_BACKBONE = {
     'convcrf': ('output_stride',),
     'deeplabv2': ('output_stride',),
@@ -15,12 +15,12 @@ _OF_BACKBONE = {
 }
 
 
-def upgrade(config):
-  """Returns a config as today's code would have written it.
+def upgrade(config: dict) -> dict:
+  """Returns a config with the names and structure of the current version.
 
   Args:
-    config: nested dicts, such as `config.json` of a workdir holds. They are
-      not changed.
+    config: nested dicts, the content of a workdir's `config.json`. They are not
+      changed.
   """
   for step in _STEPS:
     config = step(config)
@@ -28,8 +28,8 @@ def upgrade(config):
 
 
 def _new_options(config):
-  """Adds options that came later, with the values that runs had till then."""
-  came = {
+  """Adds options of later versions, with the values that runs had before."""
+  added = {
       'loader_timeout': 600.0,
       'mesh': (-1, 1),
       'shard_state': False,
@@ -37,20 +37,20 @@ def _new_options(config):
       'system_loss': {},
   }
   groups = {'optim': {'groups': {}}, 'lr': {'warmup_from': 0.0}}
-  later = {
+  added_to_groups = {
       name: options | config[name]
       for name, options in groups.items()
       if name in config
   }
-  return came | config | later
+  return added | config | added_to_groups
 
 
 def _options_of_backbones(config):
-  """Puts fields of systems into the string of their backbone.
+  """Moves fields of systems into the string of their backbone.
 
-  `output_stride=8` beside `backbone='resnet/50'` became
-  `backbone='resnet/50(output_stride=8)'`. A field that was empty or False had
-  no effect, and is left out.
+  `backbone='resnet/50', output_stride=8` becomes
+  `backbone='resnet/50(output_stride=8)'`. Fields that are empty or False had no
+  effect, and are left out.
   """
   names = _OF_BACKBONE.get(config.get('model_name'), ())
   old = config.get('model', {})
@@ -62,7 +62,7 @@ def _options_of_backbones(config):
 
 
 def _crops_with_a_halo(config):
-  """Renames `context`, of the crops of preprocessing, to `halo`."""
+  """Renames the option `context` of crops in preprocessing to `halo`."""
   ops = {
       name: re.sub(r'(_crop\([^|]*?)\bcontext=', r'\1halo=', text)
       for name, text in config.get('preprocess', {}).items()
@@ -89,16 +89,16 @@ def _refine(config):
 
 
 def _label_proposals(config):
-  """Adds the op that says what proposals show, which was not named before."""
+  """Adds the op label_proposals, which training on proposals did implicitly."""
   train = config.get('preprocess', {}).get('train', '')
-  wants = config.get('task', '').startswith('proposals')
-  if not wants or 'label_proposals' in train:
+  on_proposals = config.get('task', '').startswith('proposals')
+  if not on_proposals or 'label_proposals' in train:
     return config
   preprocess = config['preprocess'] | {'train': f'{train}|label_proposals'}
   return config | {'preprocess': preprocess}
 
 
-# In the order of the changes.
+# Later steps expect the results of earlier ones.
 _STEPS = (
     _new_options,
     _options_of_backbones,

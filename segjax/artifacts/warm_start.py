@@ -1,7 +1,8 @@
-"""Begins a run with the weights of another: `config.init_from`."""
+"""Initialises a run with the weights of another, `config.init_from`."""
 
 import math
 import re
+from typing import Any
 
 from absl import logging
 from flax import traverse_util
@@ -14,18 +15,19 @@ from segjax.artifacts.workdir import Workdir
 from segjax.ops.position_table import resize_table
 
 
-def start(state, init_from, init_only, channels):
-  """Returns the state before the first step, with what fits of another run.
+def start(state: Any, init_from: str, init_only: str, channels: int) -> Any:
+  """Returns a train state with the variables of another run that fit.
 
   Args:
-    state: a fresh one.
-    init_from: a workdir, of a run or of `segjax.convert`.
-    init_only: regular expression of the variables to take; '' takes all.
-    channels: of the images.
+    state: the freshly initialised train state.
+    init_from: the workdir of a run or of `segjax.convert`.
+    init_only: regular expression; only variables whose names match are taken.
+      '' takes all.
+    channels: number of channels of the images.
 
   Raises:
     FileNotFoundError: there is no checkpoint.
-    ValueError: nothing in it fits.
+    ValueError: no variable fits.
   """
   workdir = Workdir(init_from)
   step, saved = checkpoint.best(workdir.checkpoints)
@@ -41,32 +43,38 @@ def start(state, init_from, init_only, channels):
   return state.replace(
       params=params,
       mutable=variables,
-      # A copy: a buffer must not be donated twice.
+      # `params` and `ema` are donated to the step, so they cannot share
+      # buffers.
       ema=jax.tree.map(jnp.copy, params) if state.ema else {},
   )
 
 
-def fill(variables, saved, *, channels, only=''):
-  """Returns variables with the values of others where these fit, and a table.
+def fill(
+    variables: dict, saved: dict, *, channels: int, only: str = ''
+) -> tuple[dict, str]:
+  """Replaces the values of variables by saved ones with the same name.
 
-  Variables correspond by name. The kernel that sees the image may have been
-  trained with another number of channels: each of ours gets the mean of its
-  weights, scaled so that the response to a grey image stays. A table of
-  positions is resized from one square grid to another. Any other variable of
-  another shape keeps its initial value, and so does one that is not in `saved`.
+  Saved variables must have the same shape, with two exceptions. If the kernel
+  that reads the image was trained with another number of channels, its weights
+  are averaged over channels and scaled so that the response to a grey image
+  stays the same. Position embeddings are resized from one square grid to
+  another. Variables without a fitting saved one keep their initial values.
 
   Args:
-    variables: of a model, freshly initialised.
-    saved: of the same or a similar one, such as its backbone alone.
-    channels: of the images.
-    only: regular expression that is found in the names (without the
-      collection, 'backbone/stem/conv/kernel') of the variables to fill.
+    variables: variables of a freshly initialised model.
+    saved: variables of the same or a similar model, such as its backbone alone.
+    channels: number of channels of the images.
+    only: regular expression that is searched in the names of variables, such as
+      'backbone/stem/conv/kernel', without the collection; others are left out.
+
+  Returns:
+    The variables, and a text that lists those that were not simply copied.
 
   Raises:
-    ValueError: not one variable would be filled.
+    ValueError: no variable would be replaced.
   """
   try:
-    wanted = re.compile(only).search
+    matches = re.compile(only).search
   except re.error as error:
     raise ValueError(
         f'config.init_only={only!r} is no regular expression: {error}.'
@@ -77,7 +85,7 @@ def fill(variables, saved, *, channels, only=''):
   for path, value in ours.items():
     filled[path] = value
     other = theirs.pop(path, None)
-    if not wanted(path.partition('/')[2]):
+    if not matches(path.partition('/')[2]):
       rows.append((path, value, 'initialised anew: init_only leaves it out'))
     elif other is None:
       rows.append((path, value, 'initialised anew: not there'))
@@ -102,14 +110,14 @@ def fill(variables, saved, *, channels, only=''):
         'No variable of config.init_from fits the model'
         f'{" and config.init_only" if only else ""}:\n{_table(rows)}'
     )
-  said = f'{taken} of {len(ours)} variables fit'
+  summary = f'{taken} of {len(ours)} variables fit'
   return traverse_util.unflatten_dict(filled, sep='/'), (
-      f'{said}. The others:\n{_table(rows)}' if rows else f'{said}.'
+      f'{summary}. The others:\n{_table(rows)}' if rows else f'{summary}.'
   )
 
 
 def _sees_image(other, value, channels):
-  """Whether the kernels differ in that they see images of other channels."""
+  """Tells whether two kernels differ only in the channels of the image."""
   return (
       value.ndim == other.ndim == 4
       and value.shape[2] == channels
@@ -118,7 +126,7 @@ def _sees_image(other, value, channels):
 
 
 def _grids(*tables):
-  """Returns the square grids of tables [1, 1 + n * n, C], or None."""
+  """Returns the grids [(n, n), ...] of tables [1, 1 + n * n, C], or None."""
   sides = [math.isqrt(table.shape[1] - 1) for table in tables]
   square = all(
       side * side + 1 == table.shape[1]
@@ -129,15 +137,16 @@ def _grids(*tables):
 
 
 def _spread(kernel, channels):
-  """Returns a kernel [h, w, channels, out] of one with other channels."""
+  """Converts a kernel [h, w, C, out] to images with `channels` channels."""
   total = np.asarray(kernel, np.float32).sum(2, keepdims=True)
   return np.repeat(total / channels, channels, 2)
 
 
 def _table(rows):
+  """Formats rows (name, array, note) as aligned lines."""
   rows = [(path, str(list(value.shape)), note) for path, value, note in rows]
-  wide = [max(len(row[i]) for row in rows) for i in range(2)]
+  widths = [max(len(row[i]) for row in rows) for i in range(2)]
   return '\n'.join(
-      f'  {path:<{wide[0]}}  {shape:<{wide[1]}}  {note}'
+      f'  {path:<{widths[0]}}  {shape:<{widths[1]}}  {note}'
       for path, shape, note in rows
   )

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, what made it, and where things lie."""
+"""The folder of a run: paths of its files, its config, and its lock."""
 
 import contextlib
 import importlib.metadata
@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+from typing import Any
 
 from absl import logging
 from etils import epath
@@ -18,7 +19,7 @@ from segjax.data import image
 from segjax.data.label_map import LabelMap
 from segjax.runtime import atomic
 
-# What may differ when a run goes on: where it runs, not what it computes.
+# Fields that may change when a run resumes: they do not affect its results.
 FREE = (
     *('data_dir', 'threads', 'loader_timeout', 'decoded_gb', 'profile'),
     *('parallel', 'mesh', 'shard_state', 'remat'),
@@ -38,7 +39,7 @@ PACKAGES = (
 
 
 class Workdir:
-  """Paths of a run."""
+  """The folder of a run and the paths in it."""
 
   def __init__(self, path):
     self.path = epath.Path(path)
@@ -50,7 +51,7 @@ class Workdir:
     self.metrics = self.path / 'metrics.jsonl'
 
   def make(self):
-    """Makes the folder; raises OSError with the reason if that fails."""
+    """Makes the folder; raises OSError if it cannot be written."""
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       write_json(self.path / '.writable', {})
@@ -63,7 +64,7 @@ class Workdir:
 
   @contextlib.contextmanager
   def locked(self):
-    """Holds the folder against a second run, until the process ends."""
+    """Locks the folder against a second run while the context lasts."""
     if '://' in str(self.path):  # Object stores have no locks.
       yield
       return
@@ -83,13 +84,14 @@ class Workdir:
       yield
 
   def claim(self, config):
-    """Makes the folder this config's, or checks that it is.
+    """Writes the config to the folder, or checks it against the one there.
 
-    It belongs to a config from the first checkpoint on: what a run without one
-    left behind is overwritten.
+    The folder belongs to a config from the first checkpoint on. Files of a run
+    without a checkpoint are overwritten.
 
     Raises:
-      ValueError: the folder is of another config; says what differs.
+      ValueError: the folder belongs to another config; the message lists the
+        fields that differ.
     """
     if not any(path.name.isdigit() for path in self.checkpoints.glob('*')):
       write_json(self.config, config.to_dict())
@@ -108,7 +110,7 @@ class Workdir:
         )
 
   def check(self, config, part=''):
-    """Raises ValueError if fields that begin with `part` differ; says how."""
+    """Raises ValueError if fields whose names begin with `part` differ."""
     differing = [
         line
         for line in differences(self.read_config(), config)
@@ -122,7 +124,7 @@ class Workdir:
       )
 
   def write_labels(self, label_map, channels):
-    """Writes what prediction needs to know of the data set."""
+    """Writes the classes and channels of the data set, for prediction."""
     write_json(
         self.labels,
         {
@@ -149,19 +151,22 @@ class Workdir:
     return label_map, labels['channels']
 
   def write_pictures(self, folder, drawn):
-    """Writes pictures by name as PNG files."""
+    """Writes pictures {name: [H, W, 3] uint8} as PNG files in a subfolder."""
     for name, picture in drawn.items():
       path = self.pictures / folder / f'{name}.png'
       path.parent.mkdir(parents=True, exist_ok=True)
       image.write_png(path, picture)
 
   def write_score(self, about, step, scores):
-    """Writes the scores of a step and how they were counted.
+    """Writes the scores of a step and how they were computed.
 
     Args:
-      about: texts by name; the `split` is one.
-      step: of the checkpoint.
+      about: {name: text} with the `split` and how scores were computed.
+      step: step of the checkpoint.
       scores: {name: float}.
+
+    Returns:
+      The path of the file.
     """
     path = self.path / f'score-{about["split"]}.json'
     # JSON has no NaN.
@@ -169,11 +174,11 @@ class Workdir:
     write_json(path, {'step': step} | about | counted)
     return path
 
-  def read_config(self):
-    """Returns the config of the run, as today's code would have written it.
+  def read_config(self) -> ml_collections.ConfigDict:
+    """Reads the config of the run, upgraded to the current version.
 
     Raises:
-      FileNotFoundError: there is none.
+      FileNotFoundError: the folder has no config.
     """
     if not self.config.exists():
       raise FileNotFoundError(
@@ -184,15 +189,20 @@ class Workdir:
     return ml_collections.ConfigDict(config)
 
 
-def versions():
-  """Returns the versions of Python and of the packages that compute."""
+def versions() -> dict[str, str]:
+  """Returns the versions {name: version} of Python and of `PACKAGES`."""
   return {'python': platform.python_version()} | {
       name: importlib.metadata.version(name) for name in PACKAGES
   }
 
 
-def differences(saved, config):
-  """Returns a line for each field that differs, apart from `FREE` ones."""
+def differences(
+    saved: ml_collections.ConfigDict, config: ml_collections.ConfigDict
+) -> list[str]:
+  """Returns a line for each field that differs between two configs.
+
+  Fields of `FREE` are left out.
+  """
   old = flatten(saved.to_dict())
   new = flatten(from_json(json.dumps(config.to_dict())))
   return [
@@ -203,8 +213,8 @@ def differences(saved, config):
   ]
 
 
-def flatten(tree):
-  """Returns {'a.b': value} of nested dicts; an empty one is a value."""
+def flatten(tree: dict) -> dict[str, Any]:
+  """Flattens nested dicts to {'a.b': value}; an empty dict is a value."""
   flat = traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep='.')
   return {
       key: {} if value is traverse_util.empty_node else value
@@ -212,8 +222,8 @@ def flatten(tree):
   }
 
 
-def from_json(text):
-  """Returns what JSON holds, with tuples for lists, as configs have them."""
+def from_json(text: str) -> Any:
+  """Parses JSON, with tuples in place of lists, as in configs."""
 
   def tuples(value):
     if isinstance(value, dict):

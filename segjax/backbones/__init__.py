@@ -1,17 +1,21 @@
-"""Backbones, found by string: `build('resnet/50(output_stride=16)')`."""
+"""Backbones, built from a string: `build('resnet/50(output_stride=16)')`."""
 
 import ast
+from collections.abc import Sequence
 import dataclasses
 import functools
 import importlib
 import pkgutil
+from typing import Any
+
+from flax import linen as nn
 
 from segjax import specs
 
 
 @functools.cache
-def names():
-  """Returns the backbones that exist, as 'family/variant'."""
+def names() -> tuple[str, ...]:
+  """Returns the names of all backbones, 'family/variant'."""
   return tuple(
       f'{module.name}/{variant}'
       for module in pkgutil.iter_modules(__path__)
@@ -21,24 +25,25 @@ def names():
   )
 
 
-def build(backbone, reads=(), **fields):
+def build(backbone: str, reads: Sequence[str] = (), **fields: Any) -> nn.Module:
   """Returns the Flax module of a backbone.
 
-  A field has the value that the system sets, else that of the string, else
-  that of the variant. The system and the string must not differ.
+  A field takes its value from `fields`, which the system sets, else from the
+  options in the string, else from the variant.
 
   Args:
     backbone: 'family/variant', such as 'resnet/101', with or without options,
       such as 'resnet/101(output_stride=8, multi_grid=(1, 2, 4))'. The family
       is a module of this package, the variant a key of its `VARIANTS`, and an
       option a field of its `Backbone`.
-    reads: levels that the system reads, such as ('c2', 'c5'); '' is none.
-    **fields: fields that the system needs whatever the variant, and `name`.
+    reads: levels that the system reads, such as ('c2', 'c5'); entries '' are
+      passed over.
+    **fields: fields that the system needs for any variant, and `name`.
 
   Returns:
-    A module; `module(image, train)` returns features by level, each
-    [B, h, w, C]: mostly 'c1' at stride 2 to 'c5' at `output_stride`. Its
-    `levels` say which there are.
+    A module; `module(image, train)` returns {level: features [B, h, w, C]},
+    for most backbones from 'c1' at stride 2 to 'c5' at `output_stride`. The
+    attribute `levels` names them.
 
   Raises:
     ValueError: there is no such backbone, it has no such option, field or
@@ -92,7 +97,7 @@ def build(backbone, reads=(), **fields):
 
 
 def _is_literal(value):
-  """Returns whether a string can say it."""
+  """Tells whether a value can be written in an option of a string."""
   try:
     return ast.literal_eval(repr(value)) == value
   except (SyntaxError, ValueError):

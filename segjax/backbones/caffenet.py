@@ -1,7 +1,7 @@
 """CaffeNet, https://github.com/BVLC/caffe/tree/master/models.
 
-AlexNet, https://papers.nips.cc/paper/4824, with its pools before the
-normalisations. Checked as the paths of SDS.
+AlexNet, https://papers.nips.cc/paper/4824, with pooling before local response
+normalisation instead of after it. Checked as part of SDS, which has two of it.
 """
 
 from flax import linen as nn
@@ -13,21 +13,22 @@ from segjax.ops.pool import max_pool
 
 
 def pool(x):
-  """3x3 pooling with stride 2; sizes round up, as in Caffe."""
+  """Applies 3x3 max pooling with stride 2; sizes round up, as in Caffe."""
   padding = tuple((0, (side - 3) % 2) for side in x.shape[1:3])
   return max_pool(x, (3, 3), (2, 2), padding)
 
 
 class Backbone(nn.Module):
-  """Five convolutions and two hidden layers, for images of one size.
+  """Five convolutions and two fully connected layers, for images of one size.
 
-  'c2' is at stride 4, 'c3' and 'c4' are normalised pools, 'c5' is the last
-  pool and 'fc7', [B, hidden], what the hidden layers make of it. Those read all
-  positions at once, 6x6 of an image of 227x227.
+  'c2' is the first convolution, at stride 4; 'c3' and 'c4' are the first two
+  pools after normalisation; 'c5' is the last pool. 'fc7', [B, hidden], is the
+  output of the fully connected layers, which read all positions of 'c5': 6x6
+  for an image of 227x227.
   """
 
   widths: tuple[int, int, int, int, int] = (96, 256, 384, 384, 256)
-  hidden: int = 4096
+  hidden: int = 4096  # Features of the fully connected layers.
   dropout: float = 0.5
 
   levels = ('c2', 'c3', 'c4', 'c5', 'fc7')

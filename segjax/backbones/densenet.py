@@ -1,10 +1,11 @@
 """DenseNet, https://arxiv.org/abs/1608.06993.
 
-Each layer of a block reads what all layers before it have made. Checked
-against torchvision 0.28 at output stride 32; the dilated form is DenseASPP's,
+Each layer of a block reads the outputs of all layers before it. Checked against
+torchvision 0.28 at output stride 32. The dilated form is DenseASPP's,
 https://openaccess.thecvf.com/content_cvpr_2018/html/Yang_DenseASPP_for_Semantic_CVPR_2018_paper.html:
-transitions do not pool, and the layers after them dilate. Dense features,
-subsampled, are not the strided ones then, which were averages.
+transitions do not pool, and the layers after them dilate. Every second pixel of
+its features is not what the strided network has there, since that averages 2x2
+pixels.
 """
 
 from flax import linen as nn
@@ -18,7 +19,7 @@ from segjax.ops.pool import max_pool
 
 
 class DenseLayer(nn.Module):
-  """Appends `growth` channels: a 1x1 and a 3x3 convolution, norms first."""
+  """Appends `growth` channels by a 1x1 and a 3x3 convolution after norms."""
 
   growth: int
   dilation: int = 1
@@ -33,7 +34,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-  """Halves the channels, and the resolution where `pool`."""
+  """Halves the number of channels and, if `pool`, the resolution."""
 
   pool: bool = True
 
@@ -47,15 +48,16 @@ class Transition(nn.Module):
 class Backbone(nn.Module):
   """A strided stem and four dense blocks.
 
-  'c2' to 'c4' are the blocks' outputs before their transition, with neither
-  norm nor activation; 'c5' has both, as the classifier reads it.
+  'c2' to 'c4' are the outputs of the first three blocks before their
+  transition, without norm and activation; 'c5' is the last block's with both,
+  the input of the classifier.
   """
 
-  depths: tuple[int, int, int, int]
-  growth: int = 32
-  stem: int = 64
+  depths: tuple[int, int, int, int]  # Layers of each block.
+  growth: int = 32  # Channels that a layer appends.
+  stem: int = 64  # Channels of the stem.
   output_stride: int = 32
-  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
 

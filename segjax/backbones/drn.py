@@ -1,12 +1,12 @@
 """Dilated residual networks, https://arxiv.org/abs/1705.09914.
 
 Two stages of a ResNet dilate instead of striding, so the features stay at
-stride 8; what follows them with ever smaller dilation removes the grid that
-the dilation leaves. Checked against fyu/drn.
+stride 8. Two further levels with dilations 2 and 1 remove the gridding
+artefacts that dilated convolutions leave. Checked against fyu/drn.
 
 The stages dilate from their first convolution on, unlike those of a dilated
-ResNet: dense features, subsampled, are not those of a strided network, and
-there is no other output stride.
+ResNet. So subsampling the features does not give those of a strided network,
+and there is no other output stride.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,19 @@ from segjax.layers.head import classifier
 
 
 class Backbone(nn.Module):
-  """A stem and eight levels; 'c1' to 'c5' end levels 2, 3, 4, 5 and 8."""
+  """A stem and eight levels of convolutions.
+
+  'c1' to 'c5' are the outputs of levels 2, 3, 4, 5 and 8.
+  """
 
   block: Callable[..., nn.Module]
-  depths: tuple[int, int, int, int]  # Of levels 3 to 6.
-  # DRN-C rather than DRN-D: levels 1 and 2 are residual blocks, levels 7 and 8
-  # two convolutions each, instead of one convolution each.
+  depths: tuple[int, int, int, int]  # Residual blocks of levels 3 to 6.
+  # Builds DRN-C instead of DRN-D: levels 1 and 2 are residual blocks and levels
+  # 7 and 8 have two convolutions, where each of these is one convolution.
   arch_c: bool = False
-  width: int = 16
+  width: int = 16  # Channels of the stem.
   output_stride: int = 8
-  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
 

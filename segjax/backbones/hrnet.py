@@ -1,12 +1,12 @@
 """HRNet, https://arxiv.org/abs/1908.07919: high resolution from start to end.
 
-Branches at strides 4 to 32 run side by side and exchange what they know after
-every few blocks. Checked against the authors' HRNet-Semantic-Segmentation
-(branch pytorch-v1.1) and mmsegmentation 1.2.2, `resize_twice=True`.
-'w18_small' is the former's W18-Small-v2 and the latter's hr18s.
+Branches at strides 4 to 32 run in parallel and exchange features after every
+few blocks. Checked against the authors' HRNet-Semantic-Segmentation (branch
+pytorch-v1.1) and, with `resize_twice=True`, against mmsegmentation 1.2.2.
+'w18_small' is W18-Small-v2 in the former and hr18s in the latter.
 
-A trap: the authors' running statistics keep 0.99 of the old at a step; here it
-is 0.9, as in mmsegmentation.
+The momentum of running statistics is 0.9 as in mmsegmentation; the authors' is
+0.99.
 """
 
 from flax import linen as nn
@@ -18,9 +18,13 @@ from segjax.ops.resize import resize
 
 
 class Module(nn.Module):
-  """Some blocks on each branch, then every branch sums up all; figure 3."""
+  """Applies blocks to each branch, and then sums all branches into each.
 
-  depth: int
+  Figure 3 of the paper. Takes and returns a list of features [B, h, w, C], one
+  for each branch, from the highest resolution to the lowest.
+  """
+
+  depth: int  # Residual blocks of each branch.
   align_corners: bool
   resize_twice: bool
 
@@ -38,16 +42,16 @@ class Module(nn.Module):
     ]
 
   def exchange(self, branches, i, j, train):
-    """Returns what branch `i` gets of branch `j`."""
-    x, goal = branches[j], branches[i]
-    features = goal.shape[-1]
+    """Returns features of branch `j` at the size and channels of branch `i`."""
+    x, target = branches[j], branches[i]
+    features = target.shape[-1]
     if j > i:
       x = ConvNormAct(features, kernel=1, act=None, name=f'up{i}_{j}')(x, train)
       if self.resize_twice:
         size = tuple(n * 2 ** (j - i) for n in x.shape[1:3])
         x = resize(x, size, align_corners=self.align_corners)
-      return resize(x, goal.shape[1:3], align_corners=self.align_corners)
-    for k in range(i - j):  # The channels change in the last one.
+      return resize(x, target.shape[1:3], align_corners=self.align_corners)
+    for k in range(i - j):  # The last one changes the number of channels.
       last = k == i - j - 1
       x = ConvNormAct(
           features if last else x.shape[-1],
@@ -59,16 +63,22 @@ class Module(nn.Module):
 
 
 class Backbone(nn.Module):
-  """Four stages of one to four branches: 'c2' to 'c5', at strides 4 to 32."""
+  """Four stages with one to four branches.
 
-  width: int  # Of the branch at stride 4; it doubles with the stride.
-  bottlenecks: int = 4  # Of the first stage.
-  depth: int = 4  # Blocks of a branch of a module.
-  modules: tuple[int, int, int] = (1, 4, 3)  # Of the other stages.
-  stem: int = 64
-  # How branches are enlarged to another's size; False and False: the authors'
-  # branch pytorch-v1.1. Their branch HRNet-OCR aligns corners; mmsegmentation
-  # resizes to a multiple of the size first, which differs on odd sizes.
+  'c1' is the first convolution of the stem, at stride 2; 'c2' to 'c5' are the
+  branches of the last stage, at strides 4 to 32.
+  """
+
+  # Channels of the branch at stride 4; they double with each further branch.
+  width: int
+  bottlenecks: int = 4  # Blocks of the first stage.
+  depth: int = 4  # Blocks of each branch of a module.
+  modules: tuple[int, int, int] = (1, 4, 3)  # Modules of stages 2, 3 and 4.
+  stem: int = 64  # Channels of the stem.
+  # How a branch is enlarged to the size of another. The authors' branch
+  # pytorch-v1.1 has False for both, and their branch HRNet-OCR aligns corners.
+  # mmsegmentation first enlarges by the ratio of strides and then resizes,
+  # which makes a difference for odd sizes.
   align_corners: bool = False
   resize_twice: bool = False
 

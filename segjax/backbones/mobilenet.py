@@ -1,16 +1,17 @@
 """MobileNetV2 and MobileNetV3.
 
-https://arxiv.org/abs/1801.04381 and https://arxiv.org/abs/1905.02244: blocks
-that widen, filter each channel by itself, and narrow again, with a shortcut
-between the narrow ends. Checked against torchvision 0.28.
+https://arxiv.org/abs/1801.04381 and https://arxiv.org/abs/1905.02244. Inverted
+residual blocks widen the features, filter each channel separately, and narrow
+them again; the shortcut connects the narrow features. Checked against
+torchvision 0.28.
 
-Weights fit every output stride, but those who published some of dilated
-networks do not agree on which convolutions dilate, see `RATES`, and nothing
-fails when these differ. 'v3_large' and 'v3_small' are torchvision's,
-'v2_mmseg' and 'v2_jfzhang' those of mmsegmentation 1.2.2 and of
-jfzhang95/pytorch-deeplab-xception. 'v3_large_seg' and 'v3_small_seg' have half
-the channels after the last stride, as the authors segment with them:
-tensorflow/models, research/deeplab/core/feature_extractor.py.
+Weights fit any output stride, but published dilated networks differ in which
+convolutions dilate, see `RATES`: weights load with the wrong rule too, and only
+scores suffer. 'v3_large' and 'v3_small' follow torchvision, 'v2_mmseg'
+mmsegmentation 1.2.2, and 'v2_jfzhang' jfzhang95/pytorch-deeplab-xception.
+'v3_large_seg' and 'v3_small_seg' have half the channels after the last stride,
+as in the authors' segmentation networks: tensorflow/models,
+research/deeplab/core/feature_extractor.py.
 """
 
 from collections.abc import Callable
@@ -25,13 +26,14 @@ from segjax.layers import remat
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 
-# torchvision's MobileNetV3; the momentum is 0.01 in PyTorch's sense.
+# Batch norm of torchvision's MobileNetV3. PyTorch calls this momentum 0.01.
 v3_norm = functools.partial(norms.BatchNorm, momentum=0.99, epsilon=1e-3)
 
-# Dilation of a block, from whether it is the first of its width, and the
-# dilation before and after the stride that this width comes with.
+# Rules for the dilation of a block, from three values: whether the block is the
+# first of its width, and the dilations before and after the stride of that
+# width.
 RATES = {
-    # Dense features, subsampled, equal the strided ones. TensorFlow's DeepLab.
+    # TensorFlow's DeepLab: every second pixel equals the strided network's.
     'exact': lambda first, before, after: before if first else after,
     'all': lambda first, before, after: after,  # torchvision.
     'first': lambda first, before, after: after if first else 1,  # mmseg.
@@ -40,20 +42,20 @@ RATES = {
 
 
 class Row(NamedTuple):
-  """A block, as in the tables of the papers."""
+  """Sizes of an inverted residual block, a row in the tables of the papers."""
 
   kernel: int
-  expanded: int
-  features: int
-  squeeze: bool
+  expanded: int  # Channels inside of the block.
+  features: int  # Channels of its output.
+  squeeze: bool  # Whether it has a `SqueezeExcite`.
   act: Callable
   stride: int
 
 
 class SqueezeExcite(nn.Module):
-  """Scales each channel by what the means of all channels ask for."""
+  """Scales each channel by a factor computed from the means of all channels."""
 
-  features: int  # In between.
+  features: int  # Channels between the two 1x1 convolutions.
 
   @nn.compact
   def __call__(self, x):
@@ -64,14 +66,17 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-  """1x1 convolution to more channels, depthwise one, 1x1 back to fewer."""
+  """Applies a widening 1x1, a depthwise and a narrowing 1x1 convolution.
+
+  The input is added if it has the shape of the output.
+  """
 
   row: Row
   stride: int = 1
   dilation: int = 1
   norm: Callable[..., nn.Module] = norms.BatchNorm
-  # Pads the input rather than what the depthwise convolution reads, so that
-  # its border is not 0 but what the norm makes of 0.
+  # Pads the input of the block instead of that of the depthwise convolution.
+  # The latter then reads, beyond the border, what conv and norm make of zeros.
   pad_input: bool = False
 
   @remat.block
@@ -107,7 +112,7 @@ class InvertedResidual(nn.Module):
 
 
 def divisible(width):
-  """Returns the multiple of 8 next to `width`, but not below 0.9 of it."""
+  """Rounds a width to a multiple of 8 that is at least 0.9 of it."""
   rounded = max(8, (width + 4) // 8 * 8)
   return rounded + 8 if rounded < 0.9 * width else rounded
 
@@ -115,26 +120,26 @@ def divisible(width):
 class Backbone(nn.Module):
   """A strided stem and inverted residual blocks.
 
-  A level is the last block of its stride; 'c2_first' to 'c5_first' are the
-  first ones, which torchvision's segmentation systems read. MobileNetV3's 'c5'
-  is the 1x1 convolution after the blocks; that of MobileNetV2 belongs to its
-  classifier and is there with `num_classes` only.
+  'c1' to 'c5' are the last blocks at their stride. 'c2_first' to 'c5_first' are
+  the first ones, which torchvision's segmentation networks read. In MobileNetV3
+  'c5' is the 1x1 convolution after the blocks; in MobileNetV2 this convolution
+  belongs to the classifier, and exists only with `num_classes`.
   """
 
   blocks: tuple[Row, ...]
   last: int  # Channels of the 1x1 convolution after the blocks.
-  stem: int
-  act: Callable  # Of the stem and the 1x1 convolution.
+  stem: int  # Channels of the stem.
+  act: Callable  # Activation of the stem and of the 1x1 convolution.
   norm: Callable[..., nn.Module]
-  hidden: int = 0  # Of MobileNetV3's classifier; MobileNetV2's is one layer.
+  hidden: int = 0  # Features of the classifier's hidden layer in V3; 0 in V2.
   rates: str = 'exact'  # A key of `RATES`.
-  pad_input: bool = False
+  pad_input: bool = False  # See `InvertedResidual`.
   output_stride: int = 32
-  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   @property
   def levels(self):
-    """Levels that there are features of."""
+    """Names of the levels that the backbone returns."""
     last = 2 + sum(row.stride > 1 for row in self.blocks)
     both = (f'c{i}{end}' for i in range(2, last) for end in ('', '_first'))
     return ('c1', *both)
@@ -185,8 +190,9 @@ class Backbone(nn.Module):
 
 
 def v2(**fields):
-  """Table 2 of the paper: expansion, channels, number and stride of blocks."""
+  """Returns the fields of a MobileNetV2, with `fields` added."""
   blocks, width = [], 32
+  # Expansion, channels, number and stride of blocks, from table 2 of the paper.
   for expansion, features, depth, stride in (
       (1, 16, 1, 1),
       (6, 24, 2, 2),
@@ -219,7 +225,7 @@ def v2(**fields):
 
 
 def v3(*blocks, last, hidden, stem=16, rates='all'):
-  """Returns the fields of a MobileNetV3."""
+  """Returns the fields of a MobileNetV3 with blocks given as `Row`s."""
   return dict(
       blocks=tuple(Row(*block) for block in blocks),
       last=last,
@@ -231,7 +237,8 @@ def v3(*blocks, last, hidden, stem=16, rates='all'):
   )
 
 
-# Tables 1 and 2 of MobileNetV3 up to the last stride. The letters are theirs.
+# Tables 1 and 2 of MobileNetV3 up to the last stride. RE and HS are the names
+# of activations there.
 RE, HS = nn.relu, nn.hard_swish
 LARGE = (
     (3, 16, 16, False, RE, 1),

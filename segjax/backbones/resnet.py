@@ -1,19 +1,22 @@
 """ResNet, https://arxiv.org/abs/1512.03385, with stride or dilation.
 
-The stride of a bottleneck sits in its 3x3 convolution, as in torchvision 0.28
-and in the weights that most people hold ("v1b"). Other stems and shortcuts are
-those of Bag of Tricks, https://arxiv.org/abs/1812.01187: three 3x3 convolutions
-(v1c, of 32, 32 and 64 channels; v1s, of 64, 64 and 128) and shortcuts that
-average where they stride (v1d). DeepLabv2's ('caffe') strides in the first 1x1
-convolution, like the one that the authors published, dilates all blocks of a
-stage alike, and its pool rounds sizes up. 'next' is ResNeXt,
-https://arxiv.org/abs/1611.05431, and 'wide' Wide ResNet,
-https://arxiv.org/abs/1605.07146.
+A bottleneck strides in its 3x3 convolution ("v1b"), as in torchvision 0.28 and
+most published weights. The variants differ in stem and shortcuts:
+
+- v1c and v1s have a stem of three 3x3 convolutions, with 32, 32, 64 and with
+64,
+  64, 128 channels, and v1d has v1c's stem and shortcuts that average where they
+  stride: Bag of Tricks, https://arxiv.org/abs/1812.01187.
+- 'caffe' is DeepLabv2's: like the network that the authors of ResNet published
+  it strides in the first 1x1 convolution; it dilates all blocks of a stage
+  alike, and its pooling rounds sizes up.
+- 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
+- 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
 Checked against torchvision 0.28, mmsegmentation 1.2.2 (v1b, v1c, v1d), timm
-1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe). A
-trap: mmsegmentation dilates only the first convolution of a basic block, so of
-its ResNet-18 those at output stride 8 are not these.
+1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe).
+mmsegmentation dilates only the first convolution of a basic block, so its
+ResNet-18 at output stride 8 is a different network.
 """
 
 from collections.abc import Callable
@@ -26,19 +29,20 @@ from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.pool import max_pool
 
-# The last norm of a residual branch starts at 0 and the block as identity:
-# Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 5.1.
+# The scale of the last norm in a block starts at 0, so that the block starts as
+# the identity: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section
+# 5.1.
 last_norm = functools.partial(norms.BatchNorm, scale_init=nn.initializers.zeros)
 
 
 class BasicBlock(nn.Module):
-  """Two 3x3 convolutions and a shortcut; figure 5, left."""
+  """Adds two 3x3 convolutions to a shortcut; figure 5, left."""
 
   width: int
   stride: int = 1
   dilation: int = 1
-  first_dilation: int = 0  # Of the first 3x3 convolution; 0: `dilation`.
-  average: bool = False
+  first_dilation: int = 0  # Dilation of the first 3x3; 0: `dilation`.
+  average: bool = False  # See `shortcut`.
 
   @remat.block
   @nn.compact
@@ -60,16 +64,16 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-  """1x1, 3x3 and 1x1 convolution and a shortcut; figure 5, right."""
+  """Adds a 1x1, a 3x3 and a 1x1 convolution to a shortcut; figure 5, right."""
 
   width: int
   stride: int = 1
   dilation: int = 1
-  first_dilation: int = 0  # Of the first 3x3 convolution; 0: `dilation`.
-  average: bool = False
-  groups: int = 1  # Of the 3x3 convolution.
-  widen: int = 1  # Factor on its channels.
-  stride_first: bool = False  # In the first 1x1 convolution, not in the 3x3.
+  first_dilation: int = 0  # Dilation of the first 3x3; 0: `dilation`.
+  average: bool = False  # See `shortcut`.
+  groups: int = 1  # Groups of the 3x3 convolution.
+  widen: int = 1  # Factor on the channels of the 3x3 convolution.
+  stride_first: bool = False  # Strides in the first 1x1 convolution.
 
   @remat.block
   @nn.compact
@@ -95,16 +99,17 @@ def shortcut(x, y, stride, average, train):
 
   Args:
     x: input of the block, [B, H, W, C].
-    y: output of its branch.
-    stride: of the block.
-    average: averages `stride` x `stride` pixels instead of skipping some.
+    y: output of the block's convolutions, [B, h, w, D].
+    stride: stride of the block.
+    average: averages `stride` x `stride` pixels before a 1x1 convolution with
+      stride 1, instead of taking every `stride`-th pixel.
     train: whether the norm takes its statistics from the batch.
   """
   if x.shape == y.shape:
     return x
   if average and stride > 1:
-    # 'SAME' pads the end alone here, and what pads does not count: PyTorch's
-    # `ceil_mode=True, count_include_pad=False`.
+    # 'SAME' pads only at the end here, and padding does not count in the mean,
+    # as with PyTorch's `ceil_mode=True, count_include_pad=False`.
     window = (stride, stride)
     mean = nn.avg_pool(x, window, window, 'SAME', count_include_pad=False)
     x, stride = mean.astype(x.dtype), 1
@@ -114,9 +119,10 @@ def shortcut(x, y, stride, average, train):
 
 
 def pool(x, ceil=False):
-  """Returns the maxima of 3x3 pixels at stride 2; `ceil` is Caffe's rounding.
+  """Applies 3x3 max pooling with stride 2.
 
-  With it, even sides have one window more, that begins at the last pixel.
+  `ceil` rounds sizes up as Caffe does: even sides have one window more, which
+  begins at the last pixel.
   """
   padding = (1, 2 if ceil else 1)
   return max_pool(x, (3, 3), (2, 2), (padding, padding))
@@ -125,14 +131,14 @@ def pool(x, ceil=False):
 class Backbone(nn.Module):
   """Four stages of residual blocks behind a strided stem.
 
-  Beyond `output_stride`, stages dilate instead of striding: the convolution
-  that would stride keeps the dilation so far, all after it double it, so that
-  dense features, subsampled, equal the strided ones.
+  Once the stride has reached `output_stride`, stages dilate instead: the
+  convolution that would stride keeps the dilation so far, and those after it
+  double it. So the dilated features, subsampled, equal the strided ones.
   """
 
   block: Callable[..., nn.Module]
   depths: tuple[int, int, int, int]
-  width: int = 64
+  width: int = 64  # Channels of the stem and of the first stage.
   # Channels of three 3x3 convolutions in place of the 7x7 one.
   deep_stem: tuple[int, ...] = ()
   average_shortcut: bool = False
@@ -142,10 +148,10 @@ class Backbone(nn.Module):
   # DeepLabv3, section 3.2.1. Empty: the rule above. A rate of 0 leaves a block
   # the dilation of the stage before, as EMANet's author has the first.
   multi_grid: tuple[int, ...] = ()
-  # The first block of a dilated stage dilates like the others, as the authors'
-  # code of PSPNet has it.
+  # Whether the first convolution of a dilated stage has the stage's dilation
+  # too, as in the authors' code of PSPNet.
   dilate_first: bool = False
-  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
 
@@ -198,7 +204,7 @@ class Backbone(nn.Module):
 
 
 def next_block(groups, width):
-  """Bottleneck of ResNeXt: of `groups` times `width` channels at first."""
+  """Returns ResNeXt's bottleneck: groups of `width` channels in stage 1."""
   return functools.partial(
       Bottleneck, groups=groups, widen=groups * width // 64
   )

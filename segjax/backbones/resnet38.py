@@ -1,11 +1,12 @@
 """ResNet-38, wide and shallow, https://arxiv.org/abs/1611.10080.
 
-Pre-activated residual units, up to 4096 channels wide: variant 'a1' is the
-paper's Model A1, checked against itijyou/ademxapp, and 'a2' the WiderResNet-38
-of NVIDIA/semantic-segmentation, checked against that. Weights of one do not
-suit the other: they differ in where they stride and in how they dilate.
+It is built of pre-activated residual units with up to 4096 channels. Variant
+'a1' is the paper's Model A1, checked against itijyou/ademxapp, and 'a2' is the
+WiderResNet-38 of NVIDIA/semantic-segmentation, checked against that. They
+differ in where they stride and in how they dilate, so weights of one do not
+suit the other.
 
-The input is divided by 255 and normalised by ImageNet's mean and deviation.
+Both expect images normalised by ImageNet's mean and standard deviation.
 """
 
 from flax import linen as nn
@@ -17,16 +18,17 @@ from segjax.ops.pool import max_pool
 
 
 class Unit(nn.Module):
-  """Norm, ReLU and convolution, two or three times, and a shortcut.
+  """Adds two or three times norm, ReLU and convolution to a shortcut.
 
-  Two convolutions are 3x3, three are 1x1, 3x3 and 1x1. The first one strides.
+  Two convolutions are 3x3 both; three are 1x1, 3x3 and 1x1. The first one
+  strides.
   """
 
-  widths: tuple[int, ...]
+  widths: tuple[int, ...]  # Channels of each convolution.
   stride: int = 1
-  dilations: tuple[int, int] = (1, 1)  # Of the first convolution, the others.
-  project: bool = False  # A 1x1 convolution on the shortcut.
-  dropout: float = 0.0  # Before the last convolution.
+  dilations: tuple[int, int] = (1, 1)  # First and later convolutions.
+  project: bool = False  # Whether the shortcut has a 1x1 convolution.
+  dropout: float = 0.0  # Rate before the last convolution.
   epsilon: float = 1e-5
 
   @remat.block
@@ -56,24 +58,26 @@ class Unit(nn.Module):
 
 
 class Backbone(nn.Module):
-  """A convolution and levels 2 to 7; 'c1' to 'c5' end levels 2 to 5 and 7.
+  """A convolution and levels 2 to 7 of residual units.
 
-  All but the last of them are sums to which no norm or ReLU was applied.
+  'c1' to 'c4' are the outputs of levels 2 to 5 before any norm and ReLU; 'c5'
+  is the output of level 7 after both.
   """
 
-  depths: tuple[int, int, int, int] = (3, 3, 6, 3)  # Of levels 2 to 5.
-  width: int = 64
+  depths: tuple[int, int, int, int] = (3, 3, 6, 3)  # Units of levels 2 to 5.
+  width: int = 64  # Channels of the first convolution.
   output_stride: int = 32
-  # Levels that a 3x3 maximum, instead of their first convolution, strides.
+  # Levels that begin with 3x3 max pooling, which strides instead of their first
+  # convolution.
   pooled: tuple[int, ...] = ()
-  # A level that dilates does so from its first convolution on. Otherwise that
-  # one keeps the dilation so far, so that dense features, subsampled, equal
-  # the strided ones.
+  # Whether the first convolution of a dilated level has that level's dilation.
+  # Otherwise it keeps the dilation so far, so that the dilated features,
+  # subsampled, equal the strided ones.
   dilate_first: bool = False
-  # Of levels 6 and 7; (0.3, 0.5) for segmentation.
+  # Dropout rates of levels 6 and 7; (0.3, 0.5) for segmentation.
   dropout: tuple[float, float] = (0.0, 0.0)
   epsilon: float = 1e-5
-  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
 
@@ -128,6 +132,6 @@ class Backbone(nn.Module):
 
 VARIANTS = {
     'tiny': dict(depths=(1, 1, 1, 1), width=4),
-    'a1': dict(epsilon=1.001e-5),  # MXNet's.
+    'a1': dict(epsilon=1.001e-5),  # The value that MXNet has.
     'a2': dict(pooled=(2, 3), dilate_first=True),
 }

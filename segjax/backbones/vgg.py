@@ -1,9 +1,9 @@
 """VGG, https://arxiv.org/abs/1409.1556, with and without batch norm.
 
 Checked against torchvision 0.28, whose pools drop an odd last row or column.
-Systems of Caffe keep the two hidden layers of the classifier, fc6 and fc7, as
-convolutions, and differ in pools and padding: `FCN` and `LARGE_FOV` are the
-fields of two of them.
+Segmentation networks of Caffe turn the two hidden layers of the classifier, fc6
+and fc7, into convolutions, and differ in pooling and padding. `FCN` and
+`LARGE_FOV` are the fields of two of them.
 """
 
 from collections.abc import Callable
@@ -18,58 +18,60 @@ from segjax.ops.pool import max_pool
 
 
 def pool2(x, stride):
-  """2x2 pooling; with stride 1, the last window overlaps the border."""
+  """Applies 2x2 max pooling; stride 1 pads the last row and column."""
   padding = ((0, 2 - stride),) * 2
   return max_pool(x, (2, 2), (stride, stride), padding)
 
 
 def pool2_up(x, stride):
-  """2x2 pooling; sizes round up, as in Caffe."""
+  """Applies 2x2 max pooling; sizes round up, as in Caffe."""
   padding = ((0, side % 2 if stride == 2 else 1) for side in x.shape[1:3])
   return max_pool(x, (2, 2), (stride, stride), tuple(padding))
 
 
 def pool3(x, stride):
-  """3x3 pooling with a border of 1; sizes round up, as in Caffe.
+  """Applies 3x3 max pooling with a border of 1; sizes round up, as in Caffe.
 
-  Sides of 32k + 1 pixels keep the corners of image and features aligned.
+  For images with sides of 32k + 1 pixels, the corner pixels of the image and of
+  the features lie at the same places.
   """
   padding = ((1, 2 - side % 2 if stride == 2 else 1) for side in x.shape[1:3])
   return max_pool(x, (3, 3), (stride, stride), tuple(padding))
 
 
-# The window of fc6: all that is left of the 224 x 224 pixels of a classifier.
+# Convolution of fc6 over all that is left of the 224 x 224 pixels of a
+# classifier.
 WHOLE = dict(kernel=7, padding=0)
 
 
 class Backbone(nn.Module):
-  """Five stages of 3x3 convolutions, each with a pool behind it.
+  """Five stages of 3x3 convolutions, each followed by max pooling.
 
-  'c1' to 'c5' are the pools' outputs. Beyond `output_stride` pools keep their
-  window and lose their stride, and the convolutions after them dilate, so that
-  dense features, subsampled, equal the strided ones up to the last pool.
-  'conv5' is what the last pool reads.
+  'c1' to 'c5' are the outputs of the pools, and 'conv5' is the input of the
+  last pool. Once the stride has reached `output_stride`, pools have stride 1
+  and the convolutions after them dilate. So the dilated features, subsampled,
+  equal the strided ones up to the last pool.
 
-  'fc7' is what the two hidden layers of the classifier make of 'c5', or, for
-  'class_logits', of its means over 7x7 cells.
+  'fc7' is the output of the classifier's two hidden layers. They read 'c5' or,
+  with `num_classes`, the means of 'c5' over a grid of 7x7 cells.
   """
 
-  depths: tuple[int, int, int, int, int]
-  width: int = 64
+  depths: tuple[int, int, int, int, int]  # Convolutions of each stage.
+  width: int = 64  # Channels of the first stage.
   norm: Callable[..., nn.Module] | None = None
   pool: Callable = pool2
   smooth: bool = False  # 'c5' is a 3x3 mean of the last pool's output.
-  padding: int | None = None  # Of the convolutions; None keeps the size.
-  first_padding: int | None = None  # Of the first, if it has its own.
+  padding: int | None = None  # Zeros on each side; None keeps the size.
+  first_padding: int | None = None  # Of the first convolution, if it differs.
   hidden: int = 4096  # Features of fc6 and fc7.
-  fc6: dict | None = None  # Its kernel, dilation, padding; None: no 'fc7'.
+  fc6: dict | None = None  # Fields of the convolution fc6; None omits 'fc7'.
   dropout: float = 0.5
   output_stride: int = 32
-  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   @property
   def levels(self):
-    """Levels that there are features of."""
+    """Names of the levels that the backbone returns."""
     hidden = ('fc7',) if self.fc6 or self.num_classes else ()
     return ('c1', 'c2', 'c3', 'c4', 'c5', 'conv5', *hidden)
 
@@ -116,7 +118,8 @@ class Backbone(nn.Module):
     return feats
 
 
-# FCN, https://arxiv.org/abs/1411.4038; the border lets fc6 see any image.
+# FCN, https://arxiv.org/abs/1411.4038. Its padding of 100 pixels leaves fc6 at
+# least one window in an image of any size.
 FCN = dict(pool=pool2_up, first_padding=100, fc6=WHOLE)
 
 # DeepLab-LargeFOV, https://arxiv.org/abs/1412.7062.

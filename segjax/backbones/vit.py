@@ -1,9 +1,9 @@
 """Vision Transformer, https://arxiv.org/abs/2010.11929, on 16x16 patches.
 
-Checked against timm 1.0.31, and against mmsegmentation 1.2.2, whose ViT has
-neither `patch_bias` nor `final_norm`. Images of any size do: they are padded
-with zeros at the bottom and the right to whole patches, and the table of
-positions, learned for `image_size`, is resized to their grid.
+Checked against timm 1.0.31 and, without `patch_bias` and `final_norm`, against
+mmsegmentation 1.2.2. Images may have any size: they are padded with zeros at
+the bottom and on the right to whole patches, and the position embeddings,
+trained for `image_size`, are resized to their grid of patches.
 """
 
 from flax import linen as nn
@@ -18,23 +18,26 @@ normal = nn.initializers.normal(0.02)
 
 
 def dense(features, name):
-  """Linear layer, small at the start."""
+  """Returns a linear layer with small initial weights."""
   return nn.Dense(features, kernel_init=normal, name=name)
 
 
 def layer_norm(name):
-  """Norm over the channels of each token."""
+  """Returns a norm over the channels of each token."""
   return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, name=name)
 
 
 class Embed(nn.Module):
-  """Patches as tokens behind the class token, and where they lie."""
+  """Turns an image into tokens: a class token and one for each patch.
 
-  width: int
-  patch: int
-  image_size: tuple[int, int]
-  bias: bool
-  method: str
+  Returns [B, 1 + number of patches, width], with position embeddings added.
+  """
+
+  width: int  # Channels of a token.
+  patch: int  # Rows and columns of a patch.
+  image_size: tuple[int, int]  # Size that there are position embeddings for.
+  bias: bool  # Whether the projection of patches has a bias.
+  method: str  # Interpolation of the position embeddings.
 
   @nn.compact
   def __call__(self, image):
@@ -58,13 +61,13 @@ class Embed(nn.Module):
 
 
 class Attention(nn.Module):
-  """Every token looks at all tokens."""
+  """Applies multi-head self-attention to tokens [B, N, width]."""
 
   heads: int
 
   @nn.compact
   def __call__(self, x):
-    # Queries, keys and values from one product, the heads side by side in each.
+    # One product computes queries, keys and values, [B, N, 3, heads, channels].
     qkv = dense(3 * x.shape[-1], name='qkv')(x)
     qkv = qkv.reshape(*x.shape[:2], 3, self.heads, -1)
     x = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
@@ -74,7 +77,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-  """Attention and a perceptron, each on the norm of its input and added."""
+  """Adds attention and then an MLP to the tokens, each after a norm."""
 
   heads: int
 
@@ -87,27 +90,28 @@ class Block(nn.Module):
 
 
 class Backbone(nn.Module):
-  """Patches, blocks, norm; 'block3' is what block 3, counted from 0, returns.
+  """Patch embedding, transformer blocks and a norm.
 
-  Feature maps are the tokens of the patches, [B, H / patch, W / patch, width].
+  Level 'block3' is the output of block 3, counted from 0, without the class
+  token: [B, ceil(H / patch), ceil(W / patch), width].
   """
 
-  width: int
-  depth: int
-  heads: int
-  patch: int = 16
-  image_size: tuple[int, int] = (224, 224)  # Of the table of positions.
-  resize: str = 'bicubic'  # Of that table; see `ops/position_table.py`.
+  width: int  # Channels of a token.
+  depth: int  # Number of blocks.
+  heads: int  # Attention heads of a block.
+  patch: int = 16  # Rows and columns of a patch.
+  image_size: tuple[int, int] = (224, 224)  # Size for position embeddings.
+  resize: str = 'bicubic'  # How these are resized; see `ops/position_table.py`.
   taps: tuple[int, ...] = ()  # Blocks to return; empty: the last one.
-  # Whether the class token enters the blocks. It is learned in any case.
+  # Whether the class token enters the blocks. Its parameter exists in any case.
   class_token: bool = True
-  patch_bias: bool = True
-  final_norm: bool = True  # On what the last block returns.
-  num_classes: int = 0  # Of 'class_logits'; 0 builds none.
+  patch_bias: bool = True  # Bias of the projection of patches.
+  final_norm: bool = True  # Whether a norm follows the last block.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   @property
   def levels(self):
-    """Levels that there are features of."""
+    """Names of the levels that the backbone returns."""
     return tuple(f'block{i}' for i in self.taps or (self.depth - 1,))
 
   @nn.compact

@@ -1,9 +1,9 @@
 """Modified aligned Xception, https://arxiv.org/abs/1802.02611, figure 4.
 
-Blocks of three separable convolutions, of which the last strides; no pooling.
-Checked against timm 1.0.31, whose weights come from TensorFlow's DeepLab, and
-against jfzhang95/pytorch-deeplab-xception, which differs; see `jfzhang`.
-timm's weights want images scaled to [-1, 1].
+Blocks have three separable convolutions, of which the last strides instead of
+pooling. Checked against timm 1.0.31, whose weights come from TensorFlow's
+DeepLab, and, with `jfzhang`, against jfzhang95/pytorch-deeplab-xception.
+timm's weights expect images scaled to [-1, 1].
 """
 
 import functools
@@ -17,16 +17,16 @@ from segjax.layers.conv import SeparableConvNormAct
 
 
 class Block(nn.Module):
-  """Three separable convolutions, each behind a ReLU, and a shortcut.
+  """Adds three separable convolutions, each after a ReLU, to a shortcut.
 
-  Returns the sum and, for a stride in the third convolution, what that one
-  reads: the last features of the stride so far.
+  Returns the sum and the input of the third convolution, which strides: the
+  last features at the stride of the block's input.
   """
 
-  widths: tuple[int, int, int]
-  stride: int
+  widths: tuple[int, int, int]  # Channels of each convolution.
+  stride: int  # Stride of the third convolution.
   dilation: int
-  project: bool  # The shortcut; else it is the identity.
+  project: bool  # Whether the shortcut has a 1x1 convolution.
   epsilon: float
 
   @remat.block
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 class LastBlock(nn.Module):
-  """Three separable convolutions with a ReLU behind each, no shortcut."""
+  """Applies three separable convolutions, each followed by a ReLU."""
 
   widths: tuple[int, int, int]
   dilation: int
@@ -80,26 +80,27 @@ class LastBlock(nn.Module):
 
 
 class Backbone(nn.Module):
-  """Entry, middle and exit flow, in blocks that are counted from 0.
+  """Entry, middle and exit flow; blocks are counted from 0.
 
-  Beyond `output_stride`, blocks dilate instead of striding: such a block keeps
-  the dilation so far, those behind it double it, so that dense features,
-  subsampled, equal the strided ones. 'c1' to 'c4' are the last features of
-  their stride, batch-normed, without the ReLU that follows; the decoder of
-  DeepLabv3+ reads 'c2'.
+  Once the stride has reached `output_stride`, blocks dilate instead: a block
+  that would stride keeps the dilation so far, and those after it double it. So
+  the dilated features, subsampled, equal the strided ones. 'c1' to 'c4' are the
+  last features at their stride after batch norm and before the ReLU; the
+  decoder of DeepLabv3+ reads 'c2'.
   """
 
-  entry: tuple[tuple[int, int], ...]  # Width and stride of its blocks.
-  middle: int  # How many blocks.
-  stem: tuple[int, int] = (32, 64)
-  exit: tuple[int, int, int] = (1024, 1536, 2048)
+  entry: tuple[tuple[int, int], ...]  # Width and stride of the entry's blocks.
+  middle: int  # Number of blocks of the middle flow.
+  stem: tuple[int, int] = (32, 64)  # Channels of the stem's convolutions.
+  exit: tuple[int, int, int] = (1024, 1536, 2048)  # Widths of the exit flow.
   output_stride: int = 32
-  num_classes: int = 0
-  # As jfzhang95 wrote it: the ReLU before a block works in place, so that its
-  # shortcut reads the result too; there is one before the last block, but none
-  # within its separable convolutions; levels are what the next block to stride
-  # reads; the norms have another epsilon. At output stride 8, where the third
-  # convolution of the last block but one does not dilate there, ours does.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
+  # Builds the network of jfzhang95's code. The ReLU before a block works in
+  # place there, so that the shortcut reads its output too; the last block has a
+  # ReLU before it but none within its separable convolutions; a level is the
+  # input of the next block that strides; and norms have another epsilon. One
+  # difference remains: at output stride 8, the third convolution of the last
+  # but one block dilates here and not there.
   jfzhang: bool = False
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
@@ -136,7 +137,7 @@ class Backbone(nn.Module):
           epsilon=epsilon,
           name=f'block{i}',
       )(x, train)
-      if dense:  # From here on, dilate instead of having strided.
+      if dense:  # The blocks after this one dilate.
         dilation *= stride
       else:
         total *= stride

@@ -1,10 +1,13 @@
-"""Boxes around objects: [N, 4] in pixels, y0 x0 y1 x1, ends exclusive."""
+"""Operations on boxes around objects.
+
+Boxes are [N, 4] in pixels, y0 x0 y1 x1, with ends exclusive.
+"""
 
 import numpy as np
 
 
-def expanded(boxes, factor):
-  """Returns boxes [..., 4] with sides `factor` times as long, whole pixels."""
+def expand(boxes: np.ndarray, factor: float) -> np.ndarray:
+  """Scales the sides of boxes [..., 4], and rounds the ends to whole pixels."""
   low, high = np.split(np.asarray(boxes, np.float64), 2, -1)
   middle, reach = (low + high) / 2, factor * (high - low) / 2
   start, stop = (
@@ -13,15 +16,20 @@ def expanded(boxes, factor):
   return np.concatenate([start, np.maximum(stop, start + 1)], -1).astype(int)
 
 
-def excess(boxes, size):
-  """Returns by how many pixels boxes leave an image (height, width) at most."""
+def excess(boxes: np.ndarray, size: tuple[int, int]) -> int:
+  """Returns the most pixels by which any box reaches beyond an image.
+
+  Args:
+    boxes: [N, 4] or [4].
+    size: (height, width) of the image.
+  """
   boxes = np.reshape(boxes, (-1, 4))
   return max(0, -boxes[:, :2].min(), (boxes[:, 2:] - size).max())
 
 
-def overlap(a, b):
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
   """Returns the intersection over union of two boxes [4]."""
-  both = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-  both = np.prod(np.maximum(both, 0))
+  sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+  intersection = np.prod(np.maximum(sides, 0))
   areas = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])
-  return both / (areas - both)
+  return intersection / (areas - intersection)

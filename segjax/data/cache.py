@@ -1,35 +1,36 @@
-"""A data set in memory: what has been decoded once need not be again.
+"""In-memory cache of decoded examples.
 
-Reading an image and a mask of 1024 x 2048 takes about four times as long as all
-that training usually does to them.
+Decoding an image and a mask of 1024 x 2048 takes about four times as long as
+the usual augmentation of them.
 """
 
 import threading
+from typing import Any
 
 import numpy as np
 
 
 class Cached:
-  """A data set that keeps the examples it has read, as long as they fit.
+  """A data set that keeps its decoded examples in memory, up to a limit.
 
-  What does not fit any more is read each time; so a part of the examples, the
-  first that were asked for, is fast for good, in whatever order they come.
-  Everything else about the data set is as it was. Kept arrays are read-only.
+  Examples are kept in the order in which they are first read, until the memory
+  is used up, and are never dropped; the others are read again each time. Arrays
+  of kept examples are read-only.
   """
 
-  def __init__(self, dataset, gigabytes):
+  def __init__(self, dataset: Any, gigabytes: float):
     """Wraps a data set.
 
     Args:
-      dataset: of examples, dicts with arrays; see `datasets.Dataset`.
-      gigabytes: memory to spend; 0 keeps nothing.
+      dataset: a `datasets.Dataset`, whose examples are dicts with arrays.
+      gigabytes: memory limit; 0 keeps nothing.
     """
     if not gigabytes >= 0:
       raise ValueError(
           f'{gigabytes} GB of decoded examples cannot be kept: give 0 or more'
       )
     self._dataset = dataset
-    self._left = gigabytes * 1e9
+    self._bytes_left = gigabytes * 1e9
     self._examples = {}
     self._lock = threading.Lock()
 
@@ -43,9 +44,9 @@ class Cached:
     arrays = [v for v in example.values() if isinstance(v, np.ndarray)]
     size = sum(array.nbytes for array in arrays)
     with self._lock:
-      if size <= self._left and index not in self._examples:
+      if size <= self._bytes_left and index not in self._examples:
         for array in arrays:
           array.flags.writeable = False
-        self._left -= size
+        self._bytes_left -= size
         self._examples[index] = example
     return example

@@ -1,4 +1,4 @@
-"""Image files to arrays and back; a damaged file is an error, never noise."""
+"""Reads and writes image files; a damaged file always raises `BadExample`."""
 
 import io
 import warnings
@@ -15,23 +15,23 @@ SUFFIXES = (
     *('.png', '.jpg', '.jpeg', '.webp'),
     *('.tif', '.tiff', '.bmp', '.gif', '.npy'),
 )
-NUMPY = b'\x93NUMPY'  # What .npy begins with.
-# Half a gigabyte in RGB, and what Pillow opens at the most. A file need not be
-# large for its image to fill the memory.
+NUMPY = b'\x93NUMPY'  # First bytes of a .npy file.
+# Half a gigabyte in RGB, Pillow's limit as well. A small compressed file can
+# hold an image that fills the memory.
 MAX_PIXELS = 2**29 // 3
-# Pillow warns from half of it on.
+# Pillow warns for images with more than half as many pixels.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
 
-class BadExample(ValueError):  # noqa: N818  What it is, not what it does.
+class BadExample(ValueError):  # noqa: N818  It names the example, not an error.
   """An image or mask that cannot be used; the message names the file."""
 
 
-def read_image(path):
-  """Reads an image as [H, W, C], channels in RGB order, grey with C = 1.
+def read_image(path: epath.PathLike) -> np.ndarray:
+  """Reads an image as [H, W, C], with channels in RGB order; grey has C = 1.
 
-  uint8, uint16 and float32 stay, other numbers become float32. The
-  orientation in EXIF is not applied, since masks do not carry it.
+  uint8, uint16 and float32 keep their type, others become float32. The
+  orientation in EXIF is not applied, because masks do not have it.
   """
   image = _decode(path)
   if image.ndim == 2:
@@ -43,27 +43,37 @@ def read_image(path):
   return image.astype(np.float32)
 
 
-def with_channels(image, channels, name):
-  """Gives an image [H, W, C] the channels that are expected.
+def with_channels(
+    image: np.ndarray, channels: int, name: epath.PathLike
+) -> np.ndarray:
+  """Converts an image [H, W, C] to the expected number of channels.
 
-  Grey is repeated and alpha is dropped; anything else is a `BadExample`.
+  A grey channel is repeated, and alpha is dropped.
+
+  Args:
+    image: [H, W, C].
+    channels: number of channels that is expected.
+    name: name of the image in errors.
+
+  Raises:
+    BadExample: the image has another number of channels.
   """
-  given = image.shape[2]
-  if given == channels:
+  actual = image.shape[2]
+  if actual == channels:
     return image
-  if given == 1:
+  if actual == 1:
     return np.repeat(image, channels, axis=2)
-  if (given, channels) == (4, 3):
+  if (actual, channels) == (4, 3):
     return image[:, :, :3]
-  raise BadExample(f'{name} has {given} channels, expected {channels}')
+  raise BadExample(f'{name} has {actual} channels, expected {channels}')
 
 
-def read_mask(path, colors=False):
+def read_mask(path: epath.PathLike, colors: bool = False) -> np.ndarray:
   """Reads a mask as integers [H, W], or as colours [H, W, 3].
 
-  An indexed file gives its indices, or the colours they stand for when `colors`
-  is set. A coloured file gives its colours without alpha, and a grey one
-  stored in three equal channels is grey.
+  An indexed file is read as its indices or, with `colors`, as the colours of
+  its palette. A coloured file is read as colours without alpha; without
+  `colors`, a file with three equal channels is read as grey, [H, W].
   """
   mask = _decode(path, indices=not colors)
   if mask.ndim == 3:
@@ -84,7 +94,7 @@ def read_mask(path, colors=False):
 
 
 def write_png(path, array, palette=None):
-  """Writes [H, W] or [H, W, 3 or 4] as PNG; nobody ever sees half a file.
+  """Writes an image [H, W] or [H, W, 3 or 4] as PNG, atomically.
 
   Args:
     path: where to write; a file that is there is replaced.
@@ -104,7 +114,7 @@ def write_png(path, array, palette=None):
 
 
 def _decode(path, indices=False):
-  """Returns the pixels as the file has them; `indices` keeps a palette's."""
+  """Returns the pixels of a file; `indices` keeps those of an indexed one."""
   try:
     data = epath.Path(path).read_bytes()
   except OSError as error:
@@ -124,7 +134,7 @@ def _decode(path, indices=False):
       if pixels is not None:
         return _swap_red_and_blue(pixels)
     return _decode_with_pillow(data, indices)
-  except Exception as error:  # Decoders raise whatever they stumble on.
+  except Exception as error:  # Decoders raise errors of any type.
     raise BadExample(f'{path}: damaged or no image, {error}') from error
 
 
@@ -132,7 +142,8 @@ def _is_too_large(data):
   """Tells from the header alone whether there are more than `MAX_PIXELS`."""
   file = io.BytesIO(data)
   try:
-    if data.startswith((b'II*\0', b'MM\0*')):  # Some, Pillow cannot open.
+    # Pillow cannot open every TIFF file, but it reads the size of all.
+    if data.startswith((b'II*\0', b'MM\0*')):
       tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
       file.seek(tags.next)
       tags.load(file)
@@ -142,17 +153,16 @@ def _is_too_large(data):
       width, height = Image.open(file).size
   except Image.DecompressionBombError:
     return True
-  except Exception:  # What is wrong, decoding will tell.
+  except Exception:  # Decoding will raise an error that tells what is wrong.
     return False
   return width * height > MAX_PIXELS
 
 
 def _needs_pillow(data):
-  """Tells GIF, and JPEG without its end mark.
+  """Tells whether a file is a GIF, or a JPEG without end mark at its end.
 
-  OpenCV fills what a truncated JPEG lacks; Pillow raises. The mark cannot occur
-  inside the coded pixels, so a file that ends with it is whole; one with
-  something behind it is left to Pillow.
+  OpenCV fills the missing part of a truncated JPEG; Pillow raises. The end mark
+  cannot occur inside the coded pixels, so a file that ends with it is complete.
   """
   if data.startswith(b'\xff\xd8'):
     return not data.endswith(b'\xff\xd9')
@@ -160,10 +170,12 @@ def _needs_pillow(data):
 
 
 def _is_indexed_png(data):
+  """Tells whether a file is a PNG with a palette (colour type 3)."""
   return data.startswith(b'\x89PNG') and data[25:26] == b'\x03'
 
 
 def _decode_with_pillow(data, indices):
+  """Returns the pixels of a file that Pillow decodes; see `_decode`."""
   picture = Image.open(io.BytesIO(data))
   if picture.mode == 'P' and indices:
     return np.array(picture)
@@ -173,7 +185,7 @@ def _decode_with_pillow(data, indices):
 
 
 def _swap_red_and_blue(array):
-  """Converts between OpenCV's order of channels and RGB(A), both ways."""
+  """Converts BGR(A), OpenCV's order of channels, to RGB(A) or back."""
   if array.ndim == 3 and array.shape[2] == 3:
     return cv2.cvtColor(array, cv2.COLOR_BGR2RGB)
   if array.ndim == 3 and array.shape[2] == 4:

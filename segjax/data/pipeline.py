@@ -1,15 +1,17 @@
-"""Batches for training and examples for evaluation, read by grain.
+"""Input pipeline: batches for training and examples for evaluation, by grain.
 
-The training examples are an endless sequence that depends on the data set, the
-spec and the seed alone: epoch after epoch in a new order, each transformed by
-draws that depend on the seed and its place. Step s takes `batch_size` of them,
-from place s * batch_size on, and each host a contiguous part of these. So
-starting at any step costs nothing, and any number of hosts sees the same global
-batches.
+The training examples are an endless sequence that depends only on the data set,
+the spec and the seed: each epoch has a new order, and the random transforms of
+an example depend on the seed and on its position in the sequence. Step s takes
+`batch_size` of them from position s * batch_size on, and each host takes a
+contiguous part of these. So a run can resume at any step without reading the
+examples before it, and the global batches do not depend on the number of hosts.
 """
 
+from collections.abc import Iterator
 import sys
 import threading
+from typing import Any
 
 from absl import logging
 import grain
@@ -33,53 +35,53 @@ class Batches:
   def __next__(self):
     try:
       return next(self._batches)
-    except BaseException:  # What comes after would be shifted.
+    except BaseException:  # Later batches would be at wrong positions.
       self.close()
       raise
 
   @property
   def skipped(self):
-    """How many bad examples of the data set were met and replaced so far."""
+    """Number of different unreadable examples that were replaced so far."""
     return len(self._reader.bad)
 
   def close(self):
-    """Ends the reading ahead."""
+    """Stops the threads that read batches ahead."""
     self._batches.close()
 
 
 def train_batches(
-    dataset,
-    spec,
+    dataset: Any,
+    spec: str,
     *,
-    batch_size,
-    seed,
-    first_step=0,
-    num_hosts=1,
-    host=0,
-    threads=2,
-    prefetch=2,
-    on_bad_example='raise',
-):
+    batch_size: int,
+    seed: int,
+    first_step: int = 0,
+    num_hosts: int = 1,
+    host: int = 0,
+    threads: int = 2,
+    prefetch: int = 2,
+    on_bad_example: str = 'raise',
+) -> Batches:
   """Returns an iterator over this host's batches from `first_step` on.
 
   Args:
-    dataset: random access to examples, {'image', 'label', 'name', ...}.
-    spec: ops for `transforms.parse`, with a size and a normalize.
-    batch_size: over all hosts.
-    seed: of the order and the ops.
-    first_step: the step whose batch comes first.
+    dataset: a `datasets.Dataset`.
+    spec: ops for `transforms.parse`; they must set a size and normalize.
+    batch_size: number of examples of a batch, over all hosts.
+    seed: seed of the order of examples and of the random ops.
+    first_step: the step, counted from 0, whose batch comes first.
     num_hosts: number of hosts, a divisor of `batch_size`.
-    host: index of this one.
+    host: index of this host.
     threads: threads that read and transform examples.
     prefetch: batches to read ahead.
     on_bad_example: 'raise', or 'skip' to log and count an unreadable example
       and to take the next good one in the order of its epoch instead.
 
   Returns:
-    `Batches` of all fields that the examples have after the ops, by name: the
-    'image', float32 [b, H, W, C], the 'label', uint8 [b, H, W], and those that
-    the data set reads or an op of the spec derives; see `segjax.data.fields`.
-    The image is larger by the halo of a crop that has one.
+    `Batches`, dicts with all fields that the examples have after the ops: the
+    'image', float32 [b, H, W, C], the 'label', uint8 [b, H, W], and others that
+    the data set reads or an op derives; see `segjax.data.fields`. After a crop
+    with a halo, the image is larger than the label by the halo on each side.
   """
   _check(dataset, num_hosts, host)
   if batch_size < 1 or batch_size % num_hosts:
@@ -97,9 +99,10 @@ def train_batches(
   examples = order.map_with_index(reader).random_map(_transform(ops))
   share = batch_size // num_hosts
 
-  def example(i):  # The i-th that this host takes.
-    step, place = divmod(i, share)
-    return examples[(first_step + step) * batch_size + host * share + place]
+  def example(i):
+    """Returns the i-th example that this host takes."""
+    step, offset = divmod(i, share)
+    return examples[(first_step + step) * batch_size + host * share + offset]
 
   options = grain.ReadOptions(threads, max(prefetch * share, threads))
   batches = (
@@ -111,13 +114,27 @@ def train_batches(
   return Batches(iter(batches), reader)
 
 
-def eval_examples(dataset, spec, *, num_hosts=1, host=0, threads=2):
+def eval_examples(
+    dataset: Any,
+    spec: str,
+    *,
+    num_hosts: int = 1,
+    host: int = 0,
+    threads: int = 2,
+) -> Iterator[dict[str, Any]]:
   """Returns an iterator over this host's share of all examples, in order.
 
-  Each is {'image': float32 [h, w, C] after the spec, 'label': [H, W] at its
-  original size, 'name', 'raw': the image [H, W, C] as it was read}. The spec
-  does not change truth; other fields move like the image. A host may have one
-  example more than another, or none.
+  An example is {'image': float32 [h, w, C] after the ops, 'label': [H, W] at
+  its original size, 'name', 'raw': the image [H, W, C] as it was read}. The ops
+  do not change the fields of `fields.TRUTH`, such as the label; other fields
+  are transformed with the image. Hosts differ by one example at most.
+
+  Args:
+    dataset: a `datasets.Dataset`.
+    spec: ops for `transforms.parse`, none of them random.
+    num_hosts: number of hosts.
+    host: index of this host.
+    threads: threads that read and transform examples.
   """
   _check(dataset, num_hosts, host)
   ops = _parse(spec)
@@ -130,8 +147,8 @@ def eval_examples(dataset, spec, *, num_hosts=1, host=0, threads=2):
   transform = _transform(ops)
 
   def prepare(features):
-    shown = {k: v for k, v in features.items() if k not in fields.TRUTH}
-    return {**features, 'raw': features['image'], **transform(shown)}
+    inputs = {k: v for k, v in features.items() if k not in fields.TRUTH}
+    return {**features, 'raw': features['image'], **transform(inputs)}
 
   options = grain.ReadOptions(threads, 2 * threads)
   shard = grain.MapDataset.source(dataset)[host::num_hosts]
@@ -139,10 +156,10 @@ def eval_examples(dataset, spec, *, num_hosts=1, host=0, threads=2):
 
 
 class _Reader:
-  """Reads the example at a place of the order, or the next good one after it.
+  """Reads the example at a position of the sequence, or the next readable one.
 
-  Next is meant within the epoch, whose end is followed by its beginning: so the
-  substitute does not depend on what was read before.
+  The search for a substitute stays in the epoch, and wraps from its end to its
+  beginning. So the substitute does not depend on what was read before.
   """
 
   def __init__(self, dataset, order, skip):
@@ -152,13 +169,13 @@ class _Reader:
     self._skip = skip
     self._lock = threading.Lock()
 
-  def __call__(self, place, index):
+  def __call__(self, position, index):
     if not self._skip:
       return self._dataset[index]
     length = len(self._dataset)
-    epoch = place // length * length
+    epoch_start = position // length * length
     for offset in range(length):
-      index = self._order[epoch + (place + offset) % length]
+      index = self._order[epoch_start + (position + offset) % length]
       try:
         return self._dataset[index]
       except BadExample as error:
@@ -173,6 +190,7 @@ class _Reader:
 
 
 def _check(dataset, num_hosts, host):
+  """Raises ValueError for an empty data set or an impossible host index."""
   if not len(dataset):
     raise ValueError('the split has no examples')
   if host not in range(num_hosts):
@@ -180,7 +198,7 @@ def _check(dataset, num_hosts, host):
 
 
 def _parse(spec):
-  """Returns the ops of a spec, which must normalise once."""
+  """Returns the ops of a spec; raises ValueError unless one is normalize."""
   ops = transforms.parse(spec)
   if sum(isinstance(op, transforms.Normalize) for op in ops) != 1:
     raise ValueError(f'the spec {spec!r} must contain normalize, and once')
@@ -200,7 +218,7 @@ def _transform(ops):
 
 
 def _stack(examples):
-  """Stacks the fields of examples to a batch; other entries are left out."""
+  """Stacks the fields of examples to a batch, without other entries."""
   first = examples[0]
   batch = {}
   for name in filter(fields.FIELDS.get, first):

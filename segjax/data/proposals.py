@@ -1,7 +1,8 @@
-"""Region proposals: masks of what may be an object, beside an image.
+"""Region proposals: masks of possible objects, read from a file for each image.
 
-The regions of an example are [H, W, N] uint8, 0 or 1, best first. N is fixed
-for a data set; an empty region is no proposal. A box is a filled rectangle.
+The regions of an example are [H, W, N] uint8, 0 or 1, best first. N is the same
+for all examples of a data set; empty regions fill up missing ones. Boxes become
+filled rectangles.
 """
 
 import io
@@ -14,14 +15,15 @@ from segjax.data.image import BadExample
 from segjax.data.label_map import IGNORE
 
 
-def read(path, size, count):
+def read(path: epath.PathLike, size: tuple[int, int], count: int) -> np.ndarray:
   """Reads the proposals for an image.
 
   Args:
     path: `.npz` file with `regions`, [H, W, M] of 0 and 1, or `boxes`, [M, 4]
       in pixels y0 x0 y1 x1, ends exclusive; best first.
     size: (height, width) of the image.
-    count: N, how many to return: the first, or all and then empty ones.
+    count: number N of regions to return: the first ones of the file, and empty
+      ones where it has fewer.
 
   Returns:
     [H, W, N] uint8.
@@ -30,7 +32,7 @@ def read(path, size, count):
     data = io.BytesIO(epath.Path(path).read_bytes())
     with np.load(data, allow_pickle=False) as file:
       content = dict(file)
-  except Exception as error:  # NumPy raises whatever it stumbles on.
+  except Exception as error:  # NumPy raises errors of any type.
     raise BadExample(f'{path}: damaged or missing, {error}') from error
   match content:
     case {'regions': regions}:
@@ -55,35 +57,37 @@ def read(path, size, count):
   return exactly(regions, count)
 
 
-def fill(boxes, size):
-  """Returns boxes [M, 4], y0 x0 y1 x1 in pixels, as regions [H, W, M]."""
+def fill(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """Draws boxes [M, 4], y0 x0 y1 x1 in pixels, as filled regions [H, W, M]."""
   y, x = (np.arange(side)[:, None] + 0.5 for side in size)
   y0, x0, y1, x1 = boxes.T
   rows, columns = (y > y0) & (y < y1), (x > x0) & (x < x1)
   return (rows[:, None] & columns).astype(np.uint8)
 
 
-def exactly(regions, count):
-  """Returns the first of regions [H, W, M] and empty ones: [H, W, count]."""
+def exactly(regions: np.ndarray, count: int) -> np.ndarray:
+  """Cuts regions [H, W, M] to `count`, or appends empty ones: [H, W, count]."""
   regions = regions[..., :count].astype(np.uint8)
   missing = count - regions.shape[-1]
   return np.pad(regions, ((0, 0), (0, 0), (0, missing)))
 
 
-def assign(regions, label):
-  """Says what object each region shows, by the label.
+def assign(
+    regions: np.ndarray, label: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Assigns to each region the object of the label that it overlaps most.
 
-  An object is a connected part of a class, since labels do not tell objects
-  apart; class 0 is the background. Ignored pixels count for nothing.
+  An object is a connected component of a class, since labels do not separate
+  objects; class 0 is the background. Ignored pixels do not count.
 
   Args:
     regions: [H, W, N], 0 or 1.
     label: [H, W], train ids.
 
   Returns:
-    The class of the object that each region overlaps most, [N] uint8, 0 if none
-    and `IGNORE` if the region is empty; and by how much, intersection over
-    union, [N] float32.
+    categories: class of the object, [N] uint8; 0 if the region overlaps none,
+      and `IGNORE` if the region is empty.
+    overlaps: intersection over union with the object, [N] float32.
   """
   ids, classes = objects(label)
   counted = label != IGNORE
@@ -92,19 +96,28 @@ def assign(regions, label):
   overlaps = np.zeros(regions.shape[-1], np.float32)
   for n in np.flatnonzero(regions.any((0, 1))):
     inside = ids[(regions[..., n] > 0) & counted]
-    both = np.bincount(inside, minlength=len(classes))
-    overlap = both / np.maximum(inside.size + areas - both, 1)
+    intersection = np.bincount(inside, minlength=len(classes))
+    union = inside.size + areas - intersection
+    overlap = intersection / np.maximum(union, 1)
     overlap[0] = 0
     best = overlap.argmax()
     categories[n], overlaps[n] = classes[best], overlap[best]
   return categories, overlaps
 
 
-def objects(label):
-  """Returns ids of objects [H, W], 0 being none, and the class of each id."""
+def objects(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Numbers the connected components of all classes but the background.
+
+  Args:
+    label: [H, W], train ids.
+
+  Returns:
+    ids: number of the object at each pixel, [H, W], 0 for none.
+    classes: class of each number, uint8; that of number 0 is 0.
+  """
   ids, classes = np.zeros(label.shape, np.int64), [0]
-  for one in np.setdiff1d(label, (0, IGNORE)):
-    _, parts = cv2.connectedComponents((label == one).view(np.uint8))
+  for train_id in np.setdiff1d(label, (0, IGNORE)):
+    _, parts = cv2.connectedComponents((label == train_id).view(np.uint8))
     ids += np.where(parts > 0, parts + len(classes) - 1, 0)
-    classes += [one] * parts.max()
+    classes += [train_id] * parts.max()
   return ids, np.array(classes, np.uint8)

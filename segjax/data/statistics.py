@@ -1,8 +1,10 @@
-"""How often the classes of a data set occur, and loss weights from that.
+"""Counts the pixels of each class in a data set, and derives class weights.
 
-Counts are [N, K + 1], a row for each image: pixels of the classes 0 to K - 1,
-then ignored pixels, which have no part in any frequency.
+Counts are [N, K + 1], a row for each image: the numbers of pixels of classes 0
+to K - 1, then of ignored pixels. Frequencies leave out ignored pixels.
 """
+
+from typing import Any
 
 import grain
 import numpy as np
@@ -10,23 +12,23 @@ import numpy as np
 from segjax.data.image import BadExample
 
 
-def pixel_counts(label, num_classes):
-  """Returns the row of one image, [K + 1] int64.
+def pixel_counts(label: np.ndarray, num_classes: int) -> np.ndarray:
+  """Counts the pixels of each class in one image, [K + 1] int64.
 
   Args:
     label: [H, W], train ids; any other value is counted as ignored.
-    num_classes: K.
+    num_classes: number of classes K.
   """
   ids = np.minimum(label, num_classes).ravel()
   return np.bincount(ids, minlength=num_classes + 1)
 
 
-def class_counts(dataset, *, on_bad_example='raise'):
-  """Reads all examples of a data set and returns its counts, [N, K + 1].
+def class_counts(dataset: Any, *, on_bad_example: str = 'raise') -> np.ndarray:
+  """Counts the pixels of each class in all examples, [N, K + 1].
 
   Args:
-    dataset: random access to {'label': [H, W]}, with a `label_map`.
-    on_bad_example: 'raise', or 'skip' to leave unreadable examples at zero.
+    dataset: a `datasets.Dataset` of N examples.
+    on_bad_example: 'raise', or 'skip' to count an unreadable example as zeros.
   """
   num_classes = dataset.label_map.num_classes
 
@@ -42,14 +44,14 @@ def class_counts(dataset, *, on_bad_example='raise'):
   return np.stack(list(rows))
 
 
-def frequencies(counts):
-  """Returns the share of each class in the pixels that count, [K]."""
+def frequencies(counts: np.ndarray) -> np.ndarray:
+  """Returns the share of each class in the pixels that are not ignored, [K]."""
   pixels = counts[:, :-1].sum(0)
   return pixels / max(pixels.sum(), 1)
 
 
-def median_frequency(counts):
-  """Returns class weights [K] by median frequency balancing.
+def median_frequency(counts: np.ndarray) -> np.ndarray:
+  """Computes class weights [K] by median frequency balancing.
 
   The weight is median / f, where f is the pixels of the class divided by the
   pixels of the images in which it occurs. A class that never occurs weighs 0.
@@ -61,16 +63,16 @@ def median_frequency(counts):
   """
   pixels = counts[:, :-1]
   occurs = pixels > 0
-  around = (occurs * pixels.sum(1, keepdims=True)).sum(0)
-  seen = around > 0
-  f = pixels.sum(0)[seen] / around[seen]
+  of_images = (occurs * pixels.sum(1, keepdims=True)).sum(0)
+  occurring = of_images > 0
+  f = pixels.sum(0)[occurring] / of_images[occurring]
   weights = np.zeros(pixels.shape[1])
-  weights[seen] = np.median(f) / f if f.size else 1.0
+  weights[occurring] = np.median(f) / f if f.size else 1.0
   return weights
 
 
-def inverse_log(counts, *, offset=1.02):
-  """Returns class weights [K] of 1 / ln(offset + f), f as in `frequencies`.
+def inverse_log(counts: np.ndarray, *, offset: float = 1.02) -> np.ndarray:
+  """Computes class weights [K] of 1 / ln(offset + f), f as in `frequencies`.
 
   References:
     Paszke et al., ENet, 2016, https://arxiv.org/abs/1606.02147; 1.02 keeps the

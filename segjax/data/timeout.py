@@ -1,4 +1,4 @@
-"""A data set that does not wait for ever, such as for a server that is gone."""
+"""Time limit for reading examples, for disks and servers that hang."""
 
 from concurrent import futures
 import contextlib
@@ -8,10 +8,10 @@ import weakref
 
 
 class WithTimeout:
-  """A data set whose examples come in time, or raise TimeoutError.
+  """A data set that raises TimeoutError if an example is not read in time.
 
-  They are read in threads of its own, so that one that hangs keeps neither its
-  caller nor the end of the program waiting.
+  Examples are read in daemon threads. So a read that hangs blocks neither the
+  caller nor the end of the program.
   """
 
   def __init__(self, dataset, seconds, threads):
@@ -19,8 +19,8 @@ class WithTimeout:
 
     Args:
       dataset: a `datasets.Dataset`.
-      seconds: to wait for an example; 0 waits for ever.
-      threads: that read; as many as read at a time.
+      seconds: time limit of an example; 0 waits for ever.
+      threads: number of examples that can be read at the same time.
     """
     if not seconds >= 0:
       raise ValueError(
@@ -31,13 +31,15 @@ class WithTimeout:
     self._seconds = seconds
     self._error = None
     self._waiting = set()
-    self._asked = queue.SimpleQueue()
+    self._requests = queue.SimpleQueue()
     if seconds:
       for _ in range(threads):
         threading.Thread(
-            target=_read_for, args=(dataset, self._asked), daemon=True
+            target=_serve_requests,
+            args=(dataset, self._requests),
+            daemon=True,
         ).start()
-      weakref.finalize(self, _dismiss, self._asked, threads)
+      weakref.finalize(self, _dismiss, self._requests, threads)
 
   def __len__(self):
     return len(self._dataset)
@@ -48,7 +50,7 @@ class WithTimeout:
     answer = futures.Future()
     self._waiting.add(answer)
     try:
-      self._asked.put((answer, index))
+      self._requests.put((answer, index))
       if not self._error and not futures.wait([answer], self._seconds).done:
         self._give_up(index)
       if self._error:
@@ -58,7 +60,7 @@ class WithTimeout:
       self._waiting.discard(answer)
 
   def _give_up(self, index):
-    """Ends all waiting: else each of the others would take its own time."""
+    """Raises the error in all waiting callers, so that none waits longer."""
     self._error = TimeoutError(
         f'Waited {self._seconds:g} s for {self._dataset.where(index)}. Does the'
         ' disk or the server still answer? config.loader_timeout is how long to'
@@ -69,15 +71,16 @@ class WithTimeout:
         answer.set_exception(self._error)
 
 
-def _read_for(dataset, asked):
-  """Answers until it is dismissed; keeps no example when it is idle."""
-  for answer, index in iter(asked.get, None):
+def _serve_requests(dataset, requests):
+  """Reads requested examples until the request None; the loop of a thread."""
+  for answer, index in iter(requests.get, None):
     _answer(answer, dataset, index)
-    del answer
+    del answer  # An idle thread would keep the example in memory.
 
 
 def _answer(answer, dataset, index):
-  # Where nobody waits any more, nobody wants to know.
+  """Reads an example and hands it, or the error, to the waiting caller."""
+  # A caller that has given up has set the result already.
   with contextlib.suppress(futures.InvalidStateError):
     try:
       example = dataset[index]
@@ -87,6 +90,7 @@ def _answer(answer, dataset, index):
       answer.set_result(example)
 
 
-def _dismiss(asked, threads):
+def _dismiss(requests, threads):
+  """Ends the threads, by a request None for each."""
   for _ in range(threads):
-    asked.put(None)
+    requests.put(None)

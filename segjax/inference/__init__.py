@@ -1,1 +1,1 @@
-"""From the outputs of a model to predictions at the size of an image."""
+"""Turns outputs of a model into predictions at the size of an image."""

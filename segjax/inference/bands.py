@@ -1,12 +1,14 @@
-"""Outputs of a view of an image, a band of rows at a time.
+"""Computes the outputs of a view of an image, one band of rows after another.
 
-A view is shown through windows of one shape. Where they overlap, their outputs
-are averaged with the weights of `windows.windows`. Only the rows that the next
-chunk of the result needs are kept on the device.
+A view, a scaled and maybe mirrored image, is covered by windows of one shape.
+Where windows overlap, their outputs are averaged with the weights of
+`windows.windows`. The device holds only the band of rows that the next chunk of
+the result needs.
 """
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,17 +22,18 @@ from segjax.inference.windows import windows
 
 
 class View:
-  """A scaled and maybe mirrored image, and the other fields of it.
+  """A scaled and maybe mirrored image with its other fields.
 
-  `band` is a generator: it yields windows, dicts of arrays, is sent their
-  outputs, and returns a band of rows of these.
+  `band` is a generator that asks for the outputs of windows: it yields a list
+  of windows, dicts of arrays, is sent a list of their outputs, and returns a
+  band of rows of the averaged outputs.
   """
 
   def __init__(self, shown, size, shape, options, mirrored, content=None):
     """Lays the windows.
 
     Args:
-      shown: {field: array}; spatial fields are [h, w, ...] of the view.
+      shown: {field: array} of the view; spatial fields are [h, w, ...].
       size: (height, width) of the result.
       shape: (rows, columns) of a chunk of the result.
       options: an `Inference`.
@@ -59,10 +62,14 @@ class View:
     self.outputs, self.top = None, 0
 
   def band(self, start):
-    """Yields windows; returns a band of outputs, and the taps into it.
+    """Yields windows; returns a band of outputs and how to resize it.
 
     Args:
-      start: row of the result with which the chunk begins.
+      start: first row of the chunk of the result.
+
+    Returns:
+      {name: [h, w, K]}, the band; and `windows.taps` of its rows and columns
+      for the pixels of the chunk.
     """
     low, fraction = self.rows(start)
     if start:
@@ -72,7 +79,7 @@ class View:
       y, share = self.ys.pop(0)
       row = yield [self._crop(y, x) for x, _ in self.xs]
       if _sides(row[0]) == self.shape:
-        self.outputs = row[0]  # One window is all there is.
+        self.outputs = row[0]  # A single window covers the view.
         break
       if self.outputs is None:
         self.outputs = jax.tree.map(
@@ -87,8 +94,8 @@ class View:
   def _crop(self, y, x):
     """Returns the fields of the window at (y, x).
 
-    Beyond the image, fields have the value that surrounds their kind; for a
-    model with a halo they are the mirror image.
+    Pixels beyond the image have the value `outside` of the kind of a field; for
+    a model with a halo they are mirrored.
     """
     h, w = self.window
     window = {}
@@ -115,24 +122,25 @@ class View:
 
 
 def _sides(outputs):
+  """Returns the (height, width) of outputs {name: [h, w, K]}."""
   return next(iter(outputs.values())).shape[:2]
 
 
 @functools.partial(jax.jit, donate_argnums=0)
 def _add(band, outputs, rows, columns, y, x):
-  """Adds the weighted outputs [h, w, K] of a window to those of a band."""
+  """Adds the outputs {name: [h, w, K]} of a window, weighted, to a band."""
 
   def add(band, output):
     output = output.astype(band.dtype) * rows[:, None, None] * columns[:, None]
-    seen = jax.lax.dynamic_slice(band, (y, x, 0), output.shape)
-    return jax.lax.dynamic_update_slice(band, seen + output, (y, x, 0))
+    part = jax.lax.dynamic_slice(band, (y, x, 0), output.shape)
+    return jax.lax.dynamic_update_slice(band, part + output, (y, x, 0))
 
   return jax.tree.map(add, band, outputs)
 
 
 @jax.jit
 def _scroll(band, rows):
-  """Drops the first rows of a band; zeros follow at its end."""
+  """Drops the first `rows` rows of a band, and appends as many of zeros."""
 
   def scroll(band):
     index = jnp.arange(len(band)) + rows
@@ -142,14 +150,16 @@ def _scroll(band, rows):
 
 
 @jax.jit
-def accumulate(total, weight, band, rows, columns):
-  """Adds a band, resized by the taps of both axes, to a weighted sum.
+def accumulate(
+    total: Any, weight: Any, band: dict[str, jax.Array], rows: Any, columns: Any
+) -> dict[str, jax.Array]:
+  """Resizes a band by linear interpolation and adds it to a weighted sum.
 
   Args:
-    total: {name: [H, W, K]}, or 0.0 to begin with.
-    weight: of the band.
+    total: the sum so far, {name: [H, W, K]}, or 0.0 for the first band.
+    weight: weight of the band.
     band: {name: [h, w, K]}. 'logits' become 'probabilities' by a softmax; other
-      outputs are averaged as they are.
+      outputs are added as they are.
     rows: taps of the rows, from `windows.taps`.
     columns: taps of the columns.
 
@@ -172,20 +182,23 @@ def accumulate(total, weight, band, rows, columns):
   return jax.tree.map(lambda sum_, x: sum_ + weight * x, total, resized)
 
 
-def decide(probabilities, threshold: float) -> np.ndarray:
+def decide(probabilities: jax.Array, threshold: float) -> np.ndarray:
   """Returns the most probable class of each pixel, [H, W] uint8.
 
   Args:
     probabilities: [H, W, K].
-    threshold: of two classes, the second is where it is more probable.
+    threshold: with two classes, the second one is chosen where its probability
+      is above this.
   """
   return np.asarray(decide_on_device(probabilities, threshold)[0])
 
 
 @jax.jit
-def decide_on_device(probabilities, threshold):
-  """Returns the most probable class, uint8, and whether anything is NaN."""
-  if probabilities.shape[-1] == 2:  # With 0.5, this is argmax too.
+def decide_on_device(
+    probabilities: jax.Array, threshold: Any
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the most probable classes [H, W], and whether there is any NaN."""
+  if probabilities.shape[-1] == 2:  # With threshold 0.5 nothing changes.
     probabilities *= jnp.stack([threshold, 1 - threshold])
   ids = jnp.argmax(probabilities, -1).astype(jnp.uint8)
   return ids, jnp.isnan(probabilities).any()

@@ -1,18 +1,18 @@
-"""From images to label maps: whole or sliding window, scales and mirrors.
+"""Predicts label maps: whole images or sliding windows, scales and mirroring.
 
-An image is seen in views, scaled and mirrored, and each view through windows of
-one shape; a whole image is the case of one window. Windows of several images
-share a batch. Views give their outputs a band of rows at a time, from the top
-down, and a band becomes labels before the next is computed: but for the image
-and its labels, memory does not grow with the height. A refinement, such as a
-CRF, sees the probabilities of the whole image.
+An image is predicted in views (scaled, mirrored), and each view in windows of
+one shape; prediction of whole images uses one window. Windows of several images
+share a batch. Views compute their outputs one band of rows after another, from
+top to bottom, and a band becomes labels before the next is computed. So the
+memory, except for the image and its labels, does not grow with the height. A
+refinement, such as a CRF, needs the probabilities of the whole image.
 
-Labels do not depend on the batch size: a window is padded by its own size
-alone, and what fills up a batch is thrown away.
+Labels do not depend on the batch size: the padding of a window depends only on
+its own size, and the outputs of images that fill up a batch are not used.
 
-A network of valid convolutions sees a halo around a window on each side: the
-image where there is one and its mirror image beyond (the overlap-tile strategy
-of U-Net, https://arxiv.org/abs/1505.04597, figure 2).
+A network of valid convolutions reads a halo around each side of a window, which
+is taken from the image and mirrored beyond its border (the overlap-tile
+strategy of U-Net, https://arxiv.org/abs/1505.04597, figure 2).
 
 The average over views is that of mmsegmentation 1.2.2.
 """
@@ -41,21 +41,25 @@ WEIGHTS = ('flat', 'hann')
 
 @dataclasses.dataclass(frozen=True)
 class Inference:
-  """How images are predicted: the fields of `config.predict`, and two more.
+  """Options of prediction.
 
-  The last two are the model's, see `segjax.system.System`.
+  They are the fields of `config.predict`; the last two come from the model, see
+  `segjax.system.System`.
   """
 
   mode: str = 'whole'
   window: tuple[int, int] = (512, 512)  # Height and width; for 'slide'.
-  stride: tuple[int, int] = (341, 341)
-  weights: str = 'flat'  # Of the pixels of a window: all equal, or a bell.
+  stride: tuple[int, int] = (341, 341)  # Pixels between windows, for 'slide'.
+  # Weights of the pixels of a window where windows overlap: 'flat' are equal,
+  # 'hann' decrease towards the border.
+  weights: str = 'flat'
   scales: tuple[float, ...] = (1.0,)
-  flip: bool = False  # Averages with the mirror image.
-  # Of two classes, the second is where it is more probable than this.
+  flip: bool = False  # Also predicts the mirrored image, and averages.
+  # With two classes, the second one is chosen where its probability is above
+  # this.
   threshold: float = 0.5
   # A file of segjax/refine with its options, such as 'dense_crf(iterations=5)',
-  # that is applied to the average over views; '' is none.
+  # that is applied to the average over views; '' applies none.
   refine: str = ''
   batch_size: int = 1  # Windows at a time.
   # Sides grow to a multiple of this by zeros, which are cut off afterwards:
@@ -97,10 +101,10 @@ def predict(
   """Predicts the labels of a stream of images.
 
   Args:
-    forward: from a batch, {field: [B, h, w, ...] float32 or uint8} of the
-      fields that `options.reads` names, to outputs {name: [B, h, w, K]}, less
-      the halo on each side, where B is `options.batch_size`. 'logits' is one
-      of them. It may be compiled for each shape it is given.
+    forward: function from a batch {field: [B, h, w, ...] float32 or uint8} of
+      the fields that `options.reads` names to outputs {name: [B, h, w, K]},
+      smaller by the halo on each side. B is `options.batch_size`, and 'logits'
+      is one of the outputs. It may be compiled for each shape.
     examples: dictionaries with the normalised `image` [h, w, C] and the other
       fields that are read, and with the `label` or the `size` (height, width)
       to predict for. Where the image was padded, `content` says how much of
@@ -112,14 +116,15 @@ def predict(
       reason; the others go on. By default the error is raised.
 
   Yields:
-    (example, prediction), in the order in which images are finished; a few are
-    under way at a time. A prediction has the `labels` [H, W] uint8; if asked
-    for, the `probabilities` [H, W, K] float32; and other outputs of `forward`,
-    averaged over windows and views as they are, [H, W, K] float32.
+    (example, prediction), in the order in which images are finished, since
+    several are in progress at a time. A prediction has the `labels` [H, W]
+    uint8, with `probabilities` also the `probabilities` [H, W, K] float32, and
+    the other outputs of `forward`, averaged over windows and views, [H, W, K]
+    float32.
   """
   examples, size = iter(examples), options.batch_size
-  under_way = 0
-  queues = {}  # By shape, the (image, window) that wait for a batch.
+  in_progress = 0
+  queues = {}  # {shape: list of (image, window) that wait for a batch}.
 
   def go_on(image, resume, *given):
     """Gives an image what it waits for, and queues what it wants next."""
@@ -146,7 +151,9 @@ def predict(
 
   while True:
     # Twice the images of a batch, because their shapes may be mixed.
-    while under_way < 2 * size and all(len(q) < size for q in queues.values()):
+    while in_progress < 2 * size and all(
+        len(q) < size for q in queues.values()
+    ):
       if (example := next(examples, None)) is None:
         break
       image = _Image(example, options, probabilities)
@@ -155,7 +162,8 @@ def predict(
     if not queues:
       return
 
-    # A full batch, or the oldest part of one when nothing else can go on.
+    # Run a full batch or, if there is none, the part of a batch that waits
+    # longest.
     shape = next((s for s, q in queues.items() if len(q) >= size), None)
     shape = shape or next(iter(queues))
     queue = queues.pop(shape)
@@ -171,12 +179,12 @@ def predict(
     for i, (image, _) in enumerate(batch):
       go_on(image, image.give, {k: v[i] for k, v in outputs.items()})
       if image.prediction:
-        under_way -= 1
+        in_progress -= 1
         yield image.example, image.prediction
 
 
 def _run(forward, windows, size, halo):
-  """Returns the outputs {name: [size, h, w, K]} of at most `size` windows."""
+  """Applies the model to up to `size` windows: {name: [size, h, w, K]}."""
   batch = {}
   for name, first in windows[0].items():
     batch[name] = np.zeros((size, *first.shape), first.dtype)
@@ -192,23 +200,23 @@ def _run(forward, windows, size, halo):
           ' returns a vector for each pixel of its input, less a halo of'
           f' {halo} on each side.'
       )
-  # One device does the rest, whichever it was that computed an image.
+  # Averaging takes place on one device, whichever computed the outputs.
   return jax.device_put(outputs, jax.local_devices()[0])
 
 
 class _Image:
-  """An image under way: it wants outputs of windows until it is predicted."""
+  """An image in progress, which needs outputs of windows until it is done."""
 
   def __init__(self, example, options, probabilities):
     self.example, self.prediction = example, None
     self._steps = _predict_image(example, options, probabilities)
 
   def start(self):
-    """Returns the first windows."""
+    """Returns the first windows whose outputs are needed."""
     return self._resume(None)
 
   def give(self, outputs):
-    """Takes the outputs of the next window; returns windows wanted now."""
+    """Takes the outputs of the next window; returns the windows needed now."""
     self._outputs.append(outputs)
     complete = len(self._outputs) == self._wanted
     return self._resume(self._outputs) if complete else []
@@ -224,11 +232,11 @@ class _Image:
 
 
 def _predict_image(example, options, probabilities):
-  """Yields windows to get their outputs; returns the prediction."""
+  """Yields windows, is sent their outputs, and returns the prediction."""
   name = example.get('name', 'an image')
   size = example['label'].shape if 'label' in example else example['size']
   height, width = size
-  # The result is made in chunks of rows, computed in arrays of one shape.
+  # The result is computed in chunks of rows, all in arrays of one shape.
   chunk = height
   if options.mode == 'slide':
     chunk = min(height, options.window[0])
@@ -238,18 +246,18 @@ def _predict_image(example, options, probabilities):
   shown = {field: example[field] for field in options.reads}
   views = _views(shown, size, shape, options, example.get('content'))
   if len(starts) > 1:
-    views = list(views)  # Else only one is alive at a time.
+    views = list(views)  # All are needed for each chunk.
   weight = 1 / (len(options.scales) * (1 + options.flip))
   refinement = refine.build(options.refine)
 
-  labels, kept = np.empty(size, np.uint8), {}
+  labels, results = np.empty(size, np.uint8), {}
   for start in starts:
     total = 0.0
     for view in views:
       band, rows, columns = yield from view.band(start)
       total = accumulate(total, weight, band, rows, columns)
-    ids, broken = decide_on_device(total['probabilities'], options.threshold)
-    if broken:
+    ids, has_nan = decide_on_device(total['probabilities'], options.threshold)
+    if has_nan:
       raise ValueError(
           f'The logits of {name!r} are not finite: the parameters or the image'
           ' contain NaN or infinity.'
@@ -258,18 +266,19 @@ def _predict_image(example, options, probabilities):
     if not probabilities and not refinement:
       total.pop('probabilities')
     for output, values in total.items():
-      if output not in kept:
-        kept[output] = np.empty((*size, values.shape[-1]), np.float32)
-      kept[output][start : start + chunk] = np.asarray(values)[:chunk, :width]
+      if output not in results:
+        results[output] = np.empty((*size, values.shape[-1]), np.float32)
+      rows = np.asarray(values)[:chunk, :width]
+      results[output][start : start + chunk] = rows
   if refinement:
     try:
-      kept['probabilities'] = refinement(example, kept['probabilities'])
+      results['probabilities'] = refinement(example, results['probabilities'])
     except ValueError as error:
       raise ValueError(f'{name}: {error}') from error
-    labels = decide(kept['probabilities'], options.threshold)
+    labels = decide(results['probabilities'], options.threshold)
     if not probabilities:
-      del kept['probabilities']
-  return {'labels': labels, **kept}
+      del results['probabilities']
+  return {'labels': labels, **results}
 
 
 def _views(shown, size, shape, options, content):
@@ -300,15 +309,17 @@ def _views(shown, size, shape, options, content):
 
 
 def _resize(array, size, kind):
-  """Returns a field at another size (width, height), as its kind moves."""
+  """Resizes a field to `size` (width, height) as its kind requires."""
   if not kind.spatial:
     return array
-  how = cv2.INTER_LINEAR if kind.linear else cv2.INTER_NEAREST_EXACT
+  method = cv2.INTER_LINEAR if kind.linear else cv2.INTER_NEAREST_EXACT
   stack = array.reshape(*array.shape[:2], -1)
-  # OpenCV takes some 100 channels at most, and drops a single one.
+  # OpenCV resizes a limited number of channels, and drops an axis of one.
   parts = [
       cv2.resize(
-          np.ascontiguousarray(stack[..., i : i + 64]), size, interpolation=how
+          np.ascontiguousarray(stack[..., i : i + 64]),
+          size,
+          interpolation=method,
       ).reshape(size[1], size[0], -1)
       for i in range(0, stack.shape[-1], 64)
   ]

@@ -1,7 +1,7 @@
-"""Prediction of whole images, for tasks whose outputs cannot be averaged.
+"""Predicts whole images, for tasks whose outputs cannot be averaged.
 
-Objects of two tiles or two scales are not the same objects, so a task such as
-the panoptic one sees an image once and as a whole.
+Objects predicted in two tiles or at two scales cannot be averaged, so a task
+such as the panoptic one predicts an image once and as a whole.
 """
 
 from collections.abc import Callable
@@ -27,19 +27,19 @@ def predict_by_task(
     probabilities: bool = False,
     on_error: Callable[[dict, Exception], None] | None = None,
 ) -> Iterator[tuple[dict, dict]]:
-  """Predicts images in views or as a whole, as their task wants it.
+  """Predicts images in views or as a whole, depending on the task.
 
   Args:
     task: a module of segjax/tasks.
-    forward: from a batch of fields to what the task predicts, {name: [B, ...]}.
+    forward: function from a batch of fields to outputs {name: [B, ...]}.
     examples: see `views.predict`.
     options: of prediction.
     probabilities: whether a task per pixel returns those, too.
     on_error: see `views.predict`.
 
   Yields:
-    (example, prediction), a dict of arrays of one image at the size of its
-    label.
+    (example, prediction). A prediction is a dict of arrays of one image, at the
+    size of its label.
   """
   if task.PER_PIXEL:
     yield from views.predict(
@@ -55,10 +55,10 @@ def predict(
     options: Inference,
     on_error: Callable[[dict, Exception], None] | None = None,
 ) -> Iterator[tuple[dict, dict]]:
-  """Predicts whole images, in batches of those that follow each other.
+  """Predicts whole images, and batches successive ones of equal shapes.
 
   Args:
-    forward: from a batch, {field: [B, h, w, ...]}, to {name: [B, ...]}.
+    forward: function from a batch {field: [B, h, w, ...]} to {name: [B, ...]}.
     examples: dictionaries with the fields that `options.reads` names, and with
       the `label` or the `size` (height, width) to predict for; of a padded
       image also with its `content`, see `views.predict`.
@@ -67,19 +67,19 @@ def predict(
     on_error: see `views.predict`.
 
   Yields:
-    (example, {name: array}). Maps of the size of the image are resized to that
-    of the label: integers to the nearest pixel, and other numbers linearly.
+    (example, {name: array}). Outputs of the size of the image are resized to
+    that of the label: integers take the nearest pixel, others are interpolated.
 
   Raises:
-    ValueError: an option is for tasks per pixel.
+    ValueError: an option for tasks per pixel is not at its default.
   """
-  plain = Inference()
+  defaults = Inference()
   for name in ('mode', 'scales', 'flip', 'refine'):
-    if getattr(options, name) != getattr(plain, name):
+    if getattr(options, name) != getattr(defaults, name):
       raise ValueError(
           f'config.predict.{name}={getattr(options, name)!r} is for tasks per'
           f' pixel; this one sees an image as a whole: leave it at'
-          f' {getattr(plain, name)!r}.'
+          f' {getattr(defaults, name)!r}.'
       )
 
   def complete():
@@ -118,7 +118,7 @@ def _predict_batch(forward, group, options):
       for name in options.reads
   }
   missing = options.batch_size - len(group)
-  if missing:  # The last image again, whose outputs are thrown away.
+  if missing:  # Repeats the last image; the outputs are not used.
     batch = {
         name: np.concatenate([x, np.repeat(x[-1:], missing, 0)])
         for name, x in batch.items()
@@ -143,12 +143,12 @@ def _predict_batch(forward, group, options):
 
 
 def _resize(array, size):
-  """Returns a map [h, w] or [h, w, C] at another size."""
+  """Resizes an output [h, w] or [h, w, C] to `size` (height, width)."""
   if array.shape[:2] == tuple(size):
     return array
   integers = np.issubdtype(array.dtype, np.integer)
-  how = cv2.INTER_NEAREST_EXACT if integers else cv2.INTER_LINEAR
-  # OpenCV has no int32; float64 holds all of its numbers.
-  known = array.astype(np.float64) if integers else array
-  resized = cv2.resize(known, size[::-1], interpolation=how)
+  method = cv2.INTER_NEAREST_EXACT if integers else cv2.INTER_LINEAR
+  # OpenCV does not support int32; float64 represents all of its values.
+  supported = array.astype(np.float64) if integers else array
+  resized = cv2.resize(supported, size[::-1], interpolation=method)
   return resized.reshape(*size, *array.shape[2:]).astype(array.dtype)

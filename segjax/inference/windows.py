@@ -1,4 +1,4 @@
-"""Windows along the axes of an image, and where their pixels lie.
+"""Positions and weights of sliding windows, and sampling points of resizing.
 
 The grid of windows is that of mmsegmentation 1.2.2.
 """
@@ -7,19 +7,35 @@ import numpy as np
 
 
 def grid(length: int, window: int, stride: int) -> list[int]:
-  """Returns where windows start on an axis; the last is moved back inside."""
+  """Returns the first pixel of each window on an axis of `length` pixels.
+
+  The last window is moved back to end with the axis.
+  """
   count = max(length - window + stride - 1, 0) // stride + 1
   return [max(min(i * stride, length - window), 0) for i in range(count)]
 
 
-def windows(length, window, stride, weights='flat'):
-  """Returns the windows along an axis, [(start, weights of its pixels), ...].
+def windows(
+    length: int, window: int, stride: int, weights: str = 'flat'
+) -> list[tuple[int, np.ndarray]]:
+  """Returns the first pixel and the weights of each window on an axis.
 
-  The weights [window] that a pixel has in all windows sum to 1: they share it
-  equally or, with 'hann', those in whose middle it lies get more.
+  The weights of a pixel in all windows that cover it sum to 1. With 'flat' they
+  are equal; with 'hann' a window's weight is larger for pixels near its centre.
+
+  Args:
+    length: pixels of the axis.
+    window: pixels of a window.
+    stride: pixels from one window to the next.
+    weights: 'flat' or 'hann'.
+
+  Returns:
+    [(start, weights [window] float32), ...].
   """
   weight = np.ones(window)
-  if weights == 'hann':  # Without its zeros: the border has one window alone.
+  if weights == 'hann':
+    # Shifted by half a pixel, so that no weight is 0: a pixel at the border of
+    # the image may lie in one window only.
     weight = np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
   starts = grid(length, window, stride)
   total = np.zeros(max(length, window))
@@ -28,12 +44,12 @@ def windows(length, window, stride, weights='flat'):
   return [(s, np.float32(weight / total[s : s + window])) for s in starts]
 
 
-def reflect(start, stop, length):
-  """Returns the indices of pixels of an axis that is mirrored at both ends.
+def reflect(start: int, stop: int, length: int) -> np.ndarray:
+  """Returns indices of the pixels of an axis that is mirrored at both ends.
 
   Args:
-    start: of the pixels that are wanted; negative ones lie before the axis.
-    stop: their end, exclusive.
+    start: first position; negative positions lie before the axis.
+    stop: end of the positions, exclusive.
     length: pixels of the axis.
   """
   last = length - 1
@@ -63,6 +79,6 @@ def taps(start, count, old, new, mirrored_in=0):
   return low, np.float32(position - low)
 
 
-def round_up(size, unit):
-  """Returns (height, width), each enlarged to a multiple of `unit`."""
+def round_up(size: tuple[int, int], unit: int) -> tuple[int, int]:
+  """Rounds (height, width) up to multiples of `unit`."""
   return tuple(-(-n // unit) * unit for n in size)

@@ -1,7 +1,8 @@
-"""Convolutions with symmetric padding, and what usually follows them."""
+"""Convolution layers with symmetric padding, norm and activation."""
 
 from collections.abc import Callable
 import functools
+from typing import Any
 
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
@@ -10,27 +11,40 @@ from segjax.layers import norm as norms
 from segjax.ops import conv as ops
 from segjax.ops.resize_conv import resize_conv
 
-# He et al. 2015 with fan-out, as PyTorch's segmentation code initialises.
+# He et al. 2015 with fan-out, the initialiser of PyTorch's segmentation code.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
-# Flax's layer, lowered for the platform it runs on.
+# Flax's layer with the convolution of `ops.conv`, which has an implementation
+# for each platform.
 Conv = functools.partial(nn.Conv, conv_general_dilated=ops.conv_general_dilated)
 
 
 def conv(
-    features,
-    kernel=3,
+    features: int,
+    kernel: int = 3,
     *,
-    stride=1,
-    dilation=1,
-    groups=1,
-    padding=None,
-    bias=False,
-    init=he_normal,
-    name,
-):
-  """Square convolution; None pads so that stride 1 keeps the size."""
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    padding: int | None = None,
+    bias: bool = False,
+    init: Callable[..., Any] = he_normal,
+    name: str,
+) -> nn.Module:
+  """Returns a convolution layer with a square kernel.
+
+  Args:
+    features: number of output channels.
+    kernel: rows and columns of the kernel.
+    stride: step between output pixels, in input pixels.
+    dilation: step between kernel weights, in input pixels.
+    groups: number of groups of channels that are convolved separately.
+    padding: zeros on each side; None keeps the size at stride 1.
+    bias: whether a bias is added.
+    init: initialiser of the kernel.
+    name: name of the layer's parameters in its parent.
+  """
   if padding is None:
     padding = dilation * (kernel - 1) // 2
   return Conv(
@@ -47,17 +61,18 @@ def conv(
 
 
 class ConvTranspose(nn.Module):
-  """Square transposed convolution: the gradient of a `conv` to its input.
+  """Applies a transposed convolution with a square kernel.
 
-  It makes of n pixels (n - 1) * stride + kernel - 2 * padding, as PyTorch's.
-  The kernel is that of the `conv`, [kernel, kernel, features, C]: for
-  `kernel_init`, `features` are what comes in.
+  It computes the gradient of a `conv` with respect to that layer's input. A
+  side of n pixels becomes (n - 1) * stride + kernel - 2 * padding pixels, as in
+  PyTorch. The kernel has the shape of that `conv`'s, [kernel, kernel, features,
+  C], so `kernel_init` takes `features` for the number of input channels.
   """
 
   features: int
   kernel: int = 2
   stride: int = 2
-  padding: int = 0
+  padding: int = 0  # Pixels cut off on each side of the output.
   bias: bool = False
   kernel_init: Callable = he_normal
 
@@ -81,16 +96,24 @@ class ConvTranspose(nn.Module):
 
 
 class ResizeConv(nn.Module):
-  """3x3 convolution of an image that is enlarged, joined to another.
+  """Enlarges features, appends skip features and applies a 3x3 convolution.
 
-  Pixels are repeated; see `ops.resize_conv`. The kernel is that of a `conv` of
-  both, [3, 3, C + S, features].
+  Features are enlarged by repeating pixels, and the three steps are computed as
+  one; see `ops.resize_conv`. The kernel has the shape of a `conv` over the
+  concatenation, [3, 3, C + S, features].
   """
 
   features: int
 
   @nn.compact
   def __call__(self, x, skip, size):
+    """Returns [B, height, width, features].
+
+    Args:
+      x: features to enlarge, [B, h, w, C].
+      skip: features at the new size, [B, height, width, S], or None.
+      size: the new (height, width).
+    """
     channels = x.shape[-1] + (0 if skip is None else skip.shape[-1])
     shape = 3, 3, channels, self.features
     kernel = self.param('kernel', he_normal, shape)
@@ -99,10 +122,10 @@ class ResizeConv(nn.Module):
 
 
 class ConvNormAct(nn.Module):
-  """Convolution, normalisation, activation.
+  """Applies a convolution, a norm and an activation.
 
   Padding is symmetric as in PyTorch, not XLA's 'SAME': a strided network and
-  its dilated variant then see the same pixels, and checkpoints carry over.
+  its dilated variant then see the same pixels, and PyTorch's weights fit.
   """
 
   features: int
@@ -110,7 +133,7 @@ class ConvNormAct(nn.Module):
   stride: int = 1
   dilation: int = 1
   groups: int = 1
-  padding: int | None = None  # On each side; None keeps the size at stride 1.
+  padding: int | None = None  # Zeros a side; None keeps the size at stride 1.
   bias: bool = False
   norm: Callable[..., nn.Module] | None = norms.BatchNorm
   act: Callable | None = nn.relu
@@ -135,7 +158,7 @@ class ConvNormAct(nn.Module):
 
 
 class ResizeConvNormAct(nn.Module):
-  """A `ResizeConv`, normalisation, ReLU."""
+  """Applies a `ResizeConv`, batch norm and ReLU."""
 
   features: int
 
@@ -146,11 +169,11 @@ class ResizeConvNormAct(nn.Module):
 
 
 class TransposedConvNormAct(nn.Module):
-  """Transposed convolution with stride 1, normalisation, ReLU."""
+  """Applies a transposed convolution with stride 1, a norm and ReLU."""
 
   features: int
   kernel: int = 3
-  padding: int = 0  # As of `ConvTranspose`.
+  padding: int = 0  # See `ConvTranspose`.
   norm: Callable[..., nn.Module] = norms.BatchNorm
 
   @nn.compact
@@ -167,9 +190,10 @@ class TransposedConvNormAct(nn.Module):
 
 
 class SeparableConvNormAct(nn.Module):
-  """A convolution within each channel, then a 1x1 one across channels.
+  """Applies a depthwise separable convolution with norms and activations.
 
-  Each has its own norm. Depthwise separable convolution as DeepLabv3+ uses it,
+  A convolution within each channel is followed by a 1x1 convolution across
+  channels, and each of the two has its own norm, as in DeepLabv3+,
   https://arxiv.org/abs/1802.02611, section 3.1.
   """
 

@@ -1,4 +1,4 @@
-"""ConvCRF as a layer that learns."""
+"""ConvCRF as a layer with trained parameters."""
 
 from flax import linen as nn
 import jax
@@ -8,20 +8,21 @@ from segjax.ops import convcrf
 
 
 class ConvCRF(nn.Module):
-  """Mean field over pairs in a window, with all its numbers learnt.
+  """Runs mean-field inference in a CRF whose pairs lie in a window.
 
-  Teichmann and Cipolla, https://arxiv.org/abs/1805.04777, section 4. As in the
-  authors' code, widths are kept as their reciprocals, the kernel of colours
-  sees colours alone, and the message of a class has a weight against the unary.
+  Teichmann and Cipolla, https://arxiv.org/abs/1805.04777, section 4. All
+  weights and widths are trained. As in the authors' code, the parameters hold
+  the reciprocals of the widths, the kernel of colours ignores positions, and
+  each class has a weight for its messages relative to its unary.
   """
 
-  window: int = 11  # Its side, odd, in cells.
-  blur: int = 4  # Side of a cell, in pixels.
+  window: int = 11  # Odd number of cells along a side of the window.
+  blur: int = 4  # Pixels along a side of a cell.
   iterations: int = 5
-  position: tuple[float, float] = (3.0, 3.0)  # Weight and width, at first.
-  color: tuple[float, float] = (10.0, 13.0)
-  weight: float = 0.2  # Of the messages, at first.
-  mix: bool = True  # Whether messages of classes are mixed, by a matrix.
+  position: tuple[float, float] = (3.0, 3.0)  # Initial weight and width.
+  color: tuple[float, float] = (10.0, 13.0)  # Initial weight and width.
+  weight: float = 0.2  # Initial weight of the messages.
+  mix: bool = True  # Whether a trained [K, K] matrix mixes messages of classes.
 
   @nn.compact
   def __call__(self, unary, image):
@@ -29,27 +30,27 @@ class ConvCRF(nn.Module):
 
     Args:
       unary: logits [B, H, W, K].
-      image: [B, H, W, 3], in colours of 0 to 255, or shifted from these.
+      image: [B, H, W, 3], colours from 0 to 255, with or without an offset.
     """
     classes = unary.shape[-1]
 
-    def number(name, value, shape=(1,)):
+    def parameter(name, value, shape=(1,)):
       init = nn.initializers.constant(value)
       return self.param(name, init, shape).astype(jnp.float32)
 
     weights = (
-        number('position_weight', self.position[0]),
-        number('color_weight', self.color[0]),
+        parameter('position_weight', self.position[0]),
+        parameter('color_weight', self.color[0]),
     )
-    position_scale = number('position_scale', 1 / self.position[1])
-    color_scale = number('color_scale', 1 / self.color[1])
-    weight = number('weight', self.weight, (classes,))
+    position_scale = parameter('position_scale', 1 / self.position[1])
+    color_scale = parameter('color_scale', 1 / self.color[1])
+    weight = parameter('weight', self.weight, (classes,))
     if self.mix:
       init = nn.initializers.normal(0.1 * (2 / classes) ** 0.5)
       matrix = self.param('compatibility', init, (classes, classes))
       matrix = matrix.astype(jnp.float32)
 
-    def one(pair):
+    def refine_image(pair):
       logits, colors = pair
       feats = convcrf.features(colors, position_scale, color_scale)
       kernels = list(zip(weights, feats, strict=True))
@@ -59,4 +60,4 @@ class ConvCRF(nn.Module):
       return convcrf.mean_field(logits, message, self.iterations, weight=weight)
 
     pairs = unary.astype(jnp.float32), image.astype(jnp.float32)
-    return jax.lax.map(one, pairs).astype(unary.dtype)
+    return jax.lax.map(refine_image, pairs).astype(unary.dtype)

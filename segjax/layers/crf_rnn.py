@@ -1,4 +1,4 @@
-"""A dense CRF as a layer that learns: CRF-RNN."""
+"""A dense CRF as a layer with trained parameters: CRF-RNN."""
 
 from flax import linen as nn
 import jax
@@ -9,27 +9,30 @@ from segjax.ops import gaussian
 
 
 def scaled_eye(scale):
-  """Returns the initializer of `scale` times the identity, [K, K]."""
+  """Returns an initialiser: `scale` times the identity matrix, [K, K]."""
   return lambda key, shape, dtype=jnp.float32: scale * jnp.eye(
       *shape, dtype=dtype
   )
 
 
 class CRFRNN(nn.Module):
-  """Mean field of a dense CRF with learnt weights and compatibility.
+  """Runs mean-field inference in a dense CRF with trained class matrices.
 
-  Zheng et al., https://arxiv.org/abs/1502.03240, section 4: an iteration
-  filters the probabilities of all classes with both kernels, mixes the classes
-  of each by a matrix, and the classes of the sum by the compatibility. The
-  matrices begin as 3, 5 and 1 times the identity; as in the authors' PyTorch
-  and not their Keras code, the result is added to the unary.
+  Zheng et al., https://arxiv.org/abs/1502.03240, section 4. Each iteration
+  filters the class probabilities with a Gaussian and a bilateral kernel,
+  multiplies the classes of each result by its matrix, adds the two, and
+  multiplies the classes of the sum by the compatibility matrix. The matrices
+  are initialised to 3, 5 and 1 times the identity. The result is added to the
+  unary, as in the authors' PyTorch code and unlike in their Keras code.
 
-  Kernels are divided by their row sums, and have no gradient to the image. The
-  bilateral kernel is exact up to 64 x 64 pixels and a lattice's beyond.
+  The kernels are divided by their row sums, and no gradient flows through them
+  to the image. The bilateral filter sums over all pairs of pixels up to 64 x 64
+  pixels, and is approximated on a permutohedral lattice for larger images.
   """
 
   iterations: int = 10
-  # Of positions and colours of the bilateral kernel, and of the Gaussian.
+  # Standard deviations: positions (pixels) and colours (0 to 255) of the
+  # bilateral kernel, and positions of the Gaussian kernel.
   widths: tuple[float, float, float] = (160.0, 3.0, 3.0)
 
   @nn.compact
@@ -38,7 +41,7 @@ class CRFRNN(nn.Module):
 
     Args:
       unary: logits [B, H, W, K].
-      image: [B, H, W, 3], in colours of 0 to 255, or shifted from these.
+      image: [B, H, W, 3], colours from 0 to 255, with or without an offset.
     """
     size = (unary.shape[-1],) * 2
     spatial, bilateral, compatibility = (
@@ -51,25 +54,26 @@ class CRFRNN(nn.Module):
     )
     position_width, color_width, width = self.widths
 
-    def one(pair):
+    def refine_image(pair):
       logits, colors = pair
       feats = crf.bilateral_features(colors, position_width, color_width)
       valid = jnp.ones((*feats.shape[:2], 1))
-      near, alike = (
+      filter_spatial, filter_bilateral = (
           crf.normalized(kernel, 'after', valid)
           for kernel in (gaussian.spatial(width), crf.bilateral(feats))
       )
 
-      def message(q):
-        mixed = mix(spatial, near(q)) + mix(bilateral, alike(q))
+      def message(probabilities):
+        mixed = mix(spatial, filter_spatial(probabilities))
+        mixed += mix(bilateral, filter_bilateral(probabilities))
         return mix(compatibility, mixed)
 
       return crf.mean_field(logits, message, self.iterations)
 
     pairs = unary.astype(jnp.float32), image.astype(jnp.float32)
-    return jax.lax.map(one, pairs).astype(unary.dtype)
+    return jax.lax.map(refine_image, pairs).astype(unary.dtype)
 
 
 def mix(matrix, x):
-  """Multiplies the classes of x [H, W, K] by a matrix from the left."""
+  """Multiplies the class vectors of x [H, W, K] by a matrix [K, K]."""
   return jnp.dot(x, matrix.T, precision=jax.lax.Precision.HIGHEST)

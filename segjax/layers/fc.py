@@ -1,13 +1,13 @@
-"""The hidden layers that AlexNet and VGG have between features and classes."""
+"""The hidden fully connected layers of AlexNet and VGG."""
 
 from flax import linen as nn
 
 
 class FullyConnected(nn.Module):
-  """Two linear layers over all features at once, each with ReLU and dropout.
+  """Applies two linear layers with ReLU and dropout to whole feature maps.
 
-  Very deep convolutional networks, https://arxiv.org/abs/1409.1556, table 1.
-  Features are read channels first, as Caffe and PyTorch write them in a row.
+  VGG, https://arxiv.org/abs/1409.1556, table 1. Maps [B, H, W, C] are flattened
+  with channels first, the order of weights trained in Caffe and PyTorch.
   """
 
   features: int = 4096

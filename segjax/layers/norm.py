@@ -13,16 +13,18 @@ from segjax.ops import normalize
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation over the global batch, `ops.normalize`.
+  """Normalises channels by statistics of the batch on all devices.
 
-  The variables are those of Flax's. Statistics are float32 whatever the type of
-  the activations; the running variance is the biased one, where PyTorch keeps
-  the unbiased.
+  It has the variables of Flax's layer and computes by `ops.normalize`.
+  Statistics are float32 whatever the type of the activations. The running
+  variance averages the biased variances of batches; PyTorch averages the
+  unbiased ones.
 
   Attributes:
-    train: normalises by the batch, not by the running statistics.
-    momentum: share of the running statistics that a batch leaves; PyTorch's is
-      1 - ours.
+    train: normalises by the statistics of the batch, instead of the running
+      ones.
+    momentum: share of the running statistics that remains after a batch;
+      PyTorch's momentum is 1 minus this one.
     epsilon: added to the variance.
     scale_init: initialiser of the scale.
     use_scale: whether there is a scale. MobileUNet and AdapNet have none.
@@ -30,9 +32,10 @@ class BatchNorm(nn.Module):
       of Auto-DeepLab have neither scale nor bias.
     absolute_scale: multiplies by the absolute value of the scale plus
       `epsilon`, see `activated_batch_norm`.
-    batch_at_test: normalises by the batch in evaluation as well, which has to
-      be a single image then: else its score would depend on the images beside
-      it. The code of MobileUNet and AdapNet does so, and some of FC-DenseNet's.
+    batch_at_test: normalises by the statistics of the batch in evaluation as
+      well. A batch must be a single image then, or its score would depend on
+      the other images. The code of MobileUNet and AdapNet does so, and some of
+      FC-DenseNet's.
   """
 
   train: bool
@@ -88,36 +91,40 @@ class BatchNorm(nn.Module):
     )
 
 
-# A collection like batch_stats with the statistics of the last batch alone. It
-# is filled where it is given.
+# A collection like batch_stats with the statistics of the last batch alone.
+# Norms write to it if `apply` is called with it.
 ONE_BATCH = 'one_batch_stats'
 
 
 def precise_statistics(
     apply: Callable[[Any, Any], Any], variables: Any, batches: Iterable[Any]
 ) -> Any:
-  """Returns variables with the statistics of norms collected anew.
+  """Recomputes the running statistics of batch norms with fixed parameters.
 
-  They are the means of the batches' own statistics, each with the same weight.
-  Training leaves moving averages instead, of statistics under parameters that
-  changed. SegNet's and Dynamic Routing's authors collect them before they test.
-  A norm that is not applied, or is frozen, keeps what it has.
+  Each becomes the mean of the statistics of the batches. Training leaves moving
+  averages instead, of statistics from steps with different parameters. The
+  authors of SegNet and Dynamic Routing recompute them before they test. A norm
+  that is frozen, or that the model does not apply, keeps its statistics.
 
   Args:
     apply: `apply(variables, batch)` runs the model as in training and returns
       the collections that changed, as in `model.apply(variables, batch,
       train=True, mutable=[name for name in variables if name != 'params'])[1]`.
       It may be compiled.
-    variables: of the model, with 'batch_stats'.
-    batches: what `apply` takes, one after the other; of one size.
+    variables: variables of the model, with 'batch_stats'.
+    batches: batches for `apply`, all of one size.
+
+  Returns:
+    `variables` with other values in 'batch_stats'.
 
   Raises:
-    ValueError: there is no batch, or `apply` does not return its statistics.
+    ValueError: there is no batch, or `apply` does not return the statistics of
+      the batch.
   """
   means = None
-  given = {**variables, ONE_BATCH: variables['batch_stats']}
+  extended = {**variables, ONE_BATCH: variables['batch_stats']}
   for count, batch in enumerate(batches, 1):
-    changed = apply(given, batch)
+    changed = apply(extended, batch)
     if ONE_BATCH not in changed:
       raise ValueError(
           f'`apply` returned {sorted(changed)} without {ONE_BATCH!r}: have it'
@@ -130,18 +137,24 @@ def precise_statistics(
   return {**variables, 'batch_stats': means}
 
 
-# Compiled, since arrays that several hosts share allow nothing else.
+# Arrays that several hosts share can only be used in compiled functions.
 @jax.jit
 def _running_mean(means, new, count):
-  """Returns the means of `count` trees, of those before and a new one."""
+  """Returns the mean of `count` trees from that of all but the last, and it."""
   return jax.tree.map(lambda m, x: m + (x - m) / count, means, new)
 
 
-def group_norm(train, *, groups=32, epsilon=1e-5, name=None):
-  """Group normalisation, https://arxiv.org/abs/1803.08494.
+def group_norm(
+    train: bool,
+    *,
+    groups: int = 32,
+    epsilon: float = 1e-5,
+    name: str | None = None,
+) -> nn.Module:
+  """Returns a group normalisation layer, https://arxiv.org/abs/1803.08494.
 
-  Statistics are those of each image, in training and evaluation; `train` is
-  there so that it can take the place of `BatchNorm`.
+  Statistics are those of each image, in training and in evaluation. `train` is
+  not used: with it the function has the signature of `BatchNorm`.
   """
   del train
   return nn.GroupNorm(
@@ -149,11 +162,11 @@ def group_norm(train, *, groups=32, epsilon=1e-5, name=None):
   )
 
 
-# With the epsilon of the layer that SegNet's and DeconvNet's Caffe have.
+# This epsilon is that of the batch norm in SegNet's and DeconvNet's Caffe.
 caffe_batch_norm = functools.partial(BatchNorm, epsilon=1e-9)
 
-# In-place activated batch normalisation, https://arxiv.org/abs/1712.02616, of
-# OCNet, ACFNet and NoamRosenberg's Auto-DeepLab; the code multiplies by
-# |scale| + epsilon. What follows is `act=nn.leaky_relu`, with a slope of 0.01,
-# or no activation.
+# In-place activated batch normalisation, https://arxiv.org/abs/1712.02616,
+# which OCNet, ACFNet and NoamRosenberg's Auto-DeepLab use. Its code multiplies
+# by |scale| + epsilon. It is followed by `act=nn.leaky_relu` with a slope of
+# 0.01, or by no activation.
 activated_batch_norm = functools.partial(BatchNorm, absolute_scale=True)

@@ -1,4 +1,4 @@
-"""Pyramid pooling."""
+"""Pyramid pooling of PSPNet."""
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -9,10 +9,11 @@ from segjax.ops.resize import resize
 
 
 class PyramidPooling(nn.Module):
-  """Joins features with their means over grids of several sizes.
+  """Appends means over grids of several sizes to features.
 
   PSPNet, https://arxiv.org/abs/1612.01105, figure 3: each grid of means is
-  projected by a 1x1 convolution, enlarged and appended to the features.
+  projected to `features` channels by a 1x1 convolution, enlarged to the size of
+  the features, and concatenated with them.
   """
 
   features: int = 512
@@ -21,10 +22,10 @@ class PyramidPooling(nn.Module):
 
   @nn.compact
   def __call__(self, x, train):
-    joined = [x]
+    levels = [x]
     for i, rows in enumerate(self.bins):
       y = adaptive_avg_pool(x, (rows, rows))
       y = ConvNormAct(self.features, kernel=1, name=f'level{i}')(y, train)
       y = resize(y, x.shape[1:3], align_corners=self.align_corners)
-      joined.append(y)
-    return jnp.concatenate(joined, -1)
+      levels.append(y)
+    return jnp.concatenate(levels, -1)

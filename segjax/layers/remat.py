@@ -1,9 +1,9 @@
-"""Blocks, whose results are kept, and which may be computed again for that.
+"""Rematerialisation of blocks: recomputes activations to save memory.
 
-A backward pass needs what the forward pass computed. With rematerialisation,
-only the inputs of blocks are kept, and a block is computed once more when its
-gradient is due: less memory for about a third more time,
-https://arxiv.org/abs/1604.06174.
+The backward pass needs the activations of the forward pass. With
+rematerialisation only the inputs of blocks are stored, and a block is computed
+a second time when its gradient is computed: this takes less memory and about a
+third more time, https://arxiv.org/abs/1604.06174.
 """
 
 import contextlib
@@ -18,27 +18,29 @@ _ON = False
 
 
 @contextlib.contextmanager
-def rematerialized(on=True):
-  """Within it, what is traced keeps the inputs of blocks alone, if `on`."""
+def rematerialized(on: bool = True):
+  """Turns rematerialisation on or off for functions that are traced within."""
   global _ON
-  before, _ON = _ON, on
+  previous, _ON = _ON, on
   try:
     yield
   finally:
-    _ON = before
+    _ON = previous
 
 
 def block(call):
-  """Marks the `__call__` of a module as a block; outside of `nn.compact`.
+  """Decorates the `__call__` of a module that may be rematerialised.
 
-  Its arguments are positional: an array, and maybe `train`.
+  Write it above `nn.compact`. The arguments of `__call__` are positional:
+  arrays and, at the end, `train` or nothing. A barrier keeps XLA from fusing
+  the block with the next one.
   """
   names = list(inspect.signature(call).parameters)
   static = tuple(i for i, name in enumerate(names) if name == 'train')
-  again = nn.remat(call, static_argnums=static)
+  rematerialized_call = nn.remat(call, static_argnums=static)
 
   @functools.wraps(call)
-  def chosen(self, *args):
-    return barrier((again if _ON else call)(self, *args))
+  def call_block(self, *args):
+    return barrier((rematerialized_call if _ON else call)(self, *args))
 
-  return chosen
+  return call_block

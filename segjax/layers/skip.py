@@ -1,31 +1,34 @@
-"""The head of FCN: coarse scores are enlarged and meet finer ones."""
+"""The head of FCN, which sums scores of several levels of a VGG."""
 
 from flax import linen as nn
+import jax
 
 from segjax.layers.head import classifier
 from segjax.layers.upsample import Upsample
 
-# Where the image begins in what is enlarged at last, by the stride of the
-# finest scores, and where coarser scores begin in finer ones. All follow from
-# 100 pixels of padding before the first convolution of a VGG.
+# First row and column of the image in the enlarged scores, by the stride of the
+# finest scores. These and the offsets below follow from the 100 pixels of
+# padding before the first convolution.
 IMAGE_OFFSETS = {32: 19, 16: 27, 8: 31}
+# First row and column, in scores of c4 and c3, of the enlarged coarser scores.
 C4_OFFSET, C3_OFFSET = 5, 9
 
 
 class SkipHead(nn.Module):
-  """Scores of 'fc7', joined by those of 'c4' and, at stride 8, of 'c3'.
+  """Sums class scores of VGG's 'fc7', 'c4' and 'c3' at the size of the image.
 
   FCN, https://arxiv.org/abs/1411.4038, figure 3, on a VGG with the fields
-  `vgg.FCN`. Scorers begin at zero, so that a network with a finer level begins
-  as the coarser one that it is trained from.
+  `vgg.FCN`. Stride 32 uses 'fc7' alone, 16 adds 'c4', and 8 adds 'c3'. The
+  classifiers of levels start at zero, so that a network with a finer level
+  starts with the outputs of the coarser network whose weights it was given.
   """
 
   num_classes: int
-  stride: int = 8  # Of the finest scores: 32, 16 or 8.
-  scales: tuple[float, float] = (1.0, 1.0)  # Of 'c4' and 'c3'.
-  first_bias: bool = False  # Of the first upsampling; CRF-RNN's has one.
+  stride: int = 8  # Stride of the finest scores: 32, 16 or 8.
+  scales: tuple[float, float] = (1.0, 1.0)  # Factors on features 'c4' and 'c3'.
+  first_bias: bool = False  # Bias of the first upsampling; CRF-RNN has one.
 
-  reads = ('c3', 'c4', 'fc7')  # Levels of the VGG.
+  reads = ('c3', 'c4', 'fc7')  # Levels of the VGG that a system must ask for.
 
   @nn.compact
   def __call__(self, feats, size):
@@ -44,10 +47,11 @@ class SkipHead(nn.Module):
     return crop(x, IMAGE_OFFSETS[self.stride], size)
 
   def score(self, level, feats):
+    """Returns scores [B, h, w, K] of the features [B, h, w, C] of a level."""
     return classifier(self.num_classes, f'score_{level}', std=0.0)(feats)
 
 
-def crop(x, offset, size):
-  """Returns `size` (height, width) of [B, H, W, C] from `offset` on."""
+def crop(x: jax.Array, offset: int, size: tuple[int, int]) -> jax.Array:
+  """Returns `size` (height, width) of x [B, H, W, C] from pixel `offset` on."""
   height, width = size
   return x[:, offset : offset + height, offset : offset + width]

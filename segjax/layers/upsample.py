@@ -1,4 +1,4 @@
-"""Enlarging by a learned convolution."""
+"""Upsampling by a trained transposed convolution."""
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -7,17 +7,17 @@ from segjax.ops import conv
 
 
 class Upsample(nn.Module):
-  """Transposed convolution that begins as bilinear interpolation.
+  """Enlarges by a transposed convolution that starts as bilinear.
 
-  FCN, https://arxiv.org/abs/1411.4038, section 3.3. The kernel has twice as
-  many rows and columns as the stride. Of n pixels it makes
-  (n + 1) * factor - 2 * padding; half a factor of padding keeps the borders
-  of the image where they are, and n * factor pixels.
+  FCN, https://arxiv.org/abs/1411.4038, section 3.3. The kernel has 2 * factor
+  rows and columns. A side of n pixels becomes (n + 1) * factor - 2 * padding
+  pixels; with padding = factor / 2 that is n * factor, and the borders of the
+  image stay where they are.
   """
 
   factor: int
-  padding: int = 0
-  mix: bool = True  # Channels may mix, else each is enlarged for itself.
+  padding: int = 0  # Pixels cut off on each side of the output.
+  mix: bool = True  # One kernel over all channels; else each has its own.
   bias: bool = False
 
   @nn.compact
@@ -39,10 +39,10 @@ class Upsample(nn.Module):
 
 
 def bilinear(key, shape, dtype=jnp.float32):
-  """Returns a kernel [h, w, C or 1, C] that interpolates within channels."""
+  """Initialises a kernel [h, w, C or 1, C] to interpolate within channels."""
   del key
-  rows, columns, others, channels = shape
-  channel_map = jnp.eye(channels) if others > 1 else jnp.ones((1, channels))
+  rows, columns, inputs, channels = shape
+  channel_map = jnp.eye(channels) if inputs > 1 else jnp.ones((1, channels))
   kernel = jnp.einsum('h,w,oi->hwoi', tent(rows), tent(columns), channel_map)
   return kernel.astype(dtype)
 

@@ -1,17 +1,21 @@
-"""Systems, one file a paper, found by name."""
+"""Segmentation systems, one file for each paper, created by name."""
 
 import dataclasses
 import importlib
 import pkgutil
+import types
+from typing import Any
+
+from flax import linen as nn
 
 
-def names():
-  """Returns the systems that exist."""
+def names() -> list[str]:
+  """Returns the names of all systems."""
   return [module.name for module in pkgutil.iter_modules(__path__)]
 
 
-def module(name):
-  """Returns the module of a system; a ValueError says which there are."""
+def module(name: str) -> types.ModuleType:
+  """Imports the Python module of a system; a wrong name is a ValueError."""
   if name not in names():
     raise ValueError(
         f'There is no model {name!r}. Known: {", ".join(names())}.'
@@ -19,17 +23,17 @@ def module(name):
   return importlib.import_module(f'{__name__}.{name}')
 
 
-def create(name, num_classes, **fields):
-  """Returns the Flax module of a system.
+def create(name: str, num_classes: int, **fields: Any) -> nn.Module:
+  """Creates the Flax module of a system.
 
   Args:
-    name: a module of this package, such as 'deeplabv3'.
-    num_classes: channels of the logits; 1 is that of a sigmoid.
-    **fields: fields of its `Model`.
+    name: name of a module of this package, such as 'deeplabv3'.
+    num_classes: number of channels of the logits; 1 for a sigmoid.
+    **fields: fields of the system's `Model`.
 
   Raises:
-    ValueError: there is no such system, it has no such field, or there is
-      no channel.
+    ValueError: there is no such system, it has no such field, or `num_classes`
+      is below 1.
   """
   model = module(name).Model
   if num_classes < 1:

@@ -1,10 +1,10 @@
 """Bayesian SegNet, https://arxiv.org/abs/1511.02680.
 
-SegNet with dropout in its deep stages, which stays on when it predicts: the
-mean over samples is the prediction, and their variance says how sure it is. As
-the authors' Caffe network, alexgkendall/SegNet-Tutorial, with dropout in the
-central encoders and decoders; weights of SegNet fit, and without dropout it is
-SegNet, which was checked.
+SegNet with dropout in its deep stages, which stays on at prediction: the mean
+of the probabilities over random samples is the prediction, and their variance
+measures how uncertain it is. This is the authors' Caffe network,
+alexgkendall/SegNet-Tutorial, with dropout in the central encoders and decoders.
+Weights of SegNet fit. Without dropout it is SegNet, and was checked as that.
 """
 
 from flax import linen as nn
@@ -18,13 +18,13 @@ from segjax.ops.targets import class_logits
 
 
 class Model(nn.Module):
-  """SegNet, with dropout in training and wherever there is a key for it."""
+  """SegNet with dropout in training, and in evaluation with a random key."""
 
   num_classes: int
   depths: tuple[int, ...] = VGG16  # Convolutions of each stage.
-  width: int = 64  # Of the first.
+  width: int = 64  # Channels of the first stage.
   dropout: float = 0.5
-  samples: int = 50  # Of `predict`.
+  samples: int = 50  # Number of samples in `predict`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -35,20 +35,20 @@ class Model(nn.Module):
 
 
 def predict(model, apply, batch, key):
-  """Returns the mean and the variance of probabilities over samples.
+  """Computes the mean and the variance of probabilities over dropout samples.
 
-  All images are seen through the same samples, so that what is predicted for
-  one depends on it and the key alone, not on the batch.
+  All images use the same dropout masks, so the prediction for an image depends
+  on the image and the key alone, not on the batch.
 
   Args:
     model: a `Model`.
-    apply: `apply(batch, key)`, the outputs of one sample.
-    batch: with the `image` [B, H, W, C].
-    key: of the samples.
+    apply: `apply(batch, key)` returns the outputs with the dropout of one key.
+    batch: dict with the `image` [B, H, W, C].
+    key: random key from which the keys of the samples are made.
 
   Returns:
-    `logits`, the logarithm of the mean, so that a softmax returns it, and
-    `variance`, both [B, H, W, K].
+    A dict with `logits`, the logarithms of the mean probabilities, so that
+    their softmax is the mean, and `variance`, both [B, H, W, K].
   """
 
   def probabilities(image, key):
@@ -56,7 +56,7 @@ def predict(model, apply, batch, key):
     return jax.nn.softmax(class_logits(out['logits'][0]))
 
   def add(moments, numbered):
-    """Welford's update: the naive one subtracts large numbers."""
+    """Adds a sample by Welford's update, which avoids cancellation."""
     (mean, squares), (n, key) = moments, numbered
     sample = jax.vmap(lambda image: probabilities(image, key))(batch['image'])
     delta = sample - mean
@@ -71,7 +71,8 @@ def predict(model, apply, batch, key):
       (zeros, zeros),
       (numbers, jax.random.split(key, model.samples)),
   )
-  # Where no sample sees a class, a logarithm of 0 would make NaN of a mean.
+  # A probability may be 0 in all samples. Its logarithm, -inf, would make NaN
+  # in an average.
   floor = jnp.finfo(jnp.float32).tiny
   return {
       'logits': jnp.log(jnp.maximum(mean, floor)),

@@ -1,13 +1,13 @@
 """ConvCRF, https://arxiv.org/abs/1805.04777.
 
-A CRF whose pairs lie in a window is exact by convolutions whose kernels vary
-from pixel to pixel, and so are the gradients of all its numbers. The CRF was
-checked against MarvinTeichmann/ConvCRF; the network of its unaries, which that
-does not hold, is the plainest here: a dilated ResNet and a classifier.
+The pairs of this CRF lie in a window. So mean-field inference and its gradients
+are exact, computed by convolutions with a kernel for each pixel. The CRF was
+checked against MarvinTeichmann/ConvCRF. That repository has no network for the
+unaries; here it is a dilated ResNet with a classifier.
 
-`iterations=0` leaves out the CRF, and is what is trained first. Colours are
-those of the network's input, times `image_std`: what `normalize` divided them
-by, so that the width is in colours of 0 to 255.
+Train with `iterations=0`, which leaves out the CRF, first. The CRF compares the
+colours of the network's input times `image_std`, the divisor of `normalize`, so
+that its width is in colours from 0 to 255.
 """
 
 from flax import linen as nn
@@ -24,11 +24,11 @@ class Model(nn.Module):
   num_classes: int
   backbone: str = 'resnet/101(output_stride=8)'
   dropout: float = 0.1
-  window: int = 11  # Its side, odd, in cells.
-  blur: int = 4  # Side of a cell, in pixels.
+  window: int = 11  # Odd number of cells along a side of the window.
+  blur: int = 4  # Pixels along a side of a cell.
   iterations: int = 5
-  weight: float = 0.2  # Of messages against unaries, at first.
-  mix: bool = True  # Whether the CRF mixes classes, by a matrix.
+  weight: float = 0.2  # Initial weight of messages relative to unaries.
+  mix: bool = True  # Whether a trained matrix mixes messages of classes.
   image_std: float | tuple[float, ...] = (58.395, 57.12, 57.375)
 
   @nn.compact

@@ -1,13 +1,14 @@
 """CRF-RNN, https://arxiv.org/abs/1502.03240.
 
-A dense CRF as the last layers of an FCN-8s, trained through: its mean field is
-a recurrent network (figure 2). As sadeepj/crfasrnn_pytorch builds it, which has
-a bias in the first upsampling that FCN has not; the layer was checked against
-it, with exact sums over all pairs in the place of its filters.
+A dense CRF follows an FCN-8s, and both are trained together: mean-field
+iterations are a recurrent network (figure 2). The network is that of
+sadeepj/crfasrnn_pytorch, whose first upsampling has a bias, unlike FCN's. The
+CRF layer was checked against it, with its filters replaced by exact sums over
+all pairs.
 
-Colours are those of the network's input, times `image_std`: what `normalize`
-divided them by, so that widths are in colours of 0 to 255. Its mean and the
-order of channels do not matter.
+The CRF compares the colours of the network's input times `image_std`, the
+divisor of `normalize`, so that its widths are in colours from 0 to 255. The
+mean that was subtracted and the order of channels do not matter.
 """
 
 from flax import linen as nn
@@ -20,14 +21,14 @@ from segjax.layers.skip import SkipHead
 
 
 class Model(nn.Module):
-  """FCN-8s, and a mean field that begins at its scores."""
+  """FCN-8s and mean-field inference with its scores as unaries."""
 
   num_classes: int
   backbone: str = 'vgg/16'
   dropout: float = 0.5
-  train_iterations: int = 5
-  iterations: int = 10  # In evaluation.
-  # Of positions and colours of the bilateral kernel, and of the Gaussian.
+  train_iterations: int = 5  # Mean-field iterations in training.
+  iterations: int = 10  # Mean-field iterations in evaluation.
+  # See `CRFRNN`.
   widths: tuple[float, float, float] = (160.0, 3.0, 3.0)
   image_std: float | tuple[float, ...] = 1.0
 

@@ -1,11 +1,11 @@
 """DeconvNet, https://arxiv.org/abs/1505.04366.
 
-VGG16 with two hidden layers, and its mirror image, which unpools by the places
-of the encoder's pools and makes what that left dense by transposed
-convolutions, figure 2. It sees objects one at a time, through proposals:
-`segjax/inference/boxes.py` joins what it sees; a whole image is segmented, too.
-As the authors' Caffe network, HyeonwooNoh/DeconvNet, against which it was
-checked; there images have 224 x 224 pixels.
+The encoder is VGG16 with two hidden layers. The decoder mirrors it: it unpools
+to the positions of the encoder's maxima and fills the gaps by transposed
+convolutions (figure 2). The paper applies it to boxes around single objects and
+combines the results, as `segjax/inference/boxes.py` does; it segments whole
+images as well. Checked against the authors' Caffe network,
+HyeonwooNoh/DeconvNet, whose images have 224 x 224 pixels.
 """
 
 from flax import linen as nn
@@ -21,15 +21,16 @@ from segjax.layers.unpooling import UnpoolingDecoder
 
 
 class Model(nn.Module):
-  """Encoder, two hidden layers, and back to every pixel.
+  """Encoder, two hidden layers, and a decoder to the size of the image.
 
-  The first hidden layer sees `hidden_kernel` x `hidden_kernel` pixels of the
-  last pool and nothing beyond, so a smaller image gets a border of zeros.
+  The first hidden layer is an unpadded convolution over `hidden_kernel` x
+  `hidden_kernel` pixels of the last pool. An image too small for one window is
+  padded with zeros.
   """
 
   num_classes: int
   depths: tuple[int, ...] = VGG16  # Convolutions of each stage.
-  width: int = 64  # Of the first stage.
+  width: int = 64  # Channels of the first stage.
   hidden: int = 4096  # Channels of the hidden layers.
   hidden_kernel: int = 7
 

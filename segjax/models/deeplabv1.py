@@ -1,14 +1,15 @@
-"""DeepLab, the first, https://arxiv.org/abs/1412.7062.
+"""DeepLabv1, https://arxiv.org/abs/1412.7062.
 
-The last two pools of VGG lose their stride and what follows gets holes
-instead, so that scores lie 8 pixels apart. The default is LargeFOV, whose fc6
-sees far with few weights; the paper's other fields of view are `kernel=7,
+The last two pools of VGG have stride 1 and the convolutions after them dilate,
+so that scores have stride 8. The default is the paper's LargeFOV, whose fc6 has
+a large field of view with few weights; its other fields of view are `kernel=7,
 rate=4`, `kernel=4, rate=4` and `kernel=4, rate=8`, with `hidden=4096`.
-`multi_scale=True` adds scores of the image and of the first four pools, its
-MSc. The authors' networks are trained with labels every 8 pixels; here scores
-are enlarged to those of all pixels. A dense CRF, if any, comes at prediction.
-LargeFOV was checked against a network built of the authors' prototxt file; of
-the others, and of MSc, there was none.
+`multi_scale=True` is the paper's MSc, which adds scores of the image and of the
+first four pools. The authors train with every 8th label; here scores are
+enlarged to the size of the image, and all labels count. The dense CRF is
+applied at prediction, by `config.predict.refine`. LargeFOV was checked against
+a network built from the authors' prototxt file; for the other fields of view
+and for MSc there was no such file.
 """
 
 from flax import linen as nn
@@ -19,18 +20,18 @@ from segjax.layers.conv import Conv
 from segjax.layers.head import classifier
 from segjax.ops.upsample_aligned import upsample_aligned
 
-# What has a branch of its own, and its distance from stride 8.
+# Inputs of MSc's branches: the factor between their stride and stride 8.
 SCALES = {'image': 8, 'c1': 4, 'c2': 2, 'c3': 1, 'c4': 1}
 
 
 class Model(nn.Module):
-  """VGG with holes, a classifier, and branches from earlier levels."""
+  """Dilated VGG, a classifier, and with MSc a branch for each earlier level."""
 
   num_classes: int
   backbone: str = 'vgg/16'
   hidden: int = 1024  # Features of fc6 and fc7.
-  kernel: int = 3  # Of fc6.
-  rate: int = 12
+  kernel: int = 3  # Rows and columns of the kernel of fc6.
+  rate: int = 12  # Dilation of fc6.
   multi_scale: bool = False
   dropout: float = 0.5
 
@@ -62,18 +63,21 @@ class Model(nn.Module):
 
 
 class Branch(nn.Module):
-  """Two convolutions and a classifier of an early level.
+  """Computes scores of an early level by two convolutions and a classifier.
 
-  In training it has the stride that makes scores lie 8 pixels apart.
+  In training the first convolution strides, so that scores have stride 8 with
+  respect to the image. In evaluation they have the stride of the level.
   """
 
   num_classes: int
-  stride: int
+  stride: int  # 8 divided by the stride of the level.
   dropout: float
 
   @nn.compact
   def __call__(self, x, train):
-    small = nn.initializers.normal(0.001)  # A branch begins with no say.
+    small = nn.initializers.normal(
+        0.001
+    )  # Branches contribute little at first.
     stride = self.stride if train else 1
     for name, fields in (
         ('conv', dict(kernel_size=(3, 3), strides=stride, padding=1)),

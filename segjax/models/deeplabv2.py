@@ -1,13 +1,13 @@
 """DeepLabv2, https://arxiv.org/abs/1606.00915.
 
-Classifiers of several dilations look at the same features, and their scores
-are summed (figure 7, ASPP); the image is seen at several scales, and each
-pixel takes the largest score of any (section 3.2). Checked against
-kazuto1011/deeplab-pytorch, whose smaller images and scores are interpolated
-without aligned corners; in the authors' Caffe, corners are aligned. Both have a
-loss for each scale and for the maximum, `aux_weight=1.0` here, and take it at
-stride 8, with fewer labels, where it is at the size of the image here. The CRF
-comes after the network.
+ASPP sums the scores of several dilated classifiers on the same features (figure
+7). The network is applied to the image at several scales, and the score of a
+pixel and class is the largest over scales (section 3.2). Checked against
+kazuto1011/deeplab-pytorch, which resizes images and scores without aligned
+corners; the authors' Caffe network aligns them. Both have a loss for each scale
+and for the maximum, as `config.aux_weight=1.0` has here. They compute it at
+stride 8 with every 8th label, and here it is computed at the size of the image.
+The dense CRF is applied at prediction, by `config.predict.refine`.
 """
 
 import functools
@@ -22,12 +22,12 @@ from segjax.ops.resize import resize
 
 
 class Model(nn.Module):
-  """Dilated backbone, a sum of dilated classifiers, a maximum over scales."""
+  """Dilated backbone, sum of dilated classifiers, maximum over scales."""
 
   num_classes: int
   backbone: str = 'resnet/101_caffe(output_stride=8)'
   rates: tuple[int, ...] = (6, 12, 18, 24)
-  scales: tuple[float, ...] = (0.5, 0.75)  # Beside the image's own.
+  scales: tuple[float, ...] = (0.5, 0.75)  # Scales beside 1.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -43,7 +43,7 @@ class Model(nn.Module):
 
 
 class AtrousClassifiers(nn.Module):
-  """A sum of 3x3 convolutions to scores, of several dilations."""
+  """Sums the scores of 3x3 convolutions with several dilations."""
 
   num_classes: int
   rates: tuple[int, ...]
@@ -64,10 +64,11 @@ class AtrousClassifiers(nn.Module):
 
 
 def largest(scores):
-  """Returns the largest of several scores, at the size of the first.
+  """Returns the maximum of scores over scales, at the size of the first.
 
   Args:
-    scores: of one image at several scales, each [B, h, w, K].
+    scores: a list of scores [B, h, w, K] of the same images, one for each
+      scale.
   """
   size = scores[0].shape[1:3]
   return functools.reduce(jnp.maximum, (resize(x, size) for x in scores))

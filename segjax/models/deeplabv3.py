@@ -1,9 +1,9 @@
 """DeepLabv3, https://arxiv.org/abs/1706.05587.
 
 Atrous convolution keeps the last stages of the backbone at its `output_stride`,
-and ASPP looks at the result at several rates (figure 5). The 3x3 convolution
-after ASPP is torchvision's; the paper goes from ASPP straight to the
-classifier: `fuse=False`. mmsegmentation projects by a 3x3 convolution instead:
+and ASPP convolves the result with several dilations (figure 5). The 3x3
+convolution after ASPP is torchvision's; the paper has none, `fuse=False`. In
+mmsegmentation ASPP's projection is a 3x3 convolution:
 `features=512, image_first=True, project_kernel=3, fuse=False`.
 Checked against torchvision 0.28 and mmsegmentation 1.2.2.
 """
@@ -21,13 +21,14 @@ class Model(nn.Module):
 
   num_classes: int
   backbone: str = 'resnet/50(output_stride=16)'
-  rates: tuple[int, ...] = (6, 12, 18)
+  rates: tuple[int, ...] = (6, 12, 18)  # Dilations of ASPP.
   features: int = 256
-  image_first: bool = False  # In the concatenation of ASPP.
-  project_kernel: int = 1
-  fuse: bool = True
+  # Whether ASPP concatenates the image's mean before the other branches.
+  image_first: bool = False
+  project_kernel: int = 1  # Kernel of the convolution that ends ASPP.
+  fuse: bool = True  # Whether a 3x3 convolution follows ASPP.
   dropout: float = 0.1
-  aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
 
   @nn.compact
   def __call__(self, image, *, train=False):

@@ -1,9 +1,9 @@
 """DeepLabv3+, https://arxiv.org/abs/1802.02611.
 
-DeepLabv3 encodes; a small decoder brings in features of stride 4, so that
-boundaries are sharp (figure 2). ASPP and decoder use separable convolutions.
-The defaults are the paper's network as TensorFlow's DeepLab writes it. The
-others that people hold weights of:
+DeepLabv3 is the encoder, and a small decoder adds features of stride 4, which
+makes boundaries sharper (figure 2). ASPP and decoder use separable
+convolutions. The defaults are the paper's network as in TensorFlow's DeepLab.
+Other networks with published weights:
 
 - mmsegmentation: `features=512, rates=(12, 24, 36), project_kernel=3,
   align_corners=False, dropout=(0.0, 0.0, 0.1), aux_features=256` on
@@ -15,8 +15,8 @@ others that people hold weights of:
   'resnet/101(output_stride=16, multi_grid=(1, 2, 4))', and 'drn/d_54' with
   `rates=(12, 24, 36)`.
 
-Checked against mmsegmentation 1.2.2, jfzhang95's code, and a rebuild of
-TensorFlow's in PyTorch.
+Checked against mmsegmentation 1.2.2, jfzhang95's code, and a PyTorch network
+built from TensorFlow's code.
 """
 
 from flax import linen as nn
@@ -35,16 +35,17 @@ class Model(nn.Module):
 
   num_classes: int
   backbone: str = 'xception/65(output_stride=16)'
-  rates: tuple[int, ...] = (6, 12, 18)
+  rates: tuple[int, ...] = (6, 12, 18)  # Dilations of ASPP.
   features: int = 256
-  low_features: int = 48  # That the features of stride 4 are reduced to.
+  low_features: int = 48  # Channels that features of stride 4 are reduced to.
   separable: bool = True
-  image_first: bool = True  # In the concatenation of ASPP.
-  project_kernel: int = 1
+  # Whether ASPP concatenates the image's mean before the other branches.
+  image_first: bool = True
+  project_kernel: int = 1  # Kernel of the convolution that ends ASPP.
   align_corners: bool = True
-  # After ASPP and after each convolution of the decoder.
+  # Rates after ASPP and after each convolution of the decoder.
   dropout: tuple[float, float, float] = (0.1, 0.0, 0.0)
-  aux_features: int = 0  # Of an auxiliary head on 'c4'; 0: there is none.
+  aux_features: int = 0  # Channels of the auxiliary head on 'c4'; 0 omits it.
 
   @nn.compact
   def __call__(self, image, *, train=False):

@@ -1,12 +1,12 @@
 """DilatedNet, https://arxiv.org/abs/1511.07122.
 
-The front end is VGG without its last two pools and without any padding, so that
-it loses a `halo`. A context module of dilated convolutions, which begins as
-the identity, then looks at the scores. As the authors' Caffe networks have it:
-the default is Dilation8 of VOC 2012; that of CamVid has `context='basic'`,
-Dilation7 of KITTI also `rates=(1, 1, 2, 4, 8)`, and Dilation10 of Cityscapes
-instead `rates=(1, 1, 2, 4, 8, 16, 32, 64), learned_upsampling=True`. Checked
-against networks built of their prototxt files.
+The front end is VGG without its last two pools and without padding, so that its
+output lacks a `halo`. A context module of dilated convolutions, initialised to
+the identity, follows on the scores. The authors' Caffe networks are, for VOC
+2012, the default (Dilation8); for CamVid `context='basic'` (Dilation8); for
+KITTI `context='basic', rates=(1, 1, 2, 4, 8)` (Dilation7); and for Cityscapes
+`context='basic', rates=(1, 1, 2, 4, 8, 16, 32, 64), learned_upsampling=True`
+(Dilation10). Checked against networks built from their prototxt files.
 """
 
 from flax import linen as nn
@@ -21,11 +21,11 @@ from segjax.layers.upsample import Upsample
 from segjax.ops.upsample_aligned import upsample_aligned
 
 STRIDE = 8
-HALO = 186  # Pixels that the front end sees before its first score.
+HALO = 186  # Pixels that the front end's convolutions lose on each side.
 
 
 def pool(x, stride):
-  """2x2 pooling with stride 2; with stride 1, none."""
+  """Applies 2x2 max pooling if the stride is 2, and nothing if it is 1."""
   return vgg.pool2(x, stride) if stride == 2 else x
 
 
@@ -38,19 +38,22 @@ FRONT_END = dict(
 
 
 class Model(nn.Module):
-  """Front end, context module, interpolation of probabilities."""
+  """Front end, context module, and interpolation of probabilities."""
 
   num_classes: int
   backbone: str = 'vgg/16'
-  context: str = 'large'  # Or 'basic', or '': none.
-  rates: tuple[int, ...] = (1, 1, 2, 4, 8, 16)  # Of the context module.
-  learned_upsampling: bool = False  # Of scores; else of probabilities.
+  context: str = 'large'  # Context module: 'large', 'basic', or '' for none.
+  rates: tuple[int, ...] = (1, 1, 2, 4, 8, 16)  # Dilations of the context.
+  # Enlarges scores by a trained transposed convolution, instead of
+  # interpolating probabilities.
+  learned_upsampling: bool = False
   dropout: float = 0.5
 
   @property
   def halo(self):
     """Pixels by which the logits are smaller than the image on each side."""
-    return HALO + 2 * STRIDE - 1  # Up to the score beyond the last pixel.
+    # Interpolation also reads the scores next to the image, at stride 8.
+    return HALO + 2 * STRIDE - 1
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -74,7 +77,7 @@ class Model(nn.Module):
     return {'logits': logits, 'aux': {}}
 
   def scores(self, image, train):
-    """Scores [B, h, w, K] of an image [B, 372 + 8 h, 372 + 8 w, C]."""
+    """Returns scores [B, h, w, K] of images [B, 372 + 8 h, 372 + 8 w, C]."""
     feats = backbones.build(
         self.backbone,
         ('fc7',),
@@ -89,14 +92,14 @@ class Model(nn.Module):
 
 
 class Context(nn.Module):
-  """3x3 convolutions of growing dilation, of scores, at their resolution.
+  """Applies 3x3 convolutions of growing dilation to scores [B, h, w, K].
 
-  Table 1. The basic module has as many channels as classes all through, the
-  large one up to 32 times as many, and a border for all layers together.
+  Table 1 of the paper. The basic module has K channels in each layer and pads
+  in each. The large one has up to 32 * K channels and pads once for all layers.
   """
 
   kind: str  # 'basic' or 'large'.
-  rates: tuple[int, ...]
+  rates: tuple[int, ...]  # Dilation of each layer.
 
   @nn.compact
   def __call__(self, x):
@@ -128,26 +131,27 @@ class Context(nn.Module):
 
 
 def interpolate(scores, size):
-  """Interpolates probabilities, not scores; returns their logarithms."""
+  """Interpolates the probabilities of scores, and returns their logarithms."""
   x = jax.nn.softmax(scores.astype(jnp.float32))
   x = upsample_aligned(x, STRIDE, size)
-  smallest = jnp.finfo(jnp.float32).tiny  # A probability may be 0.
+  smallest = jnp.finfo(jnp.float32).tiny  # Avoids the logarithm of 0.
   return jnp.log(jnp.maximum(x, smallest)).astype(scores.dtype)
 
 
 def identity(classes):
-  """Returns an initialiser by which layers hand on the scores they are given.
+  """Returns an initialiser with which the context module is the identity.
 
-  Equation 5: the channels of a layer belong to the classes in equal shares, and
-  each is the sum of those of its class, such that the sum stays. A little noise
-  makes channels differ; as in the authors' code, the less the more there are.
+  Equation 5 of the paper: channels are divided equally among the classes, and
+  each output channel is an equal share of the sum of its class's input
+  channels, so that this sum is kept. A little noise makes channels differ; it
+  is smaller for more channels, as in the authors' code.
   """
 
   def init(key, shape, dtype=jnp.float32):
-    rows, columns, into, out = shape
-    owner = [jnp.arange(n) * classes // n for n in (into, out)]
+    rows, columns, inputs, out = shape
+    owner = [jnp.arange(n) * classes // n for n in (inputs, out)]
     same = owner[0][:, None] == owner[1]
-    noise = 0.01 * classes / max(into, out) * jax.random.normal(key, shape)
+    noise = 0.01 * classes / max(inputs, out) * jax.random.normal(key, shape)
     kernel = noise.at[rows // 2, columns // 2].add(same * classes / out)
     return kernel.astype(dtype)
 

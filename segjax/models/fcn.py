@@ -1,10 +1,11 @@
 """Fully convolutional networks, https://arxiv.org/abs/1411.4038.
 
-A classifier as a convolution scores each place of an image of any size, and
-scores of finer layers sharpen its answer: FCN-32s, 16s and 8s, each trained
-from the one before. As the authors' Caffe files and wkentaro/pytorch-fcn build
-them; checked against the latter. The journal's FCN-8s, trained at once,
-https://arxiv.org/abs/1605.06211, is `scales=(0.01, 0.0001)`.
+VGG's classifier, applied as a convolution, scores each position of an image of
+any size, and scores of finer levels are added. FCN-32s, FCN-16s and FCN-8s are
+each trained from the one before. They follow the authors' Caffe files and
+wkentaro/pytorch-fcn, against which they were checked. `scales=(0.01, 0.0001)`
+is the FCN-8s of the journal version, which is trained in a single stage,
+https://arxiv.org/abs/1605.06211.
 """
 
 from flax import linen as nn
@@ -15,12 +16,12 @@ from segjax.layers.skip import SkipHead
 
 
 class Model(nn.Module):
-  """VGG as a convolution of the image, scores of up to three levels."""
+  """VGG and a sum of the scores of up to three of its levels."""
 
   num_classes: int
   backbone: str = 'vgg/16'
-  stride: int = 8  # Of the finest scores: 32, 16 or 8.
-  scales: tuple[float, float] = (1.0, 1.0)  # Of pool4 and pool3.
+  stride: int = 8  # Stride of the finest scores: 32, 16 or 8.
+  scales: tuple[float, float] = (1.0, 1.0)  # Factors on pool4 and pool3.
   dropout: float = 0.5
 
   @nn.compact

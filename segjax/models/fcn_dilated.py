@@ -1,10 +1,11 @@
-"""What today's libraries call FCN, after https://arxiv.org/abs/1411.4038.
+"""FCN on a dilated ResNet, after https://arxiv.org/abs/1411.4038.
 
-A dilated ResNet, a 3x3 convolution and a classifier, as torchvision 0.28
-builds it; the network of the paper, a VGG with skips, is `fcn`. That of
-mmsegmentation 1.2.2 has another stem and more convolutions:
-`backbone='resnet/50_v1c(output_stride=8)', head_convs=2, head_concat=True`, and
-its D6 output stride 16 and `head_dilation=6`. Checked against both.
+This is what torchvision and mmsegmentation call FCN: a dilated ResNet, 3x3
+convolutions and a classifier. The network of the paper, a VGG with skips, is
+`fcn`. The defaults are torchvision 0.28's. mmsegmentation 1.2.2 has another
+stem and more convolutions: `backbone='resnet/50_v1c(output_stride=8)',
+head_convs=2, head_concat=True`, and its D6 variants have output stride 16 and
+`head_dilation=6`. Checked against both.
 """
 
 from flax import linen as nn
@@ -20,11 +21,11 @@ class Model(nn.Module):
 
   num_classes: int
   backbone: str = 'resnet/50(output_stride=8)'
-  head_convs: int = 1
-  head_dilation: int = 1
-  head_concat: bool = False  # Joins their result with the features before.
+  head_convs: int = 1  # Number of 3x3 convolutions.
+  head_dilation: int = 1  # Their dilation.
+  head_concat: bool = False  # Whether a convolution reads their input as well.
   dropout: float = 0.1
-  aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
 
   @nn.compact
   def __call__(self, image, *, train=False):

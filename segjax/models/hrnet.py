@@ -1,9 +1,9 @@
 """HRNet with its head for segmentation, https://arxiv.org/abs/1908.07919.
 
-Four resolutions kept from start to end are joined at the highest and
-classified (figure 4b). As in the authors' HRNet-Semantic-Segmentation, branch
-pytorch-v1.1; mmsegmentation 1.2.2 has `fuse_bias=False` on
-'hrnet/w48(resize_twice=True)'. Checked against both.
+The backbone's branches at four resolutions are enlarged to the highest,
+concatenated and classified (figure 4b). The defaults are the authors'
+HRNet-Semantic-Segmentation, branch pytorch-v1.1; mmsegmentation 1.2.2 has
+`fuse_bias=False` on 'hrnet/w48(resize_twice=True)'. Checked against both.
 """
 
 from flax import linen as nn
@@ -18,7 +18,7 @@ LEVELS = ('c2', 'c3', 'c4', 'c5')
 
 
 def join(feats, align_corners=False):
-  """Returns the branches, enlarged to the highest resolution and joined."""
+  """Concatenates the branches, enlarged to the highest resolution."""
   size = feats['c2'].shape[1:3]
   branches = [
       resize(feats[level], size, align_corners=align_corners)
@@ -28,12 +28,12 @@ def join(feats, align_corners=False):
 
 
 class Model(nn.Module):
-  """HRNet, one 1x1 convolution over all resolutions, bilinear upsampling."""
+  """HRNet, a 1x1 convolution over all branches, bilinear upsampling."""
 
   num_classes: int
   backbone: str = 'hrnet/w48'
   align_corners: bool = False
-  fuse_bias: bool = True
+  fuse_bias: bool = True  # Bias of the 1x1 convolution.
 
   @nn.compact
   def __call__(self, image, *, train=False):

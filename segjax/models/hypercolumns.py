@@ -1,17 +1,18 @@
 """Hypercolumns, https://arxiv.org/abs/1411.5752.
 
-A pixel is described by the activations of several layers above it, and in the
-box of a detection this column tells whether the pixel is of the object. Each
-place in the box has its own classifiers: those of a coarse grid, mixed. As
-released for VGG-16, with a 5x5 grid, after Fast R-CNN; the paper's grid is
-`grid=10`. Checked against the released network, with both grids.
+A hypercolumn is the vector of a pixel's activations in several layers. In the
+box of a detection it is classified: does the pixel belong to the object? Each
+cell of a coarse grid in the box has a classifier of its own, and a pixel's
+probability is interpolated from the classifiers of the cells around it. This is
+the network released for VGG-16, built on Fast R-CNN, with a 5x5 grid; the
+paper's grid is `grid=10`. Checked against the released network with both grids.
 
-Boxes are those of the proposals, which the user gives: a region, or a filled
-rectangle. The released classifiers take categories and scores of a detector;
-here Fast R-CNN's linear layer on the same features tells them, or, without it,
-`classify=False`, proposals are given best first and with their categories. Box
-regression and rescoring are left to whoever makes proposals. The paper takes
-means of the result over superpixels of MCG; here each pixel is its own.
+The boxes are the bounding boxes of region proposals, which are given with the
+image. The released code takes categories and scores from a detector. Here Fast
+R-CNN's linear layer computes them from the same features; with
+`classify=False` the categories are given too, and proposals come best first.
+There is no box regression and no rescoring. The paper averages the result over
+superpixels of MCG; here each pixel is decided separately.
 """
 
 import math
@@ -32,26 +33,28 @@ from segjax.ops.roi_pool import roi_max_pool
 
 
 class Columns(nn.Module):
-  """Scores of the pixels of boxes by three layers, for each cell of a grid.
+  """Scores the pixels of boxes by the classifiers of all cells of a grid.
 
-  A classifier of a layer has an output for each category and cell.
+  Three layers have a linear classifier each, with an output for each category
+  and cell; their scores are added.
   """
 
   num_categories: int
-  cells: int
-  size: int  # Rows and columns of pixels.
-  scales: tuple[float, float]  # Of the features of the first two layers.
+  cells: int  # Number of cells of the grid.
+  size: int  # Rows and columns of pixels that a box is sampled at.
+  scales: tuple[float, float]  # Factors on the features pool3 and pool4.
 
   @nn.compact
   def __call__(self, pool3, pool4, fc7, boxes, categories):
-    """Returns [B, N, size, size, cells].
+    """Returns logits [B, N, size, size, cells].
 
     Args:
       pool3: features [B, h, w, C].
       pool4: features [B, h, w, C].
       fc7: features [B, N, C] of the boxes.
-      boxes: [B, N, 4], as parts of the image's height and width.
-      categories: [B, N], from 0 on, whose scores to compute.
+      boxes: [B, N, 4], y0 x0 y1 x1 as fractions of the image's height and
+        width.
+      categories: [B, N], the category to compute scores for, counted from 0.
     """
     split = (self.num_categories, self.cells)
     features = self.num_categories * self.cells
@@ -77,13 +80,14 @@ class Columns(nn.Module):
 
 
 def mix(scores):
-  """Returns the logits of the mixed probabilities of the cells around a pixel.
+  """Interpolates the probabilities of the cells around each pixel.
 
   Args:
-    scores: [..., S, S, cells], logits by each cell of a square grid.
+    scores: [..., S, S, cells], logits of each pixel by each cell of a square
+      grid.
 
   Returns:
-    [..., S, S] in the type of `scores`.
+    The logits of the interpolated probabilities, [..., S, S].
   """
   size, cells = scores.shape[-2:]
   rows = weights(math.isqrt(cells), size)
@@ -96,27 +100,28 @@ def mix(scores):
 
 
 class Model(nn.Module):
-  """Figures in the boxes of proposals, laid over each other by rank."""
+  """Segments the object in each proposal's box, and combines the masks."""
 
   num_classes: int  # Class 0 is the background.
   backbone: str = 'vgg/16'
-  grid: int = 5
-  size: int = 50  # Rows and columns of a figure.
-  bins: int = 7  # Of the pooling for the hidden layers.
-  hidden: int = 4096
+  grid: int = 5  # Rows and columns of the grid of classifiers.
+  size: int = 50  # Rows and columns of a mask in a box.
+  bins: int = 7  # Rows and columns of RoI pooling, which fc6 reads.
+  hidden: int = 4096  # Features of fc6 and fc7.
   dropout: float = 0.5
-  # Make features of different layers of VGG-16 alike in size.
+  # Factors on pool3 and pool4, with which features of all layers have similar
+  # magnitudes.
   scales: tuple[float, float] = (0.0027, 0.063)
-  classify: bool = True
-  max_overlap: float = 0.3  # Of two detections of a category.
-  min_score: float = 0.0
-  min_probability: float = 0.4  # Of a pixel of a figure.
+  classify: bool = True  # Whether a linear layer classifies proposals.
+  max_overlap: float = 0.3  # IoU above which the worse detection is dropped.
+  min_score: float = 0.0  # Only detections above this score count.
+  min_probability: float = 0.4  # Above it a pixel belongs to the object.
 
   train_reads = ('image', 'proposals', 'categories')
 
   @property
   def reads(self):
-    """Names of the fields that it is given; see the README of this folder."""
+    """Fields of a batch that the model reads; see the README of this folder."""
     return ('image', 'proposals') if self.classify else self.train_reads
 
   @nn.compact
@@ -126,8 +131,8 @@ class Model(nn.Module):
     Args:
       image: [B, H, W, C], normalised.
       proposals: [B, H, W, N], 0 or 1; an empty one is no proposal.
-      categories: [B, N], classes whose figures to compute; by default those
-        that the proposals are found to show.
+      categories: [B, N], the class to compute each mask for; by default the
+        class that the proposal is classified as.
       train: whether dropout is on.
 
     Returns:
@@ -139,7 +144,8 @@ class Model(nn.Module):
         self.backbone, ('c3', 'c4', 'conv5'), pool=pool2_up, name='backbone'
     )(image, train)
 
-    # The cells of a stride of 16 that the first and the last pixel are in.
+    # Positions in conv5, at stride 16, of the first and the last pixel of a
+    # box.
     cells = jnp.round((boxes - jnp.array([0, 0, 1, 1])) / 16)
     x = jax.vmap(roi_max_pool, (0, 0, None))(feats['conv5'], cells, self.bins)
     x = x.reshape(-1, *x.shape[2:])
@@ -158,14 +164,14 @@ class Model(nn.Module):
       )
     else:
       ranks = jnp.arange(boxes.shape[1], 0, -1, image.dtype)
-      given = jax.nn.one_hot(categories, self.num_classes, dtype=image.dtype)
-      class_logits = ranks[:, None] * given
-    found, scores = detections.detect(
+      one_hot = jax.nn.one_hot(categories, self.num_classes, dtype=image.dtype)
+      class_logits = ranks[:, None] * one_hot
+    detected, scores = detections.detect(
         class_logits[..., 1:] - class_logits[..., :1],
         proposals,
         self.max_overlap,
     )
-    shown = found if categories is None else categories
+    chosen = detected if categories is None else categories
     columns = Columns(
         self.num_classes - 1,
         self.grid**2,
@@ -176,15 +182,15 @@ class Model(nn.Module):
         feats['c3'],
         feats['c4'],
         fc7,
-        # As released, where pixels are points and the last one is at 1.
+        # In the released code pixels are points, and the last one lies at 1.
         (boxes - 0.5) / (jnp.array(size * 2) - 1),
-        jnp.clip(shown.astype(jnp.int32), 1, self.num_classes - 1) - 1,
+        jnp.clip(chosen.astype(jnp.int32), 1, self.num_classes - 1) - 1,
     )
     figure = mix(columns)
     masks = box_ops.paste(jax.nn.sigmoid(figure), boxes, size)
     logits = detections.lay_over(
         masks > self.min_probability,
-        found,
+        detected,
         scores,
         self.min_score,
         self.num_classes,

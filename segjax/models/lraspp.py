@@ -1,11 +1,12 @@
 """LR-ASPP, https://arxiv.org/abs/1905.02244, section 6.4.
 
-The lightest of the heads that look at the whole image: its mean, squeezed
-through a sigmoid, scales the deep features, and finer ones are added as
-scores. The defaults are torchvision's network, against which it was checked.
-The paper takes means over windows instead, figure 10, and fewer channels from
-the backbone: `backbone='mobilenet/v3_large_seg(output_stride=16)', low='c3',
-pool_window=(49, 49), pool_stride=(16, 20)`, for images of 1024 x 2048.
+A light head with global context: the mean of the deep features over the image,
+after a 1x1 convolution and a sigmoid, scales their channels, and scores of
+finer features are added. The defaults are torchvision's network, against which
+it was checked. The paper averages over large windows instead (figure 10) and
+reads fewer channels of the backbone:
+`backbone='mobilenet/v3_large_seg(output_stride=16)', low='c3', pool_window=(49,
+49), pool_stride=(16, 20)`, for images of 1024 x 2048.
 """
 
 from flax import linen as nn
@@ -19,14 +20,15 @@ from segjax.ops.resize import resize
 
 
 class Model(nn.Module):
-  """Two 1x1 convolutions, one of which gates the other, and a skip."""
+  """Dilated backbone, 1x1 convolutions with a global gate, and a skip."""
 
   num_classes: int
   backbone: str = 'mobilenet/v3_large(output_stride=16)'
-  low: str = 'c3_first'  # Level of the skip: torchvision's, of MobileNets.
+  low: str = 'c3_first'  # Level of the skip.
   features: int = 128
-  pool_window: tuple[int, int] = (0, 0)  # 0: the whole image.
-  pool_stride: tuple[int, int] = (1, 1)
+  # Rows and columns of the windows that the gate averages over; 0: all.
+  pool_window: tuple[int, int] = (0, 0)
+  pool_stride: tuple[int, int] = (1, 1)  # Distance between windows, in pixels.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -36,11 +38,11 @@ class Model(nn.Module):
     low, high = feats[self.low], feats['c5']
     sides = high.shape[1:3]
     window = tuple(
-        min(side, asked or side)
-        for side, asked in zip(sides, self.pool_window, strict=True)
+        min(side, length or side)
+        for side, length in zip(sides, self.pool_window, strict=True)
     )
     gate = nn.avg_pool(high.astype(jnp.float32), window, self.pool_stride)
-    gate = gate.astype(high.dtype)  # A sum of many, so not in bfloat16.
+    gate = gate.astype(high.dtype)  # bfloat16 would sum inexactly.
     gate = nn.sigmoid(conv(self.features, 1, name='gate')(gate))
     high = ConvNormAct(self.features, kernel=1, name='project')(high, train)
     high = resize(high * resize(gate, sides), low.shape[1:3])

@@ -1,10 +1,10 @@
 """ParseNet, https://arxiv.org/abs/1506.04579.
 
-The mean of the features over the whole image tells each place what the image
-is about; both are brought to one length per place, or the larger would drown
-the other (figure 3). On DeepLab-LargeFOV. A port after the released network
-joins the features as they are: `local_norm=False`. Checked against a network
-built of the paper and the authors' normalisation layer.
+The mean of the features over the whole image is appended to the features of
+each position. Both are L2-normalised first, or the larger values would dominate
+(figure 3). The backbone is that of DeepLab-LargeFOV. A port of the released
+network does not normalise the local features: `local_norm=False`. Checked
+against a network built from the paper and the authors' normalisation layer.
 """
 
 from flax import linen as nn
@@ -18,12 +18,12 @@ from segjax.ops.upsample_aligned import upsample_aligned
 
 
 class Model(nn.Module):
-  """VGG with holes, features and their mean, a classifier of both."""
+  """Dilated VGG, and a classifier of its features and their global mean."""
 
   num_classes: int
   backbone: str = 'vgg/16'
   hidden: int = 1024  # Features of fc6 and fc7.
-  local_norm: bool = True
+  local_norm: bool = True  # Whether local features are normalised too.
   dropout: float = 0.5
 
   @nn.compact
@@ -46,16 +46,16 @@ class Model(nn.Module):
 
 
 class L2Norm(nn.Module):
-  """Features of length 1 at each place, times a scale for each channel.
+  """Divides feature vectors by their length and multiplies by trained scales.
 
-  Section 3.2. The scale begins at 10: a length of 1 alone learns slowly. Where
-  all features are 0 they stay 0.
+  Section 3.2 of the paper. Each channel has a scale, initialised to 10 because
+  vectors of length 1 train slowly. Zero vectors stay zero.
   """
 
   @nn.compact
   def __call__(self, x):
     init = nn.initializers.constant(10.0)
     scale = self.param('scale', init, (x.shape[-1],))
-    y = x.astype(jnp.float32)  # A sum of a thousand squares.
+    y = x.astype(jnp.float32)  # bfloat16 would sum inexactly.
     y *= jax.lax.rsqrt(jnp.square(y).sum(-1, keepdims=True) + 1e-10)
     return (y * scale).astype(x.dtype)

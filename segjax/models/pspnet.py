@@ -1,10 +1,10 @@
 """PSPNet, https://arxiv.org/abs/1612.01105.
 
-Means over grids of 1x1 to 6x6 cells tell each pixel of a dilated network what
-surrounds it. As mmsegmentation 1.2.2 builds it; the authors' own
-(hszhao/semseg, and the Caffe network of the paper) has `align_corners=True` on
-'resnet/50_v1s(output_stride=8, dilate_first=True)', for images whose sides are
-multiples of 8, plus 1. Checked against both.
+Pyramid pooling adds context to the features of a dilated network: their means
+over grids of 1x1 to 6x6 cells. The defaults are mmsegmentation 1.2.2's. The
+authors' network (hszhao/semseg, and Caffe for the paper) has
+`align_corners=True` on 'resnet/50_v1s(output_stride=8, dilate_first=True)', for
+images whose sides are multiples of 8, plus 1. Checked against both.
 """
 
 from flax import linen as nn
@@ -20,11 +20,11 @@ class Model(nn.Module):
 
   num_classes: int
   backbone: str = 'resnet/50_v1c(output_stride=8)'
-  bins: tuple[int, ...] = (1, 2, 3, 6)
+  bins: tuple[int, ...] = (1, 2, 3, 6)  # Rows and columns of the grids.
   features: int = 512
   align_corners: bool = False
   dropout: float = 0.1
-  aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
 
   @nn.compact
   def __call__(self, image, *, train=False):

@@ -1,13 +1,14 @@
 """Deep dilated net for retinal vessels, https://arxiv.org/abs/1905.12120.
 
-An encoder sees the image again at each of its scales, a pyramid of dilated
-convolutions gathers context at the bottom, and a decoder joins what it enlarges
-with skips. This is a reconstruction: the authors published neither code nor
-weights, and layers and widths are read from the paper's abstract and from
-somebody else's Keras code for aerial images (digital-idiot/ML_ScratchPad,
-DilationNet.ipynb). Checked against a PyTorch network built from the same two,
-so that agreement says that both readings are the same, not that they are right.
-Not DilatedNet, https://arxiv.org/abs/1511.07122, for which some lists take it.
+An encoder adds features of the image at each of its scales, a pyramid of
+dilated convolutions gathers context at the lowest resolution, and a decoder
+concatenates enlarged features with skips. This is a reconstruction: the authors
+published neither code nor weights, and layers and widths are taken from the
+paper's abstract and from another author's Keras code for aerial images
+(digital-idiot/ML_ScratchPad, DilationNet.ipynb). Checked against a PyTorch
+network built from the same two sources, which shows that both readings agree,
+not that they are right. Some lists confuse it with DilatedNet,
+https://arxiv.org/abs/1511.07122.
 """
 
 from flax import linen as nn
@@ -22,11 +23,11 @@ from segjax.ops.resize import resize
 
 
 class Model(nn.Module):
-  """Three strided stages, dilation at the bottom, and the way back up."""
+  """Encoder of three stages, dilated pyramid, and decoder with skips."""
 
   num_classes: int
-  features: int = 64  # Of the stem; they double with each stage.
-  rates: tuple[int, ...] = (1, 2, 4, 8)  # Of the pyramid.
+  features: int = 64  # Channels of the stem; they double with each stage.
+  rates: tuple[int, ...] = (1, 2, 4, 8)  # Dilations of the pyramid.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -36,7 +37,7 @@ class Model(nn.Module):
     for i in (1, 2, 3):
       skips.append(x)
       width = self.features * 2**i
-      # Rounded up, as strided convolutions are, so that images of all sizes do.
+      # Sizes round up as with the strided convolutions, so any image fits.
       odd = tuple((0, side % 2) for side in x.shape[1:3])
       x = max_pool(x, (2, 2), (2, 2), odd)
       x = Units(width, 2, name=f'encode{i}')(x, train)
@@ -58,11 +59,11 @@ class Model(nn.Module):
 
 
 class Units(nn.Module):
-  """So many times a 3x3 convolution, ReLU and only then batch norm."""
+  """Applies `count` times a 3x3 convolution, then ReLU, then batch norm."""
 
   features: int
-  count: int
-  stride: int = 1  # Of the first.
+  count: int  # Number of convolutions.
+  stride: int = 1  # Stride of the first convolution.
   dilation: int = 1
 
   @nn.compact
@@ -80,7 +81,7 @@ class Units(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-  """Two units and a convolution, of dilation 2, added to their input."""
+  """Adds two units and a convolution, all with dilation 2, to their input."""
 
   features: int
 

@@ -1,14 +1,15 @@
-"""SDS, https://arxiv.org/abs/1407.1808: simultaneous detection, segmentation.
+"""SDS, https://arxiv.org/abs/1407.1808.
 
-Each region proposal is seen twice, in its box and without its background, by
-two CaffeNets; SVMs on both together score it, and what is best of its place is
-refined and pasted (figure 2). This is network C, with its heads, as released;
-checked against the released network.
+Simultaneous detection and segmentation. Two CaffeNets compute features of each
+region proposal: one of its box, one of its box with the background set to 0.
+SVMs score the features, non-maximum suppression keeps the best proposals, and
+their masks are refined and pasted into the image (figure 2). This is network C
+with its heads, as released, and was checked against the released network.
 
-Proposals are given by the user, the paper's being those of MCG. The heads, SVMs
-and logistic regressors by liblinear there, are linear layers here, converted or
-trained on features that they do not change. The last step decides for each
-pixel where the paper decides for superpixels of MCG.
+Proposals are given with the image; the paper takes those of MCG. SVMs and
+logistic regressors, which the paper trains by liblinear, are linear layers
+here, whose gradients do not reach the features. The last step decides for each
+pixel; the paper decides for each superpixel of MCG.
 """
 
 from flax import linen as nn
@@ -22,27 +23,28 @@ from segjax.ops.pool import adaptive_avg_pool
 
 
 class Network(nn.Module):
-  """Two paths, and linear heads on their features."""
+  """Two CaffeNets and linear heads on their features."""
 
   num_classes: int
   backbone: str = 'caffenet/reference'
-  cells: int = 100  # Of a coarse mask.
-  refiners: int = 1  # Coarse masks: one, or one for each category.
+  cells: int = 100  # Number of cells of a coarse mask.
+  refiners: int = 1  # Number of coarse masks: 1, or one for each category.
   dropout: float = 0.5
 
   @nn.compact
   def __call__(self, window, mask, cells, *, train=False):
-    """Describes windows.
+    """Classifies windows around proposals, and predicts coarse masks.
 
     Args:
-      window: [M, S, S, C], normalised.
+      window: normalised crops of the image, [M, S, S, C].
       mask: [M, S, S], 1 in the region and 0 around it.
-      cells: [M, cells], the mask in coarse.
+      cells: [M, cells], the means of the mask over a coarse grid.
       train: whether dropout is on.
 
     Returns:
-      A dict: `class_logits` [M, K], `svm_scores` [M, K - 1] and `coarse` [M,
-      refiners, cells], logits.
+      A dict: `class_logits` [M, K], `svm_scores` [M, K - 1] and `coarse`,
+        logits
+      [M, refiners, cells].
     """
     region = window * mask[..., None].astype(window.dtype)
     paths = []
@@ -58,7 +60,7 @@ class Network(nn.Module):
       return nn.Dense(count, kernel_init=init, name=name)
 
     class_logits = dense(self.num_classes, 'classifier')(features)
-    # The other heads learn after the network, or as if.
+    # The paper trains the other heads after the network, on fixed features.
     features = jax.lax.stop_gradient(features)
     svm_scores = dense(self.num_classes - 1, 'svm')(features)
     joined = jnp.concatenate([features, cells.astype(features.dtype)], -1)
@@ -71,16 +73,16 @@ class Network(nn.Module):
 
 
 class Model(nn.Module):
-  """Scores of proposals, the best of them refined, laid over each other."""
+  """Scores proposals, refines the masks of the best, and combines them."""
 
   num_classes: int  # Class 0 is the background.
   backbone: str = 'caffenet/reference'
-  size: int = 227  # Of the windows that the network sees.
-  context: int = 16  # Pixels of a window around the box.
+  size: int = 227  # Rows and columns of the windows that the network reads.
+  context: int = 16  # Pixels of a window outside the box, on each side.
   grid: int = 10  # Rows and columns of a coarse mask.
   dropout: float = 0.5
-  max_overlap: float = 0.0  # Of two detections of a category.
-  min_score: float = 0.0
+  max_overlap: float = 0.0  # IoU above which the worse detection is dropped.
+  min_score: float = 0.0  # Only detections above this score count.
 
   reads = ('image', 'proposals')
   train_reads = ('image', 'proposals', 'categories')
@@ -92,8 +94,8 @@ class Model(nn.Module):
     Args:
       image: [B, H, W, C], normalised so that the mean is 0.
       proposals: [B, H, W, N], 0 or 1; an empty one is no proposal.
-      categories: [B, N], classes to refine masks for; by default those that the
-        proposals are found to show.
+      categories: [B, N], the class to refine each mask for; by default the
+        class that the proposal is scored best for.
       train: whether dropout is on.
 
     Returns:
@@ -133,17 +135,17 @@ class Model(nn.Module):
     )
     out = {k: v.reshape(*boxes.shape[:2], *v.shape[1:]) for k, v in out.items()}
 
-    found, scores = detections.detect(
+    detected, scores = detections.detect(
         out['svm_scores'], regions, self.max_overlap
     )
-    shown = found if categories is None else categories
-    shown = jnp.clip(shown.astype(jnp.int32), 1, self.num_classes - 1) - 1
+    chosen = detected if categories is None else categories
+    chosen = jnp.clip(chosen.astype(jnp.int32), 1, self.num_classes - 1) - 1
     coarse = jnp.take_along_axis(
-        out.pop('coarse'), shown[..., None, None], 2
+        out.pop('coarse'), chosen[..., None, None], 2
     ).reshape(*boxes.shape[:2], self.grid, self.grid)
 
-    # Factors of the coarse mask and the region, and a constant; at first, both
-    # have to agree.
+    # For each category a factor on the coarse mask, one on the region, and a
+    # constant. The initial values are positive only where both agree.
     factors = nn.Embed(
         self.num_classes - 1,
         3,
@@ -151,7 +153,7 @@ class Model(nn.Module):
             jnp.array([4, 4, -6], dtype), shape
         ),
         name='membership',
-    )(shown)[..., None, None]
+    )(chosen)[..., None, None]
 
     def refine(coarse, region):
       a, b, constant = (factors[:, :, i] for i in range(3))
@@ -164,7 +166,7 @@ class Model(nn.Module):
     )
     pixels = refine(box_ops.paste(probability, boxes, image.shape[1:3]), masks)
     logits = detections.lay_over(
-        pixels >= 0, found, scores, self.min_score, self.num_classes
+        pixels >= 0, detected, scores, self.min_score, self.num_classes
     )
     return {
         'logits': logits.astype(image.dtype),

@@ -1,9 +1,9 @@
 """SegNet, https://arxiv.org/abs/1511.00561.
 
-The decoder puts each value back where the encoder's max pool took one from,
-and convolves: only places cross from one to the other, no features, figure 2.
-The encoder has the 13 convolutions of VGG16, with batch norm. As the authors'
-Caffe network, alexgkendall/SegNet-Tutorial, against which it was checked.
+The decoder unpools values to the positions of the maxima in the encoder's
+pools, and convolves: it gets these positions, but no features of the encoder
+(figure 2). The encoder has the 13 convolutions of VGG16, with batch norm.
+Checked against the authors' Caffe network, alexgkendall/SegNet-Tutorial.
 """
 
 from flax import linen as nn
@@ -14,11 +14,11 @@ from segjax.layers.unpooling import UnpoolingDecoder
 
 
 class Model(nn.Module):
-  """Encoder and decoder, whose last convolution is the classifier."""
+  """Encoder, and a decoder whose last convolution is the classifier."""
 
   num_classes: int
   depths: tuple[int, ...] = VGG16  # Convolutions of each stage.
-  width: int = 64  # Of the first.
+  width: int = 64  # Channels of the first stage.
 
   @nn.compact
   def __call__(self, image, *, train=False):

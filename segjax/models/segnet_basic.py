@@ -1,10 +1,10 @@
 """SegNet-Basic, https://arxiv.org/abs/1511.00561, section 3.1.
 
-The small SegNet, for ablations: a decoder puts values back where the encoder's
-pools took theirs from, so that only places cross from one to the other. Of
-four stages each, with 7x7 convolutions, and without ReLU in the decoder.
-As the authors' Caffe network, alexgkendall/SegNet-Tutorial, which normalises
-the image over its channels, where the paper has local contrast normalisation.
+The small SegNet of the paper's ablations. Encoder and decoder have four stages
+of a 7x7 convolution each; the decoder unpools to the positions of the encoder's
+maxima and has no ReLU. This is the authors' Caffe network,
+alexgkendall/SegNet-Tutorial, which normalises the image by local response
+normalisation over channels; the paper has local contrast normalisation.
 """
 
 from flax import linen as nn
@@ -18,7 +18,7 @@ from segjax.ops.unpool import unpool
 
 
 class Model(nn.Module):
-  """Convolutions and pools, then unpools and convolutions; a classifier."""
+  """Encoder with max pooling, decoder with unpooling, and a classifier."""
 
   num_classes: int
   stages: int = 4
@@ -41,8 +41,8 @@ class Model(nn.Module):
     for i in range(1, self.stages + 1):
       x = conv(nn.relu, f'encode{i}')(x, train)
       size = x.shape[1:3]
-      x, place = max_pool(x)
-      pools.append((place, size))
+      x, positions = max_pool(x)
+      pools.append((positions, size))
     for i in range(self.stages, 0, -1):
       x = unpool(x, *pools.pop())
       x = conv(None, f'decode{i}')(x, train)

@@ -1,14 +1,13 @@
 """U-Net, https://arxiv.org/abs/1505.04597.
 
-A contracting path says what is there, an expanding one where it is: at each
-level it takes the features of the contracting path that have its size (figure
-1). The defaults are the network of today, as mmsegmentation 1.2.2 builds it
-(UNet-S5-D16 with an FCN head): padded convolutions, batch norm, bilinear
-upsampling. The paper's has unpadded convolutions, which lose a `halo`, and
-transposed ones: `padded=False, dropout=0.5, aux_level=''`; the weights that its
-authors released want `last_up=128` too. The first was checked against
-mmsegmentation, the second against a network after the paper that has the names
-of the release.
+An encoder (contracting path) pools four times, and a decoder (expanding path)
+enlarges as often and concatenates the encoder's features of the same size
+(figure 1). The defaults are mmsegmentation 1.2.2's UNet-S5-D16 with an FCN
+head: padded convolutions, batch norm and bilinear upsampling. The paper has
+unpadded convolutions, which lose a `halo`, and transposed ones: `padded=False,
+dropout=0.5, aux_level=''`; the weights that its authors released need
+`last_up=128` as well. The former was checked against mmsegmentation, the latter
+against a network built from the paper with the names of the released weights.
 """
 
 from flax import linen as nn
@@ -25,12 +24,12 @@ from segjax.ops.resize import resize
 
 LEVELS = 5
 HALO = 92  # Pixels that the unpadded convolutions lose on each side.
-# He et al. 2015 with fan-in, as section 3 of the paper says.
+# He et al. 2015 with fan-in: section 3 of the paper.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
 class DoubleConv(nn.Module):
-  """The two 3x3 convolutions of a level."""
+  """Applies the two 3x3 convolutions of a level."""
 
   features: int
   padded: bool
@@ -54,10 +53,10 @@ class DoubleConv(nn.Module):
 
 
 class Up(nn.Module):
-  """Enlarges features and joins those of the contracting path to them."""
+  """Enlarges features, appends those of the encoder, and convolves twice."""
 
-  features: int
-  up_features: int
+  features: int  # Channels of the output.
+  up_features: int  # Channels of the enlarged features.
   padded: bool
 
   @nn.compact
@@ -70,20 +69,21 @@ class Up(nn.Module):
       x = ConvTranspose(
           self.up_features, bias=True, kernel_init=he_normal, name='up'
       )(x)
-      x = nn.relu(x)  # The released network has it, the paper is silent.
+      # The released network has this ReLU; the paper does not mention it.
+      x = nn.relu(x)
       x = jnp.concatenate([x, _crop(skip, x.shape[1:3])], -1)
     return DoubleConv(self.features, self.padded, name='convs')(x, train)
 
 
 class Model(nn.Module):
-  """Four poolings down, as many enlargements up, a skip at each level."""
+  """Encoder with four poolings, and decoder with a skip at each level."""
 
   num_classes: int
-  width: int = 64  # Features of the first level; they double with each.
+  width: int = 64  # Channels of the first level; they double with each.
   padded: bool = True
-  last_up: int = 0  # Features of the last enlargement; 0: those of its level.
-  dropout: float = 0.1  # Before the classifier; unpadded, at the bottom.
-  aux_level: str = 'up1'  # That an auxiliary head is on; '': there is none.
+  last_up: int = 0  # Channels that the last upsampling makes; 0: `width`.
+  dropout: float = 0.1  # Before the classifier; unpadded: in levels 3 and 4.
+  aux_level: str = 'up1'  # Level of the auxiliary head; '' omits it.
 
   @property
   def halo(self):
@@ -130,7 +130,7 @@ class Model(nn.Module):
 
 
 def _crop(x, size):
-  """Returns the middle of features [B, H, W, C], of the size."""
+  """Crops the centre of features [B, H, W, C] to `size` (height, width)."""
   top, left = (
       (old - new) // 2 for old, new in zip(x.shape[1:3], size, strict=True)
   )
@@ -138,17 +138,17 @@ def _crop(x, size):
 
 
 def _fit(image):
-  """Grows an image until every pooling comes out even.
+  """Pads images [B, H, W, C] so that all poolings have even sides.
 
-  It is mirrored at the bottom and on the right; what that adds to the logits
-  is cut off again.
+  Images are mirrored at the bottom and on the right. The caller cuts off the
+  logits of the added pixels.
   """
   height, width = image.shape[1:3]
   if min(height, width) <= 2 * HALO:
     raise ValueError(
-        f'Of an image of {height} x {width} the unpadded convolutions of a'
-        f' U-Net leave nothing: they take {HALO} pixels on each side. Give a'
-        f' larger one, {2 * HALO + 4} at least, or set padded=True.'
+        f'The image of {height} x {width} is too small for the unpadded'
+        f' convolutions, which lose {HALO} pixels on each side. Give one of at'
+        f' least {2 * HALO + 4} pixels a side, or set padded=True.'
     )
   bottom, right = (-(side - 2 * HALO - 4) % 16 for side in (height, width))
   missing = ((0, 0), (0, bottom), (0, right), (0, 0))

@@ -1,11 +1,10 @@
 """U-Net with a classification network as its contracting path.
 
-So segmentation_models_pytorch 0.6.0 builds its `Unet`, against which this was
-checked: the expanding path of https://arxiv.org/abs/1505.04597, figure 1,
-takes the features of a backbone at strides 16 to 2, enlarges by repeating
-pixels, and goes on to the size of the image, where there is nothing to join. A
-trap: the features from below are the first of those joined, while in `unet`
-those of the contracting path are.
+The decoder of U-Net, https://arxiv.org/abs/1505.04597, figure 1, reads the
+features of a backbone at strides 16 to 2. It enlarges by repeating pixels, and
+goes on to the size of the image, where there is no skip. Checked against `Unet`
+of segmentation_models_pytorch 0.6.0. When features are concatenated, enlarged
+ones come first here, and the encoder's come first in `unet`.
 """
 
 from flax import linen as nn
@@ -16,11 +15,11 @@ from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import ResizeConvNormAct
 
-LEVELS = (4, 3, 2, 1, 0)  # Of the backbone, to enlarge to; 0 is the image.
+LEVELS = (4, 3, 2, 1, 0)  # Levels to enlarge to; 0 is the image.
 
 
 class Up(nn.Module):
-  """Two 3x3 convolutions on enlarged features and what joins them."""
+  """Enlarges features, appends the skip, and applies two 3x3 convolutions."""
 
   features: int
 
@@ -32,11 +31,11 @@ class Up(nn.Module):
 
 
 class Model(nn.Module):
-  """A backbone down, five enlargements up, a skip at all but the last."""
+  """Backbone, and five upsampling stages with a skip in all but the last."""
 
   num_classes: int
   backbone: str = 'resnet/34'
-  # Of the expanding path, from stride 16 to the size of the image.
+  # Channels of the decoder stages, from stride 16 to the size of the image.
   features: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
 
   @nn.compact

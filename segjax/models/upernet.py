@@ -1,11 +1,11 @@
 """UPerNet, https://arxiv.org/abs/1807.10221.
 
-Pyramid pooling tells the coarsest level of a backbone what surrounds it, a
-feature pyramid carries that down to stride 4, and all levels together decide
-(figure 4, the branch for objects and parts). As mmsegmentation 1.2.2 builds it,
-against which it was checked: 1x1 convolutions of pyramid pooling come before
-the enlarging, where the authors' come after, and they have neither dropout nor
-an auxiliary head: `dropout=0.0, aux_level=''`.
+Pyramid pooling adds context to the coarsest level of a backbone, a feature
+pyramid passes it on to the levels up to stride 4, and all levels together are
+classified (figure 4, the branch for objects and parts). This is the network of
+mmsegmentation 1.2.2, against which it was checked. The authors' code differs:
+it enlarges the pooled features before their 1x1 convolutions, and has neither
+dropout nor an auxiliary head, `dropout=0.0, aux_level=''`.
 """
 
 from flax import linen as nn
@@ -19,18 +19,18 @@ from segjax.layers.head import segmentation_outputs
 from segjax.layers.psp import PyramidPooling
 from segjax.ops.resize import resize
 
-LEVELS = ('c2', 'c3', 'c4')  # That the pyramid reads below its top.
+LEVELS = ('c2', 'c3', 'c4')  # Levels of the pyramid below the coarsest, 'c5'.
 
 
 class Model(nn.Module):
-  """Strided backbone, pyramid pooling on top, pyramid, fusion at stride 4."""
+  """Backbone, pyramid pooling, feature pyramid, and fusion at stride 4."""
 
   num_classes: int
   backbone: str = 'resnet/50_v1c'
-  bins: tuple[int, ...] = (1, 2, 3, 6)
+  bins: tuple[int, ...] = (1, 2, 3, 6)  # Grids of pyramid pooling.
   features: int = 512
   dropout: float = 0.1
-  aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -49,8 +49,9 @@ class Model(nn.Module):
         name='fpn',
     )({level: feats[level] for level in LEVELS}, train, top)
     finest = pyramid['c2'].shape[1:3]
-    x = [resize(level, finest) for level in (*pyramid.values(), top)]
-    x = ConvNormAct(self.features, name='fuse')(jnp.concatenate(x, -1), train)
+    levels = [resize(level, finest) for level in (*pyramid.values(), top)]
+    x = jnp.concatenate(levels, -1)
+    x = ConvNormAct(self.features, name='fuse')(x, train)
     return segmentation_outputs(
         x,
         self.num_classes,

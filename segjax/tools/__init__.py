@@ -1,1 +1,1 @@
-"""Programs beside training, evaluation and prediction."""
+"""Further programs, beside training, evaluation and prediction."""

@@ -1,12 +1,12 @@
-r"""Searches the parameters of a CRF behind a trained model, on labelled images.
+r"""Searches parameters of a CRF that refines predictions of a trained model.
 
   python -m segjax.tools.crf_search --workdir=runs/voc --split=val --limit=100 \
       --grid='dense_crf(bilateral=([3.0, 5.0], [40.0, 60.0, 80.0], [3.0, 9.0]))'
 
-A list in the grid, a call of segjax/refine, stands for its elements, and what
-is tried is all their combinations. Each image is predicted once. The result is
-a table, best first, in the workdir too as crf-SPLIT.csv; its strings are for
---config.predict.refine.
+The grid is a refinement of segjax/refine with lists in place of some numbers;
+all combinations of the lists' elements are tried. Each image is predicted once.
+The result is a table, best first, which is also written to crf-SPLIT.csv in the
+workdir. Its strings are values for --config.predict.refine.
 """
 
 import ast
@@ -32,31 +32,31 @@ from segjax.runtime import terminal
 
 
 def expand(grid):
-  """Returns the calls that a grid stands for.
+  """Returns the refinements of a grid, one for each combination of elements.
 
   >>> expand('dense_crf(gaussian=([1.0, 3.0], 2.0))')
   ['dense_crf(gaussian=(1.0, 2.0))', 'dense_crf(gaussian=(3.0, 2.0))']
 
   Raises:
-    ValueError: it cannot be read, or one of its calls is wrong.
+    ValueError: the grid cannot be read, or one of its refinements is invalid.
   """
   try:
     tree = ast.parse(grid.strip(), mode='eval')
   except SyntaxError as error:
     raise ValueError(f'Cannot read the grid {grid!r}: {error}.') from error
   lists = [node for node in ast.walk(tree) if isinstance(node, ast.List)]
-  calls = []
+  refinements = []
   for choice in itertools.product(*(node.elts for node in lists)):
     chosen = dict(zip(map(id, lists), choice, strict=True))
-    calls.append(ast.unparse(_replace(tree.body, chosen)))
-  for call in calls:
-    if refine.build(call) is None:
+    refinements.append(ast.unparse(_replace(tree.body, chosen)))
+  for text in refinements:
+    if refine.build(text) is None:
       raise ValueError('The grid is empty.')
-  return calls
+  return refinements
 
 
 def _replace(node, chosen):
-  """Returns a syntax tree with other nodes in the place of some, by id."""
+  """Returns a copy of a syntax tree with nodes replaced by {id: new node}."""
   if id(node) in chosen:
     return chosen[id(node)]
   fields = {}
@@ -70,19 +70,19 @@ def _replace(node, chosen):
 
 
 def search(workdir, split, grid, *, limit=100):
-  """Scores a model without a CRF, and with all those that a grid stands for.
+  """Scores a model without a CRF, and with each refinement of a grid.
 
   Args:
     workdir: `Workdir` of a trained run.
-    split: of its data set.
+    split: split of its data set.
     grid: see `expand`.
-    limit: number of images to take, evenly from all of the split, since
-      neighbours may be frames of one scene; 0 takes all.
+    limit: number of images, taken evenly from the whole split because
+      neighbouring ones may be frames of one scene; 0 takes all.
 
   Returns:
-    [(mIoU, call), ...], the best first; the call '' is without a CRF.
+    [(mIoU, refinement), ...], the best first; '' is without a CRF.
   """
-  calls = ['', *expand(grid)]
+  refinements = ['', *expand(grid)]
   config = workdir.read_config()
   config.predict.refine = ''
   dataset = experiment.dataset(config, split)
@@ -104,28 +104,28 @@ def search(workdir, split, grid, *, limit=100):
       options,
       probabilities=True,
   )
-  counts = np.zeros((len(calls), num_classes, num_classes), np.int64)
+  counts = np.zeros((len(refinements), num_classes, num_classes), np.int64)
   for example, prediction in progress.track(predictions, count, 'Searching'):
     labels = prediction['labels']
-    for i, call in enumerate(calls):
-      if call:
-        refined = refine.build(call)(example, prediction['probabilities'])
+    for i, text in enumerate(refinements):
+      if text:
+        refined = refine.build(text)(example, prediction['probabilities'])
         labels = bands.decide(refined, options.threshold)
       counts[i] += semantic.confusion(labels, example['label'], num_classes)
   scores = [semantic.scores(c, config.absent)['mIoU'] for c in counts]
-  ranked = zip(map(float, scores), calls, strict=True)
+  ranked = zip(map(float, scores), refinements, strict=True)
   return sorted(ranked, key=lambda row: -row[0])
 
 
 def write(path, rows):
-  """Writes a table of `search` as CSV."""
+  """Writes the table that `search` returns as CSV."""
   with path.open('w') as file:
     writer = csv.writer(file, lineterminator='\n')
     writer.writerows([('mIoU', 'crf'), *rows])
 
 
 def main(argv):
-  """Searches what the flags say."""
+  """Runs the search that the flags describe."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   with terminal.errors_in_words():
@@ -136,16 +136,22 @@ def main(argv):
     rows = search(workdir, _SPLIT.value, _GRID.value, limit=_LIMIT.value)
     path = workdir.path / f'crf-{_SPLIT.value}.csv'
     write(path, rows)
-    lines = [f'  {score:.4f}  {call or "no CRF"}' for score, call in rows]
+    lines = [f'  {score:.4f}  {text or "no CRF"}' for score, text in rows]
     logging.info('mIoU, also in %s:\n%s', path, '\n'.join(lines))
 
 
 if __name__ == '__main__':
   _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
-  _SPLIT = flags.DEFINE_string('split', 'val', 'Of the data set of the run.')
-  _LIMIT = flags.DEFINE_integer(
-      'limit', 100, 'Images to take, evenly spread; 0 takes all.'
+  _SPLIT = flags.DEFINE_string(
+      'split', 'val', 'Split of the data set of the run.'
   )
-  _GRID = flags.DEFINE_string('grid', None, 'Call with lists of what to try.')
+  _LIMIT = flags.DEFINE_integer(
+      'limit',
+      100,
+      'Number of images, evenly spread over the split; 0 takes all.',
+  )
+  _GRID = flags.DEFINE_string(
+      'grid', None, 'Refinement with lists in place of numbers.'
+  )
   flags.mark_flags_as_required(['workdir', 'grid'])
   app.run(main, flags_parser=terminal.parse_flags)

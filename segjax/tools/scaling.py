@@ -1,12 +1,13 @@
-r"""What a training step computes and exchanges, counted without running it.
+r"""Counts the FLOPs and the exchanged bytes of a training step.
 
   python -m segjax.tools.scaling --config.dtype=bfloat16 \
       --config=configs/deeplabv3.py:dataset=voc2012,backbone=resnet/101
 
-prints its part of the table in launch/scaling.md, which says what follows and
-where the numbers of the chips are from. The step is compiled for eight devices
-that the CPU plays, with an image on each. One image of the data set is read;
---config.dataset.name=shapes --config.dataset.train_split=train does without.
+prints rows of the table in launch/scaling.md, which explains the columns and
+gives the sources of the numbers of the chips. The step is compiled for eight
+devices, simulated on the CPU, with one image on each; it is not run. One image
+of the data set is read; --config.dataset.name=shapes
+--config.dataset.train_split=train needs no files.
 """
 
 import collections
@@ -24,8 +25,8 @@ from segjax import parallel
 from segjax.runtime import terminal
 
 DEVICES = 8
-# What nobody is going to run need not be fast.
-QUICKLY = {
+# XLA options that compile faster; the program is not run.
+FAST_COMPILATION = {
     'xla_backend_optimization_level': 0,
     'xla_llvm_disable_expensive_passes': True,
 }
@@ -35,11 +36,13 @@ KINDS = SUM, SCATTER, 'all-gather', 'all-to-all', 'collective-permute'
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """An accelerator, by its maker's documents; launch/scaling.md names them."""
+  """Numbers of an accelerator; launch/scaling.md gives their sources."""
 
-  peak: float  # Of bfloat16, FLOP/s.
-  link: float  # Bytes/s that leave what a ring joins: a chip, a host of GPUs.
-  host: int  # Chips of a host.
+  peak: float  # FLOP/s in bfloat16.
+  # Bytes/s that a member of the all-reduce ring can send. A member is a TPU
+  # chip or a host of GPUs.
+  link: float
+  host: int  # Number of chips of a host.
 
 
 CHIPS = {
@@ -51,53 +54,57 @@ CHIPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """What a step costs each device, with one image on each."""
+  """Costs of a training step for each device, with one image on each."""
 
   image: tuple[int, int]  # Height and width, with the halo of the model.
-  image_bytes: int  # That a host sends to a device, label and all.
-  flops: float  # A multiplication and an addition are two.
-  loops: bool  # Whether there are any: their bodies are counted once.
-  exchanged: dict[str, int]  # Bytes by kind of exchange, of whole arrays.
-  times: int  # That devices exchange something.
+  image_bytes: int  # Bytes of an example, all its fields together.
+  flops: float  # A multiplication and an addition count as two.
+  loops: bool  # Whether the step has loops, whose bodies are counted once.
+  exchanged: dict[str, int]  # Bytes of whole arrays, by collective operation.
+  times: int  # Number of collective operations.
 
 
 def measure(config):
-  """Returns the costs of the step of a config, its batch size left aside."""
+  """Returns the costs of a config's step, with one image on each device."""
   config = config.copy_and_resolve_references()
   config.batch_size = devices = parallel.count()
   config.optim.accumulate = 1
   setup = experiment.training(config)
   state = jax.eval_shape(setup.init)
-  one = {
+  example = {
       name: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype)
       for name, x in setup.batch.items()
   }
-  # As for a TPU: a CPU has a way of its own with some operations.
-  alone = jax.jit(setup.step).trace(state, one)
-  alone = alone.lower(lowering_platforms=('tpu',))
+  # FLOPs are those of the program for a TPU: some operations have another
+  # implementation on CPUs.
+  on_one_device = jax.jit(setup.step).trace(state, example)
+  on_one_device = on_one_device.lower(lowering_platforms=('tpu',))
   step = setup.layout.compile_step(setup.step, state)
   batch = setup.layout.shard_shapes(setup.batch)
-  together = step.lower(state, batch).compile(QUICKLY)
-  exchanged, times = exchanges(together.as_text(), devices)
+  on_all_devices = step.lower(state, batch).compile(FAST_COMPILATION)
+  exchanged, times = exchanges(on_all_devices.as_text(), devices)
   return Step(
-      image=one['image'].shape[1:3],
-      image_bytes=sum(x.size * x.dtype.itemsize for x in one.values()),
-      flops=alone.cost_analysis()['flops'],
-      loops='stablehlo.while' in alone.as_text(),
+      image=example['image'].shape[1:3],
+      image_bytes=sum(x.size * x.dtype.itemsize for x in example.values()),
+      flops=on_one_device.cost_analysis()['flops'],
+      loops='stablehlo.while' in on_one_device.as_text(),
       exchanged=exchanged,
       times=times,
   )
 
 
 def exchanges(program, devices):
-  """Returns the bytes that devices exchange, by kind, and how many times.
+  """Counts the bytes of collective operations in a compiled program.
 
   Args:
-    program: a compiled one as text, that of each device.
-    devices: how many there are. What is scattered over them counts as a whole.
+    program: text of the compiled program of each device.
+    devices: number of devices. Arrays that are scattered count as a whole.
+
+  Returns:
+    {operation: bytes}, and the number of operations.
   """
   total, times = collections.Counter(), 0
-  # Where one goes on beside other work, its end has the results.
+  # An asynchronous operation has a start and a -done, which has the results.
   pattern = re.compile(rf' = ([^"\n]*?) ({"|".join(KINDS)})(?:-done)?\(')
   for results, kind in pattern.findall(program):
     total[kind] += _bytes(results) * (devices if kind == SCATTER else 1)
@@ -106,7 +113,7 @@ def exchanges(program, devices):
 
 
 def _bytes(shapes):
-  """Returns the bytes of 'f32[2,64]{1,0}', or of several in brackets."""
+  """Returns the bytes of shapes in HLO text, such as 'f32[2,64]{1,0}'."""
   total = 0
   for kind, sides in re.findall(r'([a-z]+\d*)\[([\d,]*)\]', shapes):
     bits = 8 if kind == 'pred' else int(re.search(r'\d+', kind)[0])
@@ -115,10 +122,10 @@ def _bytes(shapes):
 
 
 def sent(exchanged):
-  """Returns the bytes that leave each device of a large ring.
+  """Returns the bytes that each device of a large ring sends.
 
-  Of n, each sends (n - 1)/n of an array, which is nearly all of it, and twice
-  that if the sum is to be on all of them.
+  In a ring of n devices each sends (n - 1) / n of an array, which is nearly all
+  of it, and twice as much for an all-reduce.
   """
   return sum(
       size * (2 if kind == SUM else 1) for kind, size in exchanged.items()
@@ -129,15 +136,15 @@ def rows(config, step, share, per_core):
   """Returns rows of the table, {title: text}, one for each chip.
 
   Args:
-    config: what was measured.
-    step: its costs.
-    share: of a chip's peak that is achieved.
-    per_core: images a second that a core of a host makes ready.
+    config: the config of the step.
+    step: costs of the step.
+    share: assumed share of a chip's peak that is achieved.
+    per_core: images per second that the input pipeline prepares on a core.
   """
   system = f'{config.model_name} {config.model.get("backbone", "")}'.strip()
   table = []
   for name, chip in CHIPS.items():
-    images = share * chip.peak / step.flops  # A second.
+    images = share * chip.peak / step.flops  # Images per second.
     hiding = sent(step.exchanged) / chip.link * images
     host = chip.host * images
     table.append(
@@ -174,9 +181,13 @@ def main(config, share, per_core):
 
 if __name__ == '__main__':
   _CONFIG = config_flags.DEFINE_config_file('config')
-  _SHARE = flags.DEFINE_float('share', 0.4, 'Of the peak that is achieved.')
+  _SHARE = flags.DEFINE_float(
+      'share', 0.4, 'Share of the peak that is achieved.'
+  )
   _PER_CORE = flags.DEFINE_float(
-      'per_core', 150.0, 'Images a second that a core of a host makes ready.'
+      'per_core',
+      150.0,
+      'Images per second that the input pipeline prepares on a core.',
   )
   flags.mark_flag_as_required('config')
   app.run(

@@ -172,7 +172,7 @@ def test_a_run_goes_on_from_its_own_checkpoint_first(
     frozen_config, finished, monkeypatch
 ):
   monkeypatch.setattr(warm_start, 'start', None)
-  state = train.start(
+  state = train.initial_state(
       experiment.training(frozen_config), Checkpoints(finished.checkpoints)
   )
   assert state.step == 2

@@ -5,12 +5,12 @@ from segjax.data import boxes
 
 
 def test_boxes_grow_about_their_middle():
-  grown = boxes.expanded([[10, 20, 30, 60], [0, 0, 5, 10]], 1.2)
+  grown = boxes.expand([[10, 20, 30, 60], [0, 0, 5, 10]], 1.2)
   np.testing.assert_array_equal(grown, [[8, 16, 32, 64], [0, -1, 6, 11]])
 
 
 def test_a_box_keeps_a_pixel_at_least():
-  y0, x0, y1, x1 = boxes.expanded([3.2, 3.2, 3.3, 3.3], 1.0)
+  y0, x0, y1, x1 = boxes.expand([3.2, 3.2, 3.3, 3.3], 1.0)
   assert (y1 - y0, x1 - x0) == (1, 1)
 
 

@@ -1,7 +1,8 @@
-"""Data sets by name: `load('camvid', 'train', data_dir)`.
+"""Data sets, loaded by name: `load('camvid', 'train', data_dir)`.
 
-One file a set. A file has `load(split, root, **options)`, which finds the set
-under `root` and returns a `Dataset`; nothing else needs to know of it.
+Each file of this folder is a data set. It defines `load(split, root,
+**options)`, which finds the files under `root` and returns a `Dataset`; there
+is no other list of data sets.
 """
 
 import functools
@@ -9,18 +10,19 @@ import importlib
 import inspect
 import os
 import pkgutil
+from typing import Any
 
 from segjax.data.label_map import LabelMap
 
 
 class Dataset:
-  """Examples by index, as grain's RandomAccessDataSource.
+  """A split of a data set, a random-access source of examples for grain.
 
   An example is {'image': [H, W, C] uint8, uint16 or float32, 'label': [H, W]
   uint8 with train ids and 255 for ignored, 'name': str, unique in the split}.
-  With `proposals`, their number, it has 'proposals' [H, W, N], too; see
-  `segjax.data.proposals`.
-  An unusable one raises `segjax.data.image.BadExample`, which names the file.
+  With N = `proposals` above 0 it also has 'proposals' [H, W, N], see
+  `segjax.data.proposals`. An example that cannot be used raises
+  `segjax.data.image.BadExample`, which names the file.
   """
 
   label_map: LabelMap
@@ -35,26 +37,33 @@ class Dataset:
 
   @functools.cached_property
   def channels(self):
-    """Of every image."""
+    """Number of channels of the images of this data set."""
     return self[0]['image'].shape[-1]
 
   def where(self, index):
-    """Returns in words what is read for an example."""
+    """Describes the files that are read for an example, for errors."""
     return f'example {index} of {self!r}'
 
   def __repr__(self):
     return f'{type(self).__name__}(split={self.split!r}, size={len(self)})'
 
 
-def load(name, split, data_dir='', **options):
-  """Returns a split of a data set.
+def load(name: str, split: str, data_dir: str = '', **options: Any) -> Dataset:
+  """Loads a split of a data set.
 
   Args:
-    name: file in segjax/data/datasets, such as 'camvid'.
-    split: for example 'train'; a wrong one is answered with those that exist.
-    data_dir: folder of the set or the one above it; '' takes the environment
-      variable SEGJAX_DATA_DIR.
-    **options: fields of this set alone, such as `fov=True` of 'drive'.
+    name: name of a file in segjax/data/datasets, such as 'camvid'.
+    split: name of the split, such as 'train'.
+    data_dir: folder of the data set, or the folder above it; '' takes the
+      environment variable SEGJAX_DATA_DIR.
+    **options: options that only this data set has, such as `fov=True` of
+      'drive'.
+
+  Raises:
+    ValueError: there is no such data set, split or option; the message lists
+      those that exist.
+    FileNotFoundError: the files are missing; the message tells where to get
+      them.
   """
   if name not in names():
     raise ValueError(f"no data set '{name}'; there are {', '.join(names())}")
@@ -70,7 +79,7 @@ def load(name, split, data_dir='', **options):
   return module.load(split, root, **options)
 
 
-def names():
-  """Returns the names that `load` takes."""
+def names() -> list[str]:
+  """Returns the names of all data sets."""
   files = [module.name for module in pkgutil.iter_modules(__path__)]
   return sorted(set(files) - {'files'})

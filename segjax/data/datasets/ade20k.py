@@ -1,6 +1,6 @@
-"""ADE20K SceneParse150: 150 classes, 20210 + 2000 images of any scene.
+"""ADE20K SceneParse150: 150 classes, 20210 training and 2000 validation images.
 
-Two classes, road and skyscraper, share a colour.
+The classes road and skyscraper have the same colour.
 """
 
 from segjax.data import label_map
@@ -15,7 +15,7 @@ SPLITS = {'train': 'training', 'val': 'validation'}
 
 
 def load(split, root):
-  """Returns a split of ADE20K."""
+  """Loads a split of ADE20K."""
   files.check_split('ade20k', split, SPLITS)
   root = files.find(
       root,

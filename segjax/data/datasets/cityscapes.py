@@ -1,7 +1,7 @@
 """Cityscapes: 19 classes, street scenes of 2048x1024 from 50 cities.
 
-Fine labels for 2975 + 500 images (those of 1525 test images are blank), coarse
-ones for 19998 more, 'train_extra'.
+2975 training and 500 validation images have fine labels; the labels of the 1525
+test images are blank. 'train_extra' has 19998 more images with coarse labels.
 """
 
 from segjax.data import label_map
@@ -22,15 +22,15 @@ SPLITS = {
 
 
 def load(split, root):
-  """Returns a split of Cityscapes."""
+  """Loads a split of Cityscapes."""
   files.check_split('cityscapes', split, SPLITS)
   root = files.find(root, 'cityscapes', ('leftImg8bit',), ABOUT)
-  kind = SPLITS[split]
+  folder = SPLITS[split]
   examples = files.pair(
       root / 'leftImg8bit' / split,
-      root / kind / split,
+      root / folder / split,
       image_suffixes=('_leftImg8bit.png',),
-      mask_suffixes=(f'_{kind}_labelIds.png',),
+      mask_suffixes=(f'_{folder}_labelIds.png',),
   )
   labels = label_map.read('cityscapes')
   return files.Files(split, examples, labels, channels=3)

@@ -1,7 +1,7 @@
 """COCO-Stuff 164k: 80 things and 91 kinds of stuff, 118287 + 5000 images.
 
-Raw ids run to 181, 11 of them are not used. Some colours of the palette stand
-for two classes.
+Raw ids go up to 181, and 11 of them are not used. Some pairs of classes have
+the same colour.
 """
 
 from segjax.data import label_map
@@ -16,7 +16,7 @@ SPLITS = {'train': 'train2017', 'val': 'val2017'}
 
 
 def load(split, root):
-  """Returns a split of COCO-Stuff."""
+  """Loads a split of COCO-Stuff."""
   files.check_split('coco_stuff', split, SPLITS)
   markers = ('annotations/train2017', 'annotations/val2017')
   root = files.find(root, 'coco_stuff', markers, ABOUT)

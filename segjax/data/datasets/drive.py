@@ -1,7 +1,7 @@
 """DRIVE: blood vessels in 20 + 20 photographs of the retina, 565x584.
 
-The truth is the first grader's. Published numbers are over the whole frame or
-inside the field of view alone, and are not comparable.
+Labels are the first grader's. Some papers score the whole frame and others only
+the pixels inside the round field of view; these scores are not comparable.
 """
 
 from segjax.data import image
@@ -22,12 +22,12 @@ LABEL_MAP = LabelMap(
     names=('background', 'vessel'),
     colors=((0, 0, 0), (255, 255, 255)),
     ids={0: 0, 255: 1},
-    color_coded=True,  # GIF is indexed, in an order of its own.
+    color_coded=True,  # The indices of a GIF's palette are arbitrary.
 )
 
 
 class _InsideFieldOfView(files.Files):
-  """Ignores what lies outside the round field of view."""
+  """A split in which pixels outside the field of view are ignored."""
 
   def __init__(self, split, examples, fovs):
     super().__init__(split, examples, LABEL_MAP, channels=3)
@@ -46,20 +46,26 @@ class _InsideFieldOfView(files.Files):
 
 
 def load(split, root, fov=False):
-  """Returns a split of DRIVE.
+  """Loads a split of DRIVE.
 
   Args:
     split: 'train' or 'test'.
     root: the data directory.
-    fov: only pixels inside the field of view count, the others are ignored.
+    fov: whether pixels outside the field of view are ignored.
   """
   files.check_split('drive', split, SPLITS)
   markers = ('training/images', 'test/1st_manual', 'train/images')
   root = files.find(root, 'drive', markers, ABOUT)
-  own = root / SPLITS[split]
-  if (own / '1st_manual').exists():
-    images, masks, fovs = (own / p for p in ('images', '1st_manual', 'mask'))
-    ends = (f'_{own.name}.tif',), ('_manual1.gif',), (f'_{own.name}_mask.gif',)
+  original = root / SPLITS[split]
+  if (original / '1st_manual').exists():
+    images, masks, fovs = (
+        original / folder for folder in ('images', '1st_manual', 'mask')
+    )
+    ends = (
+        (f'_{original.name}.tif',),
+        ('_manual1.gif',),
+        (f'_{original.name}_mask.gif',),
+    )
   else:
     images, masks, fovs = (root / split / p for p in ('images', 'masks', 'fov'))
     ends = (image.SUFFIXES,) * 3

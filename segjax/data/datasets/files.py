@@ -1,5 +1,7 @@
-"""What data sets made of image and mask files share."""
+"""Finds and reads data sets that consist of image and mask files."""
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import functools
@@ -14,7 +16,7 @@ from segjax.data.image import BadExample
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-  """An image file and its mask file."""
+  """The files of an example."""
 
   name: str
   image: epath.Path
@@ -22,14 +24,14 @@ class Example:
 
 
 class Files(Dataset):
-  """A split that reads one image and one mask for each example.
+  """A split that reads one image file and one mask file for each example.
 
   Attributes:
-    examples: what there is, in the order of the indices.
-    channels: of every image; grey ones are repeated to it, alpha is dropped.
-      By default those of the first one that can be read.
-    proposals: how many regions to read for each example, from NAME.npz in the
-      folder `proposals_folder`.
+    examples: the files of each example.
+    channels: number of channels of the images; grey is repeated to it, and
+      alpha is dropped. By default it is that of the first readable image.
+    proposals: number of regions that are read for each example, from NAME.npz
+      in the folder `proposals_folder`; 0 reads none.
   """
 
   def __init__(
@@ -73,6 +75,7 @@ class Files(Dataset):
 
   @functools.cached_property
   def channels(self):
+    """Number of channels of the first image that can be read."""
     for example in self.examples:
       with contextlib.suppress(BadExample):
         return image.read_image(example.image).shape[2]
@@ -96,15 +99,25 @@ class Files(Dataset):
     return self.label_map.apply(mask, example.mask)
 
 
-def find(root, name, markers, about, inside=('',)):
-  """Returns the folder of a set: `root` itself or `root/name`.
+def find(
+    root: epath.PathLike,
+    name: str,
+    markers: Sequence[str],
+    about: str,
+    inside: Sequence[str] = ('',),
+) -> epath.Path:
+  """Finds the folder of a data set: `root` itself or `root/name`.
 
   Args:
-    root: the data directory, or '' if none is known.
-    name: of the set.
-    markers: paths (or patterns) of which one is there if the set is.
-    about: where to get the set and how it should lie, for the error.
-    inside: folders in which the archives of the set unpack.
+    root: the data directory, or '' if none is configured.
+    name: name of the data set.
+    markers: paths or patterns, at least one of which exists in the folder.
+    about: where to get the data set, and its layout; for the error.
+    inside: folders below these two to look in, such as the one that an archive
+      unpacks to.
+
+  Raises:
+    FileNotFoundError: `root` is '', or no folder has a marker.
   """
   if not root:
     raise FileNotFoundError(
@@ -121,43 +134,59 @@ def find(root, name, markers, about, inside=('',)):
   )
 
 
-def check_split(name, split, splits):
-  """Raises unless `split` is one of the `splits` of a set."""
+def check_split(name: str, split: str, splits: Iterable[str]) -> None:
+  """Raises ValueError unless `split` is one of the `splits` of a data set."""
   if split not in splits:
     raise ValueError(
         f"data set '{name}' has no split '{split}'; it has {', '.join(splits)}"
     )
 
 
-def pair(images, masks, image_suffixes=image.SUFFIXES, mask_suffixes=None):
-  """Returns the examples of two folders, an image to each mask by its name.
+def pair(
+    images: epath.PathLike,
+    masks: epath.PathLike,
+    image_suffixes: Sequence[str] = image.SUFFIXES,
+    mask_suffixes: Sequence[str] | None = None,
+) -> list[Example]:
+  """Pairs the images of a folder with the masks of another by their names.
 
-  The name is the path in the folder, less the suffix.
+  The name of an example is its path in the folder, without the suffix.
 
   Args:
-    images: folder, searched with all folders in it.
-    masks: the same for the masks; it may hold more than the images need.
-    image_suffixes: ends of the files that are images.
-    mask_suffixes: ends of the files that are masks; by default the same.
+    images: folder of the images; subfolders are searched too.
+    masks: folder of the masks; masks without an image are left out.
+    image_suffixes: ends of the names of image files.
+    mask_suffixes: ends of the names of mask files; by default `image_suffixes`.
+
+  Returns:
+    A list of `Example`s, sorted by path.
+
+  Raises:
+    FileNotFoundError: an image has no mask.
   """
-  found = listing(images, image_suffixes)
-  there = listing(masks, mask_suffixes or image_suffixes)
-  lacking = [found[name] for name in found if name not in there]
-  if lacking:
+  image_files = list_files(images, image_suffixes)
+  mask_files = list_files(masks, mask_suffixes or image_suffixes)
+  unpaired = [image_files[n] for n in image_files if n not in mask_files]
+  if unpaired:
     raise FileNotFoundError(
-        f'{len(lacking)} of {len(found)} images have no mask in {masks}, the'
-        f' first is {lacking[0]}'
+        f'{len(unpaired)} of {len(image_files)} images have no mask in {masks},'
+        f' the first is {unpaired[0]}'
     )
-  return [Example(name, path, there[name]) for name, path in found.items()]
+  return [Example(n, path, mask_files[n]) for n, path in image_files.items()]
 
 
-def listed(path, images, masks):
-  """Returns the examples whose names stand in a file, one to a line.
+def read_list(
+    path: epath.PathLike, images: epath.PathLike, masks: epath.PathLike
+) -> list[Example]:
+  """Returns the examples whose names a text file lists, one in each line.
 
   Args:
-    path: the file with the names.
-    images: path of an image, with '*' for the name.
-    masks: the same for the masks.
+    path: path of the text file.
+    images: path of the images, with '*' for the name.
+    masks: path of the masks, with '*' for the name.
+
+  Raises:
+    FileNotFoundError: the list is missing or empty, or a file is missing.
   """
   path = epath.Path(path)
   if not path.is_file():
@@ -175,22 +204,28 @@ def listed(path, images, masks):
   return examples
 
 
-def check_exist(paths):
-  """Raises if files are missing."""
-  lacking = [path for path in paths if not path.is_file()]
-  if lacking:
+def check_exist(paths: Sequence[epath.Path]) -> None:
+  """Raises FileNotFoundError if any of the files is missing."""
+  missing = [path for path in paths if not path.is_file()]
+  if missing:
     raise FileNotFoundError(
-        f'{len(lacking)} of {len(paths)} files are missing, the first is'
-        f' {lacking[0]}'
+        f'{len(missing)} of {len(paths)} files are missing, the first is'
+        f' {missing[0]}'
     )
 
 
-def listing(folder, suffixes):
-  """Returns name -> file for all files under a folder, in order."""
+def list_files(
+    folder: epath.PathLike, suffixes: Sequence[str]
+) -> dict[str, epath.Path]:
+  """Returns {name: path} of the files under a folder, sorted by path.
+
+  A name is the path in the folder without the suffix. Hidden files are left
+  out.
+  """
   folder = epath.Path(folder)
   if not folder.is_dir():
     raise FileNotFoundError(f'the folder {folder} is missing')
-  found = {}
+  files = {}
   paths = (top / name for top, _, names in folder.walk() for name in names)
   for path in sorted(paths):
     suffix = next(
@@ -199,15 +234,16 @@ def listing(folder, suffixes):
     if not suffix or path.name.startswith('.'):
       continue
     name = path.relative_to(folder).as_posix()[: -len(suffix)]
-    if name in found:
-      raise ValueError(f'two files for one example: {found[name]} and {path}')
-    found[name] = path
-  if not found:
+    if name in files:
+      raise ValueError(f'two files for one example: {files[name]} and {path}')
+    files[name] = path
+  if not files:
     raise FileNotFoundError(
         f'the folder {folder} has no files that end with {", ".join(suffixes)}'
     )
-  return found
+  return files
 
 
 def _size(array):
+  """Returns the size of an array [H, W, ...] as 'HxW'."""
   return f'{array.shape[0]}x{array.shape[1]}'

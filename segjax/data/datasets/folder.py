@@ -1,13 +1,14 @@
-"""A folder of one's own images and masks.
+"""A folder with your own images and masks.
 
   root/train/images/a.png  root/train/masks/a.png  root/dataset.json
   root/val/images/b.jpg    root/val/masks/b.png
 
-Splits are the folders that have `images`, and may have any name. An image and
-its mask have the same stem; formats are those of `image.SUFFIXES`. The optional
-dataset.json names the classes as `label_map.parse` describes. Without it the
-ids in the masks of train are counted, and the label map made of them is shown.
-A folder `proposals` may lie beside `images`, with NAME.npz files of regions.
+Each folder with a subfolder `images` is a split, and may have any name. An
+image and its mask have the same stem; formats are those of `image.SUFFIXES`.
+The optional dataset.json names the classes as `label_map.parse` describes.
+Without it, the label map is made from the ids in the masks of train, and
+logged. Region proposals are read from NAME.npz in the split's subfolder
+`proposals`.
 """
 
 from concurrent import futures
@@ -28,12 +29,12 @@ classes."""
 
 
 def load(split, root, *, proposals=0):
-  """Returns a split of the set in `root`.
+  """Loads a split of the data set in `root`.
 
   Args:
-    split: name of a folder.
-    root: where it lies.
-    proposals: how many of an image's proposals are read, if there are any.
+    split: name of the split's folder.
+    root: the data directory.
+    proposals: number of region proposals to read for each image; 0 reads none.
   """
   root = files.find(root, 'folder', ('*/images',), ABOUT)
   splits = sorted(path.parent.name for path in root.glob('*/images'))
@@ -42,7 +43,7 @@ def load(split, root, *, proposals=0):
   if path.exists():
     labels = _read_json(path)
   else:
-    files.check_split('folder', 'train', splits)  # Its masks are counted.
+    files.check_split('folder', 'train', splits)  # `count` reads its masks.
     labels = count(_examples(root, 'train'))
   return files.Files(
       split,
@@ -54,10 +55,10 @@ def load(split, root, *, proposals=0):
 
 
 def count(examples):
-  """Makes a label map of the ids in the masks, and logs how often they occur.
+  """Makes a label map from the ids in masks, and logs how often they occur.
 
-  Ids become train ids in ascending order. Masks of 0 and 255 are background and
-  foreground; beside other ids 255 means ignored.
+  Ids become train ids in ascending order. If only 0 and 255 occur, they are
+  background and foreground; otherwise 255 is ignored.
   """
   with futures.ThreadPoolExecutor() as pool:
     counted = list(pool.map(_count_ids, [e.mask for e in examples]))
@@ -87,10 +88,12 @@ def count(examples):
 
 
 def _examples(root, split):
+  """Returns the examples of a split."""
   return files.pair(root / split / 'images', root / split / 'masks')
 
 
 def _read_json(path):
+  """Reads the label map in a dataset.json."""
   try:
     content = json.loads(path.read_text())
   except json.JSONDecodeError as error:
@@ -99,6 +102,7 @@ def _read_json(path):
 
 
 def _count_ids(path):
+  """Returns the ids in a mask file, and the number of pixels of each."""
   mask = image.read_mask(path)
   if mask.ndim == 3:
     raise ValueError(

@@ -1,7 +1,7 @@
 """ISBI 2012 EM: membranes in 30 electron microscopy slices of 512x512.
 
-The labels of the challenge's test slices are not public. Here train is slices
-0..23 and val 24..29 of the labelled stack.
+The labels of the challenge's test slices are not public. Here the labelled
+stack is divided: slices 0 to 23 are train and 24 to 29 are val.
 """
 
 import io
@@ -33,7 +33,7 @@ LABEL_MAP = LabelMap(
 
 
 class _Slices(Dataset):
-  """Some slices of a stack in memory."""
+  """A split that holds the slices of the labelled stack in memory."""
 
   label_map = LABEL_MAP
 
@@ -62,7 +62,7 @@ class _Slices(Dataset):
 
 
 def load(split, root):
-  """Returns a split of the labelled stack."""
+  """Loads a split of the labelled stack."""
   files.check_split('isbi2012', split, SLICES)
   markers = ('train-volume.tif', 'train/images')
   root = files.find(root, 'isbi2012', markers, ABOUT)
@@ -75,11 +75,11 @@ def load(split, root):
 
 
 def _read_stack(path):
-  """Returns all 30 pages of a TIFF, [30, H, W]."""
+  """Reads the 30 pages of a TIFF file, [30, H, W]."""
   try:
     with Image.open(io.BytesIO(path.read_bytes())) as stack:
       pages = [np.array(page) for page in ImageSequence.Iterator(stack)]
-  except Exception as error:  # Pillow raises whatever it stumbles on.
+  except Exception as error:  # Pillow raises errors of any type.
     raise BadExample(f'{path}: damaged or missing, {error}') from error
   if len(pages) != 30:
     raise BadExample(f'{path}: a stack of 30 slices, this has {len(pages)}')

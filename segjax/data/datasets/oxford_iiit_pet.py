@@ -1,6 +1,6 @@
 """Oxford-IIIT Pet: pet, background and border, 3680 + 3669 photographs.
 
-TensorFlow Datasets downloads the set and reads it; only this file needs it.
+TensorFlow Datasets downloads and reads it; nothing else in segjax needs that.
 """
 
 from segjax.data.datasets import Dataset
@@ -21,7 +21,7 @@ COLORS = ((228, 87, 86), (70, 74, 82), (237, 210, 72))
 
 
 class _Pets(Dataset):
-  """A split of the builder."""
+  """A split that is read by TensorFlow Datasets."""
 
   def __init__(self, split, source, label_map):
     self.split = split
@@ -48,22 +48,24 @@ class _Pets(Dataset):
 
 
 def load(split, root, border=True):
-  """Returns a split of Oxford-IIIT Pet, downloaded at the first use.
+  """Loads a split of Oxford-IIIT Pet, and downloads it at the first use.
 
   Args:
-    split: 'train', which the owners call trainval, or 'test'.
-    root: the data directory; '' is the one TensorFlow Datasets chooses.
-    border: whether the border of the pet is a class; otherwise it is ignored.
+    split: 'train', called trainval in the original, or 'test'.
+    root: the data directory; '' is TensorFlow Datasets' default.
+    border: whether the border of the pet is a class; else it is ignored.
   """
   files.check_split('oxford_iiit_pet', split, SPLITS)
-  import tensorflow_datasets as tfds  # Slow, and no other set needs it.
+  # This import is slow, and no other data set needs it.
+  import tensorflow_datasets as tfds
 
   try:
     source = tfds.data_source(
         'oxford_iiit_pet',
         split=split,
         data_dir=root or None,
-        builder_kwargs={'file_format': 'array_record'},  # For random access.
+        # This format has random access.
+        builder_kwargs={'file_format': 'array_record'},
     )
   except OSError as error:
     raise FileNotFoundError(f'{ABOUT}\n{error}') from error

@@ -1,6 +1,6 @@
 """PASCAL Context: 59 classes, or 60 with background, 4998 + 5105 images.
 
-With 59 classes, the usual count, background is ignored.
+With 59 classes, as in most papers, background is ignored.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ SPLITS = ('train', 'val')
 
 
 def load(split, root, num_classes=59):
-  """Returns a split of PASCAL Context.
+  """Loads a split of PASCAL Context.
 
   Args:
     split: 'train' or 'val'.
@@ -37,7 +37,7 @@ def load(split, root, num_classes=59):
       ABOUT,
       inside=('VOCdevkit/VOC2010', 'VOC2010'),
   )
-  examples = files.listed(
+  examples = files.read_list(
       root / 'ImageSets/SegmentationContext' / f'{split}.txt',
       root / 'JPEGImages/*.jpg',
       root / 'SegmentationClassContext/*.png',
@@ -49,6 +49,7 @@ def load(split, root, num_classes=59):
 
 
 def _without_background(labels):
+  """Returns a label map in which background, class 0, is ignored."""
   return dataclasses.replace(
       labels,
       names=labels.names[1:],

@@ -1,8 +1,9 @@
 """PASCAL VOC 2012: 20 classes and background, 1464 + 1449 images.
 
 'train_aug' has 10582 images: those of train, and those of SBD (Hariharan et
-al., Semantic Contours from Inverse Detectors, 2011) outside train and val. The
-masks of SBD have no ignored borders. Proposals lie in VOC2012/proposals.
+al., Semantic Contours from Inverse Detectors, 2011) that are neither in train
+nor in val. SBD's masks have no ignored borders. Region proposals are read from
+VOC2012/proposals.
 """
 
 import scipy.io
@@ -25,25 +26,25 @@ SPLITS = ('train', 'val', 'trainval', 'train_aug')
 
 
 class _Voc(files.Files):
-  """VOC's PNG masks and SBD's MATLAB files."""
+  """A split with PNG masks of VOC and MATLAB masks of SBD."""
 
   def read_label(self, example):
     if example.mask.suffix != '.mat':
       return super().read_label(example)
     try:
       mask = scipy.io.loadmat(example.mask)['GTcls']['Segmentation'][0, 0]
-    except Exception as error:  # SciPy's reader raises whatever it stumbles on.
+    except Exception as error:  # SciPy's reader raises errors of any type.
       raise BadExample(f'{example.mask}: damaged, {error!r}') from error
     return self.label_map.apply(mask, example.mask)
 
 
 def load(split, root, *, proposals=0):
-  """Returns a split of PASCAL VOC 2012.
+  """Loads a split of PASCAL VOC 2012.
 
   Args:
     split: one of `SPLITS`.
-    root: where it lies.
-    proposals: how many of an image's proposals are read.
+    root: the data directory.
+    proposals: number of region proposals to read for each image.
   """
   files.check_split('voc2012', split, SPLITS)
   voc = files.find(
@@ -54,9 +55,9 @@ def load(split, root, *, proposals=0):
       inside=('VOCdevkit/VOC2012', 'VOC2012'),
   )
   if split == 'train_aug':
-    examples = _listed(voc, 'train') + _sbd(voc, root)
+    examples = _voc_examples(voc, 'train') + _sbd_examples(voc, root)
   else:
-    examples = _listed(voc, split)
+    examples = _voc_examples(voc, split)
   return _Voc(
       split,
       examples,
@@ -67,25 +68,28 @@ def load(split, root, *, proposals=0):
   )
 
 
-def _listed(voc, split):
-  return files.listed(
+def _voc_examples(voc, split):
+  """Returns the examples of one of VOC's own splits."""
+  return files.read_list(
       voc / 'ImageSets/Segmentation' / f'{split}.txt',
       voc / 'JPEGImages/*.jpg',
       voc / 'SegmentationClass/*.png',
   )
 
 
-def _sbd(voc, root):
-  """Returns the examples of SBD outside VOC's train and val."""
+def _sbd_examples(voc, root):
+  """Returns the examples of SBD that are not in VOC's train or val."""
   sbd = files.find(
       root, 'voc2012', ('benchmark_RELEASE/dataset/cls',), ABOUT_SBD
   )
   masks = sbd / 'benchmark_RELEASE/dataset/cls'
-  fine = {e.name for part in ('train', 'val') for e in _listed(voc, part)}
+  known = {
+      e.name for part in ('train', 'val') for e in _voc_examples(voc, part)
+  }
   examples = [
       files.Example(name, voc / 'JPEGImages' / f'{name}.jpg', mask)
-      for name, mask in files.listing(masks, ('.mat',)).items()
-      if name not in fine
+      for name, mask in files.list_files(masks, ('.mat',)).items()
+      if name not in known
   ]
   files.check_exist([path for e in examples for path in (e.image, e.mask)])
   return examples

@@ -1,4 +1,4 @@
-"""What ops share."""
+"""Base class of random ops."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import grain
 
 @dataclasses.dataclass(frozen=True)
 class Sometimes(grain.transforms.RandomMap):
-  """An op that happens with probability `prob`."""
+  """An op that is applied to an example with probability `prob`."""
 
   prob: float = 0.5
 
@@ -16,7 +16,7 @@ class Sometimes(grain.transforms.RandomMap):
       raise ValueError(f'prob {self.prob} is not between 0 and 1')
 
   def change(self, features, rng):
-    """Returns the changed features."""
+    """Applies the op to the fields of an example."""
     raise NotImplementedError
 
   def random_map(self, features, rng):

@@ -1,6 +1,6 @@
-"""Ops that change pixel values where they are; all but the last leave the type.
+"""Ops that change the values of pixels, not their positions.
 
-[H, W, 3] is RGB. Labels stay as they are.
+Images are [H, W, 3] in RGB, or [H, W, C]. Labels are not changed.
 """
 
 import dataclasses
@@ -17,12 +17,18 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 @dataclasses.dataclass(frozen=True)
 class Photometric(grain.transforms.RandomMap):
-  """Photometric distortion of 8-bit images, as mmseg's.
+  """Changes brightness, contrast, saturation and hue of 8-bit images at random.
 
-  Brightness, contrast (either before or after the colours), saturation and hue
-  change with probability 0.5 each. As there, values are cut off to whole
-  numbers after each step, and hue counts 180 steps. A grey image has no
-  saturation or hue to change.
+  Each changes with probability 0.5; contrast comes before or after saturation
+  and hue. As in mmsegmentation, values are truncated to whole numbers after
+  each step, and hue has 180 values. Saturation and hue of grey images do not
+  change.
+
+  Attributes:
+    brightness: largest value that is added or subtracted.
+    contrast: range of the factor.
+    saturation: range of the factor.
+    hue: largest value that is added or subtracted, of 180.
   """
 
   brightness: float = 32.0
@@ -65,7 +71,7 @@ class Photometric(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Blur(Sometimes):
-  """Gaussian blur with a sigma drawn from `low` to `high`."""
+  """Blurs the image by a Gaussian, with sigma from `low` to `high` pixels."""
 
   low: float = 0.5
   high: float = 1.0
@@ -78,9 +84,10 @@ class Blur(Sometimes):
 
 @dataclasses.dataclass(frozen=True)
 class Cutout(Sometimes):
-  """Sets rectangles of the image to 0; the label stays, as in mmseg.
+  """Sets `holes` random rectangles of the image to 0; the label stays.
 
-  Each starts anywhere and has `ratio` times the height and width of the image.
+  As in mmsegmentation, a rectangle starts at any pixel and has `ratio` times
+  the height and width of the image.
   """
 
   holes: int = 1
@@ -98,10 +105,10 @@ class Cutout(Sometimes):
 
 @dataclasses.dataclass(frozen=True)
 class Normalize(grain.transforms.Map):
-  """Makes the image float32, (image - mean) / std.
+  """Normalises the image to float32, (image - mean) / std.
 
-  Mean and standard deviation are in the image's own units, one number or one
-  per channel. The defaults are ImageNet's and good for 8-bit RGB alone.
+  Mean and standard deviation are in the units of the image, one number or one
+  for each channel. The defaults are ImageNet's, and only for 8-bit RGB.
   """
 
   mean: float | tuple[float, ...] = IMAGENET_MEAN
@@ -126,7 +133,7 @@ class Normalize(grain.transforms.Map):
         np.tile(np.broadcast_to(np.asarray(n, np.float32), channels), width)
         for n in (self.mean, self.std)
     )
-    # By rows: NumPy is six times slower over a last axis of 3.
+    # NumPy is six times faster over whole rows than over a last axis of 3.
     rows = image.reshape(height, -1) - mean
     rows /= std
     return {**features, 'image': rows.reshape(image.shape)}
@@ -134,7 +141,7 @@ class Normalize(grain.transforms.Map):
 
 @dataclasses.dataclass(frozen=True)
 class Bgr(grain.transforms.Map):
-  """Turns RGB into BGR, which weights that come from Caffe have seen."""
+  """Converts RGB to BGR, the order that weights from Caffe expect."""
 
   def map(self, features):
     image = features['image']
@@ -144,7 +151,7 @@ class Bgr(grain.transforms.Map):
 
 
 def _linear(array, alpha, beta=0.0):
-  """Returns `alpha * array + beta`, clipped and cut off to uint8."""
+  """Returns `alpha * array + beta`, clipped to 0 to 255, truncated to uint8."""
   table = np.arange(256, dtype=np.float32) * alpha + beta
   table = np.clip(table, 0, 255).astype(np.uint8)
   return cv2.LUT(array, table).reshape(array.shape)

@@ -1,16 +1,16 @@
-"""Ops that move pixels: each field of an example moves as its kind does.
+"""Ops that move pixels of the image, the label and other fields alike.
 
-The image is interpolated and the label picked from the nearest pixel, see
-`segjax.data.fields` for the others. All are sampled at the same points: pixel x
-of a resized row looks at (x + 0.5) * old / new - 0.5. Those are OpenCV's
-INTER_LINEAR, and for labels INTER_NEAREST_EXACT; mmseg's INTER_NEAREST reads
-labels at x * old / new, half an output pixel off the image. Nothing is
-antialiased, as in mmseg. Pixels from outside are 0 in the image and ignored in
-the label.
+The image is interpolated linearly and the label takes the value of the nearest
+pixel; `segjax.data.fields` defines the other fields. All are sampled at the
+same points: pixel x of a resized row is read at (x + 0.5) * old / new - 0.5.
+These are OpenCV's INTER_LINEAR and INTER_NEAREST_EXACT. mmsegmentation's
+INTER_NEAREST reads labels at x * old / new, half an output pixel off the image.
+As there, nothing is antialiased. Pixels from beyond the border are 0 in the
+image and ignored in the label.
 
-A crop with a `halo` leaves an image that is larger than its label: valid
-convolutions see the pixels around and say nothing of them. Beyond the border
-they are the mirror image.
+A crop with a `halo` has an image that is larger than its label, for models with
+valid convolutions, whose outputs are smaller than their inputs. Beyond the
+border of the image the halo is mirrored.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from segjax.data.transforms.base import Sometimes
 
 @dataclasses.dataclass(frozen=True)
 class Sized:
-  """An op with a target size; `width` 0 means a square."""
+  """Base class of ops with a target size; `width` 0 means a square."""
 
   height: int
   width: int = 0
@@ -40,12 +40,13 @@ class Sized:
 
   @property
   def size(self):
+    """The target (height, width)."""
     return self.height, self.width or self.height
 
 
 @dataclasses.dataclass(frozen=True)
 class Resize(Sized, grain.transforms.Map):
-  """Resizes to the exact size, or until one side is `height` pixels long.
+  """Resizes to (`height`, `width`), or so that one side has `height` pixels.
 
   That is the shorter side in mode 'short' and the longer one in mode 'long';
   both keep the aspect ratio and take no `width`.
@@ -61,7 +62,7 @@ class Resize(Sized, grain.transforms.Map):
       raise ValueError(f'mode {self.mode!r} takes one number')
 
   def new_size(self, size, rng=None):
-    """Returns what an image of `size` is resized to; nothing is drawn."""
+    """Returns the (height, width) after resizing; `rng` is not used."""
     del rng
     if self.mode == 'exact':
       return self.size
@@ -96,7 +97,7 @@ class RandomScale(grain.transforms.RandomMap):
       raise ValueError('a scale needs 0 < low <= high and 0 <= step')
 
   def new_size(self, size, rng):
-    """Returns what an image of `size` is resized to in this draw."""
+    """Returns the (height, width) after resizing by a random factor."""
     if not self.step:
       return _scaled(size, rng.uniform(self.low, self.high))
     steps = int((self.high - self.low) / self.step + 1e-6)
@@ -108,11 +109,11 @@ class RandomScale(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Crop(Sized, grain.transforms.RandomMap):
-  """Cuts out a window of the size; a smaller image is taken whole.
+  """Base class of ops that cut out a window; smaller images stay whole.
 
-  `pipeline.train_batches` pads what is missing then after all other ops, hence
-  after normalisation, as mmseg does. The image is cut out with `halo` more
-  on each side, for a model of that `halo`.
+  `pipeline.train_batches` pads smaller images to the size after all other ops,
+  so after normalisation, as mmsegmentation does. The window of the image has
+  `halo` more pixels on each side than that of the label.
   """
 
   halo: int = dataclasses.field(default=0, kw_only=True)
@@ -127,7 +128,7 @@ class Crop(Sized, grain.transforms.RandomMap):
 
     Args:
       size: height and width of the image.
-      label: [H, W], of which slices can be taken, or None if there is none.
+      label: [H, W], an array or an object that can be sliced, or None.
       rng: a NumPy Generator.
     """
     raise NotImplementedError
@@ -135,17 +136,18 @@ class Crop(Sized, grain.transforms.RandomMap):
   def random_map(self, features, rng):
     size = features['image'].shape[:2]
     window = self.window(size, features.get('label'), rng)
-    wide, lacking = self.widen(window, size)
+    wide, beyond = self.widen(window, size)
     return _move(
         features,
-        lambda image: _mirror(image[wide], lacking),
+        lambda image: _mirror(image[wide], beyond),
         lambda array, _: array[window],
     )
 
   def widen(self, window, size):
-    """Returns a window with its halo, as far as the image goes.
+    """Adds the halo to a window, as far as the image goes.
 
-    Also the pixels that the halo lacks: before and after, for each axis.
+    Returns the larger window, and for each axis the numbers of pixels of the
+    halo that lie before and after the image.
     """
     ends = [(w.start - self.halo, w.stop + self.halo) for w in window]
     ends = list(zip(ends, size, strict=True))
@@ -153,20 +155,21 @@ class Crop(Sized, grain.transforms.RandomMap):
     return wide, [(max(-a, 0), max(b - n, 0)) for (a, b), n in ends]
 
   def _margin(self, size):
-    """Returns the last corner (top, left) that a window may have."""
+    """Returns the last top left corner (y, x) that a window may have."""
     return np.maximum(np.subtract(size, self.size), 0)
 
   def _window(self, size, corner):
+    """Returns the window with a top left corner (y, x)."""
     ends = np.minimum(np.add(corner, self.size), size)
     return tuple(map(slice, corner, ends))
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomCrop(Crop):
-  """Crops at random, up to 10 times again until the label is varied.
+  """Crops at random, and draws up to 10 times again for a varied label.
 
-  Varied means two classes at least, none with `cat_max_ratio` or more of the
-  pixels that are not ignored. The last draw is taken as it is.
+  A label is varied if it has at least two classes, and none has `cat_max_ratio`
+  or more of the pixels that are not ignored.
   """
 
   cat_max_ratio: float = 0.75
@@ -192,20 +195,20 @@ class RandomCrop(Crop):
 
 @dataclasses.dataclass(frozen=True)
 class ClassBalancedCrop(Crop):
-  """Crops around a pixel of a class; each class present is equally likely.
+  """Crops around a random pixel of a random class of the label.
 
-  So rare classes are seen more often than with a uniform crop. A window that
-  sticks out is shifted back into the image; if all is ignored, any pixel will
-  do.
+  Each class of the label is equally likely, so rare classes occur more often
+  than with a uniform crop. A window that reaches beyond the image is shifted
+  back; if all pixels are ignored, it is centred on any of them.
   """
 
   def window(self, size, label, rng):
     if label is None:
       raise ValueError('class_balanced_crop needs a label')
-    label = label[:, :]  # All of it is looked at.
+    label = label[:, :]  # Turns a lazily resized label into an array.
     classes = np.flatnonzero(_class_counts(label))
-    wanted = rng.choice(classes) if classes.size else IGNORE
-    pixel = rng.choice(np.flatnonzero(label == wanted))
+    train_id = rng.choice(classes) if classes.size else IGNORE
+    pixel = rng.choice(np.flatnonzero(label == train_id))
     corner = np.subtract(
         np.unravel_index(pixel, size), np.floor_divide(self.size, 2)
     )
@@ -214,9 +217,9 @@ class ClassBalancedCrop(Crop):
 
 @dataclasses.dataclass(frozen=True)
 class ScaledCrop(grain.transforms.RandomMap):
-  """Resizings and a crop in one step: just the crop's pixels are computed.
+  """Resizes and crops in one step, and computes only the pixels of the crop.
 
-  Several resizings become one, without the blur of interpolating twice.
+  Several resizings become one, which avoids the blur of repeated interpolation.
   """
 
   resizings: tuple[Resize | RandomScale, ...]
@@ -230,10 +233,10 @@ class ScaledCrop(grain.transforms.RandomMap):
     if label is not None:
       label = _Resized(label, size)
     window = self.crop.window(size, label, rng)
-    wide, lacking = self.crop.widen(window, size)
+    wide, beyond = self.crop.widen(window, size)
     return _move(
         features,
-        lambda image: _mirror(_resized_window(image, size, wide), lacking),
+        lambda image: _mirror(_resized_window(image, size, wide), beyond),
         lambda array, _: _Resized(array, size)[window],
         lambda array: _resized_window(array, size, window),
     )
@@ -241,7 +244,7 @@ class ScaledCrop(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Pad(Sized, grain.transforms.Map):
-  """Pads to the size, at the bottom and on the right.
+  """Pads at the bottom and on the right, so that the label has the size.
 
   That is the size of the label, if there is one: an image with halo stays
   larger. Without one, the image is to be predicted: the entry 'content',
@@ -272,7 +275,7 @@ class Pad(Sized, grain.transforms.Map):
 
 @dataclasses.dataclass(frozen=True)
 class Flip(Sometimes):
-  """Mirrors image and label, left to right."""
+  """Mirrors the fields of an example, left to right."""
 
   def change(self, features, rng):
     return _move(features, _flip, lambda array, _: _flip(array))
@@ -280,7 +283,7 @@ class Flip(Sometimes):
 
 @dataclasses.dataclass(frozen=True)
 class Rotate(Sometimes):
-  """Turns by up to `degrees` either way about the centre; the size stays."""
+  """Rotates about the centre by up to `degrees` either way; the size stays."""
 
   degrees: float = 10.0
 
@@ -301,12 +304,12 @@ class Rotate(Sometimes):
 
 @dataclasses.dataclass(frozen=True)
 class Elastic(Sometimes):
-  """Bends image and label; the size stays.
+  """Deforms elastically; the size stays.
 
-  Displacements are drawn for a coarse grid of `points` a side, both components
-  normal with a standard deviation of `sigma` pixels; bicubic interpolation
-  gives those of the pixels. Section 3.1 of https://arxiv.org/abs/1505.04597,
-  whose values are the defaults.
+  Random displacements of a coarse grid, `points` x `points` for the image, are
+  interpolated bicubically to all pixels. Their components are normal with a
+  standard deviation of `sigma` pixels. The defaults are the values of section
+  3.1 of U-Net, https://arxiv.org/abs/1505.04597.
   """
 
   sigma: float = 10.0
@@ -340,12 +343,12 @@ def _move(features, image, nearest, linear=None):
   """Moves the pixels of all fields of an example.
 
   Args:
-    features: of the example.
-    image: function of the image, whose crops may have a halo.
-    nearest: function of an array whose values are picked, [H, W] or [H, W, N],
-      and of the value that surrounds it.
-    linear: function of an array whose values are interpolated, [H, W] or
-      [H, W, C], beside the image; by default they are picked.
+    features: fields of the example.
+    image: function that moves the image, whose crops may have a halo.
+    nearest: function that moves other fields without interpolation. It takes an
+      array [H, W] or [H, W, N] and the value of pixels from beyond the border.
+    linear: function that moves other fields with interpolation, arrays [H, W]
+      or [H, W, C]; by default `nearest`.
   """
   linear = linear or (lambda array: nearest(array, 0))
   moved = {}
@@ -365,42 +368,46 @@ def _move(features, image, nearest, linear=None):
 
 
 def _pick_channels(array, pick):
-  """Returns `pick` of arrays that OpenCV takes: 128 channels, not int32."""
-  # OpenCV moves no int32; float64 holds all of its numbers.
-  known = array.astype(np.float64) if array.dtype == np.int32 else array
+  """Applies `pick` in parts that OpenCV can process: 128 channels, no int32."""
+  # OpenCV does not support int32; float64 represents all of its values.
+  supported = array.astype(np.float64) if array.dtype == np.int32 else array
   if array.ndim == 2:
-    return pick(known).astype(array.dtype, copy=False)
+    return pick(supported).astype(array.dtype, copy=False)
   parts = [
-      pick(np.ascontiguousarray(known[..., i : i + 128]))
+      pick(np.ascontiguousarray(supported[..., i : i + 128]))
       for i in range(0, array.shape[-1], 128)
   ]
   return np.concatenate(parts, -1).astype(array.dtype, copy=False)
 
 
 def _flip(array):
-  # A view that runs backwards would slow down all that comes after.
-  if array.ndim == 3 and array.shape[2] > 128:  # OpenCV takes no more.
+  """Mirrors an array [H, W] or [H, W, C], left to right."""
+  # NumPy would return a view with a negative stride, which slows down later
+  # ops. OpenCV supports up to 128 channels.
+  if array.ndim == 3 and array.shape[2] > 128:
     return array[:, ::-1]
   return cv2.flip(array, 1).reshape(array.shape)
 
 
-def _mirror(image, lacking):
-  """Continues an image [H, W, C] beyond its border, if anything lacks there."""
+def _mirror(image, border):
+  """Pads an image [H, W, C] by mirroring, ((top, bottom), (left, right))."""
   return (
-      np.pad(image, (*lacking, (0, 0)), 'reflect') if np.any(lacking) else image
+      np.pad(image, (*border, (0, 0)), 'reflect') if np.any(border) else image
   )
 
 
 def _scaled(size, factor):
+  """Returns (height, width) times a factor, rounded, at least one pixel."""
   return tuple(max(int(side * factor + 0.5), 1) for side in size)
 
 
 def _class_counts(label):
-  """Returns the number of pixels of each id below IGNORE."""
+  """Counts the pixels of each train id of a label [H, W]."""
   return cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])
 
 
 def _resize(features, size):
+  """Resizes the fields of an example to `size` (height, width)."""
   return _move(
       features,
       lambda image: _interpolate(image, size),
@@ -410,24 +417,24 @@ def _resize(features, size):
 
 
 def _interpolate(array, size):
-  """Returns an array [H, W] or [H, W, C] at another size, interpolated."""
+  """Resizes an array [H, W] or [H, W, C] by linear interpolation."""
   resized = cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR)
   return resized.reshape(*size, *array.shape[2:])
 
 
 def _pick(array, size):
-  """Returns an array [H, W] or [H, W, N] at another size, picked."""
+  """Resizes an array [H, W] or [H, W, N], taking the nearest pixels."""
   flags = cv2.INTER_NEAREST_EXACT
   resized = cv2.resize(array, size[::-1], interpolation=flags)
   return resized.reshape(*size, *array.shape[2:])
 
 
 class _Resized:
-  """What `_pick(array, size)` is, computed where it is sliced."""
+  """The lazy result of `_pick(array, size)`: slicing computes only a window."""
 
   def __init__(self, array, size):
     self._array = array
-    # Where OpenCV itself would pick.
+    # OpenCV itself computes which rows and columns are the nearest.
     self._points = [
         _pick(np.arange(old, dtype=np.float32)[:, None], (new, 1))[:, 0]
         for old, new in zip(array.shape[:2], size, strict=True)
@@ -444,8 +451,8 @@ class _Resized:
 def _resized_window(image, size, window):
   """Returns `_interpolate(image, size)[window]` without computing the rest.
 
-  It resizes the part of the image under a window that is a little larger, so
-  that the part begins and ends between two pixels, up to 1/32 of one.
+  It resizes the part of the image under a slightly larger window, whose ends
+  correspond to ends of pixels of the image up to 1/32 of a pixel.
   """
   outer, part = zip(*map(_outer, image.shape, size, window), strict=True)
   resized = _interpolate(image[part], [o.stop - o.start for o in outer])
@@ -458,9 +465,15 @@ def _resized_window(image, size, window):
 
 
 def _outer(old, new, window):
-  """Returns the larger window along one axis, and the part of the image."""
+  """Returns the larger window along one axis, and its part of the image.
+
+  Args:
+    old: pixels of the axis before resizing.
+    new: pixels of the axis after resizing.
+    window: slice of the resized axis.
+  """
   ratio = old / new
-  margin = math.ceil(1 / ratio)  # Pixels that the part's own border reaches.
+  margin = math.ceil(1 / ratio)  # Pixels that the border of the part affects.
   starts = range(max(window.start - margin, 0), -1, -1)
   stops = range(min(window.stop + margin, new), new + 1)
   ends = [
@@ -471,7 +484,7 @@ def _outer(old, new, window):
 
 
 def _warp(array, matrix, **options):
-  """Warps [H, W] or [H, W, C]; OpenCV alone would drop a C of 1."""
+  """Applies an affine transform to [H, W] or [H, W, C]; the shape stays."""
   height, width = array.shape[:2]
   warped = cv2.warpAffine(array, matrix, (width, height), **options)
   return warped.reshape(array.shape)

@@ -1,7 +1,4 @@
-"""Ops that look at one object, a connected part of a class, at a time.
-
-Class 0 is the background, and not an object.
-"""
+"""Ops on objects: connected components of all classes but 0, the background."""
 
 import dataclasses
 
@@ -18,12 +15,13 @@ from segjax.data.transforms.geometry import Sized
 
 @dataclasses.dataclass(frozen=True)
 class ObjectCrop(Sized, grain.transforms.RandomMap):
-  """Cuts out the box of an object, `enlarge` times as long, and resizes it.
+  """Cuts out the box of a random object and resizes it to the size.
 
-  All objects are equally likely; an image without any is taken whole. With an
-  `overlap` of 1 the object is alone: others become background. Below, the box
-  is one that overlaps the object's by so much at least (intersection over
-  union), as a proposal would, and the label stays. The two are the stages of
+  The sides of the box are multiplied by `enlarge`. All objects of an image are
+  equally likely; an image without objects is taken whole. With `overlap` 1,
+  other objects become background in the label. With less, the box is replaced,
+  like a proposal, by a random one whose intersection over union with it is at
+  least `overlap`, and the label keeps all objects. These are the two stages of
   training DeconvNet, https://arxiv.org/abs/1505.04366.
   """
 
@@ -53,7 +51,7 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
     box = np.array([0, 0, *label.shape])
     if len(classes) > 1:
       mask = ids == rng.integers(1, len(classes))
-      box = boxes.expanded(self._draw(_bounds(mask), rng), self.enlarge)
+      box = boxes.expand(self._draw(_bounds(mask), rng), self.enlarge)
       if self.overlap == 1:
         label = np.where(mask | (label == IGNORE), label, 0)
     n = boxes.excess(box, label.shape)
@@ -64,7 +62,7 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
     return Resize(self.height, self.width).map(features)
 
   def _draw(self, box, rng):
-    """Returns a box that overlaps another, or that itself."""
+    """Draws a box that overlaps `box` enough; after 50 failures it is `box`."""
     reach = np.tile(box[2:] - box[:2], 2) * (1 - self.overlap)
     for _ in range(50):
       drawn = box + rng.uniform(-reach, reach)
@@ -75,9 +73,9 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class LabelProposals(grain.transforms.Map):
-  """Says of each region proposal which class of object it shows, if any.
+  """Adds the class and overlap of the object that each region proposal shows.
 
-  Adds `categories` [N] and `overlaps` [N]; see `proposals.assign`.
+  The fields are `categories` [N] and `overlaps` [N]; see `proposals.assign`.
   """
 
   derives = ('categories', 'overlaps')
@@ -91,7 +89,7 @@ class LabelProposals(grain.transforms.Map):
 
 
 def _bounds(mask):
-  """Returns the tight box of a mask."""
+  """Returns the bounding box of a mask [H, W], y0 x0 y1 x1, ends exclusive."""
   lines = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
   return np.array(
       [line[0] for line in lines] + [line[-1] + 1 for line in lines]

@@ -1,4 +1,4 @@
-"""Weights of pixels for the loss, made of labels."""
+"""Weights of pixels in the loss, computed from the label."""
 
 import dataclasses
 
@@ -11,14 +11,14 @@ from segjax.data.label_map import IGNORE
 
 @dataclasses.dataclass(frozen=True)
 class BorderWeights(grain.transforms.Map):
-  """Gives pixels between two objects that nearly touch a large `weight`.
+  """Adds a field `weight` that is large between objects that nearly touch.
 
   Equation 2 of U-Net, https://arxiv.org/abs/1505.04597: w0 * exp(-(d1 + d2)^2 /
-  (2 sigma^2)), where d1 and d2 are the distances to the borders of the two
-  nearest objects, plus a weight for the pixel's class that makes all classes
-  of the label count as much, with a mean of 1. Objects are the connected parts
-  (by edges, not corners) of each class in `objects`; by default of all but 0.
-  Ignored pixels weigh 0.
+  (2 sigma^2)), where d1 and d2 are the distances in pixels to the borders of
+  the two nearest objects, plus a weight for the pixel's class. The class
+  weights give all classes of the label the same total, and have a mean of 1.
+  Objects are the 4-connected components of each class in `objects`; by default
+  of all classes but 0. Ignored pixels have weight 0.
   """
 
   w0: float = 10.0
@@ -41,12 +41,12 @@ class BorderWeights(grain.transforms.Map):
     return {**features, 'weight': weight}
 
   def _distances(self, label):
-    """Returns those to the nearest and to the second object, [H, W] each."""
+    """Returns distances to the nearest and the second object, [H, W] each."""
     nearest = np.full(label.shape, np.inf, np.float32)
     second = nearest
     classes = self.objects or set(np.unique(label)) - {0, IGNORE}
-    for ids in classes:
-      mask = np.uint8(label == ids)
+    for train_id in classes:
+      mask = np.uint8(label == train_id)
       count, parts = cv2.connectedComponents(mask, connectivity=4)
       for part in range(1, count):
         distance = _border_distance(np.uint8(parts == part))
@@ -59,13 +59,13 @@ def _border_distance(mask):
   """Returns the distance to the outermost pixels of an object, [H, W]."""
   cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
   border = mask - cv2.erode(mask, cross)
-  if not border.any():  # It fills the image.
+  if not border.any():  # The object fills the image.
     return np.float32(np.inf)
   return cv2.distanceTransform(1 - border, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def _class_balance(label):
-  """Returns what pixels weigh so that classes weigh the same, [H, W]."""
+  """Returns weights [H, W] that give each class of a label the same total."""
   counts = np.bincount(label.ravel(), minlength=256)
   counts[IGNORE] = 0
   present = np.count_nonzero(counts)

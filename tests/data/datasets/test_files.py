@@ -117,10 +117,10 @@ def test_missing_and_empty_folders_are_named(tmp_path):
 def test_a_list_of_examples_names_what_is_missing(tmp_path):
   paths = tmp_path / 'list.txt', tmp_path / 'i/*.png', tmp_path / 'm/*.png'
   with pytest.raises(FileNotFoundError, match='list.txt is missing'):
-    files.listed(*paths)
+    files.read_list(*paths)
   paths[0].touch()
   with pytest.raises(FileNotFoundError, match='list.txt is empty'):
-    files.listed(*paths)
+    files.read_list(*paths)
   paths[0].write_text('a\n')
   with pytest.raises(FileNotFoundError, match='2 of 2 files .*i/a.png'):
-    files.listed(*paths)
+    files.read_list(*paths)
