@@ -184,8 +184,8 @@ class Predictor:
       scores: maxima over boxes, [H, W, K] float32.
     """
     example = self._prepare(_example(image))
-    ready, size = example['image'], example['size']
-    rows, columns = example.get('content', ready.shape[:2])
+    normalized, size = example['image'], example['size']
+    rows, columns = example.get('content', normalized.shape[:2])
     ratio = np.divide((rows, columns), size)
     scores = box_inference.segment(
         lambda x: self._forward(self._variables, {'image': x})['logits'],
@@ -213,10 +213,10 @@ class Predictor:
     """Predicts many images, in batches.
 
     Args:
-      examples: of {'image': [H, W, C], 'name': str, ...}, with the other fields
-        that the model reads.
-      probabilities: whether to return those, too, of a task per pixel.
-      options: an `Inference`, if not the run's.
+      examples: iterable of {'image': [H, W, C], 'name': str, ...}, with the
+        other fields that the model reads.
+      probabilities: whether predictions of a task per pixel include them.
+      options: an `Inference`; by default that of the run.
       on_error: called with an example that cannot be predicted and with the
         reason; the others go on. By default the error is raised.
 
@@ -303,11 +303,15 @@ def _change(config, options):
 
 
 def find_images(paths: Sequence[str | os.PathLike]) -> list[epath.Path]:
-  """Returns the image files among `paths` and in the folders among them.
+  """Lists image files: those given, and those in folders that are given.
 
-  Hidden files in a folder are left out: file managers put those there.
+  Hidden files in a folder are left out: file managers put them there.
+
+  Raises:
+    FileNotFoundError: a path does not exist, or a folder has no images.
+    ValueError: two images have the same name.
   """
-  found = []
+  image_paths = []
   for path in map(epath.Path, paths):
     if path.is_dir():
       inside = sorted(
@@ -327,8 +331,8 @@ def find_images(paths: Sequence[str | os.PathLike]) -> list[epath.Path]:
       image_paths.append(path)
     else:
       raise FileNotFoundError(f'There is no image {path}.')
-  stems = collections.Counter(path.stem for path in found)
-  if twice := sorted(stem for stem, count in stems.items() if count > 1):
+  stems = collections.Counter(path.stem for path in image_paths)
+  if repeated := sorted(stem for stem, count in stems.items() if count > 1):
     raise ValueError(
         'These images would be written to the same file:'
         f' {", ".join(repeated)}. Predict them in several calls.'
@@ -346,10 +350,11 @@ def write(
 ) -> None:
   """Predicts image files and writes the predictions.
 
-  Of a label map these are NAME.png and NAME_overlay.png; see `write` of the
-  task's scores. An image that cannot be predicted is named in the log, and the
-  others go on. Called again with the same model and images, it predicts those
-  of which files are missing; `RECORD` in the folder tells what is there.
+  For label maps the files are NAME.png and NAME_overlay.png; other tasks define
+  theirs in segjax/tasks. An image that cannot be predicted is named in the log,
+  and the others are predicted. Called again with the same model and images, it
+  predicts those with missing files; `RECORD` in the folder tells which model
+  and images the files are of.
 
   Args:
     predictor: a `Predictor`.

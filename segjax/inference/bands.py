@@ -30,7 +30,7 @@ class View:
   """
 
   def __init__(self, shown, size, shape, options, mirrored, content=None):
-    """Lays the windows.
+    """Computes the positions of the windows.
 
     Args:
       shown: {field: array} of the view; spatial fields are [h, w, ...].
@@ -52,8 +52,8 @@ class View:
     self.rows = functools.partial(taps, count=shape[0], old=rows, new=size[0])
     self.columns = taps(0, shape[1], columns, size[1], w if mirrored else 0)
 
-    # A band begins at the first row that a chunk of the result needs, and goes
-    # to the end of the last window that begins before the next chunk does.
+    # A band begins at the first row that a chunk of the result reads. It ends
+    # with the last window that begins before the rows of the next chunk.
     self.step = math.ceil(rows / size[0])
     depth = math.ceil(shape[0] * rows / size[0]) + self.step + window[0]
     self.shape = round_up(

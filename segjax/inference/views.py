@@ -61,12 +61,12 @@ class Inference:
   # A file of segjax/refine with its options, such as 'dense_crf(iterations=5)',
   # that is applied to the average over views; '' applies none.
   refine: str = ''
-  batch_size: int = 1  # Windows at a time.
+  batch_size: int = 1  # Number of windows in a batch.
   # Sides grow to a multiple of this by zeros, which are cut off afterwards:
   # fewer shapes to compile. Scores change a little near the border and, of a
   # model that averages over the whole image, everywhere.
   pad_to: int = 1
-  reads: tuple[str, ...] = ('image',)  # Fields that the model is given.
+  reads: tuple[str, ...] = ('image',)  # Fields that the model reads.
   halo: int = 0  # Pixels that the model loses on each side.
 
   def __post_init__(self):
@@ -111,7 +111,7 @@ def predict(
       it, (height, width), is to be predicted. A refinement wants the `raw`
       image of the size to predict for, too, [H, W, 3] of uint8.
     options: an `Inference`.
-    probabilities: whether to return those too.
+    probabilities: whether predictions include the probabilities.
     on_error: called with an example that cannot be predicted and with the
       reason; the others go on. By default the error is raised.
 
@@ -138,10 +138,10 @@ def predict(
       queues.setdefault(shape, []).append((image, window))
 
   def give_up(image, error):
-    nonlocal under_way, queues
+    nonlocal in_progress, queues
     if on_error is None:
       raise error
-    under_way -= 1
+    in_progress -= 1
     waiting = {
         shape: [entry for entry in queue if entry[0] is not image]
         for shape, queue in queues.items()
@@ -157,7 +157,7 @@ def predict(
       if (example := next(examples, None)) is None:
         break
       image = _Image(example, options, probabilities)
-      under_way += 1
+      in_progress += 1
       go_on(image, image.start)
     if not queues:
       return
@@ -282,7 +282,7 @@ def _predict_image(example, options, probabilities):
 
 
 def _views(shown, size, shape, options, content):
-  """Yields the scaled and mirrored views of the fields of an image."""
+  """Yields a `View` for each scale and, with `flip`, its mirror image."""
   sides = shown['image'].shape[:2]
   content = content or sides
   for scale in options.scales:

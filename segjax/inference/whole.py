@@ -33,8 +33,8 @@ def predict_by_task(
     task: a module of segjax/tasks.
     forward: function from a batch of fields to outputs {name: [B, ...]}.
     examples: see `views.predict`.
-    options: of prediction.
-    probabilities: whether a task per pixel returns those, too.
+    options: options of prediction.
+    probabilities: whether predictions of a task per pixel include them.
     on_error: see `views.predict`.
 
   Yields:
@@ -62,8 +62,8 @@ def predict(
     examples: dictionaries with the fields that `options.reads` names, and with
       the `label` or the `size` (height, width) to predict for; of a padded
       image also with its `content`, see `views.predict`.
-    options: of prediction; scales, mirrors, windows and refinements, which are
-      for tasks per pixel, are refused.
+    options: options of prediction. Scales, mirroring, windows and refinements
+      are for tasks per pixel.
     on_error: see `views.predict`.
 
   Yields:
@@ -94,8 +94,8 @@ def predict(
   def shapes(example):
     return [example[name].shape for name in options.reads]
 
-  for _, alike in itertools.groupby(complete(), shapes):
-    while group := list(itertools.islice(alike, options.batch_size)):
+  for _, same_shape in itertools.groupby(complete(), shapes):
+    while group := list(itertools.islice(same_shape, options.batch_size)):
       try:
         predicted = _predict_batch(forward, group, options)
       except Exception as error:
@@ -112,7 +112,7 @@ def _give_up(examples, error, on_error):
 
 
 def _predict_batch(forward, group, options):
-  """Returns [(example, prediction), ...] of images of one shape."""
+  """Returns [(example, {name: array}), ...] for up to `batch_size` examples."""
   batch = {
       name: np.stack([example[name] for example in group])
       for name in options.reads

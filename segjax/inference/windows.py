@@ -57,19 +57,23 @@ def reflect(start: int, stop: int, length: int) -> np.ndarray:
   return np.minimum(index, 2 * last - index)
 
 
-def taps(start, count, old, new, mirrored_in=0):
-  """Returns where pixels of a resized axis lie: behind `low`, by a fraction.
-
-  These are the pixels start, start + 1, ... of `ops.resize` from `old` to `new`
-  pixels; any beyond repeat the last.
+def taps(
+    start: int, count: int, old: float, new: int, mirrored_in: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the sampling points of pixels of a linearly resized axis.
 
   Args:
-    start: of the pixels of the resized axis.
-    count: of these pixels.
-    old: length of the axis before; it may be a fraction.
-    new: length of the resized axis.
-    mirrored_in: length of an axis that ends with the mirror image of the one
-      to resize; 0 if it is not mirrored.
+    start: first pixel of the resized axis.
+    count: number of pixels; those beyond the axis repeat its last one.
+    old: pixels of the axis before resizing by `ops.resize`, without padding
+      behind it. If the padded axis was resized, they may be no whole number.
+    new: pixels of the axis after it.
+    mirrored_in: pixels with the padding of an axis that was mirrored before
+      resizing, so that the padding is in front; 0 for one that was not.
+
+  Returns:
+    low: the pixel before each sampling point, [count] int32.
+    fraction: distance from it, 0 to 1, [count] float32.
   """
   position = (np.arange(start, start + count) + 0.5) * old / new - 0.5
   position = np.clip(position, 0, old - 1)
