@@ -182,7 +182,7 @@ def report_start(seconds):
       ' of %d programs were in the compilation cache.',
       seconds,
       work.seconds,
-      work.found,
+      work.cache_hits,
       work.programs,
   )
 

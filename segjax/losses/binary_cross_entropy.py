@@ -1,4 +1,4 @@
-"""Cross entropy of a sigmoid."""
+"""Sigmoid cross entropy."""
 
 import jax
 import jax.numpy as jnp
@@ -7,15 +7,23 @@ from segjax.ops.reduce import mean_over
 from segjax.ops.targets import one_hot
 
 
-def binary_cross_entropy(logits, labels, *, pos_weight=1.0, ignore=255):
-  """Mean sigmoid cross entropy, of one channel or of each class against others.
+def binary_cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    pos_weight: float = 1.0,
+    ignore: int = 255,
+) -> jax.Array:
+  """Computes the mean sigmoid cross entropy over pixels and channels.
+
+  Each channel is a binary problem, its class against all others.
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K), or 0 and 1 where K is 1, or `ignore`;
-      others are ignored too.
-    pos_weight: factor of the term of the pixels that are of the class.
-    ignore: label of pixels that count neither as right nor as wrong.
+    labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
+      are ignored like `ignore`.
+    pos_weight: factor of the pixels of the class (the positives).
+    ignore: label of pixels that do not count.
 
   Returns:
     A float32 scalar, the mean over valid pixels and channels; 0 if no pixel is

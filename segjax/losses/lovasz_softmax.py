@@ -1,5 +1,6 @@
-"""Lovasz-Softmax: the Jaccard loss of classes, with probabilities."""
+"""Lovasz-Softmax: a surrogate of the Jaccard loss of each class."""
 
+import jax
 import jax.numpy as jnp
 
 from segjax.ops.lovasz import lovasz_extension
@@ -11,20 +12,27 @@ from segjax.ops.targets import probabilities
 
 
 def lovasz_softmax(
-    logits, labels, *, per_image=False, all_classes=False, ignore=255
-):
-  """Lovasz extension of each class's Jaccard loss, at the errors of pixels.
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    per_image: bool = False,
+    all_classes: bool = False,
+    ignore: int = 255,
+) -> jax.Array:
+  """Computes the Lovasz extension of each class's Jaccard loss, averaged.
+
+  The error of a pixel is the absolute difference of target and probability.
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K), or 0 and 1 where K is 1, or `ignore`;
-      others are ignored too.
-    per_image: whether to average the losses of images, those without a valid
-      pixel left out, else the batch is taken as one image.
+    labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
+      are ignored like `ignore`.
+    per_image: whether to average the losses of the images that have a valid
+      pixel, else the batch counts as one image.
     all_classes: whether to average over all classes, else over those that occur
-      in the image or the batch. The loss of a class that does not is its
+      in the image or the batch. The loss of a class that does not occur is its
       largest probability.
-    ignore: label of pixels that count neither as right nor as wrong.
+    ignore: label of pixels that do not count.
 
   Returns:
     A float32 scalar; 0 if no pixel is valid.
