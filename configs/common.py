@@ -347,6 +347,9 @@ def base(dataset, *, small=False, **changes):
   config.predict.refine = ''
   # Number of windows in a batch on each device.
   config.predict.batch_size = recipe.get('predict_batch', 1)
+  # Sides grow to a multiple of this by zeros, which are cut off afterwards:
+  # fewer shapes to compile. Scores change a little near the border and, of a
+  # model that averages over the whole image, everywhere.
   config.predict.pad_to = 1
   # How scores count classes that do not occur: 'skip', 'zero' or 'truth'.
   config.absent = 'skip'

@@ -59,6 +59,44 @@ def test_images_become_files_of_segments_and_one_that_tells_them(
     assert ids == {s['id'] for s in annotation['segments_info']}
 
 
+def test_a_second_call_adds_to_what_tells_the_segments(predictor, tmp_path):
+  dataset, output = shapes.load('val', size=SIZE), tmp_path / 'out'
+  summary = output / 'panoptic.json'
+  paths = [tmp_path / f'{i}.png' for i in range(3)]
+  for i, path in enumerate(paths):
+    images.write_png(path, dataset[i]['image'])
+  mended = paths[1].read_bytes()
+  paths[1].write_bytes(mended[:99])
+  with pytest.raises(ValueError, match='1 of 3 images'):
+    predict.write(predictor, paths, output)
+  before = json.loads(summary.read_text())
+  assert [entry['id'] for entry in before['images']] == ['0', '2']
+  paths[1].write_bytes(mended)
+  predict.write(predictor, paths, output)
+  after = json.loads(summary.read_text())
+  assert [entry['id'] for entry in after['images']] == ['0', '2', '1']
+  assert after['annotations'][:2] == before['annotations']
+
+  (output / predict.RECORD).unlink()  # As if somebody else had written it.
+  for path in output.glob('*.png'):
+    path.unlink()
+  with pytest.raises(ValueError, match='panoptic.json exists already'):
+    predict.write(predictor, paths, output)
+  assert json.loads(summary.read_text()) == after
+
+
+def test_an_interrupted_prediction_tells_of_all_segments_at_its_end(
+    predictor, tmp_path
+):
+  path, output = tmp_path / '0.png', tmp_path / 'out'
+  images.write_png(path, shapes.load('val', size=SIZE)[0]['image'])
+  predict.write(predictor, [path], output)
+  told = (output / 'panoptic.json').read_text()
+  (output / 'panoptic.json').unlink()  # It is written last.
+  predict.write(predictor, [path], output)
+  assert (output / 'panoptic.json').read_text() == told
+
+
 def test_a_data_set_without_objects_is_refused():
   config = get_config()
   config.dataset.options.instances = False

@@ -37,7 +37,7 @@ def build(
   Args:
     text: a sum of terms, each a loss or a number times a loss. A loss is the
       name of a file here, optionally with literal arguments.
-    class_weights: [K] or None, passed to the losses that take them.
+    class_weights: [K] or None, passed to all losses.
 
   Returns:
     `function(logits, labels, pixel_weights=None)`, which returns the total and
@@ -47,7 +47,7 @@ def build(
 
   Raises:
     ValueError: the string cannot be read, a loss or an argument does not exist,
-      or no loss takes the class weights.
+      or there are class weights and a loss takes none.
   """
   functions = {
       name: getattr(importlib.import_module(f'{__name__}.{name}'), name)
@@ -66,11 +66,16 @@ def build(
     if name in (other for other, _, _ in terms):
       raise ValueError(f'{text!r} names {name} twice: join the two terms.')
     terms.append((name, factor, function))
-  if class_weights is not None and not any(
-      _takes(function, 'class_weights') for *_, function in terms
-  ):
+  without = [
+      name
+      for name, _, function in terms
+      if not _takes(function, 'class_weights')
+  ]
+  if class_weights is not None and without:
     raise ValueError(
-        f'No loss of {text!r} takes class weights: add cross_entropy, or leave'
+        f'The loss {text!r} has terms that take no class weights,'
+        f' {", ".join(without)}: by their definition classes are not averaged.'
+        ' Use another loss there, such as dice or lovasz_softmax, or leave'
         ' config.class_weights empty.'
     )
 

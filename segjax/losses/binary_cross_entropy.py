@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from segjax.ops.reduce import class_mean
 from segjax.ops.reduce import mean_over
 from segjax.ops.targets import one_hot
 
@@ -11,6 +12,7 @@ def binary_cross_entropy(
     logits: jax.Array,
     labels: jax.Array,
     *,
+    class_weights: jax.Array | None = None,
     pos_weight: float = 1.0,
     ignore: int = 255,
 ) -> jax.Array:
@@ -22,6 +24,8 @@ def binary_cross_entropy(
     logits: [B, H, W, K], unnormalised.
     labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
       are ignored like `ignore`.
+    class_weights: [K] or None, weights of the channels in their mean. Of
+      one channel, [2]: weights of the pixels of class 0 and of class 1.
     pos_weight: factor of the pixels of the class (the positives).
     ignore: label of pixels that do not count.
 
@@ -36,5 +40,10 @@ def binary_cross_entropy(
   target, valid = one_hot(labels, logits.shape[-1], ignore)
   positive = pos_weight * target * jax.nn.log_sigmoid(logits)
   negative = (1 - target) * jax.nn.log_sigmoid(-logits)
-  loss = -(positive + negative).mean(-1, keepdims=True)
-  return mean_over((loss * valid).sum(), valid.sum())
+  loss = -(positive + negative)
+  if loss.shape[-1] == 1 and class_weights is not None:
+    counted = valid * jnp.where(target == 1, class_weights[1], class_weights[0])
+  else:
+    loss = class_mean(loss, class_weights)[..., None]
+    counted = valid
+  return mean_over((loss * counted).sum(), counted.sum())

@@ -11,6 +11,7 @@ def binary_focal(
     logits: jax.Array,
     labels: jax.Array,
     *,
+    class_weights: jax.Array | None = None,
     gamma: float = 2.0,
     alpha: float = 0.25,
     ignore: int = 255,
@@ -23,6 +24,8 @@ def binary_focal(
     logits: [B, H, W, K], unnormalised.
     labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
       are ignored like `ignore`.
+    class_weights: [K] or None, factors of the channels. Of one channel, [2]:
+      factors of the pixels of class 0 and of class 1. They are not counted.
     gamma: exponent of the probability of the wrong answer. Larger values weigh
       easy pixels down.
     alpha: factor of the pixels of the class; other pixels have 1 - alpha.
@@ -42,5 +45,9 @@ def binary_focal(
   weight = jnp.where(target == 1, alpha, 1 - alpha)
   # (1 - p) ** gamma has no finite gradient where p rounds to 1; this form has.
   weight = weight * jnp.exp(gamma * jax.nn.log_sigmoid(-logits))
+  if class_weights is not None and logits.shape[-1] == 1:
+    class_weights = jnp.where(target == 1, class_weights[1], class_weights[0])
+  if class_weights is not None:
+    weight = weight * class_weights
   loss = -(weight * jax.nn.log_sigmoid(logits)).mean(-1, keepdims=True)
   return mean_over((loss * valid).sum(), valid.sum())

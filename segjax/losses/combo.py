@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from segjax.ops.reduce import class_mean
 from segjax.ops.reduce import mean_over
 from segjax.ops.reduce import ratio
 from segjax.ops.reduce import region_mean
@@ -14,6 +15,7 @@ def combo(
     logits: jax.Array,
     labels: jax.Array,
     *,
+    class_weights: jax.Array | None = None,
     alpha: float = 0.5,
     beta: float = 0.5,
     average: bool = False,
@@ -29,6 +31,7 @@ def combo(
     logits: [B, H, W, K], unnormalised.
     labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
       are ignored like `ignore`.
+    class_weights: [K] or None, weights of the classes in the mean over them.
     alpha: factor of the cross entropy; the coefficient has 1 - alpha.
     beta: factor of the pixels of the class in the cross entropy; other pixels
       have 1 - beta. Values below 0.5 penalise false positives more, values
@@ -48,13 +51,15 @@ def combo(
   target, valid = one_hot(labels, logits.shape[-1], ignore)
   positive = beta * target * jax.nn.log_sigmoid(logits)
   negative = (1 - beta) * (1 - target) * jax.nn.log_sigmoid(-logits)
-  entropy = -(positive + negative).mean(-1, keepdims=True)
+  entropy = class_mean(-(positive + negative), class_weights)[..., None]
   entropy = mean_over((entropy * valid).sum(), valid.sum())
 
   probs = valid * jax.nn.sigmoid(logits)
   hits = region_sum(probs * target, per_image=False)
   sizes = region_sum(probs + target, per_image=False)
   scores = ratio(2 * hits + smooth, sizes + smooth)
-  score = scores.mean(-1) if average else scores.sum(-1)
+  score = class_mean(scores, class_weights)
+  if not average:
+    score *= scores.shape[-1]
   score = region_mean(score, valid, per_image=False)
   return alpha * entropy - (1 - alpha) * score

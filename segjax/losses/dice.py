@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from segjax.ops.reduce import class_mean
 from segjax.ops.reduce import ratio
 from segjax.ops.reduce import region_mean
 from segjax.ops.reduce import region_sum
@@ -14,6 +15,7 @@ def dice(
     logits: jax.Array,
     labels: jax.Array,
     *,
+    class_weights: jax.Array | None = None,
     squared: bool = False,
     per_image: bool = False,
     smooth: float = 1.0,
@@ -25,6 +27,7 @@ def dice(
     logits: [B, H, W, K], unnormalised.
     labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
       are ignored like `ignore`.
+    class_weights: [K] or None, weights of the classes in the mean over them.
     squared: whether the denominator sums squares of probabilities.
     per_image: whether to average the losses of the images that have a valid
       pixel, else the batch counts as one image.
@@ -46,4 +49,4 @@ def dice(
   sizes = (jnp.square(probs) if squared else probs) + target
   sizes = region_sum(sizes, per_image)
   loss = ratio(sizes - 2 * hits, sizes + smooth)
-  return region_mean(loss.mean(-1), valid, per_image)
+  return region_mean(class_mean(loss, class_weights), valid, per_image)

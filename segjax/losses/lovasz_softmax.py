@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax.ops.lovasz import lovasz_extension
-from segjax.ops.reduce import ratio
+from segjax.ops.reduce import class_mean
 from segjax.ops.reduce import region_mean
 from segjax.ops.reduce import region_sum
 from segjax.ops.targets import one_hot
@@ -15,6 +15,7 @@ def lovasz_softmax(
     logits: jax.Array,
     labels: jax.Array,
     *,
+    class_weights: jax.Array | None = None,
     per_image: bool = False,
     all_classes: bool = False,
     ignore: int = 255,
@@ -27,6 +28,7 @@ def lovasz_softmax(
     logits: [B, H, W, K], unnormalised.
     labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
       are ignored like `ignore`.
+    class_weights: [K] or None, weights of the classes in the mean over them.
     per_image: whether to average the losses of the images that have a valid
       pixel, else the batch counts as one image.
     all_classes: whether to average over all classes, else over those that occur
@@ -46,5 +48,5 @@ def lovasz_softmax(
   errors = jnp.abs(target - probabilities(logits))
   loss = lovasz_extension(errors, target, valid, per_image)
   counted = all_classes | (region_sum(target, per_image) > 0)
-  loss = ratio((loss * counted).sum(-1), counted.sum(-1))
+  loss = class_mean(loss, class_weights, counted)
   return region_mean(loss, valid, per_image)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from segjax.ops.reduce import class_mean
 from segjax.ops.reduce import ratio
 from segjax.ops.reduce import region_mean
 from segjax.ops.reduce import region_sum
@@ -14,6 +15,7 @@ def tversky(
     logits: jax.Array,
     labels: jax.Array,
     *,
+    class_weights: jax.Array | None = None,
     alpha: float = 0.3,
     beta: float = 0.7,
     power: float = 1.0,
@@ -27,6 +29,7 @@ def tversky(
     logits: [B, H, W, K], unnormalised.
     labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
       are ignored like `ignore`.
+    class_weights: [K] or None, weights of the classes in the mean over them.
     alpha: factor of false positives.
     beta: factor of false negatives.
     power: exponent of the loss of each class; focal Tversky has 0.75.
@@ -53,4 +56,4 @@ def tversky(
   loss = ratio(wrong, hits + wrong + smooth)
   # A power below 1 has no finite gradient at 0, so 0 takes another branch.
   loss = jnp.where(loss > 0, jnp.where(loss > 0, loss, 1.0) ** power, 0.0)
-  return region_mean(loss.mean(-1), valid, per_image)
+  return region_mean(class_mean(loss, class_weights), valid, per_image)

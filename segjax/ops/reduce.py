@@ -61,3 +61,36 @@ def region_mean(x: jax.Array, valid: jax.Array, per_image: bool) -> jax.Array:
   """
   counted = region_sum(valid, per_image)[:, 0] > 0
   return mean_over((x * counted).sum(), counted.sum())
+
+
+def class_mean(
+    x: jax.Array,
+    class_weights: jax.Array | None,
+    counted: jax.Array | float = 1.0,
+) -> jax.Array:
+  """Averages over classes, each with its weight.
+
+  Args:
+    x: [..., K], a value of each class.
+    class_weights: [K], or None for equal weights.
+    counted: [..., K], 1 for the classes that count and 0 for others.
+
+  Returns:
+    [...]; 0 where no class counts.
+
+  Raises:
+    ValueError: the weights are of other classes. Those of two classes have
+      nothing to weigh where one channel stands for class 1 alone.
+  """
+  num_classes = x.shape[-1]
+  if class_weights is None:
+    class_weights = jnp.ones(num_classes)
+  if class_weights.shape != (num_classes,):
+    raise ValueError(
+        f'There are weights of {class_weights.size} classes, and the loss'
+        f' averages over {num_classes}: with one channel that is class 1 alone.'
+        ' Use cross_entropy or binary_cross_entropy, which weigh the pixels of'
+        ' both classes, or leave config.class_weights empty.'
+    )
+  weights = jnp.broadcast_to(counted * class_weights, x.shape)
+  return ratio((x * weights).sum(-1), weights.sum(-1))

@@ -32,6 +32,7 @@ from segjax.evaluation import collections
 from segjax.evaluation import panoptic_quality
 from segjax.ops import panoptic as ops
 from segjax.ops.reduce import mean_over
+from segjax.runtime import atomic
 from segjax.tasks import semantic
 
 TRUTH = (
@@ -177,6 +178,8 @@ class Scores:
   scores of the task 'semantic' come with it, of the class of each pixel.
   """
 
+  summary = 'panoptic.json'  # Tells the segments of all images.
+
   def __init__(self, label_map: LabelMap, absent: str):
     self._label_map = label_map
     self._semantic = semantic.scores(label_map, absent=absent)
@@ -257,6 +260,37 @@ class Scores:
         self._paint(prediction['segments'], prediction['classes']),
     )
 
+  def files(
+      self, name: str, *, probabilities: bool = False, variance: bool = False
+  ) -> list[str]:
+    """Returns the names of the files that `write` makes of an image.
+
+    Args:
+      name: of the image.
+      probabilities: refused, there are none of segments.
+      variance: not used.
+    """
+    del variance
+    _refuse_probabilities(probabilities)
+    return [f'{name}.png', f'{name}_overlay.png']
+
+  def resume(self, folder: epath.Path) -> set[str]:
+    """Takes over what panoptic.json tells of an earlier prediction.
+
+    Returns:
+      The names of its images.
+    """
+    content = json.loads((folder / self.summary).read_text())
+    sizes = {
+        entry['id']: (entry['height'], entry['width'])
+        for entry in content['images']
+    }
+    self._written = {
+        entry['image_id']: (sizes[entry['image_id']], entry['segments_info'])
+        for entry in content['annotations']
+    }
+    return set(self._written)
+
   def write(
       self,
       folder: epath.Path,
@@ -276,11 +310,7 @@ class Scores:
       prediction: see `Scores`.
       probabilities: refused, there are none of segments.
     """
-    if probabilities:
-      raise ValueError(
-          'The task panoptic has segments, and no probabilities of pixels to'
-          ' write: leave --probabilities out.'
-      )
+    _refuse_probabilities(probabilities)
     name = example['name']
     ids, segments = compact(prediction)
     images.write_png(folder / f'{name}.png', encode(ids))
@@ -328,10 +358,19 @@ class Scores:
             )
         ],
     }
-    (folder / 'panoptic.json').write_text(json.dumps(content, indent=1))
+    with atomic.replacing(folder / self.summary) as file:
+      file.write(json.dumps(content, indent=1).encode())
 
   def _paint(self, segments, classes):
     return pictures.segments(segments, classes, self._label_map.colors)
+
+
+def _refuse_probabilities(probabilities):
+  if probabilities:
+    raise ValueError(
+        'The task panoptic has segments, and no probabilities of pixels to'
+        ' write: leave --probabilities out.'
+    )
 
 
 def truth_segments(

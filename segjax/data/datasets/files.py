@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import fnmatch
 import functools
+import re
 
 from etils import epath
 
@@ -128,12 +130,38 @@ def find(
     )
   folders = (epath.Path(root), epath.Path(root) / name)
   for folder in (top / part for top in folders for part in inside):
-    if any(next(folder.glob(marker), None) for marker in markers):
+    if any(matching(folder, marker) for marker in markers):
       return folder
   raise FileNotFoundError(
       f"data set '{name}' is neither in {folders[0]} nor in {folders[1]}.\n"
       f'{about}'
   )
+
+
+def matching(folder: epath.Path, pattern: str) -> list[epath.Path]:
+  """Lists the paths below a folder that match a pattern, in order.
+
+  Only the pattern has wildcards. `folder.glob` would read the name of the
+  folder as a pattern too, and not find one with brackets in its name.
+
+  Args:
+    folder: where to look.
+    pattern: path below the folder, whose parts may have wildcards.
+  """
+  paths = [folder]
+  for part in pattern.split('/'):
+    if re.search(r'[*?\[]', part):
+      paths = [
+          inside
+          for path in paths
+          if path.is_dir()
+          for inside in path.iterdir()
+          if fnmatch.fnmatchcase(inside.name, part)
+          and not inside.name.startswith('.')
+      ]
+    else:
+      paths = [path / part for path in paths]
+  return sorted(path for path in paths if path.exists())
 
 
 def check_split(name: str, split: str, splits: Iterable[str]) -> None:
@@ -196,7 +224,11 @@ def read_list(
   examples = [
       Example(
           name,
-          *(epath.Path(str(p).replace('*', name)) for p in (images, masks)),
+          # The last star is that of the name; a folder may have others.
+          *(
+              epath.Path(name.join(str(path).rsplit('*', 1)))
+              for path in (images, masks)
+          ),
       )
       for name in path.read_text().split()
   ]

@@ -124,3 +124,15 @@ def test_a_list_of_examples_names_what_is_missing(tmp_path):
   paths[0].write_text('a\n')
   with pytest.raises(FileNotFoundError, match='2 of 2 files .*i/a.png'):
     files.read_list(*paths)
+
+
+def test_folders_of_a_list_may_have_a_star_in_their_names(tmp_path):
+  root = tmp_path / 'a*b'
+  write(root / 'i/x.png', np.zeros((4, 6, 3), np.uint8))
+  write(root / 'm/x.png', np.zeros((4, 6), np.uint8))
+  (root / 'list.txt').write_text('x\n')
+  (example,) = files.read_list(
+      root / 'list.txt', root / 'i/*.png', root / 'm/*.png'
+  )
+  assert str(example.image) == str(root / 'i/x.png')
+  assert str(example.mask) == str(root / 'm/x.png')
