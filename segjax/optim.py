@@ -1,10 +1,10 @@
-"""Optimisers, learning-rate schedules, and the parameters they apply to.
+"""Optimisers, learning-rate schedules, and groups of parameters.
 
-Everything that has arguments is named by a string, as in
-`optimizer='sgd(momentum=0.9)'`, `schedule='poly(power=0.9, floor=1e-4)'`.
+Optimisers and schedules are specs (see `specs`), such as
+`optimizer='sgd(momentum=0.9)'` and `schedule='poly(power=0.9, floor=1e-4)'`.
 
-Parameters may be divided into groups that have optimisers and rates of their
-own and take turns, as architecture search does:
+Parameters can be divided into groups with optimisers and learning rates of
+their own, which can be updated in turns, as architecture search does:
 
   groups = {
       'weights': dict(names='', base=0.025, turn=0),
@@ -30,32 +30,43 @@ import optax
 from segjax import specs
 
 
-def poly(base, total, *, power=0.9, floor=0.0):
-  """Falls from `base` to `floor`, reached in the last step.
+def poly(
+    base: float, total: int, *, power: float = 0.9, floor: float = 0.0
+) -> optax.Schedule:
+  """Returns polynomial decay from `base` to `floor` in the last step.
 
   Chen et al., DeepLab, https://arxiv.org/abs/1606.00915, section 4.1.2; the
   floor is mmsegmentation's.
   """
 
   def rate(step):
-    # Compiled, the quotient can exceed 1 in the last step, by rounding, and
-    # `optax.polynomial_schedule` is then NaN.
+    # In compiled code the quotient can round to above 1 in the last step, where
+    # `optax.polynomial_schedule` would return NaN.
     left = jnp.maximum(1 - step / max(total - 1, 1), 0.0)
     return floor + (base - floor) * left**power
 
   return rate
 
 
-def cosine(base, total, *, floor=0.0):
-  """Half a cosine from `base` to `floor`, reached in the last step.
+def cosine(base: float, total: int, *, floor: float = 0.0) -> optax.Schedule:
+  """Returns cosine decay from `base` to `floor` in the last step.
 
   Loshchilov and Hutter, https://arxiv.org/abs/1608.03983, equation 5.
   """
   return optax.cosine_decay_schedule(base, max(total - 1, 1), floor / base)
 
 
-def multistep(base, total, *, at=(0.6, 0.8), factor=0.1):
-  """Multiplies by `factor` at each of these fractions of the run."""
+def multistep(
+    base: float,
+    total: int,
+    *,
+    at: tuple[float, ...] = (0.6, 0.8),
+    factor: float = 0.1,
+) -> optax.Schedule:
+  """Returns a rate that drops by `factor` at each of the fractions `at`.
+
+  The fractions are of the run; a fraction that is given twice drops it twice.
+  """
   steps, counts = np.unique(
       np.round(np.atleast_1d(at) * total), return_counts=True
   )
@@ -64,11 +75,13 @@ def multistep(base, total, *, at=(0.6, 0.8), factor=0.1):
   )
 
 
-def exponential(base, total, *, factor, every):
-  """Multiplies by `factor` every so many steps.
+def exponential(
+    base: float, total: int, *, factor: float, every: int
+) -> optax.Schedule:
+  """Returns a rate that is multiplied by `factor` after every `every` steps.
 
-  The steps are counted in integers: compiled, `optax.exponential_decay` is a
-  step late for some lengths, by rounding.
+  Steps are divided as integers: `optax.exponential_decay`, compiled, is a step
+  late for some lengths by rounding.
   """
   del total
   if every < 1:
@@ -79,20 +92,20 @@ def exponential(base, total, *, factor, every):
   return lambda step: base * factor ** (step // every)
 
 
-def constant(base, total):
-  """Stays at `base`."""
+def constant(base: float, total: int) -> optax.Schedule:
+  """Returns the rate `base` for all steps."""
   del total
   return optax.constant_schedule(base)
 
 
 @dataclasses.dataclass(frozen=True)
 class Plateau:
-  """Multiplies by `factor` when the score of evaluations stops rising.
+  """Schedule that drops by `factor` when the evaluation score stops rising.
 
-  That is when `patience` evaluations in a row are not better than the best one
-  by more than `threshold`, as Keras's `ReduceLROnPlateau` has it. What has been
-  seen of the scores is part of the optimiser's state; `observe` tells it of one
-  more.
+  It drops after `patience` evaluations in a row that do not exceed the best
+  score by more than `threshold`, as Keras's `ReduceLROnPlateau` does. The best
+  score and the counter are part of the optimiser's state, which `observe`
+  updates after an evaluation.
   """
 
   base: float
@@ -110,34 +123,62 @@ class Plateau:
           ' patience is at least 1, and the threshold is above 0.'
       )
 
-  def __call__(self, step):
+  def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
+    """Returns the rate before any drop."""
     return constant(self.base, self.total)(step)
 
-  def rule(self):
-    """Returns optax's transformation, of which the state is used."""
+  def rule(self) -> optax.GradientTransformationExtraArgs:
+    """Returns the transformation of optax that decides when to drop."""
     return optax.contrib.reduce_on_plateau(
         self.factor, self.patience, rtol=0.0, atol=self.threshold
     )
 
 
-def sgd(weight_decay, mask, *, momentum=0.9, nesterov=False):
-  """SGD with momentum; the decay is part of the gradient, as in PyTorch."""
+# A function of the parameters that returns a tree of booleans: which decay.
+Mask = Callable[[Any], Any]
+
+
+def sgd(
+    weight_decay: float,
+    mask: Mask,
+    *,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+) -> optax.GradientTransformation:
+  """Returns SGD with momentum; weight decay is part of the gradient.
+
+  This is PyTorch's `SGD`.
+  """
   return optax.chain(
       optax.add_decayed_weights(weight_decay, mask),
       optax.trace(momentum, nesterov),
   )
 
 
-def adam(weight_decay, mask, *, b1=0.9, b2=0.999, eps=1e-8):
-  """Adam; the decay is part of the gradient, as in PyTorch."""
+def adam(
+    weight_decay: float,
+    mask: Mask,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+  """Returns Adam; weight decay is part of the gradient, as in PyTorch."""
   return optax.chain(
       optax.add_decayed_weights(weight_decay, mask),
       optax.scale_by_adam(b1, b2, eps),
   )
 
 
-def adamw(weight_decay, mask, *, b1=0.9, b2=0.999, eps=1e-8):
-  """Adam with decoupled decay, https://arxiv.org/abs/1711.05101."""
+def adamw(
+    weight_decay: float,
+    mask: Mask,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+  """Returns Adam with decoupled decay, https://arxiv.org/abs/1711.05101."""
   return optax.chain(
       optax.scale_by_adam(b1, b2, eps),
       optax.add_decayed_weights(weight_decay, mask),
@@ -145,22 +186,27 @@ def adamw(weight_decay, mask, *, b1=0.9, b2=0.999, eps=1e-8):
 
 
 def rmsprop(
-    weight_decay, mask, *, decay=0.9, eps=1e-6, initial=0.0, momentum=0.0
-):
-  """RMSprop with the epsilon inside the root, as in Lasagne and TensorFlow.
+    weight_decay: float,
+    mask: Mask,
+    *,
+    decay: float = 0.9,
+    eps: float = 1e-6,
+    initial: float = 0.0,
+    momentum: float = 0.0,
+) -> optax.GradientTransformation:
+  """Returns RMSprop with epsilon inside the root, as in Lasagne and TensorFlow.
 
-  The defaults are Lasagne's, which FC-DenseNet's authors train with;
-  `rmsprop(decay=0.995, eps=1e-10, initial=1.0)` is what TensorFlow 1 makes of
-  MobileUNet's and AdapNet's recipe, and ContextNet has momentum. The decay of
-  weights is part of the gradient.
+  The defaults are those of Lasagne, with which FC-DenseNet's authors train.
+  `rmsprop(decay=0.995, eps=1e-10, initial=1.0)` is the recipe of MobileUNet and
+  AdapNet in TensorFlow 1; ContextNet has momentum.
 
   Args:
-    weight_decay: factor on the parameters, added to the gradient.
-    mask: tells which parameters decay.
-    decay: share of the mean of squares that a step leaves.
-    eps: added to the mean of squares.
-    initial: the mean of squares before the first step.
-    momentum: share of the last update that a step adds; 0 adds none.
+    weight_decay: factor of the parameters that is added to the gradient.
+    mask: marks the parameters that decay.
+    decay: decay rate of the running mean of squared gradients.
+    eps: added to that mean.
+    initial: value of that mean before the first step.
+    momentum: momentum of the updates; 0 has none.
   """
   return optax.chain(
       optax.add_decayed_weights(weight_decay, mask),
@@ -185,16 +231,17 @@ class Schedule:
   """Learning rate as a function of the step, from `schedule`.
 
   Attributes:
-    arguments: what `schedule` was called with; a group changes some of them.
-    function: from the step to the rate.
-    plateau: what scores do to the rate, or None.
+    arguments: arguments of `schedule`, of which groups replace some.
+    function: returns the rate of a step.
+    plateau: rule by which evaluation scores lower the rate, or None.
   """
 
   arguments: dict[str, Any]
   function: optax.Schedule
   plateau: Plateau | None
 
-  def __call__(self, step):
+  def __call__(self, step: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
+    """Returns the learning rate of a step."""
     return self.function(step)
 
 
@@ -210,12 +257,12 @@ def schedule(
 
   Args:
     total_steps: length of the run.
-    base: the rate that the schedule begins with.
-    schedule: a call of a function of `SCHEDULES`.
+    base: initial rate of the schedule.
+    schedule: spec of a function of `SCHEDULES`.
     warmup_steps: length of a linear warm-up, which multiplies the schedule.
-    warmup_from: what the warm-up multiplies the rate of the first step by, as
-      PyTorch's `LinearLR` does. A step with a rate of 0 would change nothing:
-      0.0 has the first step take the first of `warmup_steps` equal shares.
+    warmup_from: factor of the rate in the first step, as in PyTorch's
+      `LinearLR`. With 0.0 the factor of the first step is 1 / warmup_steps,
+      since a step with a rate of 0 would change nothing.
   """
   name, kwargs = specs.parse(
       schedule, SCHEDULES, 'schedule', given=('base', 'total')
@@ -251,11 +298,11 @@ def schedule(
 
 
 class Watch(flax.struct.PyTreeNode):
-  """State of a rate that depends on the scores of evaluations.
+  """State of a learning rate that depends on evaluation scores.
 
   Attributes:
-    scores: what has been seen of them, with the factor on the rate as `scale`.
-    plateau: the rule.
+    scores: best score, counter, and the current factor of the rate (`scale`).
+    plateau: the rule that updates them.
   """
 
   scores: optax.contrib.ReduceLROnPlateauState
@@ -263,34 +310,34 @@ class Watch(flax.struct.PyTreeNode):
 
 
 def observe(opt_state: optax.OptState, score: float) -> optax.OptState:
-  """Returns the optimiser's state after an evaluation.
+  """Updates the optimiser's state by the score of an evaluation.
 
-  Only rates with the schedule 'plateau' change; a state without them is
-  returned as it is.
+  Only rates with the schedule 'plateau' depend on it; a state without such a
+  rate is returned unchanged.
 
   Args:
-    opt_state: of the transformation that `create` returns.
-    score: of the evaluation; higher is better.
+    opt_state: state of the transformation from `create`.
+    score: score of the evaluation; higher is better.
   """
 
-  def observed(node):
-    return _observed(node, score) if isinstance(node, Watch) else node
+  def update(node):
+    return _update(node, score) if isinstance(node, Watch) else node
 
   return jax.tree.map(
-      observed, opt_state, is_leaf=lambda node: isinstance(node, Watch)
+      update, opt_state, is_leaf=lambda node: isinstance(node, Watch)
   )
 
 
-# Compiled, since arrays that several hosts share allow nothing else.
+# Jitted, since arrays that several processes share allow no eager operations.
 @jax.jit
-def _observed(watch, score):
-  # Optax's rule waits for a value to fall.
+def _update(watch, score):
+  # The rule of optax waits for a value to fall, so it gets the negated score.
   _, scores = watch.plateau.rule().update({}, watch.scores, value=-score)
   return watch.replace(scores=scores)
 
 
 def _scale_by_plateau(plateau):
-  """Returns the transformation that multiplies by what scores left."""
+  """Returns the transformation that multiplies by the plateau factor."""
 
   def init(params):
     del params
@@ -305,7 +352,7 @@ def _scale_by_plateau(plateau):
 
 
 def _plateau_scale(opt_state):
-  """Returns what scores left of the rate of one group's state, or 1."""
+  """Returns the plateau factor in the state of one group, or 1."""
   nodes = jax.tree.leaves(
       opt_state, is_leaf=lambda node: isinstance(node, Watch)
   )
@@ -315,15 +362,16 @@ def _plateau_scale(opt_state):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-  """Parameters with an optimiser and a rate of their own, and their turn.
+  """Parameters with an optimiser and a learning rate of their own.
 
   Attributes:
-    names: regular expression of the names of its parameters. The one group with
-      '' has those that no other group finds.
-    turn: the group moves in the steps that are this modulo the number of turns.
-    begin: fraction of the run before which the group does not move. The steps
-      of a turn of which no group has begun go to turn 0.
-    options: what it has otherwise than the config: some of `OPTIONS`.
+    names: regular expression that is searched in the names of parameters. One
+      group has '' and takes the parameters that match no other group.
+    turn: the group is updated in the steps that equal this modulo the number of
+      turns.
+    begin: fraction of the run before which the group is not updated. Before any
+      group of a turn has begun, its steps go to turn 0.
+    options: options that replace those of the config, some of `OPTIONS`.
   """
 
   names: str
@@ -332,7 +380,7 @@ class Group:
   options: dict[str, Any]
 
 
-# What a group may have of its own. A clipped gradient is that of the group.
+# Options that a group can replace. `clip` limits the norm over the group alone.
 OPTIONS = (
     *('optimizer', 'weight_decay', 'decay_on', 'clip'),
     *('base', 'schedule'),
@@ -350,28 +398,29 @@ def create(
     groups: Mapping[str, Mapping[str, Any]] | None = None,
     total_steps: int,
 ) -> optax.GradientTransformationExtraArgs:
-  """Returns the gradient transformation.
+  """Returns the gradient transformation of an optimiser.
 
-  Groups that take turns have to be told the step, skipped ones counted, as
+  Groups that take turns need the step, with skipped steps counted:
   `update(gradients, state, params, step=step)`. Without groups it is ignored.
 
   Args:
-    learning_rate: function of the step. Groups with a base or a schedule of
-      their own need one that `schedule` returned.
-    optimizer: a call of a function of `OPTIMIZERS`.
-    weight_decay: factor on the parameters that decay.
-    decay_on: regular expression of their names.
-    factors: pairs of a regular expression and a factor on the learning rate;
-      the first that is found in a name counts, and 0.0 leaves the parameter as
-      it is, undecayed.
-    clip: norm of the gradient, 0 for no limit.
-    groups: {name: fields of `Group` and what it has otherwise}, or nothing for
-      one optimiser of all parameters.
+    learning_rate: function of the step. If groups have a `base` or `schedule`
+      of their own, it has to be the result of `schedule`.
+    optimizer: spec of a function of `OPTIMIZERS`.
+    weight_decay: weight decay.
+    decay_on: regular expression that is searched in the names of parameters;
+      those that match decay.
+    factors: pairs of a regular expression and a factor of the learning rate.
+      The first that matches the name of a parameter counts. A parameter with
+      0.0 does not change, not even by weight decay.
+    clip: largest norm of the gradient, 0 for no limit.
+    groups: {name: {'names': ..., 'turn': ..., 'begin': ..., option: value}},
+      see `Group`, or None for one optimiser of all parameters.
     total_steps: length of the run.
 
   Raises:
-    ValueError: something is written wrong, or, when the state is initialised,
-      groups and parameters do not fit.
+    ValueError: an argument is wrong or, when the state is initialised, groups
+      and parameters do not fit together.
   """
   factors = tuple(factors)
   for pattern, _ in factors:
@@ -390,27 +439,30 @@ def create(
   parsed = _parse_groups(groups)
 
   def transformation(name, group):
+    """Returns the gradient transformation of one group."""
     changed = {k: v for k, v in group.options.items() if k in common}
     where = f'config.optim.groups.{name}'
     direction = optax.chain(
         *_direction(where, factors, **{**common, **changed})
     )
 
-    def moves(updates, *, step=None):
-      del updates  # Their number; steps that were skipped are turns as well.
+    def is_updated(updates, *, step=None):
+      # The number of updates lacks the steps that were skipped, which count as
+      # turns, too.
+      del updates
       if step is None:
         raise ValueError(
             'config.optim.groups take turns by the step: call'
             ' update(gradients, state, params, step=step).'
         )
-      begun = step >= _first_step(group, total_steps)
-      return begun & (_turn(parsed, step, total_steps) == group.turn)
+      has_begun = step >= _first_step(group, total_steps)
+      return has_begun & (_turn(parsed, step, total_steps) == group.turn)
 
     if any(other.turn or other.begin for other in parsed.values()):
       direction = optax.conditionally_mask(
-          direction, moves, forward_extra_args=True
+          direction, is_updated, forward_extra_args=True
       )
-    # Outside: the rate follows the run, whosever turn it is.
+    # The rate is outside the mask, since it advances in every step.
     return optax.chain(direction, *_scale(_group_rate(learning_rate, group)))
 
   return optax.partition(
@@ -423,17 +475,23 @@ def rates(
     learning_rate: optax.Schedule,
     groups: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[jax.typing.ArrayLike, optax.OptState], dict[str, jax.Array]]:
-  """Returns the function of the learning rates that are reported.
+  """Returns a function that computes the learning rates for the log.
 
-  It is called with the number of updates so far and the state of `create`, and
-  returns {'learning_rate': rate}. With groups, that is the rate of the group
-  with names='', and the others' are 'learning_rate_GROUP'.
+  Args:
+    learning_rate: as `create` takes it.
+    groups: as `create` takes them.
+
+  Returns:
+    `function(step, opt_state)` of the number of updates and the state of
+    `create`, which returns {'learning_rate': rate}. With groups this is the
+    rate of the group with names='', and the rates of the others are
+    'learning_rate_GROUP'.
   """
   if not groups:
     return lambda step, opt_state: {
         'learning_rate': learning_rate(step) * _plateau_scale(opt_state)
     }
-  of_group = {
+  group_rates = {
       name: (
           f'learning_rate_{name}' if group.names else 'learning_rate',
           _group_rate(learning_rate, group),
@@ -442,7 +500,7 @@ def rates(
   }
   return lambda step, opt_state: {
       key: rate(step) * _plateau_scale(opt_state.inner_states[name])
-      for name, (key, rate) in of_group.items()
+      for name, (key, rate) in group_rates.items()
   }
 
 
@@ -451,40 +509,40 @@ def turn(
     step: jax.typing.ArrayLike,
     *,
     total_steps: int,
-) -> jax.Array:
-  """Returns whose turn a step is, an integer; 0 without groups.
+) -> jax.typing.ArrayLike:
+  """Returns the turn of a step, an integer; 0 without groups.
 
-  The data of a step may depend on it: a search learns weights and architecture
-  from two halves of the images.
+  The data of a step can depend on it: architecture search learns weights and
+  architecture from two halves of the images.
   """
   return _turn(_parse_groups(groups), step, total_steps) if groups else 0
 
 
 def factor(factors: Iterable[tuple[str, float]], name: str) -> float:
-  """Returns the factor on the learning rate of a parameter."""
+  """Returns the factor of the learning rate of the parameter `name`."""
   for pattern, value in factors:
     if re.search(pattern, name):
       return value
   return 1.0
 
 
-def by_name(params, function):
-  """Maps every parameter to `function('backbone/stem/conv/kernel')`."""
+def by_name(params: Any, function: Callable[[str], Any]) -> Any:
+  """Maps each parameter to `function` of its name, 'backbone/conv/kernel'."""
   return jax.tree_util.tree_map_with_path(
       lambda path, _: function('/'.join(key.key for key in path)), params
   )
 
 
 def _direction(where, factors, *, optimizer, weight_decay, decay_on, clip):
-  """Returns the transformations up to the learning rate.
+  """Returns the transformations from gradients to unscaled updates.
 
   Args:
-    where: the options stand in the config, for errors.
-    factors: see `create`, as all that follow.
-    optimizer: of these parameters.
-    weight_decay: of them.
-    decay_on: of them.
-    clip: of them.
+    where: path of the options in the config, for errors.
+    factors: see `create`.
+    optimizer: see `create`.
+    weight_decay: see `create`.
+    decay_on: see `create`.
+    clip: see `create`.
   """
   name, kwargs = specs.parse(
       optimizer, OPTIMIZERS, 'optimizer', given=('weight_decay', 'mask')
@@ -508,7 +566,7 @@ def _direction(where, factors, *, optimizer, weight_decay, decay_on, clip):
 
 
 def _scale(learning_rate):
-  """Returns the transformations that multiply by the learning rate."""
+  """Returns the transformations that multiply updates by the learning rate."""
   plateau = getattr(learning_rate, 'plateau', None)
   return (
       optax.scale_by_learning_rate(learning_rate),
@@ -517,7 +575,7 @@ def _scale(learning_rate):
 
 
 def _group_rate(learning_rate, group):
-  """Returns the learning rate of a group."""
+  """Returns the learning rate of a group, as a function of the step."""
   changed = {
       k: v for k, v in group.options.items() if k in ('base', 'schedule')
   }
@@ -527,12 +585,12 @@ def _group_rate(learning_rate, group):
 
 
 def _first_step(group, total_steps):
-  """Returns the first step in which a group may move."""
+  """Returns the first step in which a group is updated."""
   return round(group.begin * total_steps)
 
 
 def _turn(groups, step, total_steps):
-  """Returns whose turn a step is; see `turn`."""
+  """Returns the turn of a step; see `turn`."""
   first = {}
   for group in groups.values():
     start = _first_step(group, total_steps)
@@ -543,37 +601,37 @@ def _turn(groups, step, total_steps):
 
 
 def _assign(groups, params):
-  """Returns the tree of the names of the groups that parameters belong to."""
+  """Maps each parameter to the name of its group."""
   rest = next(name for name, group in groups.items() if not group.names)
 
-  def of(parameter):
-    finders = [
+  def group_of(parameter):
+    matches = [
         name
         for name, group in groups.items()
         if group.names and re.search(group.names, parameter)
     ]
-    if len(finders) > 1:
+    if len(matches) > 1:
       raise ValueError(
           f'The parameter {parameter} belongs to more than one group of'
-          f' config.optim.groups: {", ".join(finders)}. Have the names of only'
-          ' one of them find it.'
+          f' config.optim.groups: {", ".join(matches)}. Change their `names` so'
+          ' that only one of them matches it.'
       )
-    return finders[0] if finders else rest
+    return matches[0] if matches else rest
 
-  assigned = by_name(params, of)
+  assigned = by_name(params, group_of)
   empty = sorted(groups.keys() - set(jax.tree.leaves(assigned)))
   if empty:
     name = empty[0]
     examples = jax.tree.leaves(by_name(params, str))[:5]
     raise ValueError(
         f'config.optim.groups.{name} (names={groups[name].names!r}) has no'
-        f' parameter. There are, for example: {", ".join(examples)}.'
+        f' parameter. Parameters are, for example: {", ".join(examples)}.'
     )
   return assigned
 
 
 def _parse_groups(groups):
-  """Returns {name: Group} of what a config has; raises ValueError."""
+  """Parses the groups of a config into {name: Group}, or raises ValueError."""
   parsed = {}
   for name, fields in groups.items():
     where = f'config.optim.groups.{name}'
@@ -585,8 +643,8 @@ def _parse_groups(groups):
       )
     if 'names' not in options:
       raise ValueError(
-          f"{where} lacks `names`: the regular expression of its parameters' "
-          "names, or '' for those that no other group has."
+          f"{where} lacks `names`: a regular expression for the names of its"
+          " parameters, or '' for the parameters that match no other group."
       )
     group = Group(
         options.pop('names'),
@@ -604,8 +662,9 @@ def _parse_groups(groups):
   rest = [name for name, group in parsed.items() if not group.names]
   if len(rest) != 1:
     raise ValueError(
-        "config.optim.groups: one group has names='', for the parameters that"
-        f' no other has; here {len(rest)} have it ({", ".join(rest)}).'
+        "config.optim.groups: exactly one group must have names='', for the"
+        ' parameters that match no other group; here'
+        f' {len(rest)} have it ({", ".join(rest)}).'
     )
   turns = {group.turn for group in parsed.values()}
   if turns != set(range(len(turns))):
@@ -615,14 +674,14 @@ def _parse_groups(groups):
     )
   if all(group.begin for group in parsed.values() if group.turn == 0):
     raise ValueError(
-        'config.optim.groups: a group of turn 0 has begin=0.0, since it has the'
-        ' steps of those that have not begun.'
+        'config.optim.groups: a group of turn 0 has begin=0.0, since it takes'
+        ' the steps of turns that have not begun: set it.'
     )
   return parsed
 
 
 def _check_pattern(pattern, where):
-  """Raises ValueError if a text is no regular expression."""
+  """Raises ValueError unless a text is a regular expression."""
   try:
     re.compile(pattern)
   except re.error as error:

@@ -1,14 +1,17 @@
-"""Devices: the only file that knows how many there are.
+"""Data parallelism: collectives, and the layout of arrays on devices.
 
-The same pure step runs under `jax.pmap` (one program a device, collectives by
-axis name) and under `jax.jit` over a mesh (one program, arrays split over
-devices). `axis()` tells a layer which of the two it is in, so batch norm and
-means over pixels are global in both without any plumbing. A `Layout` says which
-of the two it is to be, and how arrays are split.
+No other file depends on the number of devices. The same pure step runs under
+`jax.pmap` (a program per device, collectives by axis name) and under `jax.jit`
+over a mesh (one program, arrays sharded over devices). The collectives here
+find out which of the two they are in, so batch norm and means over pixels are
+global in both. A `Layout` chooses one of the two and says how arrays are split.
 """
 
+from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,28 +22,32 @@ from segjax.data import fields
 AXIS = 'batch'
 ROWS = 'rows'
 MODES = ('pmap', 'jit')
-STRIDE = 32  # Of the coarsest features of backbones.
+# Stride of the coarsest features of backbones.
+STRIDE = 32
 
 
-def axis():
-  """Returns `AXIS` inside a mapped function and None elsewhere."""
+def axis() -> str | None:
+  """Returns `AXIS` inside a function that pmap maps, and None elsewhere."""
   try:
     jax.lax.axis_index(AXIS)
-  except NameError:  # Unbound: plain jit, eval_shape, init or eager code.
+  except NameError:  # The name is unbound in jit, eval_shape and eager code.
     return None
   return AXIS
 
 
-def rows():
-  """Returns over how many devices the mesh in force splits an image by rows."""
+def rows() -> int:
+  """Returns the number of devices over which the mesh splits image rows."""
   return jax.sharding.get_abstract_mesh().shape.get(ROWS, 1)
 
 
-def pmean(tree):
-  """Averages over devices where they are mapped.
+def pmean(tree: Any) -> Any:
+  """Averages over devices under pmap.
 
-  Over a mesh a mean is global as it is; it is then whole on every device,
-  though what is made of it may be split.
+  Under jit over a mesh a mean is already global: XLA inserts the all-reduce.
+  The result is then constrained to be replicated on every device.
+
+  Args:
+    tree: a tree of arrays.
   """
   if axis():
     return jax.lax.pmean(tree, AXIS)
@@ -49,59 +56,62 @@ def pmean(tree):
   return jax.lax.with_sharding_constraint(tree, jax.P())
 
 
-def psum(tree):
-  """Sums over devices where they are mapped, else returns `tree`.
+def psum(tree: Any) -> Any:
+  """Sums over devices under pmap, and returns `tree` elsewhere.
 
-  A function of such sums is the same on all devices. The gradient of a sum is
-  summed in its turn, so each device has its part of the gradient as often as
-  there are devices, and `pmean` makes of these the gradient of the function.
+  Gradients come out right after `pmean`: a loss that is computed from such sums
+  is equal on all N devices, and the gradient of the sum is summed over devices
+  again, so each device gets N times its part of the gradient.
+
+  Args:
+    tree: a tree of arrays.
   """
   return jax.lax.psum(tree, AXIS) if axis() else tree
 
 
-def all_gather(x):
-  """Concatenates the first axis over devices where they are mapped."""
+def all_gather(x: jax.Array) -> jax.Array:
+  """Concatenates x [b, ...] over devices under pmap; returns x elsewhere."""
   return jax.lax.all_gather(x, AXIS, tiled=True) if axis() else x
 
 
-def fold_in_device(key):
-  """Gives each mapped device a random key of its own."""
+def fold_in_device(key: jax.Array) -> jax.Array:
+  """Returns a random key that differs between devices under pmap."""
   return jax.random.fold_in(key, jax.lax.axis_index(AXIS)) if axis() else key
 
 
-def count(local=False):
-  """Returns the number of devices, of this host or of all."""
+def count(local: bool = False) -> int:
+  """Returns the number of devices, of this process if `local`, else of all."""
   return jax.local_device_count() if local else jax.device_count()
 
 
-def whole(tree):
-  """Returns a tree as NumPy arrays, also where devices share its arrays.
+def whole(tree: Any) -> Any:
+  """Fetches a tree of arrays as NumPy arrays, gathering those that are sharded.
 
-  All hosts have to ask together.
+  All processes have to call it together, since gathering is a collective.
   """
 
   def fetch(x):
     if isinstance(x, jax.Array) and not (
         x.is_fully_addressable or x.is_fully_replicated
     ):
-      everywhere = jax.NamedSharding(x.sharding.mesh, jax.P())
-      x = jax.jit(lambda x: x, out_shardings=everywhere)(x)
+      replicated = jax.NamedSharding(x.sharding.mesh, jax.P())
+      x = jax.jit(lambda x: x, out_shardings=replicated)(x)
     return np.asarray(x)
 
   return jax.tree.map(fetch, tree)
 
 
-def local(tree):
-  """Returns a tree as arrays on the devices of this host, whole on each."""
-  everywhere = jax.NamedSharding(_mesh(jax.local_devices(), 1), jax.P())
-  return jax.device_put(whole(tree), everywhere)
+def local(tree: Any) -> Any:
+  """Replicates a tree of arrays on every device of this process."""
+  replicated = jax.NamedSharding(_mesh(jax.local_devices(), 1), jax.P())
+  return jax.device_put(whole(tree), replicated)
 
 
-def compiler_options():
-  """Returns the options with which jit compiles on these devices.
+def compiler_options() -> dict[str, str] | None:
+  """Returns the compiler options that jit needs on these devices.
 
-  XLA for CPUs keeps what `ops.barrier` asks for, unless it forgets barriers
-  before it fuses.
+  XLA for CPUs removes optimization barriers before it fuses operations. Without
+  that pass the arrays of `kernels.barrier` are computed once.
   """
   if jax.default_backend() != 'cpu':
     return None
@@ -109,37 +119,41 @@ def compiler_options():
 
 
 def _is_traced(x):
-  """Tells whether `x` is of a program that another jit compiles, its way."""
+  """Tells whether `x` is a tracer: an outer jit then compiles the program."""
   return isinstance(x, jax.core.Tracer)
 
 
 def _with_options(mapped, **jit):
-  """Returns a mapped function that is compiled with the options.
+  """Returns a pmapped function that is compiled with `compiler_options`.
 
-  Those of jit are the only ones there are. Of several processes, which each
-  give their own arrays, jit knows nothing.
+  Only jit takes compiler options, so it wraps the pmapped function. With
+  several processes that is impossible: each passes arrays of its own, and jit
+  expects global ones.
   """
   options = compiler_options()
   if not options or jax.process_count() > 1:
     return mapped
-  # By a function around it, since jit would take over its `lower`.
+  # The lambda hides the `lower` method of the pmapped function from jit.
   return jax.jit(lambda *args: mapped(*args), compiler_options=options, **jit)
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """How batches and the state of a run lie on the devices.
+  """Layout of batches and of the training state on the devices.
 
-  Under 'jit' these are a mesh, [data, rows]: images are divided over its first
-  axis, and the rows of each over its second. The partitioner of XLA exchanges
-  the rows that a convolution sees beyond its own.
+  Attributes:
+    mode: 'pmap' or 'jit'.
+    mesh: (data, rows), for jit: images are split over the first axis of this
+      mesh, and the rows of each image over the second; XLA's partitioner
+      exchanges the border rows that convolutions read. -1 takes all devices.
+    shard_state: for jit: whether parameters, their averages and the optimiser's
+      state are split over all devices (ZeRO, https://arxiv.org/abs/1910.02054).
+      A step gathers the parameters to compute the gradient, and each device
+      updates its part of them.
   """
 
   mode: str = 'pmap'
-  mesh: tuple[int, int] = (-1, 1)  # -1 is as many as there are.
-  # Splits parameters, averages and the optimiser's state over all devices
-  # (ZeRO, https://arxiv.org/abs/1910.02054). A step gathers the parameters to
-  # compute the gradient, and each device updates its part.
+  mesh: tuple[int, int] = (-1, 1)
   shard_state: bool = False
 
   def __post_init__(self):
@@ -158,8 +172,8 @@ class Layout:
           f'{what} wants --config.parallel=jit: pmap splits the batch alone.'
       )
 
-  def check(self, batch_size):
-    """Raises ValueError unless the mesh is all devices and splits a batch."""
+  def check(self, batch_size: int) -> None:
+    """Raises ValueError unless the mesh fits the devices and the batch size."""
     (data, rows), devices = self.mesh, count()
     if rows > 1 and count(local=True) % rows:
       raise ValueError(
@@ -180,11 +194,14 @@ class Layout:
           f' {over}: make it a positive multiple of {groups}.'
       )
 
-  def check_height(self, height):
-    """Raises ValueError unless feature maps of images split evenly by rows.
+  def check_height(self, height: int) -> None:
+    """Raises ValueError unless the rows of all feature maps split evenly.
 
-    Where rows are left over, gradients that XLA's partitioner makes of some
-    networks, such as SegNet, are multiples of the right ones.
+    If they do not, XLA's partitioner computes gradients of some networks, such
+    as SegNet, that are multiples of the right ones.
+
+    Args:
+      height: height of the training images.
     """
     unit = STRIDE * self.mesh[1]
     if self.mesh[1] > 1 and height % unit:
@@ -194,22 +211,25 @@ class Layout:
           f' crop to a multiple of {unit} rows.'
       )
 
-  def groups(self, local=False):
-    """Returns among how many groups of devices the images are divided.
+  def groups(self, local: bool = False) -> int:
+    """Returns the number of groups of devices that share the images of a batch.
+
+    The devices of a group hold the rows of the same images.
 
     Args:
-      local: those of this host, where evaluation and prediction are. It has as
-        many devices a group as divide both the rows and its devices.
+      local: whether to count the groups of this process alone, which evaluation
+        and prediction use. The size of a group is then the greatest common
+        divisor of the rows of the mesh and of the local devices.
     """
     if local:
       return count(local=True) // math.gcd(self.mesh[1], count(local=True))
     return count() // self.mesh[1]
 
-  def shard(self, batch):
-    """Lays this host's part of a batch out over its devices.
+  def shard(self, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Distributes this process's part of a batch over its devices.
 
     Args:
-      batch: {field: NumPy array [b, ...]}, this host's share.
+      batch: {field: NumPy array [b, ...]}, this process's part.
 
     Returns:
       The batch as [local devices, b / local devices, ...] for pmap, and as
@@ -227,8 +247,10 @@ class Layout:
         for name, x in batch.items()
     }
 
-  def shard_shapes(self, batch):
-    """Returns the shapes that `shard` gives a global batch of shapes."""
+  def shard_shapes(
+      self, batch: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes that `shard` returns, from those of a global batch."""
     if self.mode == 'pmap':
       devices = count(local=True)
       return jax.tree.map(
@@ -243,13 +265,13 @@ class Layout:
         for name, x in batch.items()
     }
 
-  def place(self, state):
-    """Lays a state that every host has whole out over the devices."""
+  def place(self, state: Any) -> Any:
+    """Places a state on the devices; every process passes the whole state."""
     if self.mode == 'pmap':
-      # As the step returns it: jit would compile a step again for a state on
-      # another mesh, though its devices are the same. Of several processes
-      # with several devices each, pmap fails on arrays that it would have to
-      # copy there itself.
+      # The sharding is the one that the step returns: for a state on another
+      # mesh of the same devices jit would compile the step again. With several
+      # processes of several devices each, pmap fails on arrays that it would
+      # have to copy to the devices itself.
       mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
       return jax.device_put(whole(state), jax.NamedSharding(mesh, jax.P()))
     return jax.tree.map(
@@ -260,16 +282,18 @@ class Layout:
         self._shardings(state),
     )
 
-  def compile_step(self, step, state):
-    """Compiles `step(state, batch) -> (state, scalars)`.
+  def compile_step(
+      self, step: Callable[[Any, Any], tuple[Any, Any]], state: Any
+  ) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Compiles `step(state, batch) -> (state, scalars)` for all devices.
 
     Args:
       step: a pure function.
-      state: the first one, or its shapes. `place` lays it out, and `shard` a
-        batch.
+      state: the initial state, or its shapes.
 
     Returns:
-      The compiled function; the state it is given is donated to the new one.
+      The compiled function. It takes a state from `place` and a batch from
+      `shard`, and reuses the memory of the state it is given (donation).
     """
     if self.mode == 'pmap':
       mapped = jax.pmap(
@@ -280,8 +304,8 @@ class Layout:
 
     def split(state, batch):
       with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        # Else the partitioner may take the parts for channels to split, and
-        # gather feature maps instead.
+        # Without this constraint the partitioner may keep the parameters split
+        # by channels, and gather feature maps instead.
         params = jax.lax.with_sharding_constraint(state.params, jax.P())
         return step(state.replace(params=params), _split(mesh, batch))
 
@@ -293,16 +317,21 @@ class Layout:
         compiler_options=compiler_options(),
     )
 
-  def compile_forward(self, forward):
-    """Compiles `forward(variables, batch) -> outputs` for all local devices.
+  def compile_forward(
+      self, forward: Callable[[Any, Any], dict[str, jax.Array]]
+  ) -> Callable[[Any, Mapping[str, np.ndarray]], dict[str, jax.Array]]:
+    """Compiles `forward(variables, batch) -> outputs` for the local devices.
+
+    Args:
+      forward: a pure function.
 
     Returns:
-      A function of the variables, arrays of this host, and of a batch, {field:
-      NumPy array [b, ...]}, b a multiple of `groups(local=True)`, that returns
-      outputs {name: [b, ...]}.
+      A function of the variables, arrays of this process, and of a batch
+      {field: NumPy array [b, ...]}, that returns outputs {name: [b, ...]}; b is
+      a multiple of `groups(local=True)`.
     """
-    # Evaluation is local to a host: each goes through its own images, and they
-    # need not have the same number of them.
+    # Evaluation is local to a process, since processes may have different
+    # numbers of images.
     devices = jax.local_devices()
     if self.mode == 'pmap':
       inner = jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
@@ -319,7 +348,7 @@ class Layout:
     def split(variables, batch):
       with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         out = forward(variables, _split(mesh, batch))
-      # What is predicted for pixels lies as the images do.
+      # Predictions for pixels are split by rows as the images are.
       height = batch['image'].shape[1]
       shardings = {
           name: _sharding(mesh, x, x.ndim > 2 and x.shape[1] == height)
@@ -336,15 +365,18 @@ class Layout:
     return apply
 
   def _mesh(self):
-    # Those of a host are neighbours: an image is split within one.
+    """Returns the mesh of all devices."""
+    # Devices of a process are neighbours, so that an image is split within it.
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     return _mesh(devices, self.mesh[1])
 
   def _shardings(self, state):
+    """Returns the tree of shardings of a state."""
     mesh = self._mesh()
 
     def sharding(x):
-      # Vectors, of norms and biases, are small: they are everywhere.
+      # Vectors, such as biases and parameters of norms, are small, so they are
+      # replicated.
       axes = [i for i, n in enumerate(x.shape) if not n % mesh.size]
       if not self.shard_state or len(x.shape) < 2 or not axes:
         return jax.NamedSharding(mesh, jax.P())
@@ -355,13 +387,13 @@ class Layout:
 
 
 def _mesh(devices, rows):
-  # Its axes are automatic: explicit ones would make every operation of a model
-  # state its output sharding.
+  # With JAX's explicit axes every operation of a model would have to state its
+  # output sharding; these axes are automatic.
   return jax.sharding.Mesh(np.reshape(devices, (-1, rows)), (AXIS, ROWS))
 
 
 def _evenly(mesh, batch):
-  """Returns how the fields of a batch lie: only spatial ones have rows."""
+  """Returns the shardings of the fields of a batch, by rows if spatial."""
   return {
       name: _sharding(mesh, x, fields.is_spatial(name))
       for name, x in batch.items()
@@ -369,11 +401,15 @@ def _evenly(mesh, batch):
 
 
 def _sharding(mesh, x, has_rows):
-  """Returns how an array [B, ...] lies; see `Layout.check_height`."""
+  """Returns the sharding of an array [B, ...].
+
+  Rows are split only if those of all feature maps split evenly, too; see
+  `Layout.check_height`.
+  """
   split = has_rows and x.shape[1] % (STRIDE * mesh.shape[ROWS]) == 0
   return jax.NamedSharding(mesh, jax.P(AXIS, ROWS) if split else jax.P(AXIS))
 
 
 def _split(mesh, batch):
-  """Splits a batch within a compiled function."""
+  """Constrains a batch within a jitted function to its shardings."""
   return jax.lax.with_sharding_constraint(batch, _evenly(mesh, batch))

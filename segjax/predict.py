@@ -19,7 +19,11 @@ Systems on region proposals read them from files NAME.npz in the folder
 and 1.
 """
 
+import collections
+from collections.abc import Sequence
 import dataclasses
+import json
+import os
 import time
 
 from absl import app
@@ -32,18 +36,21 @@ from segjax import experiment
 from segjax import specs
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
+from segjax.artifacts.workdir import write_json
 from segjax.data import fields
 from segjax.data import image as images
 from segjax.data import proposals as proposal_files
 from segjax.data import transforms
 from segjax.inference import boxes as box_inference
-from segjax.inference import views
 from segjax.inference import whole
 from segjax.ops.resize import resize
 from segjax.runtime import compile_cache
 from segjax.runtime import malloc
 from segjax.runtime import progress
 from segjax.runtime import terminal
+
+# File in the folder of predictions that tells what they are of.
+RECORD = '.prediction.json'
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for the predictions.')
@@ -86,7 +93,7 @@ class Predictor:
       FileNotFoundError: `workdir` has no run or no checkpoint.
       ValueError: there is no such option, or its value has another type.
     """
-    workdir = Workdir(workdir)
+    self._workdir = workdir = Workdir(workdir)
     config = workdir.read_config()
     _change(config.predict, options)
     self.label_map, self._channels = workdir.read_labels()
@@ -177,7 +184,8 @@ class Predictor:
     """
     example = self._prepare(_example(image))
     normalized, size = example['image'], example['size']
-    ratio = np.divide(normalized.shape[:2], size)
+    rows, columns = example.get('content', normalized.shape[:2])
+    ratio = np.divide((rows, columns), size)
     scores = box_inference.segment(
         lambda x: self._forward(self._variables, {'image': x})['logits'],
         normalized,
@@ -185,10 +193,22 @@ class Predictor:
         batch_size=self._smallest_batch,
         **options,
     )
-    scores = resize(scores[None], size)[0]
+    scores = scores[None, : round(rows), : round(columns)]
+    scores = resize(scores, size)[0]
     return scores.argmax(-1).astype(np.uint8), np.asarray(scores)
 
-  def stream(self, examples, probabilities=False, options=None):
+  def describe(self) -> dict:
+    """Returns what predictions depend on beside the image, as JSON has it."""
+    options = dataclasses.asdict(self._options)
+    del options['batch_size']
+    about = {
+        'workdir': str(self._workdir.path.resolve()),
+        'step': self.step,
+        'options': options,
+    }
+    return json.loads(json.dumps(about))
+
+  def stream(self, examples, probabilities=False, options=None, on_error=None):
     """Predicts many images, in batches.
 
     Args:
@@ -196,6 +216,8 @@ class Predictor:
         other fields that the model reads.
       probabilities: whether predictions of a task per pixel include them.
       options: an `Inference`; by default that of the run.
+      on_error: called with an example that cannot be predicted and with the
+        reason; the others go on. By default the error is raised.
 
     Yields:
       (example, prediction), not always in order. A prediction is a dict of
@@ -205,10 +227,22 @@ class Predictor:
     yield from whole.predict_by_task(
         self.system.task,
         lambda batch: self._forward(self._variables, batch),
-        map(self._prepare, examples),
+        self._prepared(examples, on_error),
         options or self._options,
         probabilities,
+        on_error,
     )
+
+  def _prepared(self, examples, on_error):
+    for example in examples:
+      try:
+        ready = self._prepare(example)
+      except Exception as error:
+        if on_error is None:
+          raise
+        on_error(example, error)
+      else:
+        yield ready
 
   def _prepare(self, example):
     """Checks and preprocesses the fields of an example."""
@@ -253,8 +287,7 @@ def load(workdir: str, **options) -> Predictor:
 
 
 def _change(config, options):
-  """Sets fields of `config.predict`; raises ValueError for wrong ones."""
-  known = sorted(f.name for f in dataclasses.fields(views.Inference))
+  known = sorted(config)
   for name, value in options.items():
     if name not in known:
       raise ValueError(
@@ -267,8 +300,10 @@ def _change(config, options):
       raise ValueError(f'The option {name}={value!r}: {error}.') from error
 
 
-def find_images(paths: list[str]) -> list[epath.Path]:
+def find_images(paths: Sequence[str | os.PathLike]) -> list[epath.Path]:
   """Lists image files: those given, and those in folders that are given.
+
+  Hidden files in a folder are left out: file managers put them there.
 
   Raises:
     FileNotFoundError: a path does not exist, or a folder has no images.
@@ -281,6 +316,8 @@ def find_images(paths: list[str]) -> list[epath.Path]:
           file
           for file in path.iterdir()
           if file.suffix.lower() in images.SUFFIXES
+          and not file.name.startswith('.')
+          and not file.is_dir()
       )
       if not inside:
         raise FileNotFoundError(
@@ -292,8 +329,8 @@ def find_images(paths: list[str]) -> list[epath.Path]:
       image_paths.append(path)
     else:
       raise FileNotFoundError(f'There is no image {path}.')
-  stems = [path.stem for path in image_paths]
-  if repeated := sorted({stem for stem in stems if stems.count(stem) > 1}):
+  stems = collections.Counter(path.stem for path in image_paths)
+  if repeated := sorted(stem for stem, count in stems.items() if count > 1):
     raise ValueError(
         'These images would be written to the same file:'
         f' {", ".join(repeated)}. Predict them in several calls.'
@@ -303,8 +340,8 @@ def find_images(paths: list[str]) -> list[epath.Path]:
 
 def write(
     predictor: Predictor,
-    paths: list[str],
-    output: str,
+    paths: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
     *,
     probabilities: bool = False,
     proposals: str = '',
@@ -312,7 +349,10 @@ def write(
   """Predicts image files and writes the predictions.
 
   For label maps the files are NAME.png and NAME_overlay.png; other tasks define
-  theirs in segjax/tasks.
+  theirs in segjax/tasks. An image that cannot be predicted is named in the log,
+  and the others are predicted. Called again with the same model and images, it
+  predicts those with missing files; `RECORD` in the folder tells which model
+  and images the files are of.
 
   Args:
     predictor: a `Predictor`.
@@ -324,53 +364,161 @@ def write(
 
   Raises:
     FileNotFoundError: an image is missing.
-    ValueError: a file would be overwritten, or an input file is invalid.
+    ValueError: a file would be overwritten or written twice, which is found
+      before the first image is predicted; or, after the last one, some images
+      could not be predicted.
   """
   output = epath.Path(output)
-  paths = find_images(paths)
-  output.mkdir(parents=True, exist_ok=True)
-  existing = [
-      path
-      for path in (output / f'{source.stem}.png' for source in paths)
-      if path.exists()
-  ]
-  if existing:
-    raise ValueError(
-        f'{existing[0]} exists already, and so do {len(existing) - 1} others:'
-        ' choose another --output.'
-    )
-
-  def read(path):
-    example = {'image': images.read_image(path), 'name': path.stem}
-    if proposals:
-      example['proposals'] = proposal_files.read(
-          epath.Path(proposals) / f'{path.stem}.npz',
-          example['image'].shape[:2],
-          predictor.num_proposals,
+  sources = {path.stem: path for path in find_images(paths)}
+  results = predictor.system.task.scores(predictor.label_map)
+  files = {
+      name: results.files(
+          name,
+          probabilities=probabilities,
+          variance=predictor.system.samples,
       )
-    return example
+      for name in sources
+  }
+  _check_names(files, sources, output)
+  output.mkdir(parents=True, exist_ok=True)
+  names = _unwritten(predictor, results, files, sources, output)
+  if len(names) < len(sources):
+    logging.info(
+        '%d of %d images are predicted already, in %s; the others follow.',
+        len(sources) - len(names),
+        len(sources),
+        output,
+    )
+  failed = {}
+
+  def fail(example, error):
+    name = example['name']
+    said = str(error).strip() or 'no reason is given'
+    if not isinstance(error, ValueError | OSError):
+      said = f'{type(error).__name__}: {said}'
+      logging.debug('', exc_info=error)
+    source = str(sources[name])
+    # Whoever raised the error may have known the file, or its name alone.
+    failed[name] = said if source in said else f'{source}: {said}'
+    logging.error('Not predicted: %s', failed[name])
+
+  def read():
+    for name in names:
+      example = {'name': name}
+      try:
+        example['image'] = images.read_image(sources[name])
+        if proposals:
+          example['proposals'] = proposal_files.read(
+              epath.Path(proposals) / f'{name}.npz',
+              example['image'].shape[:2],
+              predictor.num_proposals,
+          )
+      except Exception as error:  # One bad file is no reason to end.
+        fail(example, error)
+      else:
+        yield example
 
   start = first = time.monotonic()
-  results = predictor.system.task.scores(predictor.label_map)
-  for example, prediction in progress.track(
-      predictor.stream(map(read, paths), probabilities),
-      len(paths),
-      'Predicting',
-  ):
-    if first == start:
-      first = time.monotonic()
-    results.write(output, example, prediction, probabilities=probabilities)
-  results.finish(output)
+  try:
+    for example, prediction in progress.track(
+        predictor.stream(read(), probabilities, on_error=fail),
+        len(names),
+        'Predicting',
+    ):
+      if first == start:
+        first = time.monotonic()
+      try:
+        results.write(output, example, prediction, probabilities=probabilities)
+      except OSError:  # Of the folder, not of the image.
+        raise
+      except Exception as error:
+        fail(example, error)
+  finally:  # What is done stays useful if the rest fails.
+    results.finish(output)
   seconds = time.monotonic() - start
-  logging.info(
-      '%d images in %.1f s, from file to file: %.2f images/s. The first took'
-      ' %.1f s, with compiling. They are in %s.',
-      len(paths),
-      seconds,
-      len(paths) / seconds,
-      first - start,
-      output,
-  )
+  done = len(names) - len(failed)
+  if done:
+    logging.info(
+        '%d images in %.1f s, from file to file: %.2f images/s. The first took'
+        ' %.1f s, with compiling. They are in %s.',
+        done,
+        seconds,
+        done / seconds,
+        first - start,
+        output,
+    )
+  if failed:
+    raise ValueError(
+        f'{len(failed)} of {len(sources)} images could not be predicted; the'
+        f' others are in {output}. The same command goes on with these alone'
+        ' once they are mended:\n  ' + '\n  '.join(failed.values())
+    )
+
+
+def _check_names(files, sources, output):
+  """Raises ValueError if a file would be written twice or over an image.
+
+  Args:
+    files: {name of an image: names of the files that are written of it}.
+    sources: {name of an image: its path}.
+    output: folder of these files.
+  """
+  owner = {}
+  inputs = {path.resolve() for path in sources.values()}
+  folder = output.resolve()
+  for name, written in files.items():
+    for file in written:
+      if file in owner:
+        raise ValueError(
+            f'Both {sources[owner[file]]} and {sources[name]} would be written'
+            f' to {file}: rename one, or predict them in several calls with an'
+            ' --output for each.'
+        )
+      owner[file] = name
+      if folder / file in inputs:
+        raise ValueError(
+            f'{folder / file} is an image to predict and would be overwritten:'
+            ' choose another --output.'
+        )
+
+
+def _unwritten(predictor, results, files, sources, output):
+  """Returns the names of images to predict, and records them in the folder.
+
+  Raises:
+    ValueError: there are files of these names that another prediction, or
+      somebody else, has written.
+  """
+  record = output / RECORD
+  images_now = {name: str(path.resolve()) for name, path in sources.items()}
+  now = predictor.describe()
+  before = json.loads(record.read_text()) if record.exists() else {}
+  same = before and {k: v for k, v in before.items() if k != 'images'} == now
+  recorded = before['images'] if same else {}
+  there = {path.name for path in output.iterdir()}
+  foreign = [
+      file
+      for name, written in files.items()
+      if recorded.get(name) != images_now[name]
+      for file in written
+  ]
+  if results.summary and not same:
+    foreign.append(results.summary)
+  if taken := [file for file in foreign if file in there]:
+    raise ValueError(
+        f'{output / taken[0]} exists already, and so do {len(taken) - 1}'
+        ' others: choose another --output. A prediction goes on in its folder'
+        ' only with the same images, checkpoint and options.'
+    )
+  write_json(record, now | {'images': recorded | images_now})
+  told = files.keys()
+  if results.summary:
+    told = results.resume(output) if results.summary in there else ()
+  return [
+      name
+      for name, written in files.items()
+      if name not in told or not there.issuperset(written)
+  ]
 
 
 def main(argv):

@@ -1,28 +1,38 @@
-"""Calls in configs: strings such as 'poly(power=0.9)', with literals alone.
+"""Parser of specs: strings in configs such as 'poly(power=0.9)'.
 
-The grammar is Python's, read by `ast` and never executed.
-(`clu.preprocess_spec` has the like for preprocessing alone and imports
-TensorFlow for it.)
+A spec is a Python call with literal arguments. It is parsed by `ast` and never
+executed. (`clu.preprocess_spec` parses such strings for preprocessing alone,
+and imports TensorFlow.)
 """
 
 import ast
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Mapping
 import inspect
+from typing import Any
 
 
-def parse(text, known, what, given=()):
-  """Returns the function that a call names, and its arguments by name.
+def parse(
+    text: str | ast.expr,
+    known: Mapping[str, Callable[..., Any]],
+    what: str,
+    given: Collection[str] = (),
+) -> tuple[str, dict[str, Any]]:
+  """Parses a spec into the name of a function and its arguments.
 
   Args:
     text: a string such as 'sgd(momentum=0.9)' or 'flip', or its syntax tree.
-    known: {name: function or class}, what may be called.
-    what: what such a thing is called in errors, 'optimiser' for example.
-    given: names of arguments that the program gives and the string must not.
+    known: {name: function or class}, the callables that a spec may name.
+    what: the kind of these in errors, for example 'optimiser'.
+    given: names of arguments that the program passes, so the spec must not.
 
   Returns:
-    (name, {argument: value}), defaults left out.
+    (name, {argument: value}), without arguments that are left to defaults.
 
   Raises:
-    ValueError: not a call, no such name, or wrong arguments.
+    ValueError: the text is no call, the name is unknown, or the arguments do
+      not fit the function.
   """
   node = text
   if isinstance(text, str):
@@ -38,8 +48,13 @@ def parse(text, known, what, given=()):
         f'There is no {what} {name!r}. Known: {", ".join(sorted(known))}.'
     )
   signature = inspect.signature(known[name])
-  free = [p for p in signature.parameters.values() if p.name not in given]
-  signature = signature.replace(parameters=free)
+  # Without types: errors show the signature to people who write configs.
+  parameters = [
+      p.replace(annotation=p.empty)
+      for p in signature.parameters.values()
+      if p.name not in given
+  ]
+  signature = inspect.Signature(parameters)
   try:
     args = [ast.literal_eval(arg) for arg in call.args]
     kwargs = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
@@ -52,30 +67,30 @@ def parse(text, known, what, given=()):
     ) from error
 
 
-def merged(*functions):
-  """Returns a stand-in with the parameters of several functions, for `parse`.
+def merged(*functions: Callable[..., Any]) -> Callable[[], None]:
+  """Returns a function with the parameters of several functions, for `parse`.
 
-  Parameters of the same name are one.
+  Parameters of the same name are merged. The function itself does nothing.
   """
   parameters = {}
   for function in functions:
     parameters |= inspect.signature(function).parameters
 
   def stand_in():
-    """Has a signature, and is never called."""
+    """Only carries the merged signature."""
 
-  # Keywords alone: their order and defaults then do not matter.
+  # As keywords: positional parameters with defaults may not precede others.
   stand_in.__signature__ = inspect.Signature(
       [p.replace(kind=p.KEYWORD_ONLY) for p in parameters.values()]
   )
   return stand_in
 
 
-def options(text):
-  """Returns the arguments of a string such as 'flip=True, scales=(0.5, 1.0)'.
+def options(text: str) -> dict[str, Any]:
+  """Parses options such as 'flip=True, scales=(0.5, 1.0)' into a dictionary.
 
   Raises:
-    ValueError: they are not literals with names, or one is given twice.
+    ValueError: an option has no name or no literal value, or occurs twice.
   """
   try:
     call = ast.parse(f'f({text})', mode='eval').body
@@ -92,20 +107,20 @@ def options(text):
   return values
 
 
-def split(text, what):
-  """Returns the name and the options of a string such as 'vit/base(patch=8)'.
+def split(text: str, what: str) -> tuple[str, dict[str, Any]]:
+  """Splits a spec such as 'vit/base(patch=8)' into its name and options.
 
-  Unlike that of a call, the name may be anything without a parenthesis.
+  Unlike in `parse`, the name may be any text without a parenthesis.
 
   Args:
     text: a name, or a name and options in parentheses.
-    what: what such a thing is called in errors, 'backbone' for example.
+    what: the kind of the named thing in errors, for example 'backbone'.
 
   Returns:
     (name, {option: value}).
 
   Raises:
-    ValueError: the options are not literals with names.
+    ValueError: an option has no name or no literal value.
   """
   name, parenthesis, rest = text.strip().partition('(')
   if not parenthesis:

@@ -182,7 +182,7 @@ def report_start(seconds):
       ' of %d programs were in the compilation cache.',
       seconds,
       work.seconds,
-      work.found,
+      work.cache_hits,
       work.programs,
   )
 
@@ -241,15 +241,9 @@ def make_hooks(setup, workdir, first):
   return hooks
 
 
-def memory(setup):
-  """Returns the memory that a training step needs on each device.
-
-  Args:
-    setup: from `experiment.training`.
-
-  Returns:
-    {'arguments', 'temporaries', 'outputs': bytes}.
-  """
+def memory(config):
+  """Returns the bytes that a training step takes on each device, by use."""
+  setup = experiment.training(config)
   state = jax.eval_shape(setup.init)
   batch = setup.layout.shard_shapes(setup.batch)
   step = setup.layout.compile_step(setup.step, state)

@@ -55,7 +55,7 @@ def test_each_image_gets_its_files(written):
       f'{name}{end}'
       for name in SIZES
       for end in ('.png', '_overlay.png', '.npz')
-  }
+  } | {predict.RECORD}
 
 
 @pytest.mark.parametrize('name', SIZES)
@@ -94,11 +94,126 @@ def test_an_overlay_shows_the_image_above_a_legend(written, folder, name):
   )
 
 
-def test_nothing_is_overwritten(predictor, folder, written):
-  before = (written / 'b.png').read_bytes()
-  with pytest.raises(ValueError, match='a.png exists already, and so do 2'):
-    predict.write(predictor, [folder], written)
-  assert (written / 'b.png').read_bytes() == before
+def contents(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_nothing_of_another_prediction_is_overwritten(
+    workdir, predictor, folder, written, tmp_path
+):
+  before = contents(written)
+  other = predict.load(workdir.path, flip=True)
+  with pytest.raises(ValueError, match='a.png exists already, and so do 5'):
+    predict.write(other, [folder], written)
+  same_name = tmp_path / 'b.png'
+  same_name.write_bytes((folder / 'b.png').read_bytes())
+  with pytest.raises(ValueError, match='b.png exists already, and so do 1'):
+    predict.write(predictor, [same_name], written)
+  assert contents(written) == before
+
+  somebodys = tmp_path / 'out' / 'c_overlay.png'
+  somebodys.parent.mkdir()
+  somebodys.write_bytes(b'a drawing')
+  with pytest.raises(ValueError, match='c_overlay.png exists already'):
+    predict.write(predictor, [folder], somebodys.parent)
+  assert contents(somebodys.parent) == {'c_overlay.png': b'a drawing'}
+
+
+def bad_files():
+  """Returns what writes a file that no image can be predicted of, by name."""
+  whole = np.zeros((20, 20, 3), np.uint8)
+
+  def cut(path):
+    images.write_png(path, whole)
+    path.write_bytes(path.read_bytes()[:40])
+
+  def broken_pixels(path):
+    with path.open('wb') as file:
+      np.save(file, np.full((20, 20, 3), np.nan, np.float32))
+
+  return {
+      'cut.png': cut,
+      'empty.jpg': lambda path: path.write_bytes(b''),
+      'sixteen.png': lambda path: images.write_png(
+          path, whole[..., 0].astype(np.uint16)
+      ),
+      'nan.npy': broken_pixels,
+      'nowhere.png': lambda path: path.symlink_to('not_there.png'),
+  }
+
+
+def test_one_bad_file_does_not_end_a_prediction(predictor, folder, tmp_path):
+  inside, output = tmp_path / 'in', tmp_path / 'out'
+  inside.mkdir()
+  for name in SIZES:
+    (inside / f'{name}.png').write_bytes((folder / f'{name}.png').read_bytes())
+  for name, make in bad_files().items():
+    make(inside / name)
+  (inside / '._a.png').write_bytes(b'of a file manager')
+  with pytest.raises(ValueError, match='^5 of 8 images could not') as error:
+    predict.write(predictor, [inside], output)
+  for name in bad_files():
+    assert str(inside / name) in str(error.value)
+  good = {f'{name}{end}' for name in SIZES for end in ('.png', '_overlay.png')}
+  assert contents(output).keys() == good | {predict.RECORD}
+
+
+def test_a_second_call_goes_on_where_files_are_missing(
+    predictor, folder, tmp_path
+):
+  inside, output = tmp_path / 'in', tmp_path / 'out'
+  inside.mkdir()
+  for name in SIZES:
+    (inside / f'{name}.png').write_bytes((folder / f'{name}.png').read_bytes())
+  damaged = inside / 'b.png'
+  mended = damaged.read_bytes()
+  damaged.write_bytes(mended[:200])
+  with pytest.raises(ValueError, match='^1 of 3 images could not'):
+    predict.write(predictor, [inside], output)
+  before = contents(output)
+  (output / 'a.png').unlink()
+  (output / 'c.png').write_bytes(b'is not written again')
+  damaged.write_bytes(mended)
+  predict.write(predictor, [inside], output)
+  after = contents(output)
+  assert after.keys() == before.keys() | {'b.png', 'b_overlay.png'}
+  assert after['a.png'] == before['a.png']
+  assert after['c.png'] == b'is not written again'
+  predict.write(predictor, [inside], output)  # Nothing is left to do.
+  assert contents(output) == after
+
+
+@pytest.mark.parametrize(
+    ('names', 'file'),
+    [
+        (('scan.png', 'scan_overlay.jpg'), 'scan_overlay.png'),
+        (('scan_overlay_overlay.png', 'scan_overlay.png'), 'scan_overlay_over'),
+    ],
+)
+def test_images_whose_outputs_share_a_name_are_refused(
+    predictor, tmp_path, names, file
+):
+  for name in names:
+    images.write_png(tmp_path / name, np.zeros((9, 9, 3), np.uint8))
+  with pytest.raises(ValueError, match=f'would be written to {file}') as error:
+    predict.write(predictor, [tmp_path], tmp_path / 'out')
+  for name in names:
+    assert str(tmp_path / name) in str(error.value)
+  assert not (tmp_path / 'out').exists()
+
+
+def test_the_uncertainty_of_one_image_is_no_label_of_another(sampled, tmp_path):
+  for name in ('a.png', 'a_uncertainty.png'):
+    images.write_png(tmp_path / name, np.zeros((9, 9, 3), np.uint8))
+  with pytest.raises(ValueError, match='would be written to a_uncertainty.png'):
+    predict.write(sampled, [tmp_path], tmp_path / 'out')
+
+
+def test_an_image_is_not_overwritten_by_its_prediction(predictor, tmp_path):
+  path = tmp_path / 'a.png'
+  images.write_png(path, np.zeros((9, 9, 3), np.uint8))
+  with pytest.raises(ValueError, match='would be overwritten'):
+    predict.write(predictor, [path], tmp_path)
 
 
 def test_images_of_the_same_name_are_refused(predictor, folder, tmp_path):
@@ -236,7 +351,7 @@ def test_the_command_writes_files_and_tells_its_speed(
   assert process.returncode == 0, process.stderr
   assert 'images/s' in process.stderr
   names = {path.name for path in (tmp_path / 'out').iterdir()}
-  assert names == {'a.png', 'a_overlay.png'}
+  assert names == {'a.png', 'a_overlay.png', predict.RECORD}
   labels, _ = predictor(images.read_image(folder / 'a.png'))
   mask = images.read_mask(tmp_path / 'out' / 'a.png')
   assert np.mean(mask != labels) < 2e-3

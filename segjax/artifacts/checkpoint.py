@@ -7,6 +7,9 @@ evaluated at that step, the scores.
 import contextlib
 import json
 import math
+import os
+import re
+import tempfile
 import zlib
 
 from absl import logging
@@ -20,6 +23,8 @@ from orbax.checkpoint import checkpoint_managers
 # Name, among the scores of a checkpoint, of the score that selects the best
 # one. Checkpoints of older versions lack it, and are selected by mIoU.
 BEST = 'best'
+# Paths that no library takes for a pattern.
+PLAIN = re.compile('[A-Za-z0-9/._-]*')
 # Only the first of several processes reads and writes checkpoints.
 ALONE = ocp.options.MultiprocessingOptions(
     primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
@@ -63,8 +68,9 @@ class Checkpoints:
     if not read_only:
       self.folder.mkdir(parents=True, exist_ok=True)
       self._set_aside_without_scores()
+    self._alias = _Alias(self.folder)
     self._manager = ocp.CheckpointManager(
-        self.folder,
+        self._alias.path,
         options=options,
         # Without a handler, Orbax infers one from a checkpoint, which may be
         # damaged.
@@ -180,11 +186,12 @@ class Checkpoints:
     return None
 
   def close(self):
-    """Waits until all checkpoints are written, and closes the folder."""
+    """Waits for what is being written, and lets go of the folder."""
     try:
       self.wait()
     finally:  # Threads of Orbax that stay are heard of at the end of Python.
       self._manager.close()
+      self._alias.remove()
 
   def _unwritten(self, error):
     """Returns the OSError for a checkpoint that could not be written."""
@@ -200,9 +207,9 @@ class Checkpoints:
 
   def _set_aside_without_scores(self):
     """Renames checkpoints with damaged scores: Orbax cannot open the folder."""
-    for path in self.folder.glob('*/metrics/metrics'):
-      checkpoint = path.parent.parent
-      if checkpoint.name.isdigit():
+    for checkpoint in list(self.folder.iterdir()):
+      path = checkpoint / 'metrics' / 'metrics'
+      if checkpoint.name.isdigit() and path.exists():
         try:
           json.loads(path.read_text())
         except ValueError as error:
@@ -252,6 +259,37 @@ class Checkpoints:
           f'Checkpoint {self._path(step)} is of another model;'
           f' {len(differing)} variables differ:\n{lines}'
       )
+
+
+class _Alias:
+  """Another name of a folder, for Orbax, which takes some names for patterns.
+
+  With brackets in the path, say, it writes checkpoints that it cannot read.
+
+  Attributes:
+    path: the folder itself where its name is plain or it is in a bucket, else a
+      link to it.
+  """
+
+  def __init__(self, folder):
+    self.path, self._holder = folder, None
+    if '://' in str(folder) or PLAIN.fullmatch(str(folder)):
+      return
+    self._holder = tempfile.TemporaryDirectory(prefix='segjax-')
+    self.path = epath.Path(self._holder.name) / 'checkpoints'
+    if not PLAIN.fullmatch(str(self.path)):
+      self.remove()
+      raise ValueError(
+          f'Checkpoints in {folder} are reached through a link in the folder'
+          f' for temporary files, {tempfile.gettempdir()}, whose name has other'
+          ' characters than letters, digits and ./_-: set TMPDIR to another.'
+      )
+    os.symlink(folder, self.path, target_is_directory=True)
+
+  def remove(self):
+    """Removes the link, and nothing that it leads to."""
+    if self._holder:
+      self._holder.cleanup()
 
 
 def best(folder: epath.PathLike) -> tuple[int, dict]:

@@ -118,12 +118,42 @@ def panel(image, label, prediction, label_map):
   There is no legend, so that the panels of equally large images are equally
   large and stack to a batch.
   """
-  picture = displayable(image)
-  _check_sizes(image=picture, label=label, prediction=prediction)
-  gap = np.full((picture.shape[0], 4, 3), PAPER, np.uint8)
-  label = colorize(label, label_map.colors)
-  prediction = colorize(prediction, label_map.colors)
-  return np.hstack([picture, gap, label, gap, prediction])
+  return beside(
+      displayable(image),
+      colorize(label, label_map.colors),
+      colorize(prediction, label_map.colors),
+  )
+
+
+def beside(image, label, prediction):
+  """Returns three pictures [H, W, 3] next to each other, [H, 3 * W + 8, 3]."""
+  _check_sizes(image=image, label=label, prediction=prediction)
+  gap = np.full((image.shape[0], 4, 3), PAPER, np.uint8)
+  return np.hstack([image, gap, label, gap, prediction])
+
+
+def segments(ids, classes, colors):
+  """Paints segments in shades of the colour of their class, with outlines.
+
+  Args:
+    ids: [H, W], from 1 on; 0 is void, and light grey.
+    classes: [N], of the segments 1 to N.
+    colors: of the classes, RGB.
+
+  Returns:
+    [H, W, 3], uint8.
+  """
+  table = np.full((1 + len(classes), 3), IGNORED, np.float32)
+  for i in np.setdiff1d(ids, 0):
+    # The golden ratio spreads numbers that are near each other.
+    shade = 0.7 + 0.3 * (i * 0.618034 % 1)
+    table[i] = shade * np.array(colors[classes[i - 1]])
+  picture = np.rint(table).astype(np.uint8)[ids]
+  outline = np.zeros(ids.shape, bool)
+  outline[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+  outline[:-1] |= ids[:-1] != ids[1:]
+  picture[outline] = PAPER
+  return picture
 
 
 def confusion(matrix, names):

@@ -53,7 +53,25 @@ class Workdir:
     self.metrics = self.path / 'metrics.jsonl'
 
   def make(self):
-    """Makes the folder; raises OSError if it cannot be written."""
+    """Makes the folder.
+
+    Raises:
+      OSError: it cannot be written.
+      ValueError: its name is one that some library cannot write to.
+    """
+    name = str(self.path)
+    if '://' in name and set(name) & set('[]*?'):
+      raise ValueError(
+          f'The workdir {name} is in a bucket, where []*? are patterns: choose'
+          ' another --workdir without these characters.'
+      )
+    try:
+      name.encode()
+    except UnicodeEncodeError as error:
+      raise ValueError(
+          f'The name of the workdir, {name!r}, is no UTF-8: choose another'
+          ' --workdir.'
+      ) from error
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       write_json(self.path / '.writable', {})
@@ -95,7 +113,7 @@ class Workdir:
       ValueError: the folder belongs to another config; the message lists the
         fields that differ.
     """
-    if not any(path.name.isdigit() for path in self.checkpoints.glob('*')):
+    if not self._has_checkpoints():
       write_json(self.config, config.to_dict())
       write_json(self.versions, versions())
       self.metrics.unlink(missing_ok=True)
@@ -110,6 +128,10 @@ class Workdir:
             now,
             before.get(name),
         )
+
+  def _has_checkpoints(self):
+    there = self.checkpoints.exists()
+    return there and any(p.name.isdigit() for p in self.checkpoints.iterdir())
 
   def check(self, config, part=''):
     """Raises ValueError if fields whose names begin with `part` differ."""
@@ -143,6 +165,7 @@ class Workdir:
             'channels': channels,
             'boundary_class': label_map.boundary_class,
             'values': dataclasses.asdict(values) if values else None,
+            'things': label_map.things,
         },
     )
 
@@ -154,8 +177,9 @@ class Workdir:
         names=names,
         colors=tuple(map(tuple, labels['colors'])),
         ids={i: i for i in range(len(names))},
-        # A run of an older version does not tell it.
+        # A run of an older version does not tell these.
         boundary_class=labels.get('boundary_class'),
+        things=tuple(labels.get('things', ())),
     )
     return label_map, labels['channels']
 

@@ -144,9 +144,9 @@ class Backbone(nn.Module):
   average_shortcut: bool = False
   ceil_pool: bool = False  # See `pool`.
   output_stride: int = 32
-  # Factors on the dilation of each block of the last stage: DeepLabv3, section
-  # 3.2.1. Empty: all blocks have the dilation of the stage. A factor of 0 gives
-  # a block the dilation of the stage before, as EMANet's author has the first.
+  # Unit rates of the blocks of the last stage, multiplied with its dilation:
+  # DeepLabv3, section 3.2.1. Empty: the rule above. A rate of 0 leaves a block
+  # the dilation of the stage before, as EMANet's author has the first.
   multi_grid: tuple[int, ...] = ()
   # Whether the first convolution of a dilated stage has the stage's dilation
   # too, as in the authors' code of PSPNet.

@@ -1,5 +1,5 @@
-"""How fast it is, alone and beside others.
+"""Benchmarks of segjax, alone and against other libraries.
 
-`python -m segjax.benchmark --help`. What computes does so in processes of its
-own, workers, that wait while another is timed; see `protocol`.
+Run `python -m segjax.benchmark --help`. Each library computes in a worker, a
+process of its own that waits while another is timed; see `protocol`.
 """

@@ -3,12 +3,13 @@ r"""Measures speed: `python -m segjax.benchmark --models=deeplabv3,unet`.
   python -m segjax.benchmark --models=deeplabv3 --what=forward,train \
       --peer=torch --peer_python=peers/torch/bin/python --output=speed.json
 
-A step of training is forward, cross entropy and 0.4 times that of auxiliary
-heads, backward, and SGD with momentum; batch norm takes its statistics from the
-batch. Forward goes to a label map at the size of the image, on the device.
-Images and labels are noise. Peers run the same networks, see `pairs`, in
-processes of their own, in turns with ours: 'torch' is PyTorch, eager and
-compiled, 'keras' KerasHub on JAX, 'plain' ours with XLA's own convolutions.
+A training step is a forward pass, the cross entropy with 0.4 times that of
+auxiliary heads, a backward pass, and an update by SGD with momentum; batch norm
+uses the statistics of the batch. A forward pass ends with a label map at the
+size of the image, on the device. Images and labels are noise. Peers run the
+same networks, see `pairs`, in processes of their own and in turns with segjax:
+'torch' is PyTorch, eager and compiled, 'keras' is KerasHub on JAX, and 'plain'
+is segjax with XLA's own convolutions.
 """
 
 import sys
@@ -21,44 +22,55 @@ from segjax.benchmark import run
 from segjax.benchmark.pairs import PAIRS
 from segjax.runtime import terminal
 
-_MODELS = flags.DEFINE_list('models', ['deeplabv3'], f'Of {", ".join(PAIRS)}.')
+_MODELS = flags.DEFINE_list(
+    'models', ['deeplabv3'], f'Models to measure: {", ".join(PAIRS)}.'
+)
 _WHAT = flags.DEFINE_list(
-    'what', ['forward', 'train'], f'Of {", ".join(run.WHAT)}.'
+    'what', ['forward', 'train'], f'What to measure: {", ".join(run.WHAT)}.'
 )
 _SIZE = flags.DEFINE_list(
     'size', ['513', '513'], 'Height and width of images, or one for both.'
 )
-_BATCH = flags.DEFINE_integer('batch', 2, 'Images of a step.', lower_bound=1)
+_BATCH = flags.DEFINE_integer('batch', 2, 'Images per step.', lower_bound=1)
 _DTYPE = flags.DEFINE_enum(
-    'dtype', 'float32', run.DTYPES, 'Of activations, on both sides.'
+    'dtype',
+    'float32',
+    run.DTYPES,
+    'Type of activations, of segjax and of peers.',
 )
 _DEVICES = flags.DEFINE_integer(
-    'devices', 1, 'That ours runs on; peers run on one.', lower_bound=1
+    'devices', 1, 'Devices that segjax uses; peers use one.', lower_bound=1
 )
-_PEER = flags.DEFINE_list('peer', [], f'Of {", ".join(run.PEERS)}.')
+_PEER = flags.DEFINE_list(
+    'peer', [], f'Libraries to compare with: {", ".join(run.PEERS)}.'
+)
 _PEER_PYTHON = flags.DEFINE_string(
-    'peer_python', sys.executable, 'Interpreter of the environment of a peer.'
+    'peer_python', sys.executable, "Python of the peer's environment."
 )
 _SECONDS = flags.DEFINE_float(
-    'seconds', 10.0, 'To spend on each measurement.', lower_bound=0.0
+    'seconds', 10.0, 'Seconds to spend on each measurement.', lower_bound=0.0
 )
 _REPEATS = flags.DEFINE_integer(
-    'repeats', 5, 'Turns of each, whose spread is told.', lower_bound=1
+    'repeats', 5, 'Turns of each measurement.', lower_bound=1
 )
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file to write.')
 _PROFILE = flags.DEFINE_string(
-    'profile', '', 'Folder for traces of our steps; shows where time goes.'
+    'profile',
+    '',
+    'Folder for traces of the steps of segjax; shows where time goes.',
 )
 _FOLDER = flags.DEFINE_string(
-    'folder', '', 'Own data set for data; else pairs are written.'
+    'folder', '', 'Data set for --what=data; by default images are generated.'
 )
-_THREADS = flags.DEFINE_integer('threads', 2, 'That read.', lower_bound=1)
-_WORKDIR = flags.DEFINE_string('workdir', '', 'Of the run for predict.')
-_MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints a table to paste.')
+_THREADS = flags.DEFINE_integer(
+    'threads', 2, 'Reading threads for --what=data.', lower_bound=1
+)
+_WORKDIR = flags.DEFINE_string('workdir', '', 'Trained run for --what=predict.')
+_MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints a table in Markdown.')
 
 
 def main(argv):
-  """Measures what the flags say, and shows it."""
+  """Measures what the flags say, and prints the results."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   with terminal.errors_in_words():
@@ -79,10 +91,11 @@ def main(argv):
         workdir=_WORKDIR.value,
     )
     rows, workers = [], {}
-    for found in run.run(options, workers):
-      report.show(found)
-      rows += found
-      if _OUTPUT.value:  # Each time: what comes may fail.
+    for measured in run.run(options, workers):
+      report.show(measured)
+      rows += measured
+      # The file is written after each measurement, since a later one may fail.
+      if _OUTPUT.value:
         report.write(_OUTPUT.value, report.about(workers), rows)
     if _MARKDOWN.value:
       print(report.markdown(rows))

@@ -1,4 +1,4 @@
-"""A step in JAX, compiled ahead of time, and what XLA says of it."""
+"""Compilation of JAX steps ahead of time, with FLOPs and memory."""
 
 import time
 
@@ -13,21 +13,21 @@ from segjax.benchmark import protocol
 
 
 class CompiledWorker(protocol.Timed):
-  """What workers on JAX share."""
+  """Base class of the workers that run on JAX."""
 
   def compile(self, name, step, state, batch):
-    """Compiles a step, runs it once and keeps it under a name.
+    """Compiles a step, runs it once and stores it as a build.
 
     Args:
-      name: of the build.
-      step: has `lower`; `step(state, batch)` returns an array, or the next
-        state and anything.
-      state: a tree.
-      batch: a tree.
+      name: name of the build.
+      step: jitted function; `step(state, batch)` returns an array, or a tuple
+        of the next state and other values.
+      state: tree of arrays.
+      batch: tree of arrays.
 
     Returns:
-      Its FLOPs, seconds to lower and to compile, and the bytes that it asks for
-      on a device.
+      A dictionary of its FLOPs, the seconds to lower and to compile it, and its
+      bytes of memory on a device.
     """
     start = time.perf_counter()
     lowered = step.lower(state, batch)
@@ -35,14 +35,14 @@ class CompiledWorker(protocol.Timed):
     compiled = lowered.compile()
     compiling = time.perf_counter() - start - lowering
     counted = flops(lowered, step, state, batch)
-    kept = [state]
+    current = [state]
 
     def run(steps):
       for _ in range(steps):
-        out = compiled(kept[0], batch)
+        out = compiled(current[0], batch)
         if isinstance(out, tuple):
-          kept[0], out = out
-      jax.block_until_ready((kept, out))
+          current[0], out = out
+      jax.block_until_ready((current, out))
 
     run(1)
     self.builds[name] = run
@@ -54,12 +54,12 @@ class CompiledWorker(protocol.Timed):
     }
 
   def after(self, name):
-    """Returns the most that a device had in use, where it tells."""
+    """Returns the peak memory of the device, where JAX reports it."""
     stats = jax.devices()[0].memory_stats() or {}
     return {'peak_bytes': stats.get('peak_bytes_in_use')}
 
   def peak(self, dtype):
-    """Returns the fastest that a large matrix product is."""
+    """Returns the highest rate of a large matrix product."""
 
     def product(side):
       a = jax.random.normal(jax.random.key(0), (side, side), dtype)
@@ -69,14 +69,14 @@ class CompiledWorker(protocol.Timed):
     return {'flops_per_second': matmul.fastest(product)}
 
   def profile(self, name, steps, folder):
-    """Writes a trace of some steps."""
+    """Writes a profiler trace of some steps to a folder."""
     with jax.profiler.trace(folder):
       self.builds[name](steps)
     return {}
 
 
 def about(*modules):
-  """Returns the devices, and the versions of modules."""
+  """Returns a description of the devices and the versions of modules."""
   device = jax.devices()[0]
   return {
       'platform': device.platform,
@@ -98,15 +98,15 @@ def random_batch(batch, size, classes):
 def flops(lowered, step, *args):
   """Returns the FLOPs of a step.
 
-  They are those that XLA counts in the program as it is written. Some platforms
-  count a compiled one alone, where kernels of the vendor are none; of these
-  they are the step's convolutions and matrix products, see `products`.
+  They are the count of XLA for the program before it is optimised. Some
+  platforms only count compiled programs, in which kernels of the vendor have no
+  FLOPs. There the convolutions and matrix products count, see `products`.
   """
   costs = lowered.cost_analysis()
   if costs and costs.get('flops', 0) > 0:
     return costs['flops']
   jaxpr = jax.make_jaxpr(step)(*args).jaxpr
-  # Without what no result needs, such as the auxiliary head of a prediction.
+  # Operations that no result needs, such as auxiliary heads, are removed.
   jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
   return products.count(jaxpr)
 
@@ -114,8 +114,8 @@ def flops(lowered, step, *args):
 def memory(compiled):
   """Returns the bytes that a compiled step needs on a device, None if unknown.
 
-  Its arguments, its outputs that are not in the place of these, and what it
-  works in.
+  They are those of its arguments, of the outputs that reuse no argument, and of
+  temporary buffers.
   """
   stats = compiled.memory_analysis()
   if stats is None:

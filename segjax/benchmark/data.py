@@ -1,4 +1,4 @@
-"""The input pipeline alone, on files of an image and a mask."""
+"""Benchmark of the input pipeline alone, on files of images and masks."""
 
 import itertools
 import json
@@ -15,18 +15,20 @@ from segjax.data import image
 from segjax.data import label_map
 from segjax.data import pipeline
 
-SIZE = (1024, 2048)  # Of the images that are written, Cityscapes'.
+# Size of the generated images, that of Cityscapes.
+SIZE = (1024, 2048)
 PAIRS = 8
-NOISE = 8.0  # Standard deviation, so that files are as long as of photographs.
+# Standard deviation of noise that makes files as large as those of photographs.
+NOISE = 8.0
 SPEC = 'random_scale(0.5, 2.0)|random_crop{}|flip|photometric|normalize'
 
 
 def write_pairs(root, suffix, size=SIZE, pairs=PAIRS):
-  """Writes a data set of scenes of shapes, for segjax/data/datasets/folder.py.
+  """Writes a data set of generated scenes for segjax/data/datasets/folder.py.
 
   Args:
     root: folder to write to.
-    suffix: of the images, '.jpg' or '.png'; masks are PNG.
+    suffix: suffix of the images, '.jpg' or '.png'; masks are PNG.
     size: (height, width) of the images.
     pairs: number of images.
   """
@@ -54,22 +56,26 @@ def write_pairs(root, suffix, size=SIZE, pairs=PAIRS):
 
 
 def measure(root, *, size, batch, threads, seconds, repeats):
-  """Returns the wall and CPU seconds of batches, a list of pairs.
+  """Measures the time of batches.
 
   Args:
-    root: of the data set; its split 'train' is read.
+    root: folder of the data set, of which the split 'train' is read.
     size: (height, width) of the crops.
-    batch: images of a batch.
-    threads: that read.
-    seconds: to spend, over all repeats; a batch at least is read for each.
-    repeats: number of times that are taken, of equally many batches.
+    batch: images per batch.
+    threads: number of reading threads.
+    seconds: time to spend over all repeats; each reads at least one batch.
+    repeats: number of measurements, each of the same number of batches.
+
+  Returns:
+    [(wall seconds, CPU seconds), ...] of a batch, for each repeat.
   """
-  found = datasets.load('folder', 'train', str(root))
+  dataset = datasets.load('folder', 'train', str(root))
   batches = pipeline.train_batches(
-      found, SPEC.format(size), batch_size=batch, seed=0, threads=threads
+      dataset, SPEC.format(size), batch_size=batch, seed=0, threads=threads
   )
   try:
-    for _ in range(2):  # What was read ahead costs no time.
+    # The first batches were read ahead, so they are not timed.
+    for _ in range(2):
       next(batches)
     start = time.perf_counter()
     next(batches)
@@ -89,15 +95,15 @@ def _time(batches, count):
 
 
 def rows(options):
-  """Returns rows of the user's folder, or of JPEG and of PNG files."""
+  """Returns the rows of the user's folder, or of generated JPEG and PNG."""
   if options.folder:
     return [_row(options, options.folder, options.folder)]
-  found = []
+  measured = []
   for suffix in ('.jpg', '.png'):
     with tempfile.TemporaryDirectory() as root:
       write_pairs(root, suffix)
-      found.append(_row(options, root, f'segjax, {suffix[1:]}'))
-  return found
+      measured.append(_row(options, root, f'segjax, {suffix[1:]}'))
+  return measured
 
 
 def _row(options, root, who):

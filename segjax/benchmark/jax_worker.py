@@ -1,6 +1,6 @@
 """The worker that runs segjax: `python -m segjax.benchmark.jax_worker`.
 
-It builds a system and its steps as training does, without data or files.
+It builds a system and its steps as training does, but reads no data or files.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from segjax.ops import conv
 from segjax.runtime import compile_cache
 from segjax.runtime import malloc
 
-# SGD with momentum, as the other workers have it.
+# SGD with momentum, as in the other workers.
 OPTIM = dict(
     optimizer='sgd(momentum=0.9)',
     weight_decay=5e-4,
@@ -36,10 +36,10 @@ OPTIM = dict(
 
 
 class JaxWorker(compiled.CompiledWorker):
-  """Steps of segjax."""
+  """Worker that runs steps of segjax."""
 
   def hello(self):
-    """Returns the devices and the versions of what matters."""
+    """Returns a description of the devices and the versions of libraries."""
     return compiled.about(flax, optax)
 
   def build(
@@ -57,24 +57,25 @@ class JaxWorker(compiled.CompiledWorker):
       plain=False,
       remat=False,
   ):
-    """Compiles a step and keeps it under a name.
+    """Compiles a step and stores it as a build.
 
     Args:
-      name: of the build.
-      system: module of segjax/models.
-      fields: of its `Model`; lists stand for tuples.
-      classes: channels of the logits.
+      name: name of the build.
+      system: name of a module of segjax/models.
+      fields: fields of its `Model`, with lists in place of tuples.
+      classes: number of channels of the logits.
       size: [height, width] of the images.
-      batch: images of a step, over all devices.
-      dtype: of activations.
-      what: 'train', or 'forward': to a label map at the size of the image.
-      mode: of the `parallel.Layout` over the devices.
-      plain: whether convolutions are XLA's own; else those of `ops.conv`.
-      remat: whether training computes blocks again, see `layers.remat`.
+      batch: images per step, over all devices.
+      dtype: type of activations.
+      what: 'train', or 'forward', which ends with a label map at the size of
+        the image.
+      mode: mode of the `parallel.Layout`.
+      plain: whether convolutions are XLA's own, else those of `ops.conv`.
+      remat: whether training recomputes blocks, see `layers.remat`.
 
     Returns:
-      What is known before it is timed: parameters, FLOPs of a forward pass of
-      training by `products`, and what `compile` tells.
+      The facts of the build: number of parameters, FLOPs of the forward pass of
+      training by `products`, and the results of `compile`.
     """
     layout = parallel.Layout(mode)
     layout.check(batch)
@@ -90,7 +91,7 @@ class JaxWorker(compiled.CompiledWorker):
 
 
 def create(name, fields, classes, dtype):
-  """Returns a system; `fields` of its model may have lists for tuples."""
+  """Creates a system; `fields` of its model may have lists for tuples."""
   fields = {
       k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
   }
@@ -100,17 +101,17 @@ def create(name, fields, classes, dtype):
 
 @functools.lru_cache(maxsize=1)
 def initial(model, height, width):
-  """Returns variables on the host, made once for the steps of a model."""
+  """Initialises variables on the host, once for all steps of a model."""
   image = jnp.zeros((1, height, width, 3))
   return jax.device_get(jax.jit(model.init)(jax.random.key(0), image))
 
 
 def count(system, shape):
-  """Returns the parameters of a system, and the FLOPs of `products`.
+  """Counts the parameters of a system, and its FLOPs by `products`.
 
   Args:
     system: a `System`.
-    shape: of the images, [B, H, W, C].
+    shape: shape [B, H, W, C] of the images.
   """
   image = jax.ShapeDtypeStruct(shape, jnp.float32)
   variables = system.shapes(shape)
@@ -127,13 +128,13 @@ def count(system, shape):
 
 
 def place(batch, layout):
-  """Returns a batch on the devices, as steps take it."""
+  """Places a batch on the devices, as steps expect it."""
   sharded = layout.shard(batch)
   return jax.pmap(lambda x: x)(sharded) if layout.mode == 'pmap' else sharded
 
 
 def train_step(system, variables, layout, *, remat):
-  """Returns the step of training, not compiled yet, and its state."""
+  """Returns the jitted training step and its initial state."""
 
   def learning_rate(step):
     del step
@@ -148,7 +149,7 @@ def train_step(system, variables, layout, *, remat):
 
 
 def forward_step(system, variables, layout):
-  """Returns the step from images to label maps, and the variables."""
+  """Returns the jitted step from images to label maps, and the variables."""
 
   def forward(variables, batch):
     out, _ = system.apply(variables, batch)

@@ -1,6 +1,6 @@
 """The worker that runs KerasHub: `python -m segjax.benchmark.keras_worker`.
 
-On the JAX backend; it runs in an environment of its own, see keras.txt.
+It uses the JAX backend and runs in an environment of its own, see keras.txt.
 """
 
 import os
@@ -9,7 +9,7 @@ from segjax.benchmark import protocol
 
 
 def make():
-  """Returns the worker; imports KerasHub."""
+  """Imports KerasHub and returns the worker."""
   os.environ['KERAS_BACKEND'] = 'jax'
   import jax
   import jax.numpy as jnp
@@ -20,26 +20,27 @@ def make():
   from segjax.benchmark import products
 
   class KerasWorker(compiled.CompiledWorker):
-    """Steps of KerasHub."""
+    """Worker that runs steps of KerasHub."""
 
     def hello(self):
       return compiled.about(keras, keras_hub)
 
     def build(self, name, *, net, classes, size, batch, dtype, what):
-      """Compiles a step and keeps it under a name.
+      """Compiles a step and stores it as a build.
 
       Args:
-        name: of the build.
-        net: 'deeplabv3plus_resnet50', which is all there is.
-        classes: channels of the logits.
+        name: name of the build.
+        net: 'deeplabv3plus_resnet50', the only network.
+        classes: number of channels of the logits.
         size: [height, width] of the images, multiples of 32.
-        batch: images of a step.
-        dtype: of activations.
-        what: 'train', or 'forward': to a label map at the size of the image.
+        batch: images per step.
+        dtype: type of activations.
+        what: 'train', or 'forward', which ends with a label map at the size of
+          the image.
 
       Returns:
-        Parameters, FLOPs of a forward pass of training by `products`, and what
-        `compile` tells.
+        The facts of the build: number of parameters, FLOPs of the forward pass
+        of training by `products`, and the results of `compile`.
       """
       del net
       keras.config.set_dtype_policy(

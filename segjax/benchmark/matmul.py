@@ -1,16 +1,15 @@
-"""The rate of a large matrix product: what a device can do at best."""
+"""The rate of large matrix products, taken as the peak of a device."""
 
 import time
 
 SIDES = (1024, 2048, 4096, 8192, 16384)
-LONG = (
-    0.1  # Seconds; a larger product than one that takes so long is not tried.
-)
+# Seconds of a product above which no larger one is tried.
+LONG = 0.1
 REPEATS = 5
 
 
 def fastest(product):
-  """Returns the highest rate of products of square matrices, FLOP/s.
+  """Returns the highest rate of products of square matrices, in FLOP/s.
 
   Args:
     product: `product(side)` returns a function that multiplies two matrices
@@ -19,7 +18,7 @@ def fastest(product):
   best = 0.0
   for side in SIDES:
     multiply = product(side)
-    multiply()  # Compiles, and warms up.
+    multiply()  # The first call compiles and warms up.
     seconds = []
     for _ in range(REPEATS):
       start = time.perf_counter()

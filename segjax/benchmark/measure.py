@@ -1,4 +1,4 @@
-"""Times of several builds, taken in turns on one machine."""
+"""Timing of several builds in turns on one machine."""
 
 import dataclasses
 import statistics
@@ -6,30 +6,41 @@ import time
 
 from segjax.benchmark.process import Worker
 
-MOST_STEPS = 1000  # Of a turn.
+MOST_STEPS = 1000  # Largest number of steps of a turn.
 
 
 @dataclasses.dataclass(frozen=True)
 class Build:
-  """A step that a worker has compiled, and what it said of it."""
+  """A step that a worker has compiled.
+
+  Attributes:
+    who: name of the build.
+    worker: the worker that has it.
+    facts: the answer of the worker to 'build'.
+  """
 
   who: str
   worker: Worker
   facts: dict
 
   def run(self, steps):
-    """Returns the seconds of a step, and what else the worker said."""
+    """Returns the mean seconds of a step, and the rest of the answer."""
     answer = self.worker.ask('run', name=self.who, steps=steps)
     return answer.pop('seconds') / steps, answer
 
 
 @dataclasses.dataclass
 class Timing:
-  """What was measured of a build."""
+  """Measurements of a build.
 
-  seconds: list[float] = dataclasses.field(default_factory=list)  # Of a step.
+  Attributes:
+    seconds: mean time of a step, for each turn.
+    after: other values that the worker reported after the last turn.
+    disturbed: largest CPU use of the other workers during a turn, in cores.
+  """
+
+  seconds: list[float] = dataclasses.field(default_factory=list)
   after: dict = dataclasses.field(default_factory=dict)
-  # CPU time that other workers used meanwhile, as a share of the time.
   disturbed: float = 0.0
 
   @property
@@ -38,20 +49,21 @@ class Timing:
 
 
 def alternate(builds, *, seconds, repeats):
-  """Returns {who: Timing} of builds that take turns.
-
-  What slows the machine for a while then slows all of them.
+  """Times builds in turns, so that a slow phase of the machine hits all.
 
   Args:
     builds: the builds.
-    seconds: to spend on each, over all repeats; a step at least is run.
-    repeats: turns of each.
+    seconds: time to spend on each build, over all turns.
+    repeats: number of turns, each of at least one step.
+
+  Returns:
+    {name of the build: Timing}.
   """
   steps, timings = {}, {}
   for build in builds:
     once, _ = build.run(1)
-    wanted = round(seconds / repeats / max(once, 1e-9))
-    steps[build.who] = min(max(wanted, 1), MOST_STEPS)
+    affordable = round(seconds / repeats / max(once, 1e-9))
+    steps[build.who] = min(max(affordable, 1), MOST_STEPS)
     timings[build.who] = Timing()
   workers = {id(build.worker): build.worker for build in builds}.values()
   for _ in range(repeats):

@@ -1,17 +1,18 @@
-"""Our input pipeline against the same recipe written op by op with OpenCV.
+"""Benchmark of the input pipeline against the same recipe in plain OpenCV.
 
   python -m segjax.benchmark.opencv --pairs=FOLDER
 
-On the other side each op works on the whole array, as mmsegmentation's do,
-whose recipe for Cityscapes it is: read, scale, crop, flip, distort, normalize.
-Ours are measured twice: from the files, and with examples that are in memory
-since they were decoded before, as far as `config.decoded_gb` allows. All work
-on one thread and take turns example by example, with the same draws; what
-counts is CPU time, so a busy machine changes the ratios little.
+The recipe is that of mmsegmentation for Cityscapes: read, scale, crop, flip,
+distort, normalize. With OpenCV each op works on the whole array, as in
+mmsegmentation. The pipeline of segjax is measured twice: on files, and on
+decoded examples in memory, where `config.decoded_gb` keeps them after the first
+epoch. All run on one thread, with the same random draws, and take turns example
+by example. CPU time is measured, so a busy machine changes the ratios little.
 
-FOLDER holds pairs of the same names, as the data set 'folder' has them, in
-KIND/images and KIND/masks for any KINDs. If there is no FOLDER, it is made: 12
-scenes of 1024 x 2048 as `jpg` (quality 95) and as `png`, with PNG masks.
+FOLDER has pairs of an image and a mask of the same name in KIND/images and
+KIND/masks, for any number of KINDs. If it does not exist, it is written: 12
+generated scenes of 1024 x 2048 as `jpg` (quality 95) and as `png`, with PNG
+masks.
 """
 
 import collections
@@ -34,18 +35,20 @@ CLASSES = 19
 SPEC = f'random_scale(0.5, 2.0)|random_crop{CROP}|flip|photometric|normalize'
 IGNORE = 255
 
-_PAIRS = flags.DEFINE_string('pairs', None, 'Folder of the pairs.')
-_ROUNDS = flags.DEFINE_integer('rounds', 3, 'Times to go through them.')
+_PAIRS = flags.DEFINE_string(
+    'pairs', None, 'Folder with the pairs of images and masks.'
+)
+_ROUNDS = flags.DEFINE_integer('rounds', 3, 'Number of passes over the pairs.')
 
 
 def read(image_path, mask_path):
-  """Returns an image, BGR [H, W, 3], and its label [H, W]."""
+  """Reads an image, BGR [H, W, 3], and its label [H, W]."""
   image = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
   return image, cv2.imread(str(mask_path), cv2.IMREAD_UNCHANGED)
 
 
 def scale(image, label, rng):
-  """Resizes both by a factor from 0.5 to 2."""
+  """Resizes image and label by a random factor from 0.5 to 2."""
   factor = rng.uniform(0.5, 2.0)
   size = [int(side * factor + 0.5) for side in label.shape[::-1]]
   image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
@@ -53,7 +56,7 @@ def scale(image, label, rng):
 
 
 def crop(image, label, rng):
-  """Crops, up to 10 times again until no class has 75 % of the pixels."""
+  """Crops at random, up to 10 times again while a class has 75 % of pixels."""
 
   def draw():
     corner = rng.integers(np.maximum(np.subtract(label.shape, CROP), 0) + 1)
@@ -70,14 +73,14 @@ def crop(image, label, rng):
 
 
 def flip(image, label, rng):
-  """Mirrors both, or not."""
+  """Mirrors image and label with probability 0.5."""
   if rng.random() < 0.5:
     image, label = cv2.flip(image, 1), cv2.flip(label, 1)
   return image, label
 
 
 def photometric(image, label, rng):
-  """Changes brightness, contrast, saturation and hue, each or not."""
+  """Changes brightness, contrast, saturation and hue, each with chance 0.5."""
 
   def linear(array, alpha=1.0, beta=0.0):
     array = array.astype(np.float32) * alpha + beta
@@ -108,7 +111,7 @@ def photometric(image, label, rng):
 
 
 def normalize(image, label, rng):
-  """Makes the image RGB and float32, (image - mean) / std, and pads both."""
+  """Normalises the image to RGB float32 and pads image and label."""
   del rng
   image = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2RGB)
   mean, std = (123.675, 116.28, 103.53, 0), (58.395, 57.12, 57.375, 1)
@@ -123,13 +126,13 @@ def normalize(image, label, rng):
 
 
 def example(image_path, mask_path, rng, clock=None):
-  """Returns a training example, float32 [H, W, 3] and uint8 [H, W].
+  """Prepares a training example by OpenCV: float32 [H, W, 3], uint8 [H, W].
 
   Args:
     image_path: an 8-bit colour image.
-    mask_path: its train ids.
+    mask_path: its mask of train ids.
     rng: a NumPy generator.
-    clock: a `Clock` to tell what each op takes.
+    clock: a `Clock` that measures each op, or None.
   """
   clock = clock or Clock()
   arrays = clock.of('read', read, image_path, mask_path)
@@ -149,12 +152,12 @@ def dataset(folder):
 
 
 def our_ops():
-  """Returns the ops of the same recipe in our pipeline."""
+  """Returns the ops of the recipe in the pipeline of segjax."""
   return (*transforms.fuse(transforms.parse(SPEC)), transforms.Pad(*CROP))
 
 
 def our_example(examples, index, ops, rng, clock=None):
-  """Returns an example of a data set by our ops; see `example`."""
+  """Prepares an example of a data set by segjax; see `example`."""
   clock = clock or Clock()
   features = clock.of('read', lambda: examples[index])
   for op in ops:
@@ -164,20 +167,20 @@ def our_example(examples, index, ops, rng, clock=None):
 
 
 class Clock:
-  """Adds up the CPU seconds that functions take, by name."""
+  """Adds up the CPU seconds of functions by name."""
 
   def __init__(self):
     self.seconds = collections.Counter()
 
   def of(self, name, function, *args):
-    """Returns `function(*args)`."""
+    """Returns `function(*args)` and adds its time to `name`."""
     start = time.process_time()
     result = function(*args)
     self.seconds[name] += time.process_time() - start
     return result
 
   def report(self, name, count):
-    """Prints images/s and the share of each op; returns the images/s."""
+    """Prints images/s and the time of each op; returns the images/s."""
     total = sum(self.seconds.values())
     shares = ', '.join(
         f'{name} {seconds / count * 1e3:.1f}'
@@ -188,7 +191,7 @@ class Clock:
 
 
 def compare(folder, rounds):
-  """Prints what both sides take for the pairs of one folder."""
+  """Measures OpenCV and segjax on the pairs of one folder; prints the rates."""
   from_files = dataset(folder)
   in_memory = cache.Cached(from_files, 1.0)
   pairs, ops = from_files.examples, our_ops()
@@ -196,7 +199,7 @@ def compare(folder, rounds):
   for turn in range(-1, rounds):
     for i, pair in enumerate(pairs):
       rngs = [np.random.default_rng((turn + 1, i)) for _ in clocks]
-      used = clocks if turn >= 0 else [None] * 3  # The first is to warm up.
+      used = clocks if turn >= 0 else [None] * 3  # The first turn warms up.
       example(pair.image, pair.mask, rngs[0], used[0])
       our_example(from_files, i, ops, rngs[1], used[1])
       our_example(in_memory, i, ops, rngs[2], used[2])
@@ -213,23 +216,24 @@ def compare(folder, rounds):
 
 
 def make_pairs(folder, count=12):
-  """Writes scenes with the detail and the noise of photographs, and masks."""
-  kinds = {'jpg': (cv2.IMWRITE_JPEG_QUALITY, 95), 'png': ()}
-  for kind in kinds:
+  """Writes scenes with the detail and noise of photographs, and their masks."""
+  write_options = {'jpg': (cv2.IMWRITE_JPEG_QUALITY, 95), 'png': ()}
+  for suffix in write_options:
     for part in ('images', 'masks'):
-      (folder / kind / part).mkdir(parents=True)
+      (folder / suffix / part).mkdir(parents=True)
   for i in range(count):
     image, label = scene(np.random.default_rng(i))
-    for kind, options in kinds.items():
-      to = folder / kind
-      cv2.imwrite(str(to / 'images' / f'{i}.{kind}'), image, options)
-      cv2.imwrite(str(to / 'masks' / f'{i}.png'), label)
+    for suffix, options in write_options.items():
+      parent = folder / suffix
+      cv2.imwrite(str(parent / 'images' / f'{i}.{suffix}'), image, options)
+      cv2.imwrite(str(parent / 'masks' / f'{i}.png'), label)
 
 
 def scene(rng):
-  """Draws an image [H, W, 3] and its label [H, W], uint8."""
+  """Generates an image [H, W, 3] and its label [H, W], uint8."""
 
-  def noise(side, channels):  # Smooth over `side` pixels.
+  def noise(side, channels):
+    """Returns noise that is smooth over `side` pixels."""
     small = rng.normal(size=(*(n // side for n in SIZE), channels))
     small = small.astype(np.float32)
     return cv2.resize(small, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
@@ -244,15 +248,15 @@ def scene(rng):
 
 
 def main(argv):
-  """Makes the pairs if need be, and compares."""
+  """Writes the pairs if the folder does not exist, and compares."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   cv2.setNumThreads(1)
   folder = epath.Path(_PAIRS.value)
   if not folder.exists():
     make_pairs(folder)
-  for kind in sorted(folder.iterdir()):
-    compare(kind, _ROUNDS.value)
+  for pairs in sorted(folder.iterdir()):
+    compare(pairs, _ROUNDS.value)
 
 
 if __name__ == '__main__':

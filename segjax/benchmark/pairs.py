@@ -1,9 +1,7 @@
-"""The same architectures in segjax and elsewhere.
+"""Pairs of equal architectures in segjax and in other libraries.
 
-`torch` names a function of segjax/benchmark/torch_nets.py, `keras` what
-keras_worker.py builds. `parameters` were counted there, with 21 classes and
-with auxiliary heads; where nothing is said to differ, ours has as many.
-segmentation_models_pytorch builds its own variants of most systems.
+segmentation_models_pytorch builds variants of its own of most systems, so few
+of its models are here.
 """
 
 import dataclasses
@@ -13,13 +11,23 @@ CLASSES = 21
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """A system of segjax with its fields, and what others have for it."""
+  """A system of segjax and its counterpart in another library.
+
+  Attributes:
+    system: name of a module of segjax/models.
+    fields: fields of its `Model`.
+    torch: name of a function of segjax/benchmark/torch_nets.py.
+    keras: name of a network of segjax/benchmark/keras_worker.py.
+    parameters: number of parameters of the counterpart, with 21 classes and
+      auxiliary heads. If nothing differs, that of segjax is equal.
+    differs: how the architectures differ.
+  """
 
   system: str
   fields: dict = dataclasses.field(default_factory=dict)
   torch: str = ''
   keras: str = ''
-  parameters: int = 0  # Of theirs.
+  parameters: int = 0
   differs: str = ''
 
 

@@ -1,7 +1,7 @@
 """The worker that predicts: `python -m segjax.benchmark.predict_worker`.
 
-From an array on the host to a label map on the host, as
-`segjax.predict.load(...)(image)` does.
+A prediction goes from an array on the host to a label map on the host, by
+`segjax.predict.load(...)(image)`.
 """
 
 import numpy as np
@@ -13,15 +13,15 @@ from segjax.runtime import malloc
 
 
 class PredictWorker(protocol.Timed):
-  """Predictions of a trained run, one image at a time."""
+  """Worker that runs predictions of a trained run, one image at a time."""
 
   def build(self, name, *, workdir, size):
     """Loads a run and compiles its forward pass.
 
     Args:
-      name: of the build.
-      workdir: of the run.
-      size: [height, width] of the images, noise.
+      name: name of the build.
+      workdir: folder of the run.
+      size: [height, width] of the image, which is noise.
     """
     predictor = predict.load(workdir)
     noise = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A worker as its owner sees it: a process that is asked and answers."""
+"""Client of a worker: starts its process and sends it requests."""
 
 import contextlib
 import json
@@ -8,30 +8,31 @@ import subprocess
 import tempfile
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-TAIL = 20  # Lines of standard error that are shown of one that died.
+# Number of last lines of standard error that are shown of a worker that died.
+TAIL = 20
 
 
 class WorkerError(ValueError):
-  """A worker could not do what it was asked; the words are its own."""
+  """A worker failed; the message is its own."""
 
 
 class MissingError(WorkerError):
-  """Its environment lacks a package."""
+  """The environment of a worker lacks a package."""
 
 
 class Worker:
-  """A process that runs `module`, see `protocol`, and ends with `close`."""
+  """A process that runs a module with `protocol.serve`; `close` ends it."""
 
   def __init__(self, python, module, environment=None):
-    """Starts it.
+    """Starts the process.
 
     Args:
-      python: its interpreter.
-      module: that serves, such as 'segjax.benchmark.torch_worker'.
-      environment: variables that it has besides those of this process.
+      python: path of its Python interpreter.
+      module: module to run, such as 'segjax.benchmark.torch_worker'.
+      environment: environment variables in addition to those of this process.
 
     Raises:
-      OSError: there is no such interpreter.
+      OSError: the interpreter does not exist.
     """
     self.module = module
     self._errors = tempfile.TemporaryFile('w+')  # noqa: SIM115  See `close`.
@@ -50,11 +51,15 @@ class Worker:
       raise
 
   def ask(self, do, **request):
-    """Returns the answer to a request, a dict.
+    """Sends a request and returns the answer, a dictionary.
+
+    Args:
+      do: name of a method of the worker.
+      **request: arguments of the method.
 
     Raises:
-      MissingError: its environment lacks a package.
-      WorkerError: it failed, or died.
+      MissingError: the environment of the worker lacks a package.
+      WorkerError: the worker failed or died.
     """
     line = json.dumps({'do': do, **request})
     try:
@@ -65,31 +70,32 @@ class Worker:
     if not answer:
       raise WorkerError(
           f'{self.module} ended with code {self._process.wait()} when it was'
-          f' told {line}. Its last words:\n{self._last_words()}'
+          f' told {line}. Its standard error ends with:\n{self._error_tail()}'
       )
     answer = json.loads(answer)
     if 'error' in answer:
-      kind = MissingError if answer.get('missing') else WorkerError
-      raise kind(f'{self.module}: {answer["error"]}')
+      error = MissingError if answer.get('missing') else WorkerError
+      raise error(f'{self.module}: {answer["error"]}')
     return answer
 
   def cpu_seconds(self):
-    """Returns the CPU time that it has used so far; None if nothing tells."""
+    """Returns the CPU seconds of the process so far, None if unknown."""
     try:
       text = pathlib.Path(f'/proc/{self._process.pid}/stat').read_text()
     except OSError:  # Not Linux.
       return None
-    # Behind the name of the program, which may have spaces and parentheses.
+    # The fields are behind the name of the program, which is in parentheses and
+    # may contain spaces and parentheses.
     user, system = text.rpartition(')')[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
 
-  def _last_words(self):
+  def _error_tail(self):
     self._errors.seek(0)
     return ''.join(self._errors.readlines()[-TAIL:])
 
   def close(self):
-    """Ends it."""
-    with contextlib.suppress(BrokenPipeError):  # It may have died.
+    """Ends the process."""
+    with contextlib.suppress(BrokenPipeError):  # The process may have died.
       self._process.stdin.close()
     self._process.wait()
     self._process.stdout.close()

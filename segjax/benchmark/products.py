@@ -1,4 +1,4 @@
-"""How much a network multiplies, counted as PyTorch's counter does."""
+"""Counter of FLOPs that agrees with PyTorch's."""
 
 import math
 
@@ -6,9 +6,9 @@ import math
 def count(jaxpr):
   """Returns the FLOPs of convolutions and matrix products in a jaxpr.
 
-  Two a multiplication, those with what pads an image included, which XLA's
-  count leaves out. What a loop does counts once, and of branches the
-  longest.
+  A multiplication with its addition counts as two. Unlike in XLA's count,
+  products with padding are included. The body of a loop counts once, and of
+  branches the one with most FLOPs counts.
   """
   total = 0
   for equation in jaxpr.eqns:
@@ -20,7 +20,7 @@ def count(jaxpr):
     out = equation.outvars[0].aval
     match equation.primitive.name:
       case 'conv_general_dilated':
-        # The kernel without its output channels: what each output sums over.
+        # Each output sums over the kernel without its output channels.
         kernel = equation.invars[1].aval.shape
         channels = equation.params['dimension_numbers'].rhs_spec[0]
         total += 2 * out.size * math.prod(kernel) // kernel[channels]

@@ -1,12 +1,12 @@
-"""What a worker is told and answers: a line of JSON each, the whole protocol.
+"""Protocol of workers: requests and answers are lines of JSON.
 
   {"do": "hello"}                            {"device": "cpu", "versions": {}}
   {"do": "build", "name": "ours", ...}       {"parameters": 39633729, ...}
   {"do": "run", "name": "ours", "steps": 5}  {"seconds": 1.2}
 
-A failure is answered by {"error": words}. Workers of others run in environments
-where nothing of segjax is installed, so this imports the standard library
-alone.
+The answer to a request that fails is {"error": message}. Workers of peers run
+in environments without segjax's dependencies, so this file imports the standard
+library alone.
 """
 
 import json
@@ -16,14 +16,16 @@ import time
 
 
 def serve(make):
-  """Answers until standard input ends.
+  """Answers requests until standard input ends.
 
   Args:
-    make: returns an object with a method for each thing to do; its keyword
-      arguments are what else a line says, and it returns a dict. An ImportError
-      of `make` is the answer to whatever is asked.
+    make: creates the worker. The value of 'do' in a request is the name of one
+      of its methods, and the other values are keyword arguments. The method
+      returns a dictionary. If `make` raises ImportError, every request is
+      answered by it.
   """
-  # Libraries print to standard output, too; let them do so on standard error.
+  # Answers go to a copy of standard output, and standard output to standard
+  # error, since libraries may print.
   answers = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)
   worker = None
@@ -34,30 +36,34 @@ def serve(make):
       answer = getattr(worker, request.pop('do'))(**request)
     except ImportError as error:
       answer = {'error': str(error), 'missing': True}
-    except Exception as error:  # Whatever a library raises is told in words.
+    except Exception as error:  # Libraries may raise any error.
       answer = {'error': f'{type(error).__name__}: {error}'}
     print(json.dumps(answer), file=answers, flush=True)
 
 
 class Timed:
-  """Workers keep a function for each build, which runs some steps."""
+  """Base class of workers, which times builds.
+
+  Attributes:
+    builds: {name: function}; the function runs a number of steps.
+  """
 
   def __init__(self):
     self.builds = {}
 
   def run(self, name, steps):
-    """Returns the seconds that steps of a build took, all together."""
+    """Runs steps of a build and returns their total seconds."""
     run = self.builds[name]
     start = time.perf_counter()
     run(steps)
     return {'seconds': time.perf_counter() - start, **self.after(name)}
 
   def drop(self, name):
-    """Forgets a build."""
+    """Removes a build."""
     del self.builds[name]
     return {}
 
   def after(self, name):
-    """Returns what else a run tells."""
+    """Returns further values to report after a run."""
     del name
     return {}

@@ -1,4 +1,4 @@
-"""What was measured, as a table and as JSON."""
+"""Reports of measurements: tables and JSON."""
 
 import datetime
 import itertools
@@ -21,22 +21,22 @@ TITLES = (
     *('model', 'what', 'who', 'ms', 'min..max', 'images/s', 'a core'),
     *('GFLOP', 'of peak', 'memory MB', 'compile s', 'time/ours', 'work/ours'),
 )
-WIDTH = 132  # The least that a table takes, whatever the terminal has.
-SHOWN = 20  # Kernels.
-NAME = 100  # Letters of their names; cuDNN's have more than a line.
+WIDTH = 132  # Least width of tables, even on a narrower terminal.
+SHOWN = 20  # Number of kernels that are shown.
+NAME = 100  # Characters of their names; those of cuDNN are longer than a line.
 
 
 def row(model, what, who, seconds, batch, facts, *, after=None, peak=None):
-  """Returns what is written of a measurement, a dict.
+  """Returns the dictionary that reports a measurement.
 
   Args:
     model: key of `PAIRS`.
-    what: was measured.
-    who: was.
-    seconds: of a step, one for each repeat.
-    batch: images of a step; 0 if it is not about images.
-    facts: of the build, see the workers.
-    after: what the worker said after a run.
+    what: what was measured, such as 'forward'.
+    who: name of the build, such as 'torch eager'.
+    seconds: seconds of a step, for each repeat.
+    batch: images per step; 0 for measurements without images.
+    facts: facts of the build, see the workers.
+    after: values that the worker reported after a run.
     peak: FLOP/s of the fastest matrix product.
   """
   median = statistics.median(seconds)
@@ -57,11 +57,11 @@ def row(model, what, who, seconds, batch, facts, *, after=None, peak=None):
 
 
 def add_ratios(rows, ours):
-  """Adds to rows of others how many times as long as ours they take.
+  """Adds to each row its time, FLOPs and parameters relative to our row.
 
   Args:
-    rows: of one model and one what.
-    ours: the `who` to compare with; without it nothing is added.
+    rows: rows of one model and one kind of measurement.
+    ours: `who` of our row; without such a row nothing is added.
   """
   base = next((r for r in rows if r['who'] == ours), None)
   for other in rows:
@@ -74,10 +74,10 @@ def add_ratios(rows, ours):
 
 
 def about(versions):
-  """Returns where and how the measurements were taken.
+  """Describes the machine, the command and the versions of libraries.
 
   Args:
-    versions: {worker: what it answered to 'hello'}.
+    versions: {worker: its answer to 'hello'}.
   """
   cores = (
       len(os.sched_getaffinity(0))
@@ -105,43 +105,44 @@ def _processor():
   return names[0] if names else platform.machine()
 
 
-def cells(found):
-  """Returns a row's texts, under `TITLES`."""
+def cells(row):
+  """Formats a row as texts, in the order of `TITLES`."""
 
   def text(value, form):
     return '' if value is None else form.format(value)
 
   ms = 1e3
-  # The peak of a process on a GPU is that of all it has run.
-  memory = found.get('memory') or found.get('peak_bytes')
+  # The peak is the second choice: on a GPU it is that of all steps that the
+  # process has run.
+  memory = row.get('memory') or row.get('peak_bytes')
   return (
-      found['model'],
-      found['what'],
-      found['who'],
-      f'{found["median_seconds"] * ms:.4g}',
-      f'{found["min_seconds"] * ms:.4g}..{found["max_seconds"] * ms:.4g}',
-      text(found.get('images_per_second'), '{:.4g}'),
-      text(found.get('images_per_cpu_second'), '{:.4g}'),
-      text(found.get('flops') and found['flops'] / 1e9, '{:.4g}'),
-      text(found.get('peak_share'), '{:.0%}'),
+      row['model'],
+      row['what'],
+      row['who'],
+      f'{row["median_seconds"] * ms:.4g}',
+      f'{row["min_seconds"] * ms:.4g}..{row["max_seconds"] * ms:.4g}',
+      text(row.get('images_per_second'), '{:.4g}'),
+      text(row.get('images_per_cpu_second'), '{:.4g}'),
+      text(row.get('flops') and row['flops'] / 1e9, '{:.4g}'),
+      text(row.get('peak_share'), '{:.0%}'),
       text(memory and memory / 1e6, '{:.0f}'),
-      text(found.get('compile_seconds'), '{:.1f}'),
-      text(found.get('time_ratio'), '{:.2f}'),
-      text(found.get('products_ratio'), '{:.3f}'),
+      text(row.get('compile_seconds'), '{:.1f}'),
+      text(row.get('time_ratio'), '{:.2f}'),
+      text(row.get('products_ratio'), '{:.3f}'),
   )
 
 
 def show(rows):
-  """Prints a table for each model and thing measured, and where time goes."""
+  """Prints a table for each model and measurement, and where time goes."""
   terminal = console.Console()
   terminal.width = max(terminal.width, WIDTH)
-  place = operator.itemgetter('model', 'what')
-  for (model, what), found in itertools.groupby(rows, place):
-    found = list(found)
+  key = operator.itemgetter('model', 'what')
+  for (model, what), group in itertools.groupby(rows, key):
+    group = list(group)
     terminal.print(
-        _table(f'{model} {what}', TITLES[2:], (cells(r)[2:] for r in found))
+        _table(f'{model} {what}', TITLES[2:], (cells(r)[2:] for r in group))
     )
-    for measured in found:
+    for measured in group:
       if kernels := measured.get('kernels'):
         terminal.print(_where(f'{model} {what}, by kind', trace.kinds(kernels)))
         longest = dict(list(kernels.items())[:SHOWN])
@@ -149,7 +150,7 @@ def show(rows):
 
 
 def _where(title, seconds, total=0.0):
-  """Returns a table of {name: seconds of a step}."""
+  """Returns a table of {name: seconds per step}."""
   total = total or sum(seconds.values())
   return _table(
       title,
@@ -163,19 +164,19 @@ def _where(title, seconds, total=0.0):
 
 def _table(title, titles, lines):
   lines = list(lines)
-  # Without the columns that nobody fills.
+  # Columns without any value are left out.
   used = [any(column) for column in zip(*lines, strict=True)]
   titles, *lines = (itertools.compress(x, used) for x in (titles, *lines))
-  made = table.Table(title=title, title_justify='left', box=box.SIMPLE_HEAD)
+  result = table.Table(title=title, title_justify='left', box=box.SIMPLE_HEAD)
   for name in titles:
-    made.add_column(name, no_wrap=True)
+    result.add_column(name, no_wrap=True)
   for line in lines:
-    made.add_row(*line)
-  return made
+    result.add_row(*line)
+  return result
 
 
 def markdown(rows):
-  """Returns the table as Markdown has it."""
+  """Formats rows as a table in Markdown."""
   lines = [TITLES, ['---'] * len(TITLES), *map(cells, rows)]
   return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 

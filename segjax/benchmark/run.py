@@ -1,4 +1,4 @@
-"""Which workers there are, what they build, and what is asked of them."""
+"""Execution of benchmarks: starts workers, builds steps and times them."""
 
 import contextlib
 import dataclasses
@@ -22,16 +22,16 @@ OURS = 'segjax'
 DTYPES = ('float32', 'bfloat16')
 STEPS = ('forward', 'train', 'pmap')
 WHAT = (*STEPS, 'compile', 'memory', 'data', 'predict')
-APART = ('torch', 'keras')  # Peers in environments of their own.
+APART = ('torch', 'keras')  # Peers that run in environments of their own.
 PEERS = ('plain', *APART)
-TRACED = 3  # Steps of a trace.
-# Another worker that uses more of the CPU while one is timed is told of.
+TRACED = 3  # Number of steps of a trace.
+# CPU use of the other workers, in cores, above which a warning is logged.
 QUIET = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """What to measure; the flags tell what each is."""
+  """What to measure; the flags of `__main__` describe each field."""
 
   models: list[str]
   what: list[str]
@@ -49,34 +49,34 @@ class Options:
   workdir: str
 
   def __post_init__(self):
-    for flag, given, known in (
+    for flag, names, known in (
         ('models', self.models, PAIRS),
         ('what', self.what, WHAT),
         ('peer', self.peers, PEERS),
     ):
-      if unknown := [name for name in given if name not in known]:
+      if unknown := [name for name in names if name not in known]:
         raise ValueError(
             f'--{flag}: there is no {", ".join(unknown)}. Known:'
             f' {", ".join(known)}.'
         )
     if 'predict' in self.what and not self.workdir:
       raise ValueError(
-          '--what=predict: say which trained run is to predict, by --workdir.'
+          '--what=predict needs a trained run: name its folder by --workdir.'
       )
     if self.devices > 1 and set(self.peers) & set(APART):
       raise ValueError(
-          f'--devices={self.devices}: peers but plain run on one. Leave out'
-          f' --peer={",".join(self.peers)}, or --devices.'
+          f'--devices={self.devices}: peers other than plain run on one device.'
+          f' Leave out --peer={",".join(self.peers)}, or --devices.'
       )
     if set(APART) <= set(self.peers):
       raise ValueError(
-          f'--peer={",".join(self.peers)}: there is one --peer_python. Compare'
-          ' with one of them at a time.'
+          f'--peer={",".join(self.peers)}: there is only one --peer_python.'
+          ' Compare with one of them at a time.'
       )
 
   @property
   def step(self):
-    """What a build is told, whoever makes it."""
+    """Arguments of 'build' that all workers take."""
     return {
         'classes': CLASSES,
         'size': self.size,
@@ -86,7 +86,7 @@ class Options:
 
 
 def parse_size(words):
-  """Returns (height, width) of one or two words."""
+  """Parses one or two words into (height, width)."""
   try:
     sides = [int(word) for word in words]
   except ValueError:
@@ -104,7 +104,7 @@ def run(options, hello):
 
   Args:
     options: what to measure.
-    hello: dict to which is added what each worker said that it is.
+    hello: dictionary to which {worker: its answer to 'hello'} is added.
   """
   if set(options.what) & set(STEPS):
     yield from stepwise(options, hello)
@@ -113,7 +113,7 @@ def run(options, hello):
       logging.info('%s, %s', model, what)
       yield {'compile': compiling, 'memory': memory}[what](options, model)
   if 'data' in options.what:
-    # Its libraries need not be there for the others.
+    # It imports libraries that the other benchmarks do not need.
     from segjax.benchmark import data
 
     yield data.rows(options)
@@ -123,11 +123,11 @@ def run(options, hello):
 
 def stepwise(options, hello):
   """Yields lists of rows of steps; see `run`."""
-  with contextlib.ExitStack() as held:
-    workers = {OURS: held.enter_context(jax_worker(options))}
+  with contextlib.ExitStack() as stack:
+    workers = {OURS: stack.enter_context(jax_worker(options))}
     for name in APART:
       if name in options.peers:
-        workers[name] = held.enter_context(peer(options, name))
+        workers[name] = stack.enter_context(peer(options, name))
     for name, worker in workers.items():
       hello[name] = worker.ask('hello') | worker.ask(
           'peak', dtype=options.dtype
@@ -136,15 +136,15 @@ def stepwise(options, hello):
       if what in STEPS:
         logging.info('%s, %s', model, what)
         peak = hello[OURS]['flops_per_second']
-        found = in_turns(options, model, what, workers, peak)
-        report.add_ratios(found, OURS)
-        yield found
+        rows = in_turns(options, model, what, workers, peak)
+        report.add_ratios(rows, OURS)
+        yield rows
 
 
 def jax_worker(options, **environment):
-  """Starts a worker of ours."""
+  """Starts a worker of segjax with additional environment variables."""
   environment = {
-      # Else it takes most of the memory of a GPU at once.
+      # By default JAX allocates most of the memory of a GPU at once.
       'XLA_PYTHON_CLIENT_PREALLOCATE': 'false',
       'JAX_ENABLE_COMPILATION_CACHE': 'false',
       **environment,
@@ -154,7 +154,7 @@ def jax_worker(options, **environment):
     visible = map(str, range(options.devices))
   first = itertools.islice(visible, options.devices)
   environment['CUDA_VISIBLE_DEVICES'] = ','.join(first)
-  if options.devices > 1:  # Of a CPU; it changes nothing elsewhere.
+  if options.devices > 1:  # The flag only affects CPUs.
     count = f'--xla_force_host_platform_device_count={options.devices}'
     flags = environment.get('XLA_FLAGS', os.environ.get('XLA_FLAGS', ''))
     environment['XLA_FLAGS'] = f'{flags} {count}'
@@ -163,7 +163,7 @@ def jax_worker(options, **environment):
 
 @contextlib.contextmanager
 def peer(options, name):
-  """Starts the worker of a peer; ValueError says what its environment lacks."""
+  """Starts the worker of a peer; raises ValueError if a package is missing."""
   python = options.peer_python
   how = (
       f'Make an environment for it, as segjax/benchmark/{name}.txt says in its'
@@ -186,12 +186,12 @@ def peer(options, name):
 
 
 def builds(options, model, what, workers):
-  """Yields (who, worker, what to tell it) of all that is compared.
+  """Yields (who, worker, arguments of 'build') of all builds to compare.
 
   Args:
-    options: of the benchmark.
+    options: options of the benchmark.
     model: key of `PAIRS`.
-    what: of `STEPS`.
+    what: element of `STEPS`.
     workers: {name: worker}, ours and those of peers.
   """
   pair = PAIRS[model]
@@ -212,26 +212,26 @@ def builds(options, model, what, workers):
 
 
 def in_turns(options, model, what, workers, peak):
-  """Returns the rows of steps that are timed in turns."""
-  made = []
-  for who, worker, told in builds(options, model, what, workers):
+  """Builds the steps to compare and returns the rows of their times."""
+  built = []
+  for who, worker, arguments in builds(options, model, what, workers):
     try:
-      facts = worker.ask('build', name=who, **told)
+      facts = worker.ask('build', name=who, **arguments)
     except WorkerError as error:
       if who == OURS:
         raise
       logging.warning('%s of %s is left out: %s', who, model, error)
       continue
-    made.append(measure.Build(who, worker, facts))
+    built.append(measure.Build(who, worker, facts))
   timings = measure.alternate(
-      made, seconds=options.seconds, repeats=options.repeats
+      built, seconds=options.seconds, repeats=options.repeats
   )
   rows = []
-  for build in made:
+  for build in built:
     timing = timings[build.who]
     if timing.disturbed > QUIET:
       logging.warning(
-          'While %s was timed, others used %.0f%% of a core.',
+          'While %s was timed, other workers used %.0f%% of a core.',
           build.who,
           100 * timing.disturbed,
       )
@@ -250,18 +250,18 @@ def in_turns(options, model, what, workers, peak):
   if options.profile:
     folder = os.path.join(options.profile, f'{model}-{what}')
     rows[0]['kernels'] = traced(workers[OURS], folder)
-  for build in made:
+  for build in built:
     build.worker.ask('drop', name=build.who)
   return rows
 
 
 def traced(worker, folder):
-  """Writes a trace of our steps; returns {kernel: seconds of a step}."""
+  """Writes a trace of our steps; returns {kernel: seconds per step}."""
   worker.ask('profile', name=OURS, steps=TRACED, folder=os.path.abspath(folder))
   try:
     kernels = trace.read(folder)
-  except (OSError, ValueError) as error:  # The times are there all the same.
-    logging.warning('Where time goes is unknown: %s', error)
+  except (OSError, ValueError) as error:  # The times do not depend on it.
+    logging.warning('The trace cannot be read: %s', error)
     return {}
   return {kernel: spent / TRACED for kernel, spent in kernels.items()}
 
@@ -279,8 +279,8 @@ def compiling(options, model):
           JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES='-1',
       )
       with worker:
-        ((_, _, told),) = builds(alone, model, 'train', {OURS: worker})
-        facts = worker.ask('build', name=who, **told)
+        ((_, _, arguments),) = builds(alone, model, 'train', {OURS: worker})
+        facts = worker.ask('build', name=who, **arguments)
       seconds = facts['lower_seconds'] + facts['compile_seconds']
       rows.append(report.row(model, 'compile', who, [seconds], 0, facts))
   return rows
@@ -289,15 +289,15 @@ def compiling(options, model):
 def memory(options, model):
   """Returns rows of the memory of steps, each in a process of its own."""
   rows, alone = [], dataclasses.replace(options, peers=[])
-  for name, more in (
+  for name, extra in (
       ('forward', {}),
       ('train', {}),
       ('train', {'remat': True}),
   ):
-    who = f'{OURS} remat' if more else OURS
+    who = f'{OURS} remat' if extra else OURS
     with jax_worker(options) as worker:
-      ((_, _, told),) = builds(alone, model, name, {OURS: worker})
-      facts = worker.ask('build', name=who, **told, **more)
+      ((_, _, arguments),) = builds(alone, model, name, {OURS: worker})
+      facts = worker.ask('build', name=who, **arguments, **extra)
       timing = measure.alternate(
           [measure.Build(who, worker, facts)],
           seconds=options.seconds,
@@ -318,7 +318,7 @@ def memory(options, model):
 
 
 def predicting(options):
-  """Returns the row of prediction by a trained run, from and to the host."""
+  """Returns the row of predictions of a trained run, from host to host."""
   module = 'segjax.benchmark.predict_worker'
   with Worker(sys.executable, module) as worker:
     facts = worker.ask(

@@ -1,7 +1,7 @@
-"""Systems in PyTorch: torchvision's, and plain modules where it has none.
+"""Networks in PyTorch: from torchvision, timm and smp, and some of our own.
 
 Each function returns a module from an image [B, 3, H, W] to
-{'out': logits [B, K, H, W], 'aux': those of an auxiliary head, if it has one}.
+{'out': logits [B, K, H, W]}, with 'aux' for the logits of an auxiliary head.
 """
 
 import itertools
@@ -85,7 +85,7 @@ def smp_unet(classes):
 
 
 def hrnet_w18(classes):
-  """The head of HRNet's authors on timm's branches."""
+  """HRNet-W18: timm's branches with the head of the authors' code."""
   branches = timm.create_model(
       'hrnet_w18',
       features_only=True,
@@ -101,7 +101,7 @@ def pspnet(classes):
 
 
 def unet(classes):
-  """The U-Net of today, padded, with batch norm."""
+  """U-Net with padded convolutions and batch norm."""
   return UNet(classes)
 
 
@@ -111,7 +111,7 @@ def upernet(classes):
 
 
 def resnet50(dilate=(False, False, False)):
-  """Returns a module from an image to the outputs of the four stages."""
+  """Returns torchvision's ResNet-50 as a module that outputs four stages."""
   return torchvision.models._utils.IntermediateLayerGetter(
       torchvision.models.resnet50(replace_stride_with_dilation=list(dilate)),
       {f'layer{i}': f'c{i + 1}' for i in (1, 2, 3, 4)},
@@ -121,7 +121,7 @@ def resnet50(dilate=(False, False, False)):
 def conv_norm_act(
     inputs, outputs, kernel=3, *, dilation=1, groups=1, bias=False
 ):
-  """Convolution that keeps the size, batch norm, ReLU."""
+  """Returns a convolution of the same size, batch norm and ReLU."""
   return nn.Sequential(
       nn.Conv2d(
           inputs,
@@ -138,7 +138,7 @@ def conv_norm_act(
 
 
 def separable(inputs, outputs, *, dilation=1):
-  """Depthwise and pointwise convolution, each with batch norm and ReLU."""
+  """Returns a depthwise and a pointwise convolution, with norms and ReLUs."""
   return nn.Sequential(
       conv_norm_act(inputs, inputs, dilation=dilation, groups=inputs),
       conv_norm_act(inputs, outputs, 1),
@@ -146,7 +146,7 @@ def separable(inputs, outputs, *, dilation=1):
 
 
 def fcn_head(inputs, features, classes):
-  """3x3 convolution, dropout, classifier."""
+  """Returns a head: 3x3 convolution, dropout, classifier."""
   return nn.Sequential(
       conv_norm_act(inputs, features),
       nn.Dropout(0.1),
@@ -162,7 +162,7 @@ def enlarge(x, size, align_corners=False):
 
 
 class Output(nn.Module):
-  """Gives the logits of a module their name."""
+  """Wraps a module to return its logits as {'out': logits}."""
 
   def __init__(self, module):
     super().__init__()
@@ -173,7 +173,7 @@ class Output(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-  """Means over 1x1 to 6x6 cells, projected, enlarged and appended."""
+  """Pyramid pooling: means over 1x1 to 6x6 cells are projected and appended."""
 
   def __init__(self, inputs, features):
     super().__init__()
@@ -191,7 +191,7 @@ class PyramidPooling(nn.Module):
 
 
 class DeepLabV3Plus(nn.Module):
-  """ASPP and a decoder of two convolutions, all separable."""
+  """DeepLabv3+: ASPP and a decoder of two convolutions, all separable."""
 
   def __init__(self, backbone, low, deep, classes):
     super().__init__()
@@ -220,7 +220,7 @@ class DeepLabV3Plus(nn.Module):
 
 
 class HRNet(nn.Module):
-  """A 1x1 convolution over all branches."""
+  """HRNet: a 1x1 convolution over all branches."""
 
   def __init__(self, branches, classes):
     super().__init__()
@@ -239,7 +239,7 @@ class HRNet(nn.Module):
 
 
 class PSPNet(nn.Module):
-  """Pyramid pooling, one 3x3 convolution, auxiliary head on stage 4."""
+  """PSPNet: pyramid pooling, a 3x3 convolution, auxiliary head on stage 4."""
 
   def __init__(self, backbone, classes):
     super().__init__()
@@ -257,7 +257,7 @@ class PSPNet(nn.Module):
 
 
 class UPerNet(nn.Module):
-  """Pyramid pooling on top, a feature pyramid, fusion at stride 4."""
+  """UPerNet: pyramid pooling, a feature pyramid, and fusion at stride 4."""
 
   def __init__(self, backbone, classes, features=512):
     super().__init__()
@@ -290,7 +290,7 @@ class UPerNet(nn.Module):
 
 
 class UNet(nn.Module):
-  """Four poolings down, as many enlargements up, a skip at each level."""
+  """U-Net: four poolings, four upsamplings, and a skip at each level."""
 
   def __init__(self, classes, width=64):
     super().__init__()

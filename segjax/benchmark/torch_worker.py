@@ -10,36 +10,37 @@ import time
 from segjax.benchmark import matmul
 from segjax.benchmark import protocol
 
-# What torchvision describes on import, and where it lasts.
+# Operators that torchvision looks up on import.
 OPERATORS = (
     'nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor',
     'qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor',
 )
+# Libraries with these operators; they exist as long as the object does.
 DECLARED = []
 
 
 def make():
-  """Returns the worker; imports PyTorch."""
+  """Imports PyTorch and returns the worker."""
   import torch
 
   try:
     import torchvision  # noqa: F401
   except RuntimeError:
-    # Its compiled operators are for another build of PyTorch. No system here
-    # calls them, but it fails at once if they have no name.
+    # The compiled operators of torchvision are for another build of PyTorch. No
+    # network here calls them, but the import fails unless they are declared.
     for name in [n for n in sys.modules if n.split('.')[0] == 'torchvision']:
       del sys.modules[name]
     library = torch.library.Library('torchvision', 'DEF')
     for operator in OPERATORS:
       library.define(operator)
     DECLARED.append(library)
-  import segjax.benchmark.torch_nets  # noqa: F401  Tells what is missing.
+  import segjax.benchmark.torch_nets  # noqa: F401  Fails if a package lacks.
 
   return TorchWorker(torch)
 
 
 class TorchWorker(protocol.Timed):
-  """Steps of PyTorch, in channels_last, eager or compiled."""
+  """Worker that runs steps of PyTorch, in channels_last, eager or compiled."""
 
   def __init__(self, torch):
     super().__init__()
@@ -47,12 +48,12 @@ class TorchWorker(protocol.Timed):
     self.cuda = torch.cuda.is_available()
     self.device = torch.device('cuda' if self.cuda else 'cpu')
     torch.backends.cudnn.benchmark = True
-    # As XLA does by default.
+    # XLA uses TF32 by default, too.
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
 
   def hello(self):
-    """Returns the device and the versions of what matters."""
+    """Returns a description of the device and the versions of libraries."""
     import timm
     import torchvision
 
@@ -80,21 +81,23 @@ class TorchWorker(protocol.Timed):
       what,
       compiled=False,
   ):
-    """Makes a step and keeps it under a name.
+    """Prepares a step and stores it as a build.
 
     Args:
-      name: of the build.
-      net: function of `torch_nets`.
-      classes: channels of the logits.
+      name: name of the build.
+      net: name of a function of `torch_nets`.
+      classes: number of channels of the logits.
       size: [height, width] of the images.
-      batch: images of a step.
+      batch: images per step.
       dtype: 'float32', or 'bfloat16' for autocast.
-      what: 'train', or 'forward': to a label map at the size of the image.
-      compiled: whether torch.compile compiles it.
+      what: 'train', or 'forward', which ends with a label map at the size of
+        the image.
+      compiled: whether the step is compiled by torch.compile.
 
     Returns:
-      Parameters, FLOPs of a forward pass of training as PyTorch counts them,
-      and the seconds of the first step if it is compiled in it.
+      The facts of the build: number of parameters, FLOPs of the forward pass of
+      training as PyTorch counts them, and the seconds of the first step if it
+      compiles.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -110,7 +113,7 @@ class TorchWorker(protocol.Timed):
     label = label.to(self.device)
     parameters = sum(p.numel() for p in model.parameters())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-      # Norms of pooled features want two values at least.
+      # Batch norms of pooled features need at least two images.
       model.train()(torch.cat([image, image]))
     make = {'train': self._train, 'forward': self._forward}[what]
     step = make(
@@ -137,13 +140,14 @@ class TorchWorker(protocol.Timed):
     }
 
   def run(self, name, steps):
-    """Returns the seconds that steps of a build took, all together."""
-    if self.cuda:  # What was freed after the last run is allocated again.
+    """Runs steps of a build and returns their total seconds."""
+    # `after` has freed the cached memory; a first step allocates it again.
+    if self.cuda:
       self.builds[name](1)
     return super().run(name, steps)
 
   def after(self, name):
-    """Returns the most memory in use; leaves the device to the others."""
+    """Returns the peak memory, and frees cached memory for other workers."""
     if not self.cuda:
       return {}
     peak = self.torch.cuda.max_memory_allocated()
@@ -151,13 +155,13 @@ class TorchWorker(protocol.Timed):
     return {'peak_bytes': peak}
 
   def drop(self, name):
-    """Forgets a build and its compiled code."""
+    """Removes a build and its compiled code."""
     super().drop(name)
     self.torch._dynamo.reset()
     return self.after(name)
 
   def peak(self, dtype):
-    """Returns the fastest that a large matrix product is."""
+    """Returns the highest rate of a large matrix product."""
     torch = self.torch
 
     def product(side):
@@ -175,7 +179,7 @@ class TorchWorker(protocol.Timed):
       return {'flops_per_second': matmul.fastest(product)}
 
   def _train(self, model, image, label, dtype, compile):
-    """Returns a step of training: SGD with momentum on the cross entropy."""
+    """Returns a training step: cross entropy, SGD with momentum."""
     torch = self.torch
     cross_entropy = torch.nn.functional.cross_entropy
     model.train()

@@ -1,4 +1,4 @@
-"""Where the time of a step goes, from a trace of `jax.profiler`."""
+"""Reader of `jax.profiler` traces: the time of a step by kernel."""
 
 import collections
 import gzip
@@ -7,7 +7,7 @@ import pathlib
 import re
 
 OTHER = 'elementwise and the rest'
-# Kinds of kernels by their names; the first that is found counts.
+# Kinds of kernels, and patterns of their names; the first that matches counts.
 KINDS = (
     ('collectives', r'nccl|all-?(reduce|gather)|reduce-?scatter'),
     ('copies', r'copy|transpose|memcpy|memset|nchwToNhwc|nhwcToNchw'),
@@ -18,17 +18,18 @@ KINDS = (
     ),
     ('reductions', r'reduce'),
 )
-AROUND = r'(while|call|conditional)([._]\d+)?'  # These hold others.
+# Operations whose time is that of the operations inside them.
+AROUND = r'(while|call|conditional)([._]\d+)?'
 
 
 def read(folder):
   """Returns {kernel: seconds} of the newest trace in a folder.
 
-  Copies of a kernel, as in 'fusion.3', count together.
+  Kernels whose names differ in a number alone, such as 'fusion.3', are added.
 
   Raises:
     FileNotFoundError: there is no trace.
-    ValueError: it has nothing of a device.
+    ValueError: the trace has no kernels of a device.
   """
   files = pathlib.Path(folder).glob('plugins/profile/*/*.trace.json.gz')
   newest = max(files, default=None)
@@ -48,8 +49,9 @@ def read(folder):
 
 
 def _kernels(events):
-  """Returns what ran on devices: of GPUs by stream, of a CPU by operation."""
-  names = {  # Of processes, and of their threads.
+  """Returns the events of devices: streams of a GPU, operations of a CPU."""
+  # Names by process and thread; those of processes have no thread.
+  names = {
       (event['pid'], event.get('tid')): event['args']['name']
       for event in events
       if event.get('name') in ('process_name', 'thread_name')
@@ -59,9 +61,9 @@ def _kernels(events):
   def on_device(event):
     process = names.get((event['pid'], None), '')
     thread = names.get((event['pid'], event['tid']), '')
-    # Other threads of a device repeat what these two have.
-    lines = thread.startswith('Stream') or thread == 'XLA Ops'
-    return process.startswith('/device:') and lines
+    # Other threads of a device repeat the events of these.
+    is_original = thread.startswith('Stream') or thread == 'XLA Ops'
+    return process.startswith('/device:') and is_original
 
   if any(map(on_device, timed)):
     return filter(on_device, timed)
@@ -69,7 +71,7 @@ def _kernels(events):
 
 
 def kind(kernel):
-  """Returns the kind of a kernel, by its name."""
+  """Returns the kind of a kernel, such as 'copies', by its name."""
   for name, pattern in KINDS:
     if re.search(pattern, kernel, re.IGNORECASE):
       return name
@@ -77,7 +79,7 @@ def kind(kernel):
 
 
 def kinds(kernels):
-  """Returns {kind: seconds} of {kernel: seconds}, the longest first."""
+  """Sums {kernel: seconds} to {kind: seconds}, the longest first."""
   seconds = collections.Counter()
   for kernel, spent in kernels.items():
     seconds[kind(kernel)] += spent

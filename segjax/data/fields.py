@@ -57,6 +57,11 @@ class Field:
   source: str
 
 
+OBJECTS = (
+    'Set config.dataset.options.instances to True; which data sets have objects'
+    ' is told in segjax/data/datasets/README.md.'
+)
+CENTERS = 'Add centers to config.preprocess.train.'
 FIELDS = {
     'image': Field(IMAGE, np.float32, 'Every data set has images.'),
     'label': Field(MASK, np.uint8, 'Every data set that is scored has labels.'),
@@ -64,6 +69,14 @@ FIELDS = {
     'weight': Field(
         MAP, np.float32, 'Add border_weights to config.preprocess.train.'
     ),
+    # Which object a pixel is of; by object, its class and whether it is a group
+    # of objects. See `segjax.tasks.panoptic`.
+    'instances': Field(IDS, np.int32, OBJECTS),
+    'instance_classes': Field(TABLE, np.uint8, OBJECTS),
+    'instance_crowds': Field(TABLE, np.uint8, OBJECTS),
+    # A heat map of the centres of objects, and the way there from each pixel.
+    'centers': Field(MAP, np.float32, CENTERS),
+    'offsets': Field(MAP, np.float32, CENTERS),
     # Region proposals, and what they show; see `segjax.data.proposals`.
     'proposals': Field(
         STACK,
@@ -80,7 +93,7 @@ FIELDS = {
 }
 # Fields that tell what is to be predicted: evaluation leaves them as they are
 # read, at their own size.
-TRUTH = ('label',)
+TRUTH = ('label', 'instances')
 
 
 def kind(name: str) -> Kind | None:

@@ -33,6 +33,7 @@ class LabelMap:
     ignored_colors: colours that mean `IGNORE` where masks are colour-coded.
     boundary_class: of a data set whose partition of the image is scored, too,
       the train id between the parts, such as a membrane's.
+    things: train ids of the classes that are counted objects; others are stuff.
   """
 
   names: tuple[str, ...]
@@ -41,6 +42,7 @@ class LabelMap:
   color_coded: bool = False
   ignored_colors: tuple[tuple[int, int, int], ...] = ()
   boundary_class: int | None = None
+  things: tuple[int, ...] = ()
 
   def __post_init__(self):
     if not 1 <= len(self.names) <= IGNORE:
@@ -56,6 +58,11 @@ class LabelMap:
       raise ValueError(
           f'ids lead to {sorted(wrong)}; train ids are'
           f' 0..{self.num_classes - 1}, and {IGNORE} for ignored'
+      )
+    wrong = set(self.things) - {*range(self.num_classes)}
+    if wrong:
+      raise ValueError(
+          f'things are {sorted(wrong)}; train ids are 0..{self.num_classes - 1}'
       )
     known = self.colors + self.ignored_colors
     repeated = {color for color in known if known.count(color) > 1}

@@ -1,8 +1,8 @@
 """Scores of boundaries: boundary IoU and boundary F.
 
 Boundary IoU, https://arxiv.org/abs/2103.16562, compares the bands of pixels
-just inside the outlines of truth and prediction, so it sees errors that the
-inside of a large object hides. Boundary F, https://arxiv.org/abs/1907.05740,
+just inside the outlines of truth and prediction. Plain IoU hides errors there
+if an object is large. Boundary F, https://arxiv.org/abs/1907.05740,
 compares the outlines themselves up to a tolerance.
 
 Checked against boundary-iou-api and GSCNN's `f_boundary.py`.
@@ -13,26 +13,33 @@ import math
 import cv2
 import numpy as np
 
-# No class: ignored, beyond the image, or not in a band. As the largest uint8 it
-# is written by a maximum, several times faster than by np.where.
+# The id of pixels that are ignored, outside the image or in no band. Being the
+# largest uint8 it can be written by a maximum, which is several times faster
+# than np.where.
 OUTSIDE = np.uint8(255)
 
 
-def band_counts(prediction, label, num_classes, ignore=255, ratio=0.02):
+def band_counts(
+    prediction: np.ndarray,
+    label: np.ndarray,
+    num_classes: int,
+    ignore: int = 255,
+    ratio: float = 0.02,
+) -> np.ndarray:
   """Counts the pixels of the inner bands that boundary IoU compares.
 
   Args:
     prediction: [H, W] uint8, ids in [0, num_classes).
     label: [H, W] uint8, ids in [0, num_classes) or `ignore`. Ignored pixels are
-      cleared from the prediction too.
+      ignored in the prediction, too.
     num_classes: number of classes K.
-    ignore: label of pixels that count neither as right nor as wrong.
+    ignore: label of pixels that do not count.
     ratio: width of a band as a fraction of the image's diagonal.
 
   Returns:
-    [3, K] int64, to be summed over images: pixels in both bands, in the band of
-    the truth, in the band of the prediction. `semantic.iou(*counts)` is the
-    boundary IoU of each class.
+    [3, K] int64, to be summed over images: the pixels in both bands, in the
+    band of the truth, and in the band of the prediction.
+    `semantic.iou(*counts)` is the boundary IoU of each class.
   """
   width = max(1, round(ratio * math.hypot(*label.shape)))
   ignored = label == ignore
@@ -47,21 +54,28 @@ def band_counts(prediction, label, num_classes, ignore=255, ratio=0.02):
   )
 
 
-def boundary_f(prediction, label, num_classes, ignore=255, tolerance=0.00375):
-  """Boundary F of each class, [K] float64, to be averaged over images.
+def boundary_f(
+    prediction: np.ndarray,
+    label: np.ndarray,
+    num_classes: int,
+    ignore: int = 255,
+    tolerance: float = 0.00375,
+) -> np.ndarray:
+  """Computes the boundary F score of each class of one image.
 
   Args:
     prediction: [H, W] uint8, ids in [0, num_classes).
     label: [H, W] uint8, ids in [0, num_classes) or `ignore`. Ignored pixels
-      belong to no class on either side.
+      belong to no class in truth and prediction.
     num_classes: number of classes K.
-    ignore: label of pixels that count neither as right nor as wrong.
+    ignore: label of pixels that do not count.
     tolerance: how far apart two outlines may lie and still match, as a fraction
       of the image's diagonal; GSCNN reports 0.00088, 0.001875, 0.00375, 0.005.
 
   Returns:
-    The harmonic mean of the precision and the recall of the outline's pixels; 1
-    for a class that has an outline in neither.
+    [K] float64, to be averaged over images: the harmonic mean of precision and
+    recall of the outline's pixels, or 1 for a class without an outline in truth
+    and prediction.
   """
   radius = math.ceil(tolerance * math.hypot(*label.shape))
   y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
@@ -82,8 +96,9 @@ def boundary_f(prediction, label, num_classes, ignore=255, tolerance=0.00375):
 def _bands(ids, width):
   """Keeps the ids [H, W] within `width` of another id or of the border.
 
-  That is each class's mask minus its erosion by a square, for all classes at
-  once: a pixel survives the erosion if the square around it has one id alone.
+  All other pixels become `OUTSIDE`. This is the mask of a class minus its
+  erosion by a square, for all classes at once: a pixel survives the erosion if
+  the square around it has a single id.
   """
   square = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
   highest = cv2.dilate(
@@ -94,13 +109,16 @@ def _bands(ids, width):
 
 
 def _outline(mask):
-  """Pixels of a mask [H, W] that differ from right, lower or both neighbour."""
+  """Marks pixels of a mask [H, W] that differ from a neighbour.
+
+  The neighbours are the right, the lower and the lower right pixel.
+  """
   padded = np.pad(mask, ((0, 1), (0, 1)), mode='edge')
   right, lower, diagonal = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
   return np.uint8((mask != right) | (mask != lower) | (mask != diagonal))
 
 
 def _share(outline, near):
-  """Fraction of an outline's pixels that lie near the other outline."""
+  """Returns the share of an outline's pixels that lie in the mask `near`."""
   total = np.count_nonzero(outline)
   return np.count_nonzero(outline & near) / total if total else 1.0

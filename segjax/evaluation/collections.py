@@ -1,8 +1,8 @@
-"""CLU metrics: scores of a split, and means of what the train steps report.
+"""CLU metrics: scores of a data split, and means of the scalars of train steps.
 
-Both live on the host. Scores are int64 counts of pixels, which JAX would turn
-into int32, summed over images of any size; scalars of train steps stay on the
-device until `compute`, so that no step waits for the one before.
+Scores are computed on the host from int64 counts of pixels, since JAX would
+cast these to int32. The scalars of train steps stay on the device until
+`compute`, so that no step waits for the one before.
 """
 
 import functools
@@ -17,13 +17,17 @@ from segjax.evaluation import boundary
 from segjax.evaluation import partitions
 from segjax.evaluation import semantic as semantic_scores
 
-# How scalars begin of which the last value is wanted, not the mean.
+# Scalars whose names begin so report their last value instead of the mean.
 LAST = 'learning_rate'
 
 
 @functools.cache
-def semantic(names, absent='skip', boundary_class=None):
-  """Returns a collection class that scores label maps.
+def semantic(
+    names: tuple[str, ...],
+    absent: str = 'skip',
+    boundary_class: int | None = None,
+) -> type[metrics.Collection]:
+  """Returns a CLU collection class that scores label maps.
 
       scores = collections.semantic(label_map.names)
       total = scores.empty()
@@ -35,16 +39,17 @@ def semantic(names, absent='skip', boundary_class=None):
 
   Args:
     names: tuple of the names of the classes, in the order of their ids.
-    absent: what a mean does with classes that do not occur, a key of
-      `evaluation.semantic.ABSENT`, which has the words to print beside a score.
-    boundary_class: of a data set whose partition of the image is scored, too,
-      the class between the parts. Images without a part are left out.
+    absent: how means treat classes that do not occur, a key of
+      `evaluation.semantic.ABSENT`.
+    boundary_class: the class between the regions of a data set whose partitions
+      are scored, too (see `evaluation.partitions`), or None. Images without a
+      region are left out of these scores.
   """
   num_classes = len(names)
 
   @flax.struct.dataclass
   class Confusion(_Counts):
-    """Pixels by truth (row) and prediction (column), [K, K]."""
+    """Confusion matrix [K, K]: rows are the truth, columns the prediction."""
 
     @classmethod
     def empty(cls):
@@ -56,7 +61,7 @@ def semantic(names, absent='skip', boundary_class=None):
 
   @flax.struct.dataclass
   class Bands(_Counts):
-    """Pixels in the bands along the outlines, [3, K]."""
+    """Pixels in the bands along the outlines, [3, K]; see `band_counts`."""
 
     @classmethod
     def empty(cls):
@@ -68,7 +73,7 @@ def semantic(names, absent='skip', boundary_class=None):
 
   @flax.struct.dataclass
   class Partitions(_Counts):
-    """Sums over images of the scores of partitions, and the images, [4]."""
+    """Sums of the three scores of partitions, and number of images, [4]."""
 
     @classmethod
     def empty(cls):
@@ -85,14 +90,14 @@ def semantic(names, absent='skip', boundary_class=None):
 
   @flax.struct.dataclass
   class Semantic(metrics.Collection):
-    """Scores of label maps; `compute` returns plain floats."""
+    """Scores of label maps; `compute` returns {name: float}."""
 
     confusion: Confusion
     bands: Bands
     partitions: Partitions
 
     def gather(self):
-      """Sums over processes, each of which saw a part of the split."""
+      """Sums over the processes, each of which saw a part of the split."""
       return self.replace(
           confusion=self.confusion.gather(),
           bands=self.bands.gather(),
@@ -118,7 +123,8 @@ def semantic(names, absent='skip', boundary_class=None):
         result['rand_error'] = 1 - result['V_rand']
       for name, value in zip(names, per_class['IoU'], strict=True):
         result[f'IoU/{name}'] = value
-      if num_classes == 2:  # Of objects, the second class, papers tell more.
+      # Of binary tasks papers also report scores of the object, class 1.
+      if num_classes == 2:
         for score in ('recall', 'precision', 'dice'):
           result[f'{score}/{names[1]}'] = per_class[score][1]
       return {name: float(value) for name, value in result.items()}
@@ -127,8 +133,8 @@ def semantic(names, absent='skip', boundary_class=None):
 
 
 @functools.cache
-def train(names):
-  """Returns a collection class for the scalars that train steps return.
+def train(names: tuple[str, ...]) -> type[metrics.Collection]:
+  """Returns a CLU collection class for the scalars that train steps return.
 
       reports = collections.train(tuple(scalars))
       report = reports.empty()
@@ -137,18 +143,31 @@ def train(names):
 
   Args:
     names: tuple of the names of the scalars, Python identifiers. `compute`
-      returns their means over the steps, and the last values of those that
-      begin as `LAST`.
+      returns their means over the steps, or the last value if the name begins
+      with `LAST`.
   """
   for name in names:
     if not name.isidentifier():
-      raise ValueError(f'Scalar {name!r} needs a name like loss_aux.')
+      raise ValueError(
+          f'The scalar {name!r} needs a Python identifier as its name, such as'
+          ' loss_aux.'
+      )
   return metrics.Collection.create(
       **{
           name: _scalar(_Last if name.startswith(LAST) else _Mean, name)
           for name in names
       }
   )
+
+
+def sum_over_processes(counts):
+  """Returns the sum over processes of a NumPy array, int64 or float64."""
+  if jax.process_count() == 1:
+    return counts
+  # As pairs of uint32: JAX has no 64 bits by default and would cut them off.
+  halves = np.ascontiguousarray(counts).view(np.uint32)
+  gathered = np.asarray(multihost_utils.process_allgather(halves))
+  return np.ascontiguousarray(gathered).view(counts.dtype).sum(0)
 
 
 @flax.struct.dataclass
@@ -162,19 +181,12 @@ class _Counts(metrics.Metric):
 
   def gather(self):
     """Sums over processes; a no-op for one."""
-    if jax.process_count() == 1:
-      return self
-    # As pairs of uint32: JAX has no 64 bits by default and would cut them off.
-    halves = np.ascontiguousarray(self.counts).view(np.uint32)
-    gathered = np.asarray(multihost_utils.process_allgather(halves))
-    return type(self)(
-        np.ascontiguousarray(gathered).view(self.counts.dtype).sum(0)
-    )
+    return type(self)(sum_over_processes(self.counts))
 
 
 @flax.struct.dataclass
 class _Mean(metrics.Metric):
-  """Mean of a scalar over steps, fetched from the device when computed."""
+  """Mean of a scalar over steps, fetched from the device by `compute`."""
 
   values: tuple
 
@@ -187,23 +199,24 @@ class _Mean(metrics.Metric):
 
   def compute(self):
     values = np.array(jax.device_get(self.values), np.float64)
-    values = values[~np.isnan(values)]  # A step that was skipped has none.
+    # Steps that were skipped report NaN.
+    values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float('nan')
 
 
 class _Last(_Mean):
-  """The value of the last step."""
+  """Value of a scalar at the last step."""
 
   def merge(self, other):
     return other if other.values else self
 
 
-def _scalar(kind, name):
-  """A metric class of a kind that reads the output `name`."""
+def _scalar(metric, name):
+  """Derives a metric class that reads the output `name` of a train step."""
 
   @flax.struct.dataclass
-  class Scalar(kind):
-    """One scalar of a train step."""
+  class Scalar(metric):
+    """Metric of one scalar of a train step."""
 
     @classmethod
     def from_model_output(cls, **scalars):

@@ -9,7 +9,7 @@ Checked against mmsegmentation 1.2.2 `IoUMetric`.
 
 import numpy as np
 
-# What a mean over classes does with a class that has no score.
+# How a mean over classes treats classes without a score, in words for reports.
 ABSENT = {
     'skip': 'classes in neither truth nor prediction are left out',
     'zero': 'classes in neither truth nor prediction count as 0',
@@ -17,14 +17,19 @@ ABSENT = {
 }
 
 
-def confusion(prediction, label, num_classes, ignore=255):
+def confusion(
+    prediction: np.ndarray,
+    label: np.ndarray,
+    num_classes: int,
+    ignore: int = 255,
+) -> np.ndarray:
   """Counts how often each true class was predicted as each class.
 
   Args:
     prediction: [H, W] or any shape, integers in [0, num_classes).
     label: as `prediction`, integers in [0, num_classes) or `ignore`.
     num_classes: number of classes K.
-    ignore: label of pixels that count neither as right nor as wrong.
+    ignore: label of pixels that do not count.
 
   Returns:
     [K, K] int64; rows are the truth, columns the prediction.
@@ -47,40 +52,60 @@ def confusion(prediction, label, num_classes, ignore=255):
   return counts.reshape(num_classes, num_classes)
 
 
-def iou(hit, truth, predicted):
-  """Intersection over union from counts [K]; NaN where the union is empty."""
+def iou(
+    hit: np.ndarray, truth: np.ndarray, predicted: np.ndarray
+) -> np.ndarray:
+  """Computes intersection over union [K]; NaN where the union is empty.
+
+  Args:
+    hit: [K], pixels of each class that were predicted right.
+    truth: [K], pixels of each class in the truth.
+    predicted: [K], pixels of each class in the prediction.
+  """
   return _divide(hit, truth + predicted - hit)
 
 
-def mean(values, truth, predicted, absent='skip'):
-  """Mean of a score [K] over classes, by a convention of `ABSENT`.
+def mean(
+    values: np.ndarray,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    absent: str = 'skip',
+) -> float:
+  """Averages a score over classes.
 
-  A class without a score, as the accuracy of one that is not in the truth, is
-  left out or counts as 0 in the same way. Without any pixel the mean is NaN.
+  Args:
+    values: [K], the score of each class, NaN where it has none, such as the
+      accuracy of a class that is not in the truth.
+    truth: [K], pixels of each class in the truth.
+    predicted: [K], pixels of each class in the prediction.
+    absent: how classes without a score count, a key of `ABSENT`.
+
+  Returns:
+    The mean, NaN if there is no pixel.
   """
   if absent not in ABSENT:
     raise ValueError(f'absent={absent!r} is not one of {list(ABSENT)}.')
   if absent == 'zero' and (truth + predicted).any():
     return np.nan_to_num(values).mean()
-  kept = ~np.isnan(values)
+  counted = ~np.isnan(values)
   if absent == 'truth':
-    kept &= truth > 0
-  return values[kept].mean() if kept.any() else np.float64(np.nan)
+    counted &= truth > 0
+  return values[counted].mean() if counted.any() else np.float64(np.nan)
 
 
-def scores(matrix, absent='skip'):
-  """Returns every score that follows from a confusion matrix.
+def scores(matrix: np.ndarray, absent: str = 'skip') -> dict[str, np.ndarray]:
+  """Computes all scores that follow from a confusion matrix.
 
   Args:
     matrix: [K, K] counts; rows are the truth, columns the prediction.
-    absent: the convention for classes that do not occur, a key of `ABSENT`.
+    absent: how classes that do not occur count in means, a key of `ABSENT`.
 
   Returns:
-    A dictionary of float64: `mIoU`, `mean_accuracy`, `accuracy`, `fwIoU` (IoU
-    weighted by the frequency of the class in the truth) and `dice`; and arrays
-    [K] `class_IoU`, `class_accuracy` (or recall), `class_precision` and
-    `class_dice` (or F1), NaN where a class has no score. Without any pixel
-    everything is NaN.
+    A dictionary of float64 scalars: `mIoU`, `mean_accuracy`, `accuracy`,
+    `fwIoU` (IoU weighted by the frequency of the class in the truth) and
+    `dice`; and of arrays [K]: `class_IoU`, `class_accuracy` (recall),
+    `class_precision` and `class_dice` (F1), NaN where a class has no score.
+    Without any pixel all scores are NaN.
   """
   hit, truth, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
   class_iou = iou(hit, truth, predicted)
@@ -100,7 +125,7 @@ def scores(matrix, absent='skip'):
 
 
 def _divide(numerator, denominator):
-  """Quotient in float64, NaN where the denominator is 0."""
+  """Divides in float64; the result is NaN where the denominator is 0."""
   return np.where(
       denominator > 0, numerator / np.maximum(denominator, 1), np.nan
   )[()]

@@ -29,7 +29,7 @@ class View:
   band of rows of the averaged outputs.
   """
 
-  def __init__(self, shown, size, shape, options, mirrored):
+  def __init__(self, shown, size, shape, options, mirrored, content=None):
     """Computes the positions of the windows.
 
     Args:
@@ -38,21 +38,24 @@ class View:
       shape: (rows, columns) of a chunk of the result.
       options: an `Inference`.
       mirrored: whether the view is mirrored, left to right.
+      content: (height, width) of what is not padding, at the top and, unless it
+        is mirrored, on the left; by default all of the view.
     """
     h, w = shown['image'].shape[:2]
+    rows, columns = content or (h, w)
     window, stride = options.window, options.stride
     if options.mode == 'whole':
       window = stride = round_up((h, w), options.pad_to)
     self.shown, self.window, self.halo = shown, window, options.halo
     self.ys = windows(h, window[0], stride[0], options.weights)
     self.xs = windows(w, window[1], stride[1], options.weights)
-    self.rows = functools.partial(taps, count=shape[0], old=h, new=size[0])
-    self.columns = taps(0, shape[1], w, size[1], mirrored)
+    self.rows = functools.partial(taps, count=shape[0], old=rows, new=size[0])
+    self.columns = taps(0, shape[1], columns, size[1], w if mirrored else 0)
 
     # A band begins at the first row that a chunk of the result reads. It ends
     # with the last window that begins before the rows of the next chunk.
-    self.step = math.ceil(h / size[0])
-    depth = math.ceil(shape[0] * h / size[0]) + self.step + window[0]
+    self.step = math.ceil(rows / size[0])
+    depth = math.ceil(shape[0] * rows / size[0]) + self.step + window[0]
     self.shape = round_up(
         (min(depth, max(h, window[0])), max(w, window[1])), options.pad_to
     )

@@ -62,7 +62,9 @@ class Inference:
   # that is applied to the average over views; '' applies none.
   refine: str = ''
   batch_size: int = 1  # Number of windows in a batch.
-  # Sizes are padded to a multiple of this, which saves compilations.
+  # Sides grow to a multiple of this by zeros, which are cut off afterwards:
+  # fewer shapes to compile. Scores change a little near the border and, of a
+  # model that averages over the whole image, everywhere.
   pad_to: int = 1
   reads: tuple[str, ...] = ('image',)  # Fields that the model reads.
   halo: int = 0  # Pixels that the model loses on each side.
@@ -94,6 +96,7 @@ def predict(
     examples: Iterable[dict],
     options: Inference,
     probabilities: bool = False,
+    on_error: Callable[[dict, Exception], None] | None = None,
 ) -> Iterator[tuple[dict, dict]]:
   """Predicts the labels of a stream of images.
 
@@ -104,10 +107,13 @@ def predict(
       is one of the outputs. It may be compiled for each shape.
     examples: dictionaries with the normalised `image` [h, w, C] and the other
       fields that are read, and with the `label` or the `size` (height, width)
-      to predict for. A refinement wants the `raw` image of that size too,
-      [H, W, 3] of uint8.
+      to predict for. Where the image was padded, `content` says how much of
+      it, (height, width), is to be predicted. A refinement wants the `raw`
+      image of the size to predict for, too, [H, W, 3] of uint8.
     options: an `Inference`.
     probabilities: whether predictions include the probabilities.
+    on_error: called with an example that cannot be predicted and with the
+      reason; the others go on. By default the error is raised.
 
   Yields:
     (example, prediction), in the order in which images are finished, since
@@ -120,10 +126,28 @@ def predict(
   in_progress = 0
   queues = {}  # {shape: list of (image, window) that wait for a batch}.
 
-  def enqueue(image, windows):
+  def go_on(image, resume, *given):
+    """Gives an image what it waits for, and queues what it wants next."""
+    try:
+      windows = resume(*given)
+    except Exception as error:
+      give_up(image, error)
+      return
     for window in windows:
       shape = tuple(array.shape for array in window.values())
       queues.setdefault(shape, []).append((image, window))
+
+  def give_up(image, error):
+    nonlocal in_progress, queues
+    if on_error is None:
+      raise error
+    in_progress -= 1
+    waiting = {
+        shape: [entry for entry in queue if entry[0] is not image]
+        for shape, queue in queues.items()
+    }
+    queues = {shape: queue for shape, queue in waiting.items() if queue}
+    on_error(image.example, error)
 
   while True:
     # Twice the images of a batch, because their shapes may be mixed.
@@ -133,8 +157,8 @@ def predict(
       if (example := next(examples, None)) is None:
         break
       image = _Image(example, options, probabilities)
-      enqueue(image, image.start())
       in_progress += 1
+      go_on(image, image.start)
     if not queues:
       return
 
@@ -146,9 +170,14 @@ def predict(
     batch, rest = queue[:size], queue[size:]
     if rest:
       queues[shape] = rest
-    outputs = _run(forward, [window for _, window in batch], size, options.halo)
+    try:
+      outputs = _run(forward, [w for _, w in batch], size, options.halo)
+    except Exception as error:
+      for image in {id(image): image for image, _ in batch}.values():
+        give_up(image, error)
+      continue
     for i, (image, _) in enumerate(batch):
-      enqueue(image, image.give({k: v[i] for k, v in outputs.items()}))
+      go_on(image, image.give, {k: v[i] for k, v in outputs.items()})
       if image.prediction:
         in_progress -= 1
         yield image.example, image.prediction
@@ -216,7 +245,7 @@ def _predict_image(example, options, probabilities):
   starts = grid(height, chunk, chunk)
   fields.check(options.reads, example, 'The model')
   shown = {field: example[field] for field in options.reads}
-  views = _views(shown, size, shape, options)
+  views = _views(shown, size, shape, options, example.get('content'))
   if len(starts) > 1:
     views = list(views)  # All are needed for each chunk.
   weight = 1 / (len(options.scales) * (1 + options.flip))
@@ -253,24 +282,31 @@ def _predict_image(example, options, probabilities):
   return {'labels': labels, **results}
 
 
-def _views(shown, size, shape, options):
+def _views(shown, size, shape, options, content):
   """Yields a `View` for each scale and, with `flip`, its mirror image."""
+  sides = shown['image'].shape[:2]
+  content = content or sides
   for scale in options.scales:
     scaled = shown
     if scale != 1:
-      sides = shown['image'].shape[:2]
       h, w = (max(1, int(n * scale + 0.5)) for n in sides)
       scaled = {
           name: _resize(array, (w, h), fields.kind(name))
           for name, array in shown.items()
       }
-    yield View(scaled, size, shape, options, mirrored=False)
+    seen = tuple(
+        whole * part / side
+        for whole, part, side in zip(
+            scaled['image'].shape[:2], content, sides, strict=True
+        )
+    )
+    yield View(scaled, size, shape, options, mirrored=False, content=seen)
     if options.flip:
       flipped = {
           name: array[:, ::-1] if fields.is_spatial(name) else array
           for name, array in scaled.items()
       }
-      yield View(flipped, size, shape, options, mirrored=True)
+      yield View(flipped, size, shape, options, mirrored=True, content=seen)
 
 
 def _resize(array, size, kind):

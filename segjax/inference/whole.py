@@ -25,6 +25,7 @@ def predict_by_task(
     examples: Iterable[dict],
     options: Inference,
     probabilities: bool = False,
+    on_error: Callable[[dict, Exception], None] | None = None,
 ) -> Iterator[tuple[dict, dict]]:
   """Predicts images in views or as a whole, depending on the task.
 
@@ -34,28 +35,36 @@ def predict_by_task(
     examples: see `views.predict`.
     options: options of prediction.
     probabilities: whether predictions of a task per pixel include them.
+    on_error: see `views.predict`.
 
   Yields:
     (example, prediction). A prediction is a dict of arrays of one image, at the
     size of its label.
   """
   if task.PER_PIXEL:
-    yield from views.predict(forward, examples, options, probabilities)
+    yield from views.predict(
+        forward, examples, options, probabilities, on_error
+    )
   else:
-    yield from predict(forward, examples, options)
+    yield from predict(forward, examples, options, on_error)
 
 
 def predict(
-    forward: Callable, examples: Iterable[dict], options: Inference
+    forward: Callable,
+    examples: Iterable[dict],
+    options: Inference,
+    on_error: Callable[[dict, Exception], None] | None = None,
 ) -> Iterator[tuple[dict, dict]]:
   """Predicts whole images, and batches successive ones of equal shapes.
 
   Args:
     forward: function from a batch {field: [B, h, w, ...]} to {name: [B, ...]}.
     examples: dictionaries with the fields that `options.reads` names, and with
-      the `label` or the `size` (height, width) to predict for.
+      the `label` or the `size` (height, width) to predict for; of a padded
+      image also with its `content`, see `views.predict`.
     options: options of prediction. Scales, mirroring, windows and refinements
       are for tasks per pixel.
+    on_error: see `views.predict`.
 
   Yields:
     (example, {name: array}). Outputs of the size of the image are resized to
@@ -73,17 +82,37 @@ def predict(
           f' {getattr(defaults, name)!r}.'
       )
 
+  def complete():
+    for example in examples:
+      try:
+        fields.check(options.reads, example, 'The model')
+      except ValueError as error:
+        _give_up([example], error, on_error)
+      else:
+        yield example
+
   def shapes(example):
-    fields.check(options.reads, example, 'The model')
     return [example[name].shape for name in options.reads]
 
-  for _, same_shape in itertools.groupby(examples, shapes):
+  for _, same_shape in itertools.groupby(complete(), shapes):
     while group := list(itertools.islice(same_shape, options.batch_size)):
-      yield from _predict_batch(forward, group, options)
+      try:
+        predicted = _predict_batch(forward, group, options)
+      except Exception as error:
+        _give_up(group, error, on_error)
+      else:
+        yield from predicted
+
+
+def _give_up(examples, error, on_error):
+  if on_error is None:
+    raise error
+  for example in examples:
+    on_error(example, error)
 
 
 def _predict_batch(forward, group, options):
-  """Yields (example, {name: array}) for up to `batch_size` examples."""
+  """Returns [(example, {name: array}), ...] for up to `batch_size` examples."""
   batch = {
       name: np.stack([example[name] for example in group])
       for name in options.reads
@@ -96,12 +125,21 @@ def _predict_batch(forward, group, options):
     }
   sides = batch['image'].shape[1:3]
   outputs = jax.device_get(forward(batch))
+  predicted = []
   for i, example in enumerate(group):
     size = example['label'].shape if 'label' in example else example['size']
-    yield example, {
-        name: _resize(x[i], size) if x.shape[1:3] == sides else x[i]
+    # What was padded is cut off.
+    height, width = map(round, example.get('content', sides))
+    prediction = {
+        name: (
+            _resize(x[i, :height, :width], size)
+            if x.shape[1:3] == sides
+            else x[i]
+        )
         for name, x in outputs.items()
     }
+    predicted.append((example, prediction))
+  return predicted
 
 
 def _resize(array, size):

@@ -58,16 +58,18 @@ def reflect(start: int, stop: int, length: int) -> np.ndarray:
 
 
 def taps(
-    start: int, count: int, old: int, new: int, mirrored: bool = False
+    start: int, count: int, old: float, new: int, mirrored_in: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns the sampling points of pixels of a linearly resized axis.
 
   Args:
     start: first pixel of the resized axis.
     count: number of pixels; those beyond the axis repeat its last one.
-    old: pixels of the axis before resizing by `ops.resize`.
+    old: pixels of the axis before resizing by `ops.resize`, without padding
+      behind it. If the padded axis was resized, they may be no whole number.
     new: pixels of the axis after it.
-    mirrored: whether the axis before resizing is mirrored.
+    mirrored_in: pixels with the padding of an axis that was mirrored before
+      resizing, so that the padding is in front; 0 for one that was not.
 
   Returns:
     low: the pixel before each sampling point, [count] int32.
@@ -75,8 +77,8 @@ def taps(
   """
   position = (np.arange(start, start + count) + 0.5) * old / new - 0.5
   position = np.clip(position, 0, old - 1)
-  if mirrored:
-    position = old - 1 - position
+  if mirrored_in:
+    position = mirrored_in - 1 - position
   low = position.astype(np.int32)
   return low, np.float32(position - low)
 

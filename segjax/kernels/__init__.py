@@ -1,1 +1,1 @@
-"""How convolutions, norms and conditions are lowered on each platform."""
+"""Algorithms chosen by platform: convolutions, barriers and conditionals."""

@@ -1,4 +1,4 @@
-"""One of two results, as a condition says."""
+"""A conditional that branches on CPUs and selects on accelerators."""
 
 import functools
 
@@ -7,24 +7,24 @@ from jax import lax
 
 
 def cond(condition, yes, no, *args):
-  """Returns `yes(*args)` if a condition holds, else `no(*args)`.
+  """Returns `yes(*args)` if the condition is true, else `no(*args)`.
 
-  A CPU computes one of them, and may write it where the arguments lie. Where
-  both are computed and one is selected, as on other platforms, arguments that
-  both read are copied first: for the update of 31 million parameters with their
-  momentum, two cores of an AMD EPYC of 2022 take 47 ms so, and 20 ms else. A
-  GPU would have to wait until its host knows the condition.
+  A CPU computes only the result it needs and may write it in place of the
+  arguments. Computing both and selecting one would copy the arguments that both
+  read; launch/speed.md has what that costs. On other platforms both are
+  computed and one is selected, since a GPU that branches waits until its host
+  knows the condition.
 
   Args:
-    condition: a boolean, [].
-    yes: a function of arrays.
-    no: another, that returns the same shapes and types.
+    condition: a boolean scalar.
+    yes: a function of `args`.
+    no: a function of `args` that returns the same tree, shapes and types.
     *args: trees of arrays.
   """
 
   def select(condition, *args):
-    chosen = functools.partial(lax.select, condition)
-    return jax.tree.map(chosen, yes(*args), no(*args))
+    select_array = functools.partial(lax.select, condition)
+    return jax.tree.map(select_array, yes(*args), no(*args))
 
   def branch(condition, *args):
     return lax.cond(condition, yes, no, *args)

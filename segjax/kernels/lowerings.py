@@ -1,9 +1,9 @@
-"""Ways to convolve and to compute the gradients.
+"""Algorithms for a convolution and for its two gradients.
 
-Each is a function of (x, kernel, window); that of the gradient to the input is
-of (dy, kernel, window, shape of x), and that of the gradient to the kernel of
-(x, dy, window, shape of the kernel). All ways return the same numbers, and
-`ops.conv` chooses.
+A forward function takes (x, kernel, window). The gradient with respect to the
+input takes (dy, kernel, window, shape of x), and the gradient with respect to
+the kernel takes (x, dy, window, shape of the kernel). All algorithms return the
+same numbers up to rounding; `ops.conv` chooses the fastest.
 
 All arrays are [B, H, W, C], kernels [rows, columns, C / groups, features].
 """
@@ -19,19 +19,18 @@ LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
 def transposed(forward):
-  """Returns the gradient to the input of a way to convolve."""
+  """Derives the gradient with respect to the input from a forward function."""
 
   def gradient(dy, kernel, window, shape):
-    like = jax.ShapeDtypeStruct(shape, dy.dtype)
-    return jax.linear_transpose(lambda x: forward(x, kernel, window), like)(dy)[
-        0
-    ]
+    x = jax.ShapeDtypeStruct(shape, dy.dtype)
+    (dx,) = jax.linear_transpose(lambda x: forward(x, kernel, window), x)(dy)
+    return dx
 
   return gradient
 
 
 def plain(x, kernel, window):
-  """XLA's own."""
+  """Convolves by XLA's own convolution."""
   return lax.conv_general_dilated(
       x,
       kernel,
@@ -44,13 +43,13 @@ def plain(x, kernel, window):
 
 
 def plain_gradient(x, dy, window, shape):
-  """XLA's own."""
+  """Returns the gradient to the kernel as XLA derives it from `plain`."""
   kernel = jax.ShapeDtypeStruct(shape, x.dtype)
   return jax.linear_transpose(lambda k: plain(x, k, window), kernel)(dy)[0]
 
 
 def matrix(x, kernel, window):
-  """What windows see is a matrix, a row for each."""
+  """Convolves by one matrix product, with a row of patches per output pixel."""
   patches = _patches(x, kernel.shape, window)
   y = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(
       -1, kernel.shape[-1]
@@ -59,13 +58,13 @@ def matrix(x, kernel, window):
 
 
 def matrix_gradient(x, dy, window, shape):
-  """The same patches, transposed, times the gradient."""
+  """Returns the gradient to the kernel: transposed patches times `dy`."""
   patches = _patches(x, shape, window)
   return contract(patches, dy).astype(x.dtype).reshape(shape)
 
 
 def _patches(x, shape, window):
-  """Returns what each window sees, [B, h, w, rows * columns * C]."""
+  """Returns the input of each output pixel, [B, h, w, rows * columns * C]."""
   rows, columns = shape[:2]
   x = windows.pad(x, window)
   if rows == columns == 1:
@@ -78,8 +77,9 @@ def _patches(x, shape, window):
     x = x[:, : height * rows, : width * columns]
     x = x.reshape(batch, height, rows, width, columns, channels)
     return x.swapaxes(2, 3).reshape(batch, height, width, -1)
-  # Columns, then rows, side by side.
-  for taps, along in (
+  # The taps of a row are put side by side first, then the rows. Each pass has
+  # only as many slices as the kernel has taps along that axis.
+  for taps, axis_window in (
       (
           (1, columns),
           Window((1, window.strides[1]), dilation=(1, window.dilation[1])),
@@ -89,13 +89,16 @@ def _patches(x, shape, window):
           Window((window.strides[0], 1), dilation=(window.dilation[0], 1)),
       ),
   ):
-    seen = [pixels for *_, pixels in windows.strided(x, taps, along)]
-    x = lax.optimization_barrier(jnp.concatenate(seen, -1))
+    slices = [pixels for *_, pixels in windows.strided(x, taps, axis_window)]
+    x = lax.optimization_barrier(jnp.concatenate(slices, -1))
   return x
 
 
 def shifted(x, kernel, window):
-  """A product for each tap, with the pixels alone that it sees."""
+  """Convolves by a product for each tap, over the pixels that the tap reads.
+
+  Taps that read padding alone cost nothing, which pays at high dilation rates.
+  """
   size = window.size(x.shape, kernel.shape)
   accurate = jnp.promote_types(x.dtype, jnp.float32)
   total = jnp.zeros((len(x), *size, kernel.shape[-1]), accurate)
@@ -111,22 +114,22 @@ def shifted(x, kernel, window):
 
 
 def shifted_gradient(x, dy, window, shape):
-  """A product for each tap that sees any pixel."""
+  """Returns the gradient to the kernel, by a product for each tap."""
   parts = {
       (i, j): contract(x[inputs], dy[outputs])
       for i, j, inputs, outputs, _ in window.taps(x.shape, shape)
   }
-  unseen = jnp.zeros(shape[2:], jnp.promote_types(x.dtype, jnp.float32))
+  zero = jnp.zeros(shape[2:], jnp.promote_types(x.dtype, jnp.float32))
   rows = [
-      jnp.stack([parts.get((i, j), unseen) for j in range(shape[1])])
+      jnp.stack([parts.get((i, j), zero) for j in range(shape[1])])
       for i in range(shape[0])
   ]
   return jnp.stack(rows).astype(x.dtype)
 
 
 def depthwise(x, kernel, window):
-  """Sums shifted images times a number for each channel: a single loop."""
-  # Else every tap would compute again what is padded.
+  """Convolves each channel by itself: sums shifted and scaled images."""
+  # Without the barrier XLA would compute the padded image once for each tap.
   x = lax.optimization_barrier(windows.pad(x, window))
   taps = [
       accurate(part) * accurate(kernel[i, j, 0])
@@ -136,7 +139,10 @@ def depthwise(x, kernel, window):
 
 
 def depthwise_gradient(x, dy, window, shape):
-  """Sums products of shifted images, of all taps while a row is in cache."""
+  """Returns the gradient to the kernel of `depthwise`.
+
+  It goes row by row and computes all taps while the row is in the cache.
+  """
   x = lax.optimization_barrier(windows.pad(x, window))
   reach = window.dilation[0] * (shape[0] - 1) + 1
 
@@ -147,13 +153,13 @@ def depthwise_gradient(x, dy, window, shape):
         accurate(part) * row
         for *_, part in windows.strided(rows, shape, window)
     ]
-    more = lax.reduce(
+    row_sums = lax.reduce(
         products,
         [jnp.zeros((), row.dtype)] * len(products),
         lambda a, b: [p + q for p, q in zip(a, b, strict=True)],
         (0, 1, 2),
     )
-    return sums + jnp.stack(more)
+    return sums + jnp.stack(row_sums)
 
   sums = jnp.zeros(
       (shape[0] * shape[1], shape[-1]), jnp.promote_types(x.dtype, jnp.float32)
@@ -163,35 +169,45 @@ def depthwise_gradient(x, dy, window, shape):
 
 
 def paired(x, kernel, window):
-  """Two columns at once, by a kernel of one more and twice the features."""
+  """Computes two output columns at once.
+
+  The kernel is one column wider and has twice the features: a copy for the left
+  column of a pair, and one for the right column. That is faster for kernels
+  of few features, see launch/speed.md.
+  """
   height, width = window.size(x.shape, kernel.shape)
   twice = jnp.concatenate([_beside(kernel, 0, 1), _beside(kernel, 1, 0)], -1)
   (top, bottom), (left, right) = window.padding
-  # XLA leaves windows to YNNPACK, which computes few channels on one thread,
-  # unless the padding of two sides differs: then Eigen does, on all.
-  more = Window((1, 2), ((top, bottom + 1), (left, right + width % 2)))
-  y = plain(x, twice, more)[:, :height]
+  # XLA for CPUs gives convolutions to YNNPACK, which uses one thread for few
+  # channels. With one more row of padding below than above, it takes Eigen,
+  # which uses all threads.
+  padded = Window((1, 2), ((top, bottom + 1), (left, right + width % 2)))
+  y = plain(x, twice, padded)[:, :height]
   return y.reshape(len(x), height, -1, kernel.shape[-1])[:, :, :width]
 
 
 def paired_gradient(dy, kernel, window, shape):
-  """The same way, by the kernel turned around."""
+  """Returns the gradient to the input: `paired` by the rotated kernel."""
   del shape
   turned = kernel[::-1, ::-1].swapaxes(2, 3)
   return paired(dy, turned, window.turned(kernel.shape))
 
 
 def _beside(kernel, left, right):
-  """Returns a kernel with columns of zeros at its sides."""
+  """Returns a kernel with columns of zeros added at its left and right."""
   return jnp.pad(kernel, ((0, 0), (left, right), (0, 0), (0, 0)))
 
 
 def batched_gradient(x, dy, window, shape):
-  """Splits images, and taps lie side by side."""
+  """Returns the gradient to a dilated kernel as that of a dense kernel.
+
+  Images are split into grids of pixels that are `dilation` apart. Within a grid
+  the taps are neighbours, so XLA's fast path for dense kernels applies.
+  """
   rest = [-n % d for n, d in zip(dy.shape[1:3], window.dilation, strict=True)]
-  more = [(a, b + r) for (a, b), r in zip(window.padding, rest, strict=True)]
+  padding = [(a, b + r) for (a, b), r in zip(window.padding, rest, strict=True)]
   return plain_gradient(
-      windows.split(x, window.dilation, more),
+      windows.split(x, window.dilation, padding),
       windows.split(dy, window.dilation, [(0, r) for r in rest]),
       Window(),
       shape,
@@ -199,16 +215,15 @@ def batched_gradient(x, dy, window, shape):
 
 
 def accurate(x):
-  """Returns `x` in a type in which sums over taps are not rounded away."""
+  """Casts to float32, or keeps a wider type, so that sums stay accurate."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def contract(x, dy):
   """Sums x * dy over pixels, [..., C] and [..., features] to [C, features].
 
-  XLA's product is slow if its result has more rows than columns, so then the
-  transpose is computed. At 33x33, in the units above: 256 -> 1024 101 so and 66
-  transposed, 1024 -> 256 63 and 95, 256 -> 21 25 and 93.
+  XLA's product for CPUs is slow if the result has more rows than columns, see
+  launch/speed.md, so the transpose is computed then.
   """
   x, dy = (y.reshape(-1, y.shape[-1]) for y in (x, dy))
   tall = x.shape[-1] >= dy.shape[-1]
@@ -217,5 +232,5 @@ def contract(x, dy):
       (((0,), (0,)), ((), ())),
       preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
   )
-  # Else XLA would move the transpose to the operands.
+  # Without the barrier XLA would move the transpose to the operands.
   return lax.optimization_barrier(y).T if tall else y

@@ -1,4 +1,4 @@
-"""How a kernel moves over an image: which of its taps see which pixels.
+"""Geometry of a convolution: which pixels each tap of a kernel reads.
 
 All arrays are [B, H, W, C], kernels [rows, columns, C / groups, features].
 """
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-  """How a kernel moves over an image."""
+  """Strides, padding, dilation and groups of a convolution."""
 
   strides: tuple[int, int] = (1, 1)
   padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
@@ -19,7 +19,7 @@ class Window:
   groups: int = 1
 
   def size(self, shape, kernel):
-    """Returns (height, width) of the result, for two shapes."""
+    """Returns (height, width) of the output, for shapes of image and kernel."""
     return tuple(
         (n + sum(pad) - d * (k - 1) - 1) // s + 1
         for n, pad, d, k, s in zip(
@@ -33,10 +33,14 @@ class Window:
     )
 
   def turned(self, kernel):
-    """Returns how a kernel of a shape goes back, turned around, over a result.
+    """Returns the window of the gradient with respect to the image.
 
-    So it makes the gradient to the image. Windows have to lie side by side, and
-    the padding may not be wider than what a kernel sees beside its first tap.
+    That gradient is a convolution of the output's gradient by the kernel
+    rotated by 180 degrees. Strides have to be 1, and the padding may be no
+    wider than the reach of the kernel, `dilation * (taps - 1)`.
+
+    Args:
+      kernel: shape of the kernel.
     """
     padding = tuple(
         tuple(d * (k - 1) - n for n in pad)
@@ -47,16 +51,18 @@ class Window:
     return dataclasses.replace(self, padding=padding)
 
   def taps(self, shape, kernel):
-    """Yields the taps of a kernel that see pixels, and which.
+    """Yields the taps of a kernel that read pixels, and which pixels.
+
+    Taps that read padding alone are left out.
 
     Args:
-      shape: of the image.
+      shape: shape of the image.
       kernel: shape of the kernel.
 
     Yields:
-      Row and column of the tap, indices of the pixels that it sees, indices of
-      those of the result to which they contribute, and the padding that places
-      these in the result.
+      Row and column of the tap; the slices of the image that it reads; the
+      slices of the output to which they contribute; and the padding that brings
+      such a slice to the size of the output.
     """
     size = self.size(shape, kernel)
     axes = [
@@ -76,7 +82,7 @@ class Window:
       for j, columns in enumerate(axes[1]):
         if rows and columns:
           pairs = rows, columns
-          inputs = (everything, *(seen for seen, _ in pairs))
+          inputs = (everything, *(pixels for pixels, _ in pairs))
           outputs = (everything, *(slice(a, b) for _, (a, b) in pairs))
           edges = [
               (a, n - b) for (_, (a, b)), n in zip(pairs, size, strict=True)
@@ -84,20 +90,29 @@ class Window:
           yield i, j, inputs, outputs, ((0, 0), *edges, (0, 0))
 
   def inside(self, shape, kernel):
-    """Returns the part of a kernel's work that does not read padding."""
+    """Returns the share of products that read the image and not padding."""
     size = self.size(shape, kernel)
-    seen = sum(
+    reads = sum(
         math.prod(part.stop - part.start for part in outputs[1:])
         for *_, outputs, _ in self.taps(shape, kernel)
     )
-    return seen / math.prod((*size, *kernel[:2]))
+    return reads / math.prod((*size, *kernel[:2]))
 
 
 def _reach(old, new, offset, stride):
-  """Returns what a tap sees along an axis, and to what it contributes.
+  """Returns the pixels that a tap reads along one axis, and where they go.
 
-  Pixel i of the `new` is of i * stride + offset of the `old`. None, if those
-  are outside.
+  Output pixel i reads the input pixel i * stride + offset.
+
+  Args:
+    old: length of the input.
+    new: length of the output.
+    offset: position of the tap relative to the first input pixel.
+    stride: stride of the output.
+
+  Returns:
+    A slice of the input and (start, end) in the output, or None if the tap
+    reads padding alone.
   """
   start = max(0, -(offset // stride))
   end = min(new, (old - 1 - offset) // stride + 1)
@@ -108,12 +123,12 @@ def _reach(old, new, offset, stride):
 
 
 def pad(x, window):
-  """Pads an image with the zeros that a window sees."""
+  """Pads an image with zeros by the padding of a window."""
   return jnp.pad(x, ((0, 0), *window.padding, (0, 0)))
 
 
 def strided(x, shape, window):
-  """Yields (i, j, what the tap sees) of a padded image."""
+  """Yields (i, j, the pixels that tap [i, j] reads) of a padded image."""
   unpadded = dataclasses.replace(window, padding=((0, 0), (0, 0)))
   size = unpadded.size(x.shape, shape)
   for i in range(shape[0]):
@@ -128,7 +143,16 @@ def strided(x, shape, window):
 
 
 def split(x, dilation, edges):
-  """Pads, and makes images of pixels that lie as far apart as taps."""
+  """Splits padded images into the grids of pixels that are `dilation` apart.
+
+  Args:
+    x: [B, H, W, C].
+    dilation: (rows, columns); the padded sides are multiples of these.
+    edges: padding of zeros, ((above, below), (left, right)).
+
+  Returns:
+    [B * rows * columns, H / rows, W / columns, C], sides after padding.
+  """
   x = jnp.pad(x, ((0, 0), *edges, (0, 0)))
   batch, height, width, channels = x.shape
   rows, columns = dilation
@@ -138,7 +162,7 @@ def split(x, dilation, edges):
 
 
 def join(x, dilation):
-  """Takes back what `split` did, but for the padding."""
+  """Joins the grids that `split` made; the padding stays."""
   rows, columns = dilation
   _, height, width, channels = x.shape
   x = x.reshape(-1, rows, columns, height, width, channels)

@@ -1,9 +1,9 @@
-"""Winograd's way to convolve by 3x3 kernels: 2x2 pixels by 16 products, not 36.
+"""Winograd's 3x3 convolution: 16 multiplications for 2x2 pixels instead of 36.
 
 Lavin and Gray, https://arxiv.org/abs/1509.09308, section 4.1, F(2x2, 3x3).
-`forward` and its gradients are as the functions of `ops.lowerings`. `repeated`
-and its gradients are for an image of twice the size whose pixels are each
-repeated 2x2, which takes 9 products.
+`forward` and its gradients have the signatures of `kernels.lowerings`.
+`repeated` and its gradients convolve an image after nearest-neighbour
+upsampling by 2; since neighbours are then equal, 9 multiplications are enough.
 """
 
 from collections.abc import Callable
@@ -20,22 +20,30 @@ from segjax.kernels.lowerings import accurate
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-  """What is summed of pixels, of taps and of products of both, along an axis.
+  """The transforms of Winograd's algorithm along one axis.
 
-  The two axes of an image are one like the other: with 4 products along each,
-  there are 16.
+  Both axes are transformed alike: with 4 products along each there are 16.
+
+  Attributes:
+    reads: number of neighbouring input pixels that a tile reads.
+    step: distance from a tile to the next, in input pixels.
+    pixels: transforms the pixels of a tile into one factor of each product.
+    taps: transforms the three taps into the other factor.
+    sums: combines the products into output pixels.
+    sums_gradient: maps gradients of output pixels to those of the products.
+    taps_gradient: maps gradients of transformed taps to those of the taps.
   """
 
-  reads: int  # Pixels side by side.
-  step: int  # To those of the next tile.
-  pixels: Callable  # Of these pixels, to a number for each product.
-  taps: Callable  # Of three taps, to the other.
-  sums: Callable  # Of the products, to pixels of the result.
-  sums_gradient: Callable | None = None  # Of the result, to the products.
-  taps_gradient: Callable | None = None  # To numbers of taps, to the taps.
+  reads: int
+  step: int
+  pixels: Callable
+  taps: Callable
+  sums: Callable
+  sums_gradient: Callable | None = None
+  taps_gradient: Callable | None = None
 
 
-ANY = Tile(
+F2X2_3X3 = Tile(
     reads=4,
     step=2,
     pixels=lambda a, b, c, d: (a - c, b + c, c - b, b - d),
@@ -48,7 +56,8 @@ ANY = Tile(
         (b + c) / 2 + d,
     ),
 )
-# Pixels b and c are the same one, so their difference is none.
+# Pixels b and c of F2X2_3X3 are copies of one pixel here, so the product with
+# c - b is 0 and left out.
 REPEATED = Tile(
     reads=3,
     step=1,
@@ -58,7 +67,7 @@ REPEATED = Tile(
     sums_gradient=lambda y, z: (y, y + z, -z),
     taps_gradient=lambda a, b, c: (a + b, b, b + c),
 )
-# The gradient to a pixel that is repeated, of what two of it contribute to.
+# The gradient with respect to a pixel that was repeated sums over its copies.
 SUMMED = Tile(
     reads=4,
     step=2,
@@ -69,32 +78,38 @@ SUMMED = Tile(
 
 
 def forward(x, kernel, window):
-  """Convolves as `window` says; see `fits`."""
+  """Convolves by kernels and windows that `fits` accepts."""
   return _convolve(x, kernel, window, 0)
 
 
 def input_gradient(dy, kernel, window, shape):
-  """The same way, by the kernel turned around."""
+  """Returns the gradient to the input: a convolution by the rotated kernel."""
   del shape
   window = window.turned(kernel.shape)
   return _convolve(dy, kernel[::-1, ::-1], window, 1)
 
 
 def kernel_gradient(x, dy, window, shape):
-  """The same way backward, by 16 contractions."""
+  """Returns the gradient to the kernel, by 16 contractions over all tiles."""
   size = dy.shape[1:3]
   edges = [
       (0, -n % (2 * d)) for n, d in zip(size, window.dilation, strict=True)
   ]
   dy = windows.split(accurate(dy), window.dilation, edges)
-  return _contract(_split(x, size, window), dy, shape, ANY).astype(x.dtype)
+  return _contract(_split(x, size, window), dy, shape, F2X2_3X3).astype(x.dtype)
 
 
 def fits(kernel, window):
-  """Tells whether a kernel of a shape and its window can go this way."""
+  """Tells whether this algorithm can compute a convolution.
+
+  Args:
+    kernel: shape of the kernel.
+    window: its `Window`.
+  """
   return (
       (kernel[:2], window.strides, window.groups) == ((3, 3), (1, 1), 1)
-      # The gradient to the input pads by what is missing.
+      # The gradient to the input is padded by the reach of the kernel less the
+      # padding, and that may not be negative.
       and all(
           max(pads) <= 2 * d
           for pads, d in zip(window.padding, window.dilation, strict=True)
@@ -103,43 +118,43 @@ def fits(kernel, window):
 
 
 def repeated(x, kernel):
-  """Convolves an image that is enlarged by repeating its pixels 2x2.
+  """Convolves an image after repeating each of its pixels 2x2.
 
   Args:
     x: [B, h, w, C].
     kernel: [3, 3, C, features].
 
   Returns:
-    [B, 2h, 2w, features]; beyond the border are zeros.
+    [B, 2h, 2w, features]; the border is padded with zeros.
   """
   return _multiply(_pad(x), kernel, 0, REPEATED).astype(x.dtype)
 
 
 def repeated_input_gradient(dy, kernel):
-  """Returns the gradient to pixels before they are repeated, [B, h, w, C]."""
+  """Returns the gradient of `repeated` to its input, [B, h, w, C]."""
   return _multiply(_pad(dy), kernel, 1, SUMMED).astype(dy.dtype)
 
 
 def repeated_kernel_gradient(x, dy, shape):
-  """Returns the gradient to a kernel of a shape, by 9 contractions."""
+  """Returns the gradient of `repeated` to its kernel, of shape `shape`."""
   return _contract(_pad(x), accurate(dy), shape, REPEATED).astype(x.dtype)
 
 
 def _pad(x):
-  """Pads an image to whole tiles of repeated pixels."""
+  """Pads each side by the one pixel that tiles of repeated pixels need."""
   return windows.pad(accurate(x), windows.Window(padding=((1, 1), (1, 1))))
 
 
 def _convolve(x, kernel, window, axis):
-  """Convolves, with the axis of the kernel's that is summed."""
+  """Convolves; `axis` of a tap [C, features] is summed over: 0 is forward."""
   size = window.size(x.shape, kernel.shape)
-  y = _multiply(_split(x, size, window), kernel, axis, ANY)
+  y = _multiply(_split(x, size, window), kernel, axis, F2X2_3X3)
   y = windows.join(y, window.dilation)
   return y[:, : size[0], : size[1]].astype(x.dtype)
 
 
 def _split(x, size, window):
-  """Pads an image to whole tiles, and makes one of each dilated grid."""
+  """Pads an image to whole tiles and splits it into its dilated grids."""
   edges = [
       (a, 2 * d * (-(-n // (2 * d)) + 1) - old - a)
       for (a, _), n, d, old in zip(
@@ -150,7 +165,7 @@ def _split(x, size, window):
 
 
 def _multiply(x, kernel, axis, tile):
-  """Multiplies pixels by taps, and places the sums of products in an image."""
+  """Multiplies transformed pixels and taps, and assembles the output."""
   taps = [
       part for row in tile.taps(*accurate(kernel)) for part in tile.taps(*row)
   ]
@@ -165,31 +180,31 @@ def _multiply(x, kernel, axis, tile):
 
 
 def _contract(x, dy, shape, tile):
-  """Returns the gradient to a kernel, of products summed over all tiles."""
+  """Returns the gradient to a kernel: products summed over all tiles."""
   pixels = _pixels(x, tile)
   products = _both_axes(dy, 2, 2, tile.sums_gradient)
-  # XLA transposes the first of a pair, so that is the one of fewer channels.
-  # It is computed before, else it takes twice as long.
+  # XLA transposes the first operand, so it is the one of fewer channels. The
+  # barrier has it computed before: fused, the product takes twice as long.
   tall = shape[2] > shape[3]
   pairs = (products, pixels) if tall else (pixels, products)
-  everywhere = (0, 1, 2), (0, 1, 2)
+  pixel_axes = (0, 1, 2), (0, 1, 2)
   taps = [
-      lax.dot_general(barrier(a), b, (everywhere, ((), ())))
+      lax.dot_general(barrier(a), b, (pixel_axes, ((), ())))
       for a, b in zip(*pairs, strict=True)
   ]
   columns = _sums(taps, tile.taps_gradient)
   kernel = jnp.stack([jnp.stack(column) for column in columns], 1)
-  # Else XLA would move the transpose to the operands.
+  # Without the barrier XLA would move the transpose to the operands.
   return barrier(kernel).swapaxes(2, 3) if tall else kernel
 
 
 def _pixels(x, tile):
-  """Returns what products take of an image, [b, h, w, C] each."""
+  """Returns the transformed pixels, one array [b, h, w, C] per product."""
   return _both_axes(x, tile.reads, tile.step, tile.pixels)
 
 
 def _both_axes(x, reads, step, combine):
-  """Combines pixels side by side, of rows and then of columns, by rows."""
+  """Applies a transform along rows and then columns; returns row by row."""
 
   def along(x, axis):
     end = x.shape[axis] - reads + 1
@@ -201,7 +216,7 @@ def _both_axes(x, reads, step, combine):
 
 
 def _sums(parts, combine):
-  """Combines parts of columns and then of rows; returns columns."""
+  """Combines the products along rows and then columns; returns columns."""
   side = math.isqrt(len(parts))
   rows = [combine(*parts[i : i + side]) for i in range(0, len(parts), side)]
   return [combine(*column) for column in zip(*rows, strict=True)]

@@ -1,8 +1,11 @@
 """Atrous spatial pyramid pooling."""
 
+from collections.abc import Callable
+
 from flax import linen as nn
 import jax.numpy as jnp
 
+from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import SeparableConvNormAct
 
@@ -14,6 +17,7 @@ class ASPP(nn.Module):
   one 3x3 convolution a rate and the image's mean, concatenated in this order
   (torchvision's) and projected. TensorFlow's DeepLab and mmsegmentation begin
   with the image's mean; mmsegmentation projects by a 3x3 convolution.
+  Panoptic-DeepLab has no norm behind the convolution of the image's mean.
   """
 
   features: int = 256
@@ -21,6 +25,8 @@ class ASPP(nn.Module):
   separable: bool = False  # The 3x3 convolutions: DeepLabv3+, section 3.1.
   image_first: bool = False
   project_kernel: int = 1
+  image_norm: Callable[..., nn.Module] | None = norms.BatchNorm
+  image_bias: bool = False
 
   @nn.compact
   def __call__(self, x, train):
@@ -30,7 +36,13 @@ class ASPP(nn.Module):
       atrous = conv(self.features, dilation=rate, name=f'atrous{i}')
       branches.append(atrous(x, train))
     mean = x.mean((1, 2), keepdims=True)
-    mean = ConvNormAct(self.features, kernel=1, name='image')(mean, train)
+    mean = ConvNormAct(
+        self.features,
+        kernel=1,
+        bias=self.image_bias,
+        norm=self.image_norm,
+        name='image',
+    )(mean, train)
     mean = jnp.broadcast_to(mean, branches[0].shape)
     branches.insert(0 if self.image_first else len(branches), mean)
     return ConvNormAct(

@@ -1,47 +1,53 @@
-"""Losses, one file each, summed by a string.
+"""Losses, one file each, and weighted sums of them written as a string.
 
 `build('cross_entropy(label_smoothing=0.1) + 0.5 * dice(squared=True)')`
 
-A loss is a function of logits [B, H, W, K] and integer labels [B, H, W]. One
-channel is that of a sigmoid, for the labels 0 and 1. Labels that are to be
-ignored, or are of no class, count for nothing, and without any other the loss
-is 0. All is computed in float32, and over the global batch: the mean over
-devices of values and gradients is that of the whole batch.
+A loss is a function of logits [B, H, W, K] and integer labels [B, H, W]. Logits
+with one channel belong to a sigmoid over the labels 0 and 1. Pixels with the
+label `ignore`, or with a label of no class, do not count; without other pixels
+the loss is 0. Losses are computed in float32 and over the global batch: the
+mean over devices of values and gradients is that of the whole batch.
 """
 
 import ast
+from collections.abc import Callable
 import functools
 import importlib
 import inspect
 import pkgutil
 
+import jax
+
 from segjax import specs
 
-# Arguments that are no part of the string.
+# Arguments that the program passes, so that the string must not.
 GIVEN = ('logits', 'labels', 'class_weights', 'pixel_weights')
 
 
-def names():
-  """Returns the losses that exist."""
+def names() -> list[str]:
+  """Returns the names of all losses."""
   return [module.name for module in pkgutil.iter_modules(__path__)]
 
 
-def build(text, class_weights=None):
-  """Returns the function that a sum of losses names.
+def build(
+    text: str, class_weights: jax.Array | None = None
+) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
+  """Builds the loss function that a string describes.
 
   Args:
-    text: terms with a plus between them, each a loss or a number times a loss;
-      a loss is a file here, with literal arguments or without.
-    class_weights: [K] or None, given to the losses that take them.
+    text: a sum of terms, each a loss or a number times a loss. A loss is the
+      name of a file here, optionally with literal arguments.
+    class_weights: [K] or None, passed to all losses.
 
   Returns:
-    `function(logits, labels, pixel_weights=None)` with the total and {name:
-    term}, the terms without their factors. Weights of pixels, [B, H, W], are
-    given to the losses that take them; if there is none, it raises ValueError.
+    `function(logits, labels, pixel_weights=None)`, which returns the total and
+    {name: term}, where terms are without their factors. Weights of pixels
+    [B, H, W] are passed to the losses that take them; if none does, the
+    function raises ValueError.
 
   Raises:
-    ValueError: the string cannot be read, there is no such loss or argument,
-      or there are weights and no loss takes them.
+    ValueError: the string cannot be read, a loss or an argument does not exist,
+      or there are class weights and a loss takes none.
   """
   functions = {
       name: getattr(importlib.import_module(f'{__name__}.{name}'), name)
@@ -57,22 +63,30 @@ def build(text, class_weights=None):
     function = functools.partial(functions[name], **kwargs)
     if _takes(function, 'class_weights'):
       function = functools.partial(function, class_weights=class_weights)
-    if name in (known for known, _, _ in terms):
-      raise ValueError(f'{text!r} names {name} twice.')
+    if name in (other for other, _, _ in terms):
+      raise ValueError(f'{text!r} names {name} twice: join the two terms.')
     terms.append((name, factor, function))
-  if class_weights is not None and not any(
-      _takes(function, 'class_weights') for *_, function in terms
-  ):
-    raise ValueError(f'No loss of {text!r} takes class weights.')
+  without = [
+      name
+      for name, _, function in terms
+      if not _takes(function, 'class_weights')
+  ]
+  if class_weights is not None and without:
+    raise ValueError(
+        f'The loss {text!r} has terms that take no class weights,'
+        f' {", ".join(without)}: by their definition classes are not averaged.'
+        ' Use another loss there, such as dice or lovasz_softmax, or leave'
+        ' config.class_weights empty.'
+    )
 
   def loss(logits, labels, pixel_weights=None):
-    parts, weighted = {}, pixel_weights is None
+    parts, weights_used = {}, pixel_weights is None
     for name, _, function in terms:
-      given = {}
+      kwargs = {}
       if _takes(function, 'pixel_weights'):
-        given, weighted = {'pixel_weights': pixel_weights}, True
-      parts[name] = function(logits, labels, **given)
-    if not weighted:
+        kwargs, weights_used = {'pixel_weights': pixel_weights}, True
+      parts[name] = function(logits, labels, **kwargs)
+    if not weights_used:
       raise ValueError(
           f'No loss of {text!r} takes weights of pixels, which preprocessing'
           ' makes: add cross_entropy, or leave border_weights out.'
@@ -83,6 +97,7 @@ def build(text, class_weights=None):
 
 
 def _takes(function, argument):
+  """Tells whether a function has an argument of a name."""
   return argument in inspect.signature(function).parameters
 
 

@@ -1,21 +1,33 @@
-"""Cross entropy of a sigmoid."""
+"""Sigmoid cross entropy."""
 
 import jax
 import jax.numpy as jnp
 
+from segjax.ops.reduce import class_mean
 from segjax.ops.reduce import mean_over
 from segjax.ops.targets import one_hot
 
 
-def binary_cross_entropy(logits, labels, *, pos_weight=1.0, ignore=255):
-  """Mean sigmoid cross entropy, of one channel or of each class against others.
+def binary_cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    class_weights: jax.Array | None = None,
+    pos_weight: float = 1.0,
+    ignore: int = 255,
+) -> jax.Array:
+  """Computes the mean sigmoid cross entropy over pixels and channels.
+
+  Each channel is a binary problem, its class against all others.
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K), or 0 and 1 where K is 1, or `ignore`;
-      others are ignored too.
-    pos_weight: factor of the term of the pixels that are of the class.
-    ignore: label of pixels that count neither as right nor as wrong.
+    labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
+      are ignored like `ignore`.
+    class_weights: [K] or None, weights of the channels in their mean. Of
+      one channel, [2]: weights of the pixels of class 0 and of class 1.
+    pos_weight: factor of the pixels of the class (the positives).
+    ignore: label of pixels that do not count.
 
   Returns:
     A float32 scalar, the mean over valid pixels and channels; 0 if no pixel is
@@ -28,5 +40,10 @@ def binary_cross_entropy(logits, labels, *, pos_weight=1.0, ignore=255):
   target, valid = one_hot(labels, logits.shape[-1], ignore)
   positive = pos_weight * target * jax.nn.log_sigmoid(logits)
   negative = (1 - target) * jax.nn.log_sigmoid(-logits)
-  loss = -(positive + negative).mean(-1, keepdims=True)
-  return mean_over((loss * valid).sum(), valid.sum())
+  loss = -(positive + negative)
+  if loss.shape[-1] == 1 and class_weights is not None:
+    counted = valid * jnp.where(target == 1, class_weights[1], class_weights[0])
+  else:
+    loss = class_mean(loss, class_weights)[..., None]
+    counted = valid
+  return mean_over((loss * counted).sum(), counted.sum())

@@ -1,4 +1,4 @@
-"""Cross entropy over the valid pixels."""
+"""Softmax cross entropy."""
 
 import jax
 import jax.numpy as jnp
@@ -10,28 +10,28 @@ from segjax.ops.targets import one_hot
 
 
 def cross_entropy(
-    logits,
-    labels,
+    logits: jax.Array,
+    labels: jax.Array,
     *,
-    class_weights=None,
-    pixel_weights=None,
-    label_smoothing=0.0,
-    divide_by='weights',
-    ignore=255,
-):
-  """Mean per-pixel softmax cross entropy.
+    class_weights: jax.Array | None = None,
+    pixel_weights: jax.Array | None = None,
+    label_smoothing: float = 0.0,
+    divide_by: str = 'weights',
+    ignore: int = 255,
+) -> jax.Array:
+  """Computes the mean softmax cross entropy over pixels.
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K) or `ignore`; others are ignored too.
+    labels: [B, H, W], integers in [0, K). Others are ignored like `ignore`.
     class_weights: [K] or None, factors of the pixels of each class.
     pixel_weights: [B, H, W] or None, factors of the pixels.
-    label_smoothing: part of the target that is spread evenly over all classes.
-    divide_by: what the sum over the valid pixels is divided by: the 'weights'
-      of their classes, as in PyTorch, and of the pixels; the number of 'valid'
-      pixels, or of 'all' pixels, as in mmsegmentation; 'nothing', as in the
-      heavy learning of FCN.
-    ignore: label of pixels that count neither as right nor as wrong.
+    label_smoothing: share of the target that is spread evenly over classes.
+    divide_by: what the sum over valid pixels is divided by: the sum of their
+      'weights', by class as in PyTorch and by pixel; the number of 'valid'
+      pixels; the number of 'all' pixels, as in mmsegmentation; or 'nothing', as
+      in the heavy learning of FCN.
+    ignore: label of pixels that do not count.
 
   Returns:
     A float32 scalar; 0 if no pixel is valid.
@@ -46,7 +46,7 @@ def cross_entropy(
   num_classes = logits.shape[-1]
   if class_weights is None:
     class_weights = jnp.ones(num_classes)
-  # A product with a one-hot target has a cheap gradient, a gather has not.
+  # A product with one-hot targets has a cheaper gradient than a gather.
   target, valid = one_hot(labels, num_classes, ignore)
   target = target * class_weights
   spread = label_smoothing / num_classes * class_weights

@@ -1,5 +1,6 @@
-"""Soft Dice loss of mmsegmentation."""
+"""Soft Dice loss as mmsegmentation computes it."""
 
+import jax
 import jax.numpy as jnp
 
 from segjax.ops.reduce import region_mean
@@ -8,26 +9,33 @@ from segjax.ops.targets import one_hot
 from segjax.ops.targets import probabilities
 
 
-def dice_mmseg(logits, labels, *, naive=False, eps=1e-3, ignore=255):
-  """One minus the Dice coefficient of all classes together, image by image.
+def dice_mmseg(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    naive: bool = False,
+    eps: float = 1e-3,
+    ignore: int = 255,
+) -> jax.Array:
+  """Computes one minus the Dice coefficient of an image, classes together.
 
-  Ignored pixels are of no class, but their probabilities are part of the
-  denominator. They get a gradient therefore, here alone among the losses.
+  Ignored pixels belong to no class, but their probabilities are part of the
+  denominator. So they get a gradient, unlike in the other losses.
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K), or 0 and 1 where K is 1, or `ignore`;
-      others are ignored too.
+    labels: [B, H, W], integers in [0, K), or 0 and 1 if K is 1. Other labels
+      are ignored like `ignore`.
     naive: whether the denominator sums probabilities, else their squares.
-    eps: added to the sums.
+    eps: added to the sums of the coefficient.
     ignore: label of pixels that are of no class.
 
   Returns:
-    A float32 scalar, the mean over the images with a valid pixel; 0 if there is
-    none.
+    A float32 scalar, the mean over the images that have a valid pixel; 0 if
+    none has.
 
   References:
-    mmsegmentation 1.2.2's DiceLoss, `naive` its `naive_dice`.
+    DiceLoss of mmsegmentation 1.2.2; `naive` is its `naive_dice`.
   """
   target, valid = one_hot(labels, logits.shape[-1], ignore)
   probs = probabilities(logits)

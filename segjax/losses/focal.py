@@ -1,4 +1,4 @@
-"""Focal loss of a softmax."""
+"""Softmax focal loss."""
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +8,25 @@ from segjax.ops.targets import class_logits
 from segjax.ops.targets import one_hot
 
 
-def focal(logits, labels, *, class_weights=None, gamma=2.0, ignore=255):
-  """Mean cross entropy times a power of the probability of the other classes.
+def focal(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    class_weights: jax.Array | None = None,
+    gamma: float = 2.0,
+    ignore: int = 255,
+) -> jax.Array:
+  """Computes the mean of (1 - p) ** gamma times the cross entropy -log(p).
+
+  p is the probability of the true class of a pixel.
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K) or `ignore`; others are ignored too.
-    class_weights: [K] or None; they multiply, and do not enter the count.
-    gamma: the power; the larger, the less do easy pixels count.
-    ignore: label of pixels that count neither as right nor as wrong.
+    labels: [B, H, W], integers in [0, K). Others are ignored like `ignore`.
+    class_weights: [K] or None, factors of the pixels of each class. The sum is
+      divided by the number of pixels, not by their weights.
+    gamma: exponent. Larger values weigh easy pixels down.
+    ignore: label of pixels that do not count.
 
   Returns:
     A float32 scalar, the mean over valid pixels; 0 if none is valid.
@@ -28,7 +38,8 @@ def focal(logits, labels, *, class_weights=None, gamma=2.0, ignore=255):
   logits = class_logits(logits)
   target, valid = one_hot(labels, logits.shape[-1], ignore)
   log_probs = jax.nn.log_softmax(logits)
-  # A power of 1 - p itself has no finite gradient where p rounds to 1.
+  # (1 - p) ** gamma has no finite gradient where p rounds to 1; the sum of the
+  # probabilities of the other classes has.
   log_rest = jax.nn.logsumexp(
       log_probs, axis=-1, keepdims=True, where=target == 0
   )

@@ -1,4 +1,4 @@
-"""Lovasz hinge: the Jaccard loss of one class, convex in its logits."""
+"""Lovasz hinge: a convex surrogate of the Jaccard loss of one class."""
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +8,21 @@ from segjax.ops.reduce import region_mean
 from segjax.ops.targets import one_hot
 
 
-def lovasz_hinge(logits, labels, *, per_image=True, ignore=255):
-  """Lovasz extension of the Jaccard loss, at the hinge losses of pixels.
+def lovasz_hinge(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    per_image: bool = True,
+    ignore: int = 255,
+) -> jax.Array:
+  """Computes the Lovasz extension of the Jaccard loss on hinge errors.
 
   Args:
     logits: [B, H, W, 1], unnormalised.
     labels: [B, H, W], 0, 1 or `ignore`; others are ignored too.
-    per_image: whether to average the losses of images, those without a valid
-      pixel left out, else the batch is taken as one image.
-    ignore: label of pixels that count neither as right nor as wrong.
+    per_image: whether to average the losses of the images that have a valid
+      pixel, else the batch counts as one image.
+    ignore: label of pixels that do not count.
 
   Returns:
     A float32 scalar; 0 if no pixel is valid.

@@ -1,4 +1,4 @@
-"""Cross entropy over the hardest pixels."""
+"""Cross entropy over the hardest pixels (online hard example mining)."""
 
 import jax
 import jax.numpy as jnp
@@ -10,42 +10,43 @@ from segjax.ops.targets import one_hot
 
 
 def ohem_cross_entropy(
-    logits,
-    labels,
+    logits: jax.Array,
+    labels: jax.Array,
     *,
-    class_weights=None,
-    threshold=0.7,
-    min_kept=100_000,
-    divide_by='kept',
-    ignore=255,
-):
-  """Mean cross entropy of the pixels whose true class is not yet probable.
+    class_weights: jax.Array | None = None,
+    threshold: float = 0.7,
+    min_kept: int = 100_000,
+    divide_by: str = 'kept',
+    ignore: int = 255,
+) -> jax.Array:
+  """Computes the mean cross entropy of pixels whose true class is improbable.
 
   Args:
     logits: [B, H, W, K], unnormalised.
-    labels: [B, H, W], integers in [0, K) or `ignore`; others are ignored too.
-    class_weights: [K] or None; they multiply, and do not enter the count.
-    threshold: a pixel is kept if the probability of its class is lower; with 0
-      just the hardest are, `min_kept` of them.
-    min_kept: pixels to keep per image at the least; the threshold rises to
-      keep that many over the global batch. A batch with fewer valid pixels
-      keeps all but the easiest.
+    labels: [B, H, W], integers in [0, K). Others are ignored like `ignore`.
+    class_weights: [K] or None, factors of the pixels of each class. The sum is
+      divided by a number of pixels, not by their weights.
+    threshold: a pixel is kept if the probability of its true class is lower.
+      With 0 only the `min_kept` hardest pixels per image are kept.
+    min_kept: least number of pixels to keep, per image on average: the
+      threshold rises until the global batch keeps that many. A batch with fewer
+      valid pixels keeps all but the easiest pixel.
     divide_by: what the sum over the kept pixels is divided by: the number of
-      'kept' pixels, or of 'all' pixels, as in mmsegmentation.
-    ignore: label of pixels that count neither as right nor as wrong.
+      'kept' pixels, or of 'all' pixels as in mmsegmentation.
+    ignore: label of pixels that do not count.
 
   Returns:
     A float32 scalar; 0 if no pixel is kept.
 
   References:
-    Shrivastava et al. 2016, https://arxiv.org/abs/1604.03540; the rule is that
-    of mmsegmentation 1.2.2's OHEMPixelSampler.
+    Shrivastava et al. 2016, https://arxiv.org/abs/1604.03540. Pixels are chosen
+    as by OHEMPixelSampler of mmsegmentation 1.2.2.
   """
   logits = class_logits(logits)
   target, valid = one_hot(labels, logits.shape[-1], ignore)
   log_probs = jax.nn.log_softmax(logits)
   loss = -(target * log_probs).sum(-1, keepdims=True)
-  # The rule looks at the whole batch, so it looks across devices.
+  # The threshold depends on the global batch, so probabilities are gathered.
   prob = jax.lax.stop_gradient(jnp.where(valid, jnp.exp(-loss), jnp.inf))
   ordered = jnp.sort(parallel.all_gather(prob).ravel())
   images = ordered.size // (labels.shape[1] * labels.shape[2])

@@ -1,48 +1,50 @@
-"""Boxes, and what lies in them.
+"""Operations on boxes: bounds of masks, and sampling and pasting of contents.
 
-A box is (y0, x0, y1, x1) in pixels, ends exclusive, so that the box of one
-pixel is one wide; it may reach beyond its image. What lies in it is looked at
-on a grid of size x size points, the centres of as many equal cells.
+A box is (y0, x0, y1, x1) in pixels, ends exclusive, so the box of one pixel has
+width 1. It may reach beyond its image. Its content is sampled on a grid of
+size x size points, the centres of equal cells.
 """
 
 import jax
 import jax.numpy as jnp
 
 
-def bounding_boxes(regions):
-  """Returns the tight boxes of regions.
+def bounding_boxes(regions: jax.Array) -> jax.Array:
+  """Returns the tight bounding boxes of masks.
 
   Args:
     regions: [..., H, W, N], 0 or 1.
 
   Returns:
-    [..., N, 4] float32; that of the first pixel for an empty region.
+    [..., N, 4] float32. The box of an empty mask is (0, 0, 1, 1).
   """
   ends = []
-  for axis in (-2, -3):
-    line = (regions > 0).any(axis)  # Over rows, then over columns.
-    first = jnp.argmax(line, -2)
-    last = line.shape[-2] - jnp.argmax(line[..., ::-1, :], -2)
-    ends.append((first, jnp.where(line.any(-2), last, 1)))
+  for axis in (-2, -3):  # The rows first: a row is inside if any column is.
+    inside = (regions > 0).any(axis)
+    start = jnp.argmax(inside, -2)
+    stop = inside.shape[-2] - jnp.argmax(inside[..., ::-1, :], -2)
+    ends.append((start, jnp.where(inside.any(-2), stop, 1)))
   (y0, y1), (x0, x1) = ends
   return jnp.stack([y0, x0, y1, x1], -1).astype(jnp.float32)
 
 
-def expand(boxes, fraction):
+def expand(boxes: jax.Array, fraction: float) -> jax.Array:
   """Moves each side of boxes [..., 4] out by a fraction of height or width."""
   low, high = jnp.split(boxes, 2, -1)
   margin = fraction * (high - low)
   return jnp.concatenate([low - margin, high + margin], -1)
 
 
-def sample(image, box, size, *, outside='edge'):
-  """Interpolates an image at the grid of a box, linearly.
+def sample(
+    image: jax.Array, box: jax.Array, size: int, *, outside: str = 'edge'
+) -> jax.Array:
+  """Samples an image on the grid of a box by bilinear interpolation.
 
   Args:
     image: [H, W, C], any float type; the arithmetic is float32.
     box: [4].
     size: rows and columns of the grid.
-    outside: what surrounds the image: its 'edge', or 'zero'.
+    outside: value beyond the image: 'edge' repeats its border, 'zero' is 0.
 
   Returns:
     [size, size, C] in the type of `image`.
@@ -58,8 +60,8 @@ def sample(image, box, size, *, outside='edge'):
   return y.astype(image.dtype)
 
 
-def pick(image, box, size):
-  """Returns the pixels at the grid of a box, 0 outside of the image.
+def pick(image: jax.Array, box: jax.Array, size: int) -> jax.Array:
+  """Samples the nearest pixels on the grid of a box, 0 outside the image.
 
   Args:
     image: [H, W], any type.
@@ -70,7 +72,8 @@ def pick(image, box, size):
     [size, size] in the type of `image`.
   """
   index = [jnp.floor(_grid(box[i], box[i + 2], size) + 0.5) for i in (0, 1)]
-  y, x = (  # -1 would be the last.
+  # `take` reads a negative index from the end, so it is moved beyond the end.
+  y, x = (
       jnp.where(i < 0, side, i).astype(jnp.int32)
       for i, side in zip(index, image.shape, strict=True)
   )
@@ -78,8 +81,10 @@ def pick(image, box, size):
   return jnp.take(rows, x, 1, mode='fill', fill_value=0)
 
 
-def paste(grids, boxes, size):
-  """Lays the values of grids back on the pixels of boxes: `pick` reversed.
+def paste(
+    grids: jax.Array, boxes: jax.Array, size: tuple[int, int]
+) -> jax.Array:
+  """Pastes grids into the boxes of an image, nearest neighbour: undoes `pick`.
 
   Args:
     grids: [..., S, S], any type; a value for each cell of a box.
@@ -87,13 +92,14 @@ def paste(grids, boxes, size):
     size: (height, width) of the result.
 
   Returns:
-    [..., height, width] in the type of `grids`, 0 outside of the box.
+    [..., height, width] in the type of `grids`, 0 outside the box.
   """
   cells, index = grids.shape[-1], []
   for i in (0, 1):
     start, stop = boxes[..., i, None], boxes[..., i + 2, None]
     cell = (jnp.arange(size[i]) + 0.5 - start) * cells / (stop - start)
-    cell = jnp.where(cell < 0, cells, cell)  # -1 would be the last.
+    # `take_along_axis` reads a negative index from the end; see `pick`.
+    cell = jnp.where(cell < 0, cells, cell)
     index.append(jnp.floor(cell).astype(jnp.int32))
   y, x = index[0][..., None], index[1][..., None, :]
   rows = jnp.take_along_axis(grids, y, -2, mode='fill', fill_value=0)
@@ -101,7 +107,7 @@ def paste(grids, boxes, size):
 
 
 def _grid(start, stop, size):
-  """Returns the centres of cells along an axis, where pixel 0 is at 0: [S]."""
+  """Returns the centres of cells along an axis, [S], in indices of pixels."""
   return start + (jnp.arange(size) + 0.5) * (stop - start) / size - 0.5
 
 

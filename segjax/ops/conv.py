@@ -1,16 +1,21 @@
-"""One convolution, lowered by platform.
+"""Convolution and transposed convolution, with an algorithm for each platform.
 
-On GPU and TPU it is XLA's own, which calls the vendor's kernels. XLA's for CPUs
-is good at 3x3 windows that lie close, and poor at much else, so there a table
-chooses by the shape among six ways to compute the same numbers, see
-`lowering`. The choice is made when a step is traced, and nobody has to know.
+On GPUs and TPUs convolutions are XLA's own, which call the vendor's kernels,
+but for some gradients, see `gpu_lowering`. XLA for CPUs is fast at dense 3x3
+kernels alone, so `lowering` chooses among the algorithms of
+`kernels.lowerings` and `kernels.winograd` by the shape, when a step is traced.
+All algorithms return the same numbers up to rounding. launch/speed.md has the
+measurements.
 
 All arrays are [B, H, W, C], kernels [rows, columns, C / groups, features].
 """
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import functools
 import math
+from typing import Any
 
 import jax
 from jax import lax
@@ -23,29 +28,30 @@ from segjax.kernels.window import Window
 
 
 def conv_general_dilated(
-    x,
-    kernel,
-    window_strides,
-    padding,
+    x: jax.Array,
+    kernel: jax.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[Sequence[int]],
     *,
-    lhs_dilation,
-    rhs_dilation,
-    dimension_numbers,
-    feature_group_count,
-    precision,
-):
-  """Convolves as `lax.conv_general_dilated` does; Flax's layers call it.
+    lhs_dilation: Sequence[int],
+    rhs_dilation: Sequence[int],
+    dimension_numbers: lax.ConvDimensionNumbers,
+    feature_group_count: int,
+    precision: Any,
+) -> jax.Array:
+  """Convolves with the signature of `lax.conv_general_dilated`, for Flax.
 
   Raises:
-    ValueError: it was asked for something that no system here needs.
+    ValueError: the layout, the dilation of the input or the precision is one
+      that `conv` does not have.
   """
   layout = lax.conv_dimension_numbers(x.shape, kernel.shape, lowerings.LAYOUT)
-  given = tuple(lhs_dilation), dimension_numbers, precision
-  if given != ((1, 1), layout, None):
+  options = tuple(lhs_dilation), dimension_numbers, precision
+  if options != ((1, 1), layout, None):
     raise ValueError(
         f'Convolutions here are {lowerings.LAYOUT}, with an input that is not'
-        f' dilated and the default precision; given are {given}. There is'
-        ' lax.conv_general_dilated.'
+        ' dilated and the default precision; (lhs_dilation, dimension_numbers,'
+        f' precision) are {options}. Call lax.conv_general_dilated instead.'
     )
   if isinstance(padding, str):
     reach = [
@@ -63,46 +69,49 @@ def conv_general_dilated(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def conv(x, kernel, window):
-  """Convolves.
+def conv(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+  """Convolves an image by a kernel.
 
   Args:
     x: [B, H, W, C], any float type.
     kernel: [rows, columns, C / groups, features] in the same type.
-    window: a `Window`.
+    window: strides, padding, dilation and groups.
 
   Returns:
     [B, *window.size(x.shape, kernel.shape), features].
   """
-  way = lowering(x.shape, kernel.shape, window)
-  return _compute(FORWARD, x, kernel, window, cpu=way)
+  cpu = lowering(x.shape, kernel.shape, window)
+  return _compute(FORWARD, x, kernel, window, cpu=cpu)
 
 
-def _saved(x, kernel, window):
+def _forward(x, kernel, window):
   return conv(x, kernel, window), (x, kernel)
 
 
 def _gradients(window, saved, dy):
   x, kernel = saved
-  dy = barrier(dy)  # Both read it, and some ways several times.
+  # Both gradients read it, and some algorithms read it several times.
+  dy = barrier(dy)
   return (
       _input_gradient(dy, kernel, window, x.shape),
       _kernel_gradient(x, dy, window, kernel.shape),
   )
 
 
-conv.defvjp(_saved, _gradients)
+conv.defvjp(_forward, _gradients)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def transpose(x, kernel, window, size):
-  """Convolves transposed: the gradient of a `conv` to its input.
+def transpose(
+    x: jax.Array, kernel: jax.Array, window: Window, size: tuple[int, int]
+) -> jax.Array:
+  """Computes a transposed convolution: the gradient of `conv` to its input.
 
   Args:
-    x: [B, h, w, features], what the `conv` would return.
-    kernel: [rows, columns, C / groups, features], of the `conv`.
-    window: a `Window`, of the `conv`.
-    size: (height, width) of what the `conv` would take.
+    x: [B, h, w, features], of the shape of the output of `conv`.
+    kernel: [rows, columns, C / groups, features], as `conv` takes it.
+    window: the window of `conv`.
+    size: (height, width) of the input of `conv`.
 
   Returns:
     [B, *size, C].
@@ -111,60 +120,71 @@ def transpose(x, kernel, window, size):
   return _input_gradient(x, kernel, window, (len(x), *size, channels))
 
 
-def _saved_transposed(x, kernel, window, size):
+def _transpose_forward(x, kernel, window, size):
   return transpose(x, kernel, window, size), (x, kernel)
 
 
-def _gradients_transposed(window, size, saved, dy):
+def _transpose_gradients(window, size, saved, dy):
   del size
   x, kernel = saved
   return conv(dy, kernel, window), _kernel_gradient(dy, x, window, kernel.shape)
 
 
-transpose.defvjp(_saved_transposed, _gradients_transposed)
+transpose.defvjp(_transpose_forward, _transpose_gradients)
 
 
 def _input_gradient(dy, kernel, window, shape):
-  """Returns the gradient to an input of a shape, [B, H, W, C]."""
-  way = lowering(shape, kernel.shape, window)
-  return _compute(INPUT_GRADIENT, dy, kernel, window, shape, cpu=way)
+  """Returns the gradient to an input of shape `shape`, [B, H, W, C]."""
+  cpu = lowering(shape, kernel.shape, window)
+  return _compute(INPUT_GRADIENT, dy, kernel, window, shape, cpu=cpu)
 
 
 def _kernel_gradient(x, dy, window, shape):
-  """Returns the gradient to a kernel of a shape."""
-  way = lowering(x.shape, shape, window, fewest=16)
+  """Returns the gradient to a kernel of shape `shape`."""
+  cpu = lowering(x.shape, shape, window, fewest=16)
   gpu = gpu_lowering(x.shape, window, shape)
-  return _compute(KERNEL_GRADIENT, x, dy, window, shape, cpu=way, cuda=gpu)
+  return _compute(KERNEL_GRADIENT, x, dy, window, shape, cpu=cpu, cuda=gpu)
 
 
 def _compute(table, a, b, *rest, **names):
-  """Computes by the ways of a table that platforms are given, else plainly."""
+  """Runs the algorithm of the platform: `names` by platform, else 'plain'."""
   names = {**names, 'default': 'plain'}
-  ways = tuple((platform, table[name]) for platform, name in names.items())
-  return _by_platform(a, b, rest, ways)
+  algorithms = tuple(
+      (platform, table[name]) for platform, name in names.items()
+  )
+  return _by_platform(a, b, rest, algorithms)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _by_platform(a, b, rest, ways):
-  """Is traced and lowered once for all convolutions that are alike."""
-  calls = {
-      platform: lambda a, b, way=way: way(a, b, *rest) for platform, way in ways
+def _by_platform(a, b, rest, algorithms):
+  """Runs one algorithm by platform.
+
+  It is a jitted function of its own, so that JAX traces and lowers equal
+  convolutions of a model once.
+  """
+  branches = {
+      platform: lambda a, b, compute=compute: compute(a, b, *rest)
+      for platform, compute in algorithms
   }
-  return lax.platform_dependent(a, b, **calls)
+  return lax.platform_dependent(a, b, **branches)
 
 
-def gpu_lowering(x_shape, window, shape):
-  """Returns how an NVIDIA GPU computes the gradient to a kernel.
+def gpu_lowering(
+    x_shape: tuple[int, ...], window: Window, shape: tuple[int, ...]
+) -> str:
+  """Returns the algorithm for the gradient to a kernel on an NVIDIA GPU.
 
-  XLA makes of that of a dilated kernel a convolution by a kernel as large as
-  the image, for which cuDNN has nothing fast. Milliseconds on an H200, 16
-  images, 65x65, bfloat16, jaxlib 0.11.2:
+  XLA writes the gradient to a dilated kernel as a convolution by a kernel as
+  large as the image, for which cuDNN has no fast algorithm; launch/speed.md
+  compares the alternatives.
 
-  | what                      | XLA  | batched | shifted |
-  |---------------------------|------|---------|---------|
-  | 3x3, 512 -> 512, rate 4   | 3.00 | 0.65    | 0.93    |
-  | 3x3, 2048 -> 256, rate 12 | 4.73 | 1.36    | 1.63    |
-  | 3x3, 2048 -> 256, rate 36 | 4.69 | 2.16    | 1.05    |
+  Args:
+    x_shape: shape of the input.
+    window: window of the convolution.
+    shape: shape of the kernel.
+
+  Returns:
+    A key of `KERNEL_GRADIENT`.
   """
   if _is_plain() or window.groups > 1 or window.dilation == (1, 1):
     return 'plain'
@@ -173,50 +193,33 @@ def gpu_lowering(x_shape, window, shape):
   return 'batched' if window.strides == (1, 1) else 'plain'
 
 
-def lowering(shape, kernel, window, fewest=32):
-  """Returns how a CPU convolves an input of a shape by a kernel of a shape.
+def lowering(
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    window: Window,
+    fewest: int = 32,
+) -> str:
+  """Returns the algorithm for a convolution on a CPU.
 
-  `fewest` are the channels from which on Winograd's way pays off: of its
-  gradient to the kernel, 16.
+  The rules follow the measurements in launch/speed.md.
 
-  In billions of operations a second, forward / gradient to the input / to the
-  kernel, on an AMD EPYC of 2022, float32, jaxlib 0.10.2. On one core, where
-  matrix products reach 112:
+  Args:
+    shape: shape of the input.
+    kernel: shape of the kernel.
+    window: window of the convolution.
+    fewest: number of channels from which on Winograd's algorithm pays off; 16
+      for the gradient to a kernel.
 
-  | what                                | XLA            | instead         |
-  |-------------------------------------|----------------|-----------------|
-  | 1x1, 256 -> 1024 at 33x33           | 95 / 89 / 42   | 100 / 109 / 101 |
-  | 1x1, 2048 -> 512 at 33x33           | 91 / 92 / 34   | 109 / 107 / 94  |
-  | depthwise 3x3, 144 at 129x129       | .7 / .7 / .5   | 24 / 27 / 7.8   |
-  | 3x3, 2048 -> 256, rate 12 at 33x33  | 93 / 86 / 60   | 125 / 123 / 153 |
-  | 3x3, 2048 -> 256, rate 36 at 33x33  | 32 / 79 / 30   | 968 / 950 / 848 |
-
-  More than products reach is work that reads padding alone, and is not done. On
-  two cores, where they reach 214, with Winograd's way from the second row on:
-
-  | what                                 | XLA             | instead         |
-  |--------------------------------------|-----------------|-----------------|
-  | 3x3, 3 -> 32, 2 apart at 2 x 513x513 | 20 / - / 35     | 58 / - / 42     |
-  | 3x3, 256 -> 512 at 2 x 64x64         | 201 / 202 / 84  | 373 / 375 / 353 |
-  | 3x3, 2048 -> 512 at 2 x 33x33        | 193 / 178 / 160 | 382 / 378 / 304 |
-  | 3x3, 512 -> 512, rate 4 at 33x33     | 193 / 163 / 167 | 268 / 255 / 224 |
-  | 3x3, 512 -> 512 at 2 x 17x17         | 165 / 135 / 179 | 296 / 264 / 215 |
-  | 3x3, 64 -> 64 at 2 x 128x128         | 191 / 191 / 91  | 173 / 225 / 136 |
-  | 3x3, 128 -> 32 at 2 x 128x128        | 155 / 98 / 83   | 156 / 146 / 97  |
-  | 3x3, 16 -> 16 at 2 x 256x256         | 96 / 92 / 33    | 68 / 80 / 45    |
-  | 3x3, 128 -> 128 at 33x33             | 176 / 184 / 179 | 167 / 165 / 142 |
-
-  Of the row before the last, only the gradient to the kernel goes that way; the
-  last is left to XLA. Few channels are paired: 16 -> 21 at 2 x 256x256 takes
-  8.4 ms so and 13.3 in XLA, its gradient to the input 8.6 and 22.9.
+  Returns:
+    A key of `FORWARD`.
   """
   if _is_plain():
     return 'plain'
   rows, columns, channels, features = kernel
-  apart = rows == columns == 1 or (rows, columns) == window.strides
-  few = channels <= 4 and rows * columns <= 9
+  disjoint = rows == columns == 1 or (rows, columns) == window.strides
+  small_patch = channels <= 4 and rows * columns <= 9
   if window.groups == 1 and (
-      few or apart and not any(map(any, window.padding))
+      small_patch or disjoint and not any(map(any, window.padding))
   ):
     return 'matrix'
   if window.groups > 1 and channels == 1 and features == window.groups:
@@ -227,13 +230,12 @@ def lowering(shape, kernel, window, fewest=32):
   if dilated and window.inside(shape, kernel) < 0.75:
     return 'shifted'
   pixels = shape[0] * math.prod(window.size(shape, kernel))
-  # Small ones would gain little, and would take long to compile.
+  # Small convolutions would gain little and would take longer to compile.
   large = 2 * pixels * math.prod(kernel) > 5e8
   if not large or not winograd.fits(kernel, window):
     return 'plain'
   if min(channels, features) >= fewest:
     return 'winograd'
-  # From 16 on, the gradient to the kernel goes Winograd's way.
   narrow = min(channels, features) >= 16 and max(channels, features) <= 24
   return 'paired' if narrow and not dilated else 'plain'
 
@@ -242,21 +244,22 @@ _PLAIN_ONLY = False
 
 
 @contextlib.contextmanager
-def plain():
-  """Within it, what is traced convolves by XLA's own on CPUs, too."""
+def plain() -> Iterator[None]:
+  """Context in which traced convolutions are XLA's own on every platform."""
   global _PLAIN_ONLY
-  before, _PLAIN_ONLY = _PLAIN_ONLY, True
+  previous, _PLAIN_ONLY = _PLAIN_ONLY, True
   try:
     yield
   finally:
-    _PLAIN_ONLY = before
+    _PLAIN_ONLY = previous
 
 
 def _is_plain():
-  """Tells whether convolutions are to be XLA's own, whatever the platform.
+  """Tells whether convolutions are XLA's own on every platform.
 
-  So they are where a mesh splits images by rows: of these, XLA's partitioner
-  exchanges the rows that a device lacks, and else it gathers whole images.
+  They are within `plain`, and where a mesh splits images by rows: XLA's
+  partitioner exchanges just the border rows for its own convolutions, and would
+  gather whole images for other operations.
   """
   return _PLAIN_ONLY or parallel.rows() > 1
 
@@ -270,7 +273,9 @@ FORWARD = dict(
     winograd=winograd.forward,
 )
 INPUT_GRADIENT = {
-    **{name: lowerings.transposed(way) for name, way in FORWARD.items()},
+    **{
+        name: lowerings.transposed(compute) for name, compute in FORWARD.items()
+    },
     'paired': lowerings.paired_gradient,
     'winograd': winograd.input_gradient,
 }

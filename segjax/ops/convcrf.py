@@ -1,11 +1,14 @@
-"""ConvCRF: a dense CRF of pairs in a window, https://arxiv.org/abs/1805.04777.
+"""ConvCRF: a CRF that connects the pixels of a window.
 
-A kernel here is an array [S * S, H, W]: what a pixel gives to each pixel of the
-window around it, row by row, 0 to those outside the image. As the authors'
-code (MarvinTeichmann/ConvCRF) computes it, and checked against it: the first
-message is made of log-probabilities, those after it of probabilities.
+https://arxiv.org/abs/1805.04777. A kernel here is an array [S * S, H, W]: for
+each pixel the weights of the S x S pixels around it, row by row, 0 for those
+outside the image. As in the authors' code (MarvinTeichmann/ConvCRF), against
+which this was checked, the first message is computed from log-probabilities and
+later ones from probabilities.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import math
 
 import jax
@@ -16,8 +19,16 @@ from segjax.ops.resize import resize
 NORMALIZATIONS = ('none', 'symmetric')
 
 
-def gaussian_kernel(feats, size):
-  """Returns exp(-|f_i - f_j|^2 / 2) of features [H, W, F] in windows."""
+def gaussian_kernel(feats: jax.Array, size: int) -> jax.Array:
+  """Returns the kernel exp(-|f_i - f_j|^2 / 2) of features [H, W, F].
+
+  Args:
+    feats: [H, W, F].
+    size: side S of the window.
+
+  Returns:
+    [S * S, H, W].
+  """
   inside = jnp.ones((*feats.shape[:2], 1), feats.dtype)
 
   def at(index):
@@ -27,8 +38,8 @@ def gaussian_kernel(feats, size):
   return jax.lax.map(jax.checkpoint(at), jnp.arange(size**2))
 
 
-def filter_locally(kernel, x):
-  """Sums x [H, W, K] over windows, with the weights of a kernel."""
+def filter_locally(kernel: jax.Array, x: jax.Array) -> jax.Array:
+  """Sums x [H, W, K] over windows, weighted by a kernel [S * S, H, W]."""
   size = math.isqrt(len(kernel))
 
   @jax.checkpoint
@@ -40,15 +51,25 @@ def filter_locally(kernel, x):
   return jax.lax.scan(add, jnp.zeros_like(x), parts)[0]
 
 
-def message(kernels, window, blur=1, normalization='none'):
-  """Returns the function for `mean_field` of a sum of Gaussian kernels.
+def message(
+    kernels: Sequence[tuple[float | jax.Array, jax.Array]],
+    window: int,
+    blur: int = 1,
+    normalization: str = 'none',
+) -> Callable[[jax.Array], jax.Array]:
+  """Returns the message function of a sum of Gaussian kernels.
 
   Args:
     kernels: [(weight, features [H, W, F]), ...], see `features`.
     window: side of the window, odd, in cells.
-    blur: side of the cells whose means are features and messages, in pixels.
+    blur: side of a cell in pixels. Features and messages are computed on means
+      over cells.
     normalization: 'none', or 'symmetric': D^-1/2 K D^-1/2 for each kernel K,
       with its row sums D.
+
+  Returns:
+    A function from (log-)probabilities [H, W, K] to messages [H, W, K], for
+    `mean_field`.
   """
   check_window(window, blur)
   if normalization not in NORMALIZATIONS:
@@ -63,7 +84,8 @@ def message(kernels, window, blur=1, normalization='none'):
     if normalization == 'symmetric':
       scale = jax.lax.rsqrt(kernel.sum(0) + 1e-20)[..., None]
     weighted.append((weight * kernel, scale))
-  if normalization == 'none':  # One pass over the window is enough.
+  # Without normalisation the kernels add up, so one pass is enough.
+  if normalization == 'none':
     weighted = [(sum(kernel for kernel, _ in weighted), 1.0)]
 
   def apply(x):
@@ -76,8 +98,10 @@ def message(kernels, window, blur=1, normalization='none'):
   return apply
 
 
-def mixed(message, matrix):
-  """Adds to messages what a matrix [K, K] makes of their classes."""
+def mixed(
+    message: Callable[[jax.Array], jax.Array], matrix: jax.Array
+) -> Callable[[jax.Array], jax.Array]:
+  """Adds to a message its product with a compatibility matrix [K, K]."""
 
   def apply(x):
     y = message(x)
@@ -86,23 +110,31 @@ def mixed(message, matrix):
   return apply
 
 
-def check_window(window, blur):
-  """Raises ValueError if there is no such window or cell."""
+def check_window(window: int, blur: int) -> None:
+  """Raises ValueError unless the window is odd and cells have a side."""
   if window < 1 or window % 2 == 0:
     raise ValueError(f'window={window} must be an odd number.')
   if blur < 1:
     raise ValueError(f'blur={blur} must be at least 1.')
 
 
-def features(image, position_scale, color_scale, color_position_scale=0.0):
-  """Returns features of the two kernels, [H, W, 2] and [H, W, 3 or 5].
+def features(
+    image: jax.Array,
+    position_scale: float,
+    color_scale: float,
+    color_position_scale: float = 0.0,
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the features of the spatial and of the bilateral kernel.
 
   Args:
     image: [H, W, 3], colours of 0 to 255.
-    position_scale: 1 / width in pixels, of the kernel of positions.
-    color_scale: 1 / width in colours, of that of colours.
-    color_position_scale: 1 / width in pixels of the latter; 0: it sees colours
-      alone, as in the authors' code by default.
+    position_scale: 1 / width of the spatial kernel, in pixels.
+    color_scale: 1 / width of the bilateral kernel, in units of colour.
+    color_position_scale: 1 / width of the bilateral kernel, in pixels. With 0,
+      the default of the authors' code, it depends on colours alone.
+
+  Returns:
+    [H, W, 2] and [H, W, 5].
   """
   h, w, _ = image.shape
   position = jnp.stack(jnp.mgrid[:h, :w], -1).astype(jnp.float32)
@@ -111,8 +143,12 @@ def features(image, position_scale, color_scale, color_position_scale=0.0):
   return position * position_scale, both
 
 
-def shrink(x, blur):
-  """Averages [H, W, C] over cells of `blur` x `blur`, those of the image."""
+def shrink(x: jax.Array, blur: int) -> jax.Array:
+  """Averages [H, W, C] over cells of `blur` x `blur` pixels.
+
+  The grid of cells is centred on the image. Cells at the border average the
+  pixels that lie in the image.
+  """
   h, w, _ = x.shape
   top, left = _border(h, blur), _border(w, blur)
   rows, columns = -(-h // blur), -(-w // blur)
@@ -125,23 +161,30 @@ def shrink(x, blur):
   return sums(x) / sums(jnp.ones((h, w, 1), x.dtype))
 
 
-def enlarge(x, blur, size):
-  """Brings what `shrink` made back to the size (height, width)."""
+def enlarge(x: jax.Array, blur: int, size: tuple[int, int]) -> jax.Array:
+  """Interpolates the cells of `shrink` back to pixels, (height, width)."""
   (h, w), (rows, columns, _) = size, x.shape
   y = resize(x[None], (rows * blur, columns * blur))[0]
   top, left = _border(h, blur), _border(w, blur)
   return y[top : top + h, left : left + w]
 
 
-def mean_field(unary, message, iterations, *, weight, unary_weight=1.0):
-  """Returns logits of the mean field.
+def mean_field(
+    unary: jax.Array,
+    message: Callable[[jax.Array], jax.Array],
+    iterations: int,
+    *,
+    weight: float | jax.Array,
+    unary_weight: float = 1.0,
+) -> jax.Array:
+  """Runs mean-field inference and returns its logits, [H, W, K].
 
   Args:
     unary: [H, W, K] logits.
-    message: function from (log-)probabilities [H, W, K] to the like.
+    message: function from (log-)probabilities [H, W, K] to messages [H, W, K].
     iterations: number of updates; 0 returns log-probabilities.
-    weight: of messages against `unary`, a number or [K].
-    unary_weight: what the weight of `unary` and `weight` sum to.
+    weight: factor of the messages, a scalar or [K].
+    unary_weight: sum of the factors of `unary` and of the messages.
   """
   unary = jax.nn.log_softmax(unary)
 
@@ -158,7 +201,13 @@ def mean_field(unary, message, iterations, *, weight, unary_weight=1.0):
 
 
 def _shift(x, index, size):
-  """The neighbour of each pixel [H, W, C] at a place of its window, or 0."""
+  """Returns the neighbour at one position of the window, 0 outside the image.
+
+  Args:
+    x: [H, W, C].
+    index: position in the window, row by row.
+    size: side of the window.
+  """
   h, w, c = x.shape
   reach = size // 2
   padded = jnp.pad(x, ((reach, reach), (reach, reach), (0, 0)))
@@ -167,5 +216,5 @@ def _shift(x, index, size):
 
 
 def _border(side, blur):
-  """Of the pixels that a side lacks to full cells, those before it."""
+  """Returns the padding before an axis that makes its cells complete."""
   return -(-(-side % blur) // 2)

@@ -1,11 +1,14 @@
 """Fully connected CRFs by mean field, https://arxiv.org/abs/1210.5644.
 
-The energy of a labelling is the sum of what each pixel's label costs and, for
-each pair of pixels, mu(l, m) k(i, j), with a compatibility mu of labels and a
-kernel k: Gaussian in the positions, or bilateral, in positions and colours. As
-in the authors' code, and unlike the paper, a pixel is a pair with itself too,
-and kernels are normalised.
+The energy of a labelling is the sum of a unary cost of each pixel's label and,
+for each pair of pixels i and j with labels l and m, of mu(l, m) k(i, j): mu is
+the compatibility of labels and k a kernel, Gaussian in positions or bilateral,
+in positions and colours. As in the authors' code, and unlike the paper, a pixel
+also forms a pair with itself, and kernels are normalised.
 """
+
+from collections.abc import Callable
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +18,21 @@ from segjax.ops import gaussian
 from segjax.ops import permutohedral
 
 NORMALIZATIONS = ('symmetric', 'before', 'after', 'none')
-# Up to here all pairs of pixels take about as long as a lattice.
+# Number of pixels up to which the exact filter is about as fast as a lattice.
 SMALL = 64 * 64
 
 
-def mean_field(unary, message, iterations):
-  """Returns logits of the mean field, all pixels at once.
+def mean_field(
+    unary: jax.Array,
+    message: Callable[[jax.Array], jax.Array],
+    iterations: int,
+) -> jax.Array:
+  """Runs mean-field inference with parallel updates; returns [H, W, K] logits.
 
   Args:
-    unary: [H, W, K] logits, minus the cost of each label.
-    message: function from probabilities [H, W, K] to what they add to `unary`.
+    unary: [H, W, K] logits, the negated unary costs.
+    message: function from probabilities [H, W, K] to the term [H, W, K] that is
+      added to `unary`.
     iterations: number of updates; 0 returns `unary`.
   """
 
@@ -34,14 +42,19 @@ def mean_field(unary, message, iterations):
   return jax.lax.scan(update, unary, length=iterations)[0]
 
 
-def message(kernels):
-  """Returns the function for `mean_field` of a sum of kernels.
+def message(
+    kernels: Sequence[
+        tuple[float | jax.Array, Callable[[jax.Array], jax.Array]]
+    ],
+) -> Callable[[jax.Array], jax.Array]:
+  """Returns the message function of a sum of kernels, for `mean_field`.
 
   Args:
-    kernels: [(compat, kernel), ...]. A kernel is a filter, see
-      `ops/gaussian.py`. Its compatibility is what labels of a pair cost: a
-      number w is Potts' model, w where they differ; [K] is a cost of equal
-      labels, and [K, K] one of any two, of which the symmetric part is taken.
+    kernels: [(compatibility, kernel), ...]. A kernel is a filter, see
+      `ops/gaussian.py`. The compatibility is the cost of a pair of labels: a
+      scalar w is the Potts model, which costs w where labels differ; [K] is the
+      cost of equal labels; [K, K] is the cost of any two labels, and only its
+      symmetric part counts.
   """
 
   def total(q):
@@ -51,24 +64,32 @@ def message(kernels):
 
 
 def _agreement(compat, x):
-  """Minus the cost of each label, up to a constant, given those of others."""
+  """Returns the negated pairwise costs [H, W, K], up to a constant.
+
+  Args:
+    compat: compatibility, see `message`.
+    x: [H, W, K], filtered probabilities.
+  """
   compat = jnp.asarray(compat, x.dtype)
   if compat.ndim == 0:
-    return compat * x  # w [l != m] is w - w [l == m].
+    # The cost w [l != m] equals w - w [l == m], and w is a constant.
+    return compat * x
   if compat.ndim == 1:
     return -compat * x
   symmetric = (compat + compat.T) / 2
   return -jnp.dot(x, symmetric, precision=jax.lax.Precision.HIGHEST)
 
 
-def normalized(kernel, how, valid):
-  """Returns a kernel divided by its row sums D, on valid pixels.
+def normalized(
+    kernel: Callable[[jax.Array], jax.Array], how: str, valid: jax.Array
+) -> Callable[[jax.Array], jax.Array]:
+  """Returns a kernel that is normalised by its row sums D over valid pixels.
 
   Args:
     kernel: a filter.
     how: 'symmetric' is D^-1/2 K D^-1/2, 'before' K D^-1, 'after' D^-1 K, and
       'none' K.
-    valid: [H, W, 1] of 0 and 1. Others neither give nor count.
+    valid: [H, W, 1] of 0 and 1. Pixels of 0 send nothing and are in no sum.
   """
   if how not in NORMALIZATIONS:
     raise ValueError(f'normalization={how!r} is not one of {NORMALIZATIONS}.')
@@ -83,18 +104,22 @@ def normalized(kernel, how, valid):
   return lambda x: kernel(valid * x) / sums
 
 
-def without_self(kernel):
-  """Returns an exact kernel whose pixels are no pairs with themselves."""
+def without_self(
+    kernel: Callable[[jax.Array], jax.Array],
+) -> Callable[[jax.Array], jax.Array]:
+  """Removes the pairs of a pixel with itself from an exact kernel."""
   return lambda x: kernel(x) - x
 
 
-def bilateral_features(image, position_width, color_width):
-  """Returns features of the bilateral kernel, [H, W, 5], without gradient.
+def bilateral_features(
+    image: jax.Array, position_width: float, color_width: float
+) -> jax.Array:
+  """Returns the features of the bilateral kernel, [H, W, 5], without gradient.
 
   Args:
     image: [H, W, 3].
     position_width: standard deviation in pixels.
-    color_width: that in the units of the image.
+    color_width: standard deviation in the units of the image.
   """
   h, w, _ = image.shape
   y, x = jnp.mgrid[:h, :w]
@@ -103,41 +128,42 @@ def bilateral_features(image, position_width, color_width):
   return jax.lax.stop_gradient(jnp.concatenate([position, color], -1))
 
 
-def bilateral(feats):
-  """Returns the filter of features [H, W, F]: exact if they are few.
+def bilateral(feats: jax.Array) -> Callable[[jax.Array], jax.Array]:
+  """Returns the filter of features [H, W, F]: exact for small images.
 
-  Of more than 64 x 64 pixels it is that of the permutohedral lattice. On crops
-  of 96 x 96 pixels of CamVid, 11 classes, probabilities after 10 iterations of
-  a dense CRF differed from exact ones by a mean of 0.0005, and 99.7 % of the
-  labels agreed, with weights and widths (3, 1) and (4, 67, 3); by 0.0011 and
-  99.4 % with (3, 3) and (5, 20, 3); by 0.0030 and 98.1 % with (3, 3) and
-  (10, 80, 13).
+  Above `SMALL` pixels it is the approximation of the permutohedral lattice;
+  launch/speed.md has its error.
   """
   h, w, f = feats.shape
   if h * w <= SMALL:
     return gaussian.all_pairs(feats)
-  found = permutohedral.locate(feats.reshape(-1, f))
-  return on_lattice(permutohedral.connect(found))
+  corners = permutohedral.locate(feats.reshape(-1, f))
+  return on_lattice(permutohedral.connect(corners))
 
 
-def on_lattice(lattice):
-  """Returns the filter of a lattice of all pixels."""
+def on_lattice(
+    lattice: permutohedral.Lattice,
+) -> Callable[[jax.Array], jax.Array]:
+  """Returns the filter [H, W, C] -> [H, W, C] of a lattice of H * W points."""
   return lambda x: permutohedral.apply(
       lattice, x.reshape(-1, x.shape[-1])
   ).reshape(x.shape)
 
 
-def log_probabilities(probabilities):
-  """Returns logarithms in float32; as in pydensecrf, no class is impossible."""
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+  """Returns float32 logarithms of probabilities, clipped from below at 1e-5.
+
+  The clipping is that of pydensecrf: a CRF may choose any class.
+  """
   return np.log(np.clip(probabilities, 1e-5, 1)).astype(np.float32)
 
 
-def check_inputs(probabilities, image):
-  """Raises ValueError unless a CRF can compare the colours of an image.
+def check_inputs(probabilities: np.ndarray, image: np.ndarray) -> None:
+  """Raises ValueError unless an image is RGB and as large as its prediction.
 
   Args:
     probabilities: [H, W, K].
-    image: as it was read; [H, W, 3] of uint8 is expected.
+    image: the image before normalisation, [H, W, 3] of uint8.
   """
   if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
     raise ValueError(
@@ -151,23 +177,24 @@ def check_inputs(probabilities, image):
     )
 
 
-def check_kernel(name, kernel, *meanings):
-  """Raises ValueError unless a kernel has a weight and positive widths.
+def check_kernel(name: str, kernel: tuple[float, ...], *meanings: str) -> None:
+  """Raises ValueError unless a kernel is a tuple (weight, width, ...).
 
   Args:
-    name: of the kernel.
-    kernel: a tuple.
-    meanings: of its numbers; a width that may be 0 is a 'width or 0'.
+    name: name of the option, for the error.
+    kernel: the value of the option.
+    meanings: names of its numbers, for the error; the name of a width that may
+      be 0 ends with 'or 0', others are positive.
   """
-  wanted = f'{name} is ({", ".join(meanings)})'
+  expected = f'{name} is ({", ".join(meanings)})'
   if not isinstance(kernel, tuple) or len(kernel) != len(meanings):
-    raise ValueError(f'{wanted}, not {kernel!r}.')
+    raise ValueError(f'{expected}, not {kernel!r}.')
   for width, meaning in zip(kernel[1:], meanings[1:], strict=True):
     if width < 0 or (width == 0 and not meaning.endswith('or 0')):
-      raise ValueError(f'{wanted}, with positive widths, not {kernel}.')
+      raise ValueError(f'{expected}, with positive widths, not {kernel}.')
 
 
-def check_iterations(iterations):
+def check_iterations(iterations: int) -> None:
   """Raises ValueError unless there is at least one iteration."""
   if iterations < 1:
     raise ValueError(f'iterations={iterations} must be at least 1.')

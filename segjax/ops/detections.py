@@ -1,20 +1,20 @@
-"""Detections: which regions they are, and how they make a label map."""
+"""Detections from scored regions: non-maximum suppression and label maps."""
 
 import jax
 import jax.numpy as jnp
 
-# Logit of the class that is pasted on a pixel; that of others is 0.
+# Logit of the class that a pixel shows; the other classes have a logit of 0.
 PASTED = 10.0
 
 
-def overlaps(regions):
-  """Returns the intersections of regions over their unions.
+def overlaps(regions: jax.Array) -> jax.Array:
+  """Returns the intersection over union of all pairs of regions.
 
   Args:
     regions: [B, H, W, N], 0 or 1.
 
   Returns:
-    [B, N, N] float32; 0 for two empty ones.
+    [B, N, N] float32; 0 where both regions are empty.
   """
   flat = (regions > 0).astype(jnp.float32)
   both = jnp.einsum(
@@ -25,36 +25,41 @@ def overlaps(regions):
   return both / jnp.maximum(union, 1)
 
 
-def suppress(scores, overlaps, max_overlap):
-  """Greedy suppression of what is not the best of its place.
+def suppress(
+    scores: jax.Array, overlaps: jax.Array, max_overlap: float
+) -> jax.Array:
+  """Applies greedy non-maximum suppression.
 
   Args:
-    scores: [N].
+    scores: [N]. Of equal scores the first counts as higher.
     overlaps: [N, N], symmetric.
-    max_overlap: with a kept one; above it a lower score is not kept.
+    max_overlap: a region is suppressed if it overlaps a kept region of higher
+      score by more than this.
 
   Returns:
-    [N] booleans, which are kept. Of equal scores the first is better.
+    [N] booleans, true for the regions that are kept.
   """
   order = jnp.argsort(scores, descending=True)
   clash = overlaps[order][:, order] > max_overlap
 
   def visit(i, kept):
-    beaten = (clash[i] & kept & (jnp.arange(len(kept)) < i)).any()
-    return kept.at[i].set(~beaten)
+    suppressed = (clash[i] & kept & (jnp.arange(len(kept)) < i)).any()
+    return kept.at[i].set(~suppressed)
 
   kept = jax.lax.fori_loop(0, len(order), visit, jnp.zeros(len(order), bool))
   return jnp.zeros_like(kept).at[order].set(kept)
 
 
-def detect(scores, regions, max_overlap):
-  """Returns the category of each region, and its score.
+def detect(
+    scores: jax.Array, regions: jax.Array, max_overlap: float
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the class of each region and its score after suppression.
 
-  Suppression is within a category. A region has the category of its highest
-  score among those in which it was kept.
+  Suppression is done within each class. A region gets the class of its highest
+  score among the classes in which it was kept.
 
   Args:
-    scores: [B, N, K - 1], of the classes but the background.
+    scores: [B, N, K - 1], a score for each class but the background.
     regions: [B, H, W, N], 0 or 1.
     max_overlap: see `suppress`.
 
@@ -65,27 +70,33 @@ def detect(scores, regions, max_overlap):
   scores = scores.astype(jnp.float32)
   exists = (regions > 0).any((1, 2))[..., None]
   scores = jnp.where(exists, scores, -jnp.inf)
-  of_image = jax.vmap(suppress, (1, None, None), 1)  # All categories.
-  kept = jax.vmap(of_image, (0, 0, None))(
+  suppress_classes = jax.vmap(suppress, (1, None, None), 1)
+  kept = jax.vmap(suppress_classes, (0, 0, None))(
       scores, overlaps(regions), max_overlap
   )
   scores = jnp.where(kept, scores, -jnp.inf)
   return jnp.argmax(scores, -1) + 1, scores.max(-1)
 
 
-def lay_over(masks, categories, scores, min_score, num_classes):
-  """Pastes masks in the order of their scores; the highest lies on top.
+def lay_over(
+    masks: jax.Array,
+    categories: jax.Array,
+    scores: jax.Array,
+    min_score: float,
+    num_classes: int,
+) -> jax.Array:
+  """Combines scored masks into one label map; the highest score lies on top.
 
   Args:
     masks: [B, N, H, W] booleans.
     categories: [B, N], classes from 1 on.
     scores: [B, N].
-    min_score: masks with no higher score are left out.
+    min_score: masks whose score is not above this are left out.
     num_classes: K.
 
   Returns:
-    Logits [B, H, W, K] float32: `PASTED` for the class of the mask that a pixel
-    shows, or for the background, class 0, where there is none.
+    Logits [B, H, W, K] float32: `PASTED` for the class of the topmost mask of a
+    pixel, or for the background, class 0, where there is no mask.
   """
   pasted = masks & (scores > min_score)[..., None, None]
   heights = jnp.where(pasted, scores[..., None, None], -jnp.inf)

@@ -1,26 +1,30 @@
-"""Sums over all pixels with Gaussian weights, exact up to rounding.
+"""Exact Gaussian filters over all pixels of an image.
 
-A filter here is a function of x [H, W, C]: pixel i of its result is the sum
-over all pixels j, i among them, of exp(-|f_i - f_j|^2 / 2) x_j, with features f
+A filter is a function of x [H, W, C]. Pixel i of its result is the sum over all
+pixels j, including i, of exp(-|f_i - f_j|^2 / 2) x_j, where f are the features
 of the filter.
 """
 
+from collections.abc import Callable
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Weights that are computed at a time: 64 MB of them.
+# Number of weights that are computed at a time; in float32 they take 64 MB.
 BLOCK = 2**24
-# Rows that a spatial filter makes at a time, by one matrix product.
+# Number of rows that a spatial filter computes by one matrix product.
 ROWS = 64
 
 
-def spatial(width):
-  """Returns the filter whose features are positions over `width` pixels.
+def spatial(width: float) -> Callable[[jax.Array], jax.Array]:
+  """Returns the filter of positions, a Gaussian blur.
 
-  It works along columns, then rows, and cuts weights below 2e-8.
+  It is separable, and weights below 2e-8 are cut off.
+
+  Args:
+    width: standard deviation in pixels.
   """
   radius = math.ceil(6 * width)
   offsets = np.arange(ROWS + 2 * radius) - np.arange(ROWS)[:, None] - radius
@@ -42,11 +46,12 @@ def spatial(width):
   return lambda x: along_first(along_first(x).swapaxes(0, 1)).swapaxes(0, 1)
 
 
-def all_pairs(feats):
-  """Returns the filter with any features, [H, W, F], for small images.
+def all_pairs(feats: jax.Array) -> Callable[[jax.Array], jax.Array]:
+  """Returns the filter of any features [H, W, F], for small images.
 
-  Time grows with the square of the pixels; memory does not, because weights
-  are computed in blocks, and once more for the gradient. Features have none.
+  The time grows with the square of the number of pixels. The memory does not,
+  because weights are computed in blocks and again for the gradient. There is no
+  gradient to the features.
   """
   points = jax.lax.stop_gradient(feats).reshape(-1, feats.shape[-1])
   rows = max(1, BLOCK // len(points))

@@ -4,13 +4,15 @@ import jax
 import jax.numpy as jnp
 
 
-def local_response_norm(x, size=5, alpha=1e-4, beta=0.75):
+def local_response_norm(
+    x: jax.Array, size: int = 5, alpha: float = 1e-4, beta: float = 0.75
+) -> jax.Array:
   """Divides by a power of the mean square over neighbouring channels.
 
   Args:
     x: [..., C], any float type; the arithmetic is float32.
-    size: channels of a neighbourhood, an odd number; fewer at the ends, where
-      the missing ones count as 0.
+    size: number of channels of a neighbourhood, odd. Channels beyond the first
+      and the last count as 0.
     alpha: factor of the mean square.
     beta: the power.
 
@@ -19,8 +21,8 @@ def local_response_norm(x, size=5, alpha=1e-4, beta=0.75):
 
   References:
     Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural
-    Networks, 2012, section 3.3, where alpha is that of a sum; a mean as in
-    Caffe and in PyTorch's `local_response_norm`.
+    Networks, 2012, section 3.3, where alpha multiplies a sum. Here it
+    multiplies a mean, as in Caffe and in PyTorch's `local_response_norm`.
   """
   y = x.astype(jnp.float32)
   sums = jax.lax.reduce_window(

@@ -1,7 +1,7 @@
 """Batch normalisation, https://arxiv.org/abs/1502.03167.
 
-What computes is compiled as functions of their own, so that the norms of a
-model that are alike are traced and lowered once.
+The computations are jitted functions of their own, so that JAX traces and
+lowers equal layers of a model once.
 """
 
 import functools
@@ -16,15 +16,23 @@ from segjax.kernels.lowerings import accurate
 
 
 @functools.partial(jax.jit, static_argnames='epsilon')
-def normalize(x, mean, variance, scale, bias, *, epsilon):
-  """Normalises by statistics that are given.
+def normalize(
+    x: jax.Array,
+    mean: jax.Array,
+    variance: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    *,
+    epsilon: float,
+) -> jax.Array:
+  """Normalises by a given mean and variance.
 
   Args:
     x: [..., C], any float type; the arithmetic is float32.
     mean: [C].
     variance: [C].
-    scale: [C], of what is normalised.
-    bias: [C], added to it.
+    scale: [C], factor of the normalised values.
+    bias: [C], added to the scaled values.
     epsilon: added to the variance.
 
   Returns:
@@ -35,11 +43,11 @@ def normalize(x, mean, variance, scale, bias, *, epsilon):
 
 
 @jax.jit
-def statistics(x):
+def statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Returns the mean and the biased variance of each channel, float32 [C].
 
-  Those of `x` alone, where devices are mapped; `normalize_batch` has those of
-  the global batch.
+  Under pmap these are of the device's own part of the batch; `normalize_batch`
+  uses those of the global batch.
 
   Args:
     x: [..., C], any float type.
@@ -49,25 +57,27 @@ def statistics(x):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def normalize_batch(x, scale, bias, epsilon):
+def normalize_batch(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Normalises by the statistics of the global batch.
 
-  The gradient needs `x` and no other image.
+  For the gradient only `x` is kept, no further array of its size.
 
   Args:
     x: [..., C], any float type; the arithmetic is float32.
-    scale: [C], of what is normalised.
-    bias: [C], added to it.
+    scale: [C], factor of the normalised values.
+    bias: [C], added to the scaled values.
     epsilon: added to the variance.
 
   Returns:
-    [..., C], in the widest type of `x`, `scale` and `bias`, and the mean and
-    the biased variance, float32 [C], which have no gradient.
+    The result [..., C] in the widest type of `x`, `scale` and `bias`; and the
+    mean and the biased variance, float32 [C], which pass no gradient.
   """
   return _normalized(x, scale, bias, epsilon)
 
 
-def _saved(x, scale, bias, epsilon):
+def _forward(x, scale, bias, epsilon):
   y, mean, variance = _normalized(x, scale, bias, epsilon)
   return (y, mean, variance), (x, scale, bias, mean, variance)
 
@@ -76,7 +86,7 @@ def _gradients(epsilon, saved, cotangents):
   return _gradients_to(*saved, cotangents[0], epsilon)
 
 
-normalize_batch.defvjp(_saved, _gradients)
+normalize_batch.defvjp(_forward, _gradients)
 
 
 @functools.partial(jax.jit, static_argnums=3)
@@ -91,12 +101,14 @@ def _normalized(x, scale, bias, epsilon):
 
 @functools.partial(jax.jit, static_argnums=6)
 def _gradients_to(x, scale, bias, mean, variance, dy, epsilon):
-  # Else XLA for CPUs would keep what both passes compute of it.
+  # Without the barrier XLA for CPUs would keep intermediate arrays that both
+  # passes compute from `x`.
   y, dy = accurate(barrier(x)), accurate(dy)
   inverse = lax.rsqrt(variance + epsilon)
   dbias, product = _mean(dy), _mean(dy * y)
   dscale = (product - mean * dbias) * inverse
-  # The mean of dx is 0, and that of dx times what is normalised.
+  # The statistics depend on x, so dx is dy less its mean and less its
+  # correlation with the normalised x.
   mean_dy, correlation = parallel.pmean(jnp.stack([dbias, dscale]))
   dx = (dy - mean_dy) - (y - mean) * (inverse * correlation)
   pixels = x.size // x.shape[-1]
@@ -108,8 +120,8 @@ def _gradients_to(x, scale, bias, mean, variance, dy, epsilon):
 
 
 def _variance(mean, square):
-  """Returns a mean, and the variance that a mean of squares has about it."""
-  # Rounding may leave less than nothing.
+  """Returns (mean, variance) from a mean and a mean of squares."""
+  # By rounding the difference may be negative.
   return mean, jnp.maximum(square - mean * mean, 0)
 
 

@@ -1,16 +1,16 @@
-"""Gaussian filtering on the permutohedral lattice, linear in the pixels.
+"""Approximate Gaussian filtering in time linear in the number of points.
 
 Adams, Baek, Davis, Fast High-Dimensional Filtering Using the Permutohedral
-Lattice, 2010. A point of D dimensions gives its value to the D + 1 corners of
-the simplex that it lies in, corners exchange values with their neighbours in
-D + 1 directions, and the point takes the result from its corners. Corners that
-no point touches do not exist: that, and the coarseness of the lattice, make it
-an approximation.
+Lattice, 2010. Filtering has three steps. Splat: a point in D dimensions adds
+its value to the D + 1 corners of the simplex that encloses it. Blur: corners
+exchange values with their neighbours along D + 1 directions. Slice: the point
+interpolates the result from its corners. Corners that enclose no point are not
+stored; that and the coarseness of the lattice make the filter approximate.
 
-In coordinates along D of its directions the lattice is that of all integers,
-and the simplices are those of Freudenthal's triangulation: rounding down gives
-a corner, and the order of the fractions leads to the others. The last direction
-lowers all coordinates at once.
+In coordinates along D of the directions the lattice points are all integer
+vectors, and the simplices are Freudenthal's triangulation: rounding down gives
+a corner, and raising coordinates by 1 in the order of falling fractions gives
+the others. The last direction lowers all coordinates by 1.
 """
 
 import math
@@ -22,28 +22,45 @@ import numpy as np
 
 
 class Lattice(NamedTuple):
-  """Which corners N points have, and M corners each other."""
+  """Corners of N points, and neighbours of M corners.
 
-  corners: jax.Array  # Indices of corners, [D + 1, N]
-  shares: jax.Array  # Of these in a point, sum to 1, [D + 1, N]
-  neighbours: jax.Array  # One step on and one back, M for none, [D + 1, 2, M]
+  Attributes:
+    corners: [D + 1, N], indices of the corners of each point.
+    shares: [D + 1, N], barycentric weights of the corners, which sum to 1.
+    neighbours: [D + 1, 2, M], indices of the neighbours one step forward and
+      one step back along each direction; M stands for no neighbour.
+  """
+
+  corners: jax.Array
+  shares: jax.Array
+  neighbours: jax.Array
 
 
 class Corners(NamedTuple):
-  """What `locate` finds: the corners of all points, without neighbours."""
+  """Corners of N points, from `locate`, before `connect` finds neighbours.
 
-  corners: jax.Array  # [D + 1, N]
-  shares: jax.Array  # [D + 1, N]
-  keys: jax.Array  # Ascending, of a corner each; [2, (D + 1) N] of uint32
-  steps: jax.Array  # What a step adds to a key, [D + 1, 2]
-  count: jax.Array  # Of corners; keys beyond are filled up.
+  Attributes:
+    corners: [D + 1, N], indices of the corners of each point.
+    shares: [D + 1, N], barycentric weights of the corners, which sum to 1.
+    keys: [2, (D + 1) N] uint32, the packed coordinates of each corner, in
+      ascending order; entries from `count` on are filled with the largest key.
+    steps: [D + 1, 2], what a step along each direction adds to a key.
+    count: number of corners.
+  """
+
+  corners: jax.Array
+  shares: jax.Array
+  keys: jax.Array
+  steps: jax.Array
+  count: jax.Array
 
 
-def locate(points):
-  """Returns the `Corners` of points [N, D], D > 1; they have no gradient.
+def locate(points: jax.Array) -> Corners:
+  """Finds the corners of points [N, D], D > 1, without a gradient.
 
-  Coordinates are packed into a key of 64 bits, which wraps around: only where
-  coordinates have a range of more than 2**32 together can two corners be one.
+  The coordinates of a corner are packed into two words of 32 bits, half of them
+  in each. The words wrap around: two corners can get the same key only if the
+  product of the ranges of the coordinates of a word exceeds 2**32.
   """
   n, d = points.shape
   position = jnp.dot(
@@ -54,15 +71,16 @@ def locate(points):
   low = jnp.floor(position)
   fraction = position - low
 
-  # From corner to corner, coordinates are raised by 1 in order of fractions.
-  # (Sorting rows so short is slower than counting what is larger.)
+  # Coordinates are raised in the order of falling fractions. For rows this
+  # short, counting the larger fractions is faster than sorting.
   mine, other = fraction[:, :, None], fraction[:, None, :]
   before = (other > mine) | ((other == mine) & np.tri(d, k=-1, dtype=bool))
   order = before.sum(-1)
   raised = order < jnp.arange(d + 1)[:, None, None]  # [D + 1, N, D]
   falling = jnp.stack([(fraction * (order == i)).sum(-1) for i in range(d)])
   shares = -jnp.diff(falling, axis=0, prepend=1, append=0)
-  low = (low - low.min(0)).astype(jnp.uint32) + 1  # Room for a step back.
+  # The offset of 1 leaves room for a step back.
+  low = (low - low.min(0)).astype(jnp.uint32) + 1
   extent = low.max(0) + 3
 
   half = (d + 1) // 2
@@ -85,52 +103,54 @@ def locate(points):
   return Corners(corners.reshape(d + 1, n), shares, keys, steps, index[-1] + 1)
 
 
-def connect(found, capacity=None):
-  """Returns the `Lattice` of `Corners`.
+def connect(corners: Corners, capacity: int | None = None) -> Lattice:
+  """Finds the neighbours of corners and returns the lattice.
 
   Args:
-    found: from `locate`.
-    capacity: number of corners to keep tables for, at least `found.count`;
-      None has room for all that there could be.
+    corners: from `locate`.
+    capacity: size M of the tables, at least `corners.count`; None is the
+      largest possible number of corners.
   """
-  keys = found.keys[:, :capacity]
+  keys = corners.keys[:, :capacity]
   first, second = keys
   capacity = keys.shape[1]
 
-  def both(step):
-    wanted = keys + step[:, None]
-    # Keys ascend, so neighbours of keys do nearly, and memory is read in order.
+  def find_both(step):
+    neighbour_keys = keys + step[:, None]
+    # This is a binary search. The keys ascend, and nearly so do the keys of
+    # their neighbours, so memory is read almost in order.
     bits = capacity.bit_length()
 
     def halve(i, place):
       further = place + (1 << (bits - 1 - i))
       at = jnp.minimum(further - 1, capacity - 1)
-      before = (first[at] < wanted[0]) | (
-          (first[at] == wanted[0]) & (second[at] < wanted[1])
+      before = (first[at] < neighbour_keys[0]) | (
+          (first[at] == neighbour_keys[0]) & (second[at] < neighbour_keys[1])
       )
       return jnp.where(before & (further <= capacity), further, place)
 
     place = jax.lax.fori_loop(0, bits, halve, jnp.zeros(capacity, jnp.int32))
     at = jnp.minimum(place, capacity - 1)
-    hit = (first[at] == wanted[0]) & (second[at] == wanted[1])
-    hit &= place < found.count
-    on = jnp.where(hit, place, capacity)
-    # Who comes from where, the other way round.
+    hit = (first[at] == neighbour_keys[0]) & (second[at] == neighbour_keys[1])
+    hit &= place < corners.count
+    forward = jnp.where(hit, place, capacity)
+    # The neighbours one step back are the inverse of this map.
     back = (
         jnp.full(capacity, capacity)
-        .at[on]
+        .at[forward]
         .set(jnp.arange(capacity), mode='drop')
     )
-    return jnp.stack([on, back])
+    return jnp.stack([forward, back])
 
-  neighbours = jax.lax.map(both, found.steps)
-  return Lattice(found.corners, found.shares, neighbours)
+  neighbours = jax.lax.map(find_both, corners.steps)
+  return Lattice(corners.corners, corners.shares, neighbours)
 
 
-def apply(lattice, x):
-  """Filters values x [N, C] of the points: all pairs, weighted by a Gaussian.
+def apply(lattice: Lattice, x: jax.Array) -> jax.Array:
+  """Filters values x [N, C] of the points of a lattice.
 
-  The weight of two points at the distance r is about exp(-r^2 / 2).
+  The result of a point is a weighted sum over all points; the weight at a
+  distance r is about exp(-r^2 / 2).
   """
   d = len(lattice.corners) - 1
   capacity = lattice.neighbours.shape[-1]
@@ -141,10 +161,10 @@ def apply(lattice, x):
     return table.at[index].add(share[:, None] * x), None
 
   def blur(table, pair):
-    on, back = (
+    forward, back = (
         table.at[index].get(mode='fill', fill_value=0) for index in pair
     )
-    return table / 2 + (on + back) / 4, None
+    return table / 2 + (forward + back) / 4, None
 
   def slice_(total, corner):
     index, share = corner
@@ -154,16 +174,17 @@ def apply(lattice, x):
   table, _ = jax.lax.scan(splat, table, corners)
   table, _ = jax.lax.scan(blur, table, lattice.neighbours)
   total, _ = jax.lax.scan(slice_, jnp.zeros_like(x), corners)
-  # The Gaussian's integral, in cells of the lattice.
+  # The weights of the three steps sum to 1 over the corners; those of a
+  # Gaussian sum to its integral over the volume of a cell.
   integral = (2 * math.pi) ** (d / 2) * np.linalg.det(_basis(d))
   return np.float32(integral) * total
 
 
 def _basis(d):
-  """Returns the matrix from points to coordinates, [D, D].
+  """Returns the matrix [D, D] from points to coordinates of the lattice.
 
-  It makes the variance of giving, exchanging and taking 1 in all directions:
-  1/12 each for the first and last, 1/2 for exchanging by 1/4, 1/2, 1/4, in
-  units in which Adams et al. have (D + 1)^2.
+  It scales points so that splat, blur and slice together have variance 1 in
+  every direction. Splat and slice contribute 1/12 each, and the blur by (1/4,
+  1/2, 1/4) contributes 1/2, in units of the (D + 1)^2 of Adams et al.
   """
   return np.linalg.cholesky((np.eye(d) + 1) * 2 / 3)

@@ -1,4 +1,4 @@
-"""Learned tables of positions, for grids of another size."""
+"""Resizing of learned position embeddings to grids of another size."""
 
 import jax
 import jax.numpy as jnp
@@ -8,16 +8,21 @@ from segjax.ops.resize import resize
 METHODS = ('bilinear', 'bicubic', 'antialias')
 
 
-def resize_table(table, old, new, method='bicubic'):
-  """Resizes a table of positions from one grid to another.
+def resize_table(
+    table: jax.Array,
+    old: tuple[int, int],
+    new: tuple[int, int],
+    method: str = 'bicubic',
+) -> jax.Array:
+  """Resizes a table of position embeddings from one grid to another.
 
   Args:
-    table: [1, N + h * w, C], N tokens that lie on no grid, such as the class
+    table: [1, N + h * w, C]: N tokens without a position, such as the class
       token, then the grid row by row.
     old: (h, w) of the table's grid.
-    new: (height, width) of the grid that is wanted.
-    method: 'bilinear' or 'bicubic' without antialiasing, as mmsegmentation
-      resizes, or 'antialias': bicubic with it, as timm does.
+    new: (height, width) of the new grid.
+    method: 'bilinear' or 'bicubic', without antialiasing as in mmsegmentation;
+      or 'antialias', bicubic with antialiasing as in timm.
 
   Returns:
     [1, N + height * width, C] in the type of `table`.

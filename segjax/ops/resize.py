@@ -1,4 +1,4 @@
-"""Resizing of feature maps, equal to PyTorch's."""
+"""Resizing of feature maps, equal to PyTorch's `interpolate`."""
 
 import math
 
@@ -9,21 +9,28 @@ import numpy as np
 from segjax import parallel
 from segjax.kernels.barrier import barrier
 
-SMALL = 1e7  # Operations of a product that a CPU does as one.
+# Number of operations below which a CPU resizes by a matrix product.
+SMALL = 1e7
 
 
-def resize(x, size, *, align_corners=False, method='bilinear'):
+def resize(
+    x: jax.Array,
+    size: tuple[int, int],
+    *,
+    align_corners: bool = False,
+    method: str = 'bilinear',
+) -> jax.Array:
   """Resizes the two spatial axes, without antialiasing.
 
-  `jax.image.resize` antialiases when it shrinks and has no `align_corners`;
-  published weights expect neither. Each axis is multiplied by a small matrix,
-  unless every pixel is only repeated.
+  `jax.image.resize` antialiases when it shrinks and has no `align_corners`, so
+  published weights would not carry over. Each axis is multiplied by a sparse
+  matrix, unless every pixel is only repeated.
 
   Args:
     x: [B, H, W, C], any float type; the arithmetic is float32.
     size: (height, width) of the result.
-    align_corners: maps the centres of the corner pixels onto each other
-      instead of the outer edges of the image.
+    align_corners: whether the centres of the corner pixels coincide, else the
+      outer edges of the image do.
     method: 'bilinear', 'bicubic' or 'nearest', which has no corners to align.
 
   Returns:
@@ -46,15 +53,16 @@ def resize(x, size, *, align_corners=False, method='bilinear'):
   return _sample(x, rows, columns)
 
 
-def rescale(x, factor):
-  """Scales the two spatial axes, bilinearly and without antialiasing.
+def rescale(x: jax.Array, factor: float) -> jax.Array:
+  """Scales the two spatial axes bilinearly, without antialiasing.
 
-  Sizes are rounded down, and yet pixels are 1 / `factor` apart: of 5 pixels, 2
-  are taken at 0.5 and 2.5 by 0.5, and at 0.75 and 3.25 by a `resize` to 2.
+  Sizes are rounded down, but the samples stay exactly 1 / `factor` apart. A
+  factor of 0.5 samples 5 pixels at 0.5 and 2.5, where `resize` to 2 pixels
+  samples at 0.75 and 3.25.
 
   Args:
     x: [B, H, W, C], any float type; the arithmetic is float32.
-    factor: of both sides.
+    factor: factor of both sides.
 
   Returns:
     [B, height, width, C] in the type of `x`.
@@ -69,7 +77,7 @@ def rescale(x, factor):
 
 
 def _repeat(x, rows, columns):
-  """Makes `rows` x `columns` of each pixel."""
+  """Repeats each pixel `rows` x `columns` times."""
   batch, height, width, channels = x.shape
   y = jnp.broadcast_to(
       x[:, :, None, :, None],
@@ -79,7 +87,7 @@ def _repeat(x, rows, columns):
 
 
 def _sample(x, rows, columns):
-  """Multiplies both axes by matrices [new, old]; None leaves one as it is."""
+  """Multiplies both axes by matrices [new, old]; None skips an axis."""
   y = x.astype(jnp.float32)
   for axis, matrix in ((1, rows), (2, columns)):
     if matrix is not None:
@@ -102,20 +110,10 @@ def _along(x, matrix, axis):
 
 
 def _multiply(x, matrix, axis):
-  """Multiplies an axis by a matrix [new, old], almost all of it zeros.
+  """Multiplies an axis of x [B, H, W, C] by a sparse matrix [new, old].
 
-  That is a product, and on a CPU or GPU a sum over what is not zero. On two
-  cores of an AMD EPYC of 2022, both axes, in ms, and the same of the gradient:
-
-  | what                      | product     | sum       |
-  |---------------------------|-------------|-----------|
-  | 2 x 129x129x21 to 513x513 | 65.5 / 47.5 | 6.0 / 3.0 |
-  | 2 x 33x33x256 to 129x129  | 33.6 / 23.1 | 2.6 / 2.8 |
-  | 2 x 33x33x21 to 513x513   | 27.4 / 17.6 | 3.7 / 6.7 |
-
-  On an H200, 16 x 129x129x21 to 513x513 take 1.30 / 1.32 and 0.36 / 0.24, with
-  other programs beside it: a product of float32 has no matrix units there, and
-  is transposed afterwards.
+  CPUs and GPUs compute a sum over the nonzero entries of each row, except for
+  small products on CPUs and long sums; see launch/speed.md.
   """
 
   def product(x):
@@ -124,17 +122,20 @@ def _multiply(x, matrix, axis):
     return jnp.einsum(spec, matrix, x, precision=jax.lax.Precision.HIGHEST)
 
   def sum_of_taps(x):
-    x = barrier(x)  # Each pixel is read several times.
+    # Each pixel is read several times, so it is computed once before.
+    x = barrier(x)
     y = sum(
         _take(x, index, axis) * weight.reshape(-1, *[1] * (3 - axis))
         for index, weight in taps
     )
     return barrier(y)
 
-  if parallel.rows() > 1:  # Of sums, XLA's partitioner would exchange more.
+  # Where a mesh splits images by rows, XLA's partitioner exchanges less for
+  # products than for sums.
+  if parallel.rows() > 1:
     return product(x)
   taps = _taps(matrix)
-  # Long sums take long to compile, and so do many short ones: HRNet's.
+  # Long sums take long to compile, and so do the many small ones of an HRNet.
   small = 2 * x.size * len(matrix) < SMALL
   gpu = product if len(taps) > 32 else sum_of_taps
   cpu = product if small else gpu
@@ -142,10 +143,10 @@ def _multiply(x, matrix, axis):
 
 
 def _take(x, index, axis):
-  """Returns rows or columns by their index.
+  """Gathers rows (axis 1) or columns (axis 2) of x [B, H, W, C] by `index`.
 
-  Of each row or image for itself: what XLA makes of `jnp.take` lies in memory
-  with the axis first, and has to be copied.
+  The gather has a batch axis. Without one, as in `jnp.take`, XLA lays the
+  result out with `axis` first and has to copy it.
   """
   before, after = x.shape[:axis], x.shape[axis + 1 :]
   parts = x.reshape(math.prod(before), x.shape[axis], math.prod(after))
@@ -155,15 +156,21 @@ def _take(x, index, axis):
 
 
 def _taps(matrix):
-  """Returns [(index [new], weight [new]), ...], whose sum is the matrix."""
+  """Splits a matrix [new, old] into terms with one entry per row.
+
+  Returns:
+    [(column [new], value [new]), ...].
+  """
   most = np.count_nonzero(matrix, axis=1).max()
-  # The columns of each row that are not zero come first.
+  # A stable sort puts the nonzero columns of each row first, in their order.
   index = np.argsort(matrix == 0, axis=1, kind='stable')[:, :most]
   weight = np.take_along_axis(matrix, index, axis=1)
   return list(zip(index.T, weight.T, strict=True))
 
 
-def weights(old, new, align_corners=False, step=0.0):
+def weights(
+    old: int, new: int, align_corners: bool = False, step: float = 0.0
+) -> np.ndarray:
   """Returns the matrix of linear interpolation along one axis, [new, old]."""
   source = np.maximum(positions(old, new, align_corners, step), 0)
   low = np.minimum(source.astype(int), old - 1)
@@ -174,10 +181,13 @@ def weights(old, new, align_corners=False, step=0.0):
   return matrix
 
 
-def cubic_weights(old, new, align_corners=False):
+def cubic_weights(
+    old: int, new: int, align_corners: bool = False
+) -> np.ndarray:
   """Returns the matrix of cubic interpolation along one axis, [new, old].
 
-  The kernel is PyTorch's, Keys' with a = -0.75; `jax.image.resize` has -0.5.
+  The kernel is Keys' with a = -0.75, as in PyTorch; `jax.image.resize` has
+  a = -0.5.
   """
   source, a = positions(old, new, align_corners), -0.75
   matrix = np.zeros((new, old), np.float32)
@@ -191,21 +201,31 @@ def cubic_weights(old, new, align_corners=False):
   return matrix
 
 
-def nearest_weights(old, new, align_corners=False):
-  """Returns the matrix that picks pixels along one axis, [new, old].
+def nearest_weights(
+    old: int, new: int, align_corners: bool = False
+) -> np.ndarray:
+  """Returns the matrix of nearest neighbours along one axis, [new, old].
 
-  New pixel i is the old one at i * old / new, rounded down: for factors that
-  are no whole numbers, not always the one nearest to its centre.
+  As in PyTorch, new pixel i is the old pixel i * old / new, rounded down. For
+  factors that are no whole numbers this is not always the nearest pixel.
   """
   if align_corners:
-    raise ValueError("The method 'nearest' has no corners to align.")
+    raise ValueError(
+        "The method 'nearest' has no corners to align: leave align_corners out."
+    )
   return np.eye(old, dtype=np.float32)[np.arange(new) * old // new]
 
 
-def positions(old, new, align_corners, step=0.0):
-  """Returns where the new pixels lie among the old ones, [new].
+def positions(
+    old: int, new: int, align_corners: bool, step: float = 0.0
+) -> np.ndarray:
+  """Returns the positions of the new pixels in indices of old ones, [new].
 
-  They are `step` apart, or by default so that they span the axis.
+  Args:
+    old: length of the axis.
+    new: new length of the axis.
+    align_corners: see `resize`.
+    step: distance of the new pixels; 0 is `old / new`.
   """
   if align_corners:
     return np.arange(new) * ((old - 1) / (new - 1) if new > 1 else 0.0)

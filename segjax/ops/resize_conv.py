@@ -1,7 +1,7 @@
-"""Resize-convolution: an image is enlarged, and convolved.
+"""Resize-convolution: nearest-neighbour upsampling followed by a convolution.
 
-https://distill.pub/2016/deconv-checkerboard names it, as what a decoder may
-have in place of a transposed convolution.
+https://distill.pub/2016/deconv-checkerboard proposes it in place of transposed
+convolutions.
 """
 
 import jax
@@ -16,49 +16,47 @@ from segjax.ops.resize import resize
 WINDOW = conv.Window(padding=((1, 1), (1, 1)))
 
 
-def resize_conv(x, skip, kernel, size):
-  """Enlarges by repeating pixels, joins another image, and convolves.
+def resize_conv(
+    x: jax.Array,
+    skip: jax.Array | None,
+    kernel: jax.Array,
+    size: tuple[int, int],
+) -> jax.Array:
+  """Upsamples an image, concatenates a skip connection and convolves.
 
-  A CPU does not repeat pixels that it is to make 2x2 of, and joins nothing: it
-  adds up the convolutions of both images. In ms on two cores of an AMD EPYC of
-  2022, of images that are repeated, forward / gradient to the input / to the
-  kernel, against Winograd's way or XLA's:
-
-  | what                  | pixels repeated    | 9 products       |
-  |-----------------------|--------------------|------------------|
-  | 512 -> 256 to 2x16x16 | 5.0 / 5.6 / 6.9    | 2.6 / 3.0 / 3.7  |
-  | 128 -> 64 to 2x64x64  | 7.2 / 6.8 / 9.0    | 3.5 / 3.8 / 4.8  |
-  | 64 -> 32 to 2x128x128 | 11.7 / 9.8 / 14.3  | 5.1 / 5.6 / 9.4  |
-  | 32 -> 16 to 2x256x256 | 19.5 / 20.0 / 28.6 | 13.1 / 13.8 / 13.2 |
+  A CPU that upsamples by 2 neither repeats pixels nor concatenates: it adds the
+  convolutions of both images, the first by 9 products for 2x2 pixels, see
+  `kernels.winograd`. launch/speed.md has what that saves.
 
   Args:
     x: [B, h, w, C], any float type.
     skip: [B, *size, S] in the same type, or None.
-    kernel: [3, 3, C + S, features] in the same type; its taps of `x` are first.
-    size: (height, width) to enlarge to.
+    kernel: [3, 3, C + S, features] in the same type; the channels of `x` come
+      first.
+    size: (height, width) of the upsampled image.
 
   Returns:
-    [B, *size, features]; beyond the border are zeros.
+    [B, *size, features]; the border is padded with zeros.
   """
   doubled = tuple(2 * side for side in x.shape[1:3]) == tuple(size)
-  whole = (len(x), *size, x.shape[-1])
+  upsampled = (len(x), *size, x.shape[-1])
   shape = (3, 3, x.shape[-1], kernel.shape[-1])
-  way = conv.lowering(whole, shape, WINDOW, fewest=16)
-  if doubled and way == 'winograd':
+  algorithm = conv.lowering(upsampled, shape, WINDOW, fewest=16)
+  if doubled and algorithm == 'winograd':
     return _by_platform(x, skip, kernel)
-  return _joined(x, skip, kernel, size)
+  return _concatenated(x, skip, kernel, size)
 
 
-def _joined(x, skip, kernel, size):
-  """The plain way."""
+def _concatenated(x, skip, kernel, size):
+  """Upsamples, concatenates and convolves, one after the other."""
   x = resize(x, size, method='nearest')
   if skip is not None:
     x = jnp.concatenate([x, skip], -1)
   return conv.conv(x, kernel, WINDOW)
 
 
-def _apart(x, skip, kernel):
-  """The way of a CPU, for an image half as large."""
+def _separate(x, skip, kernel):
+  """Adds the convolutions of both images; `x` is upsampled by 2."""
   channels = x.shape[-1]
   y = _repeated(x, kernel[:, :, :channels])
   if skip is None:
@@ -66,30 +64,35 @@ def _apart(x, skip, kernel):
   return y + conv.conv(skip, kernel[:, :, channels:], WINDOW)
 
 
-def _doubled(x, skip, kernel):
+def _concatenated_double(x, skip, kernel):
   size = [2 * side for side in x.shape[1:3]]
-  return _joined(x, skip, kernel, size)
+  return _concatenated(x, skip, kernel, size)
 
 
 @jax.custom_vjp
 def _by_platform(x, skip, kernel):
-  return lax.platform_dependent(x, skip, kernel, cpu=_apart, default=_doubled)
+  return lax.platform_dependent(
+      x, skip, kernel, cpu=_separate, default=_concatenated_double
+  )
 
 
-def _saved(*args):
+def _forward(*args):
   return _by_platform(*args), args
 
 
 def _gradients(args, dy):
-  def backward(way):
-    return lambda args, dy: jax.vjp(way, *args)[1](dy)
+  def backward(function):
+    return lambda args, dy: jax.vjp(function, *args)[1](dy)
 
   return lax.platform_dependent(
-      args, dy, cpu=backward(_apart), default=backward(_doubled)
+      args,
+      dy,
+      cpu=backward(_separate),
+      default=backward(_concatenated_double),
   )
 
 
-_by_platform.defvjp(_saved, _gradients)
+_by_platform.defvjp(_forward, _gradients)
 
 
 @jax.custom_vjp
@@ -97,17 +100,18 @@ def _repeated(x, kernel):
   return winograd.repeated(x, kernel)
 
 
-def _saved_repeated(x, kernel):
+def _repeated_forward(x, kernel):
   return _repeated(x, kernel), (x, kernel)
 
 
-def _gradients_repeated(saved, dy):
+def _repeated_gradients(saved, dy):
   x, kernel = saved
-  dy = barrier(dy)  # Both read it several times.
+  # Both gradients read it several times, so it is computed once before.
+  dy = barrier(dy)
   return (
       winograd.repeated_input_gradient(dy, kernel),
       winograd.repeated_kernel_gradient(x, dy, kernel.shape),
   )
 
 
-_repeated.defvjp(_saved_repeated, _gradients_repeated)
+_repeated.defvjp(_repeated_forward, _repeated_gradients)

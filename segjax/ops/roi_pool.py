@@ -1,4 +1,4 @@
-"""Maxima over a grid of bins in a box of a feature map."""
+"""RoI pooling: maxima over a grid of bins in each box of a feature map."""
 
 import functools
 
@@ -6,17 +6,17 @@ import jax
 import jax.numpy as jnp
 
 
-def roi_max_pool(x, boxes, size):
-  """Pools the features in each box, as Fast R-CNN does.
+def roi_max_pool(x: jax.Array, boxes: jax.Array, size: int) -> jax.Array:
+  """Takes the maxima of the bins of each box, as Fast R-CNN does.
 
-  Bins are made of whole cells and overlap where the sizes do not divide. A bin
-  beyond the map is 0.
+  Bins consist of whole cells, and neighbouring bins overlap where the side of a
+  box is no multiple of `size`. A bin outside the map is 0.
 
   Args:
     x: [H, W, C], features.
-    boxes: [N, 4], first and last cells (y0, x0, y1, x1), whole numbers; a box
-      is one cell large at least.
-    size: rows and columns of bins.
+    boxes: [N, 4], whole numbers (y0, x0, y1, x1), the first and the last cell.
+      A smaller box counts as one cell.
+    size: number of rows and of columns of bins.
 
   Returns:
     [N, size, size, C] in the type of `x`.
@@ -37,17 +37,17 @@ def _pool(x, box, *, size):
     inside = _bins(box[axis], box[axis + 2], x.shape[axis], size)
     shape = [size, *(1,) * x.ndim]
     shape[1 + axis] = x.shape[axis]
-    # The bins of an axis take its place.
+    # The axis of the bins replaces the axis that was pooled.
     bins = jnp.where(inside.reshape(shape), x, -jnp.inf).max(1 + axis)
     x = jnp.moveaxis(bins, 0, axis)
   return jnp.where(jnp.isfinite(x), x, 0).astype(x.dtype)
 
 
 def _bins(first, last, length, size):
-  """Returns which cells of an axis are in which bin, [size, length]."""
+  """Returns the mask of the cells of each bin along an axis, [size, length]."""
   bins, cells = jnp.arange(size)[:, None], jnp.arange(length)
   count = jnp.maximum(last - first + 1, 1)
-  # Whole numbers: a quotient in float32 may fall short of one.
+  # In integers, since a float32 quotient may round to below a whole number.
   first, count = first.astype(jnp.int32), count.astype(jnp.int32)
   low = first + bins * count // size
   high = first - (-(bins + 1) * count // size)

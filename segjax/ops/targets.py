@@ -1,25 +1,28 @@
-"""What losses compare: the target of each pixel, and its probabilities.
+"""Targets and probabilities of pixels, which losses compare.
 
-Logits of one channel are those of a sigmoid, for the two classes 0 and 1. A
-sigmoid of z is a softmax of (0, z), so both have the same meaning.
+Logits with one channel belong to a sigmoid over the classes 0 and 1. A sigmoid
+of z is the softmax of (0, z), so losses handle both alike.
 """
 
 import jax
 import jax.numpy as jnp
 
 
-def one_hot(labels, channels, ignore):
-  """Returns the target of each pixel, and which pixels have one.
+def one_hot(
+    labels: jax.Array, channels: int, ignore: int
+) -> tuple[jax.Array, jax.Array]:
+  """Returns one-hot targets, and the mask of the pixels that have one.
 
   Args:
     labels: [B, H, W], integers.
-    channels: K, those of the logits. Where it is 1, labels are 0 and 1, and
-      the channel is that of class 1.
-    ignore: label of pixels without a target; a label of no class is another.
+    channels: number K of channels of the logits. If it is 1, the labels are 0
+      and 1 and the channel is that of class 1.
+    ignore: label of pixels without a target. Labels outside the classes are
+      ignored, too.
 
   Returns:
-    The target, [B, H, W, K] in float32, 0 in all channels of a pixel without;
-    and the valid pixels, [B, H, W, 1] of booleans.
+    The targets, [B, H, W, K] float32, 0 in all channels of ignored pixels; and
+    the valid pixels, [B, H, W, 1] booleans.
   """
   num_classes = max(channels, 2)
   valid = (labels != ignore) & (labels >= 0) & (labels < num_classes)
@@ -28,16 +31,22 @@ def one_hot(labels, channels, ignore):
   return target.astype(jnp.float32), valid
 
 
-def class_logits(logits):
-  """Returns float32 logits with a channel for every class: two at the least."""
+def class_logits(logits: jax.Array) -> jax.Array:
+  """Returns float32 logits [B, H, W, K] with K >= 2, for a softmax.
+
+  Logits of one channel get a channel of zeros for class 0.
+  """
   logits = logits.astype(jnp.float32)
   if logits.shape[-1] > 1:
     return logits
   return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
 
 
-def probabilities(logits):
-  """Returns float32 probabilities of the channels of logits [B, H, W, K]."""
+def probabilities(logits: jax.Array) -> jax.Array:
+  """Returns float32 probabilities of logits [B, H, W, K].
+
+  They are a softmax, or a sigmoid if K is 1.
+  """
   logits = logits.astype(jnp.float32)
   if logits.shape[-1] > 1:
     return jax.nn.softmax(logits)
@@ -45,7 +54,7 @@ def probabilities(logits):
 
 
 def shrink_label(labels: jax.Array, size: tuple[int, int]) -> jax.Array:
-  """Returns the label at the middle of each cell of a coarser grid.
+  """Subsamples labels at the centres of the cells of a coarser grid.
 
   Args:
     labels: [B, H, W].

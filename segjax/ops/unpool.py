@@ -1,24 +1,25 @@
-"""Max pooling that remembers where its values were, and the way back.
+"""Max pooling with the positions of the maxima, and unpooling by them.
 
-Windows are 2x2 at stride 2 and, as Caffe's, a last odd row or column has
-windows of its own, so sizes round up. Of equal values the first one wins, row
-by row: after a ReLU a window is often 0 throughout, and a decoder puts values
-other than 0 back there.
+Windows are 2x2 at stride 2. As in Caffe, sizes round up: a last odd row or
+column has windows of its own. Of equal values the first, row by row, is taken.
+The choice matters, since after a ReLU all values of a window are often 0 and
+the unpooled value is not.
 """
 
+import jax
 import jax.numpy as jnp
 
 
-def max_pool(x):
-  """Pools, and tells which pixel of a window each value is from.
+def max_pool(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns the maxima of windows and their positions in the windows.
 
   Args:
     x: [B, H, W, C].
 
   Returns:
-    The values, [B, ceil(H / 2), ceil(W / 2), C] in the type of `x`, and their
-    places in the windows, row by row from 0 to 3, of that shape in uint8. The
-    gradient of a value goes to its place alone. NaN counts as the largest.
+    The maxima, [B, ceil(H / 2), ceil(W / 2), C] in the type of `x`; and their
+    positions, uint8 of the same shape, 0 to 3 row by row. The gradient goes to
+    that position alone. NaN counts as the largest value.
   """
   missing = [(0, side % 2) for side in x.shape[1:3]]
   x = jnp.pad(x, ((0, 0), *missing, (0, 0)), constant_values=-jnp.inf)
@@ -31,16 +32,16 @@ def max_pool(x):
   return best, place
 
 
-def unpool(x, place, size):
-  """Puts values where `max_pool` took some from; all other pixels are 0.
+def unpool(x: jax.Array, place: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """Writes values at the positions that `max_pool` returned, and 0 elsewhere.
 
-  Every pixel asks whether it is the one, which compiles to a single loop
-  everywhere; a scatter would be far slower.
+  Each output pixel compares its position with `place`, which compiles to a
+  single loop; a scatter would be far slower.
 
   Args:
     x: [B, h, w, C].
-    place: of that shape, from `max_pool`.
-    size: (height, width) of what was pooled, hence of the result.
+    place: positions from `max_pool`, of the same shape.
+    size: (height, width) of the input of `max_pool`, and of the result.
 
   Returns:
     [B, height, width, C] in the type of `x`.

@@ -1,29 +1,32 @@
-"""Enlarging scores whose corners are those of the image."""
+"""Bilinear upsampling of scores that lie at every n-th pixel of an image."""
 
+import jax
 import jax.numpy as jnp
 
 from segjax.ops.resize import resize
 
 
-def upsample_aligned(x, factor, size):
-  """Interpolates linearly between scores at every `factor`-th pixel.
+def upsample_aligned(
+    x: jax.Array, factor: int, size: tuple[int, int]
+) -> jax.Array:
+  """Interpolates bilinearly between scores at every `factor`-th pixel.
 
-  Networks of Caffe, whose windows are odd and padded, or have no padding at
-  all, see the image so, whatever its size.
+  Score i lies at pixel `factor * i`. That holds for the networks of Caffe at
+  any image size, since their kernels are odd and padded, or not padded at all.
 
   Args:
-    x: [B, h, w, C]; of row i is row `factor * i` of the result.
+    x: [B, h, w, C].
     factor: distance of the scores in pixels.
-    size: (height, width) of the result. Beyond the last scores these are
-      repeated, and scores that lie beyond the image are only interpolated to.
+    size: (height, width) of the result. Pixels beyond the last score repeat it.
+      Scores beyond the last pixel only serve for interpolation.
 
   Returns:
     [B, height, width, C] in the type of `x`.
   """
-  wanted = [-(-(side - 1) // factor) + 1 for side in size]
+  needed = [-(-(side - 1) // factor) + 1 for side in size]
   missing = [
-      (0, max(0, w - have))
-      for w, have in zip(wanted, x.shape[1:3], strict=True)
+      (0, max(0, n - have))
+      for n, have in zip(needed, x.shape[1:3], strict=True)
   ]
   x = jnp.pad(x, ((0, 0), *missing, (0, 0)), mode='edge')
   full = [factor * (side - 1) + 1 for side in x.shape[1:3]]

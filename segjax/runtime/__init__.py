@@ -1,1 +1,1 @@
-"""The process of a program: hosts, compiled programs, memory, terminal."""
+"""Process-wide setup: hosts, compilation cache, memory and terminal."""

@@ -1,11 +1,11 @@
-"""What XLA has compiled is kept, so that the next start begins sooner.
+"""Persistent cache of compiled XLA programs, shared by all runs of a user.
 
-It lies in `segjax` of the user's cache folder, for all runs and programs of the
-user: the key of an entry is the computation with its shapes, the versions of
-JAX and XLA, the kind of device and the features of the CPU, so machines that
-share a home may share it, too. Deleting it is safe. JAX's own settings come
-first: JAX_COMPILATION_CACHE_DIR names another folder, from which nothing is
-deleted, and with JAX_ENABLE_COMPILATION_CACHE=false nothing is kept.
+It is the folder `segjax/xla` of the user's cache folder. The key of an entry is
+the computation with its shapes, the versions of JAX and XLA, the kind of device
+and the features of the CPU, so machines that share a home can share the cache.
+Deleting it is safe. JAX's own settings take precedence: with
+JAX_COMPILATION_CACHE_DIR another folder is used, from which nothing is deleted,
+and JAX_ENABLE_COMPILATION_CACHE=false disables the cache.
 """
 
 import contextlib
@@ -17,16 +17,18 @@ import tempfile
 from absl import logging
 import jax
 
+# Events that JAX records.
 _COMPILED = '/jax/core/compile/backend_compile_duration'
-_FOUND = '/jax/compilation_cache/cache_hits'
+_CACHE_HIT = '/jax/compilation_cache/cache_hits'
 
-GIGABYTES = 5  # At most; what was not used for longest goes first.
+# Largest size of the cache; the least recently used entries are deleted first.
+GIGABYTES = 5
 
 
-def enable():
-  """Has what is compiled from now on kept, and looked for before compiling.
+def enable() -> None:
+  """Turns the cache on for all programs that are compiled from now on.
 
-  A folder that cannot be written is told, and nothing is kept.
+  If the folder cannot be written, it logs a warning and leaves the cache off.
   """
   if not jax.config.jax_compilation_cache_dir:
     try:
@@ -34,70 +36,75 @@ def enable():
       folder.mkdir(parents=True, exist_ok=True)
       with tempfile.TemporaryFile(dir=folder):
         pass
-    except (OSError, RuntimeError) as error:  # There may be no home.
+    except (OSError, RuntimeError) as error:  # The user may have no home.
       logging.warning(
-          'What is compiled cannot be kept for the next start: %s. Choose'
+          'Compiled programs cannot be kept for the next start: %s. Choose'
           ' another folder by JAX_COMPILATION_CACHE_DIR.',
           error,
       )
       return
     prune(folder, GIGABYTES * 1e9)
     jax.config.update('jax_compilation_cache_dir', str(folder))
-    # JAX leaves out what compiles in a second; a start has dozens of those.
+    # By default JAX skips programs that compile within a second, and a start
+    # has dozens of those.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 
 
-def relax_gc():
-  """Has Python look for cycles that are garbage less often.
+def relax_gc() -> None:
+  """Makes Python's cyclic garbage collector run less often.
 
-  To trace a step makes objects by the million, nearly all of which stay, and
-  Python 3.11 would go through the youngest for every 700 that are new. A
-  training step of DeepLabv3 was traced and lowered in 3.3 s so, not in 4.1.
+  Tracing a step creates millions of objects, nearly all of which stay, and by
+  default Python 3.11 scans the youngest after every 700 new ones. The time that
+  this saves is in launch/speed.md.
   """
   gc.set_threshold(10_000, 10, 10)
 
 
 class Work:
-  """What compiling has taken since this was made; it listens for good.
+  """Counts the programs that JAX compiles or loads from the cache.
+
+  It counts from its construction to the end of the process, since JAX has no
+  way to remove a listener.
 
   Attributes:
-    seconds: of compiling, or of loading what was kept.
-    programs: how many were needed.
-    found: how many of these were kept by an earlier start.
+    seconds: time spent on compiling and loading.
+    programs: number of programs that were compiled or loaded.
+    cache_hits: number of programs that were loaded from the cache.
   """
 
   def __init__(self):
-    self.seconds, self.programs, self.found = 0.0, 0, 0
+    self.seconds, self.programs, self.cache_hits = 0.0, 0, 0
     jax.monitoring.register_event_duration_secs_listener(self._add)
-    jax.monitoring.register_event_listener(self._find)
+    jax.monitoring.register_event_listener(self._count_hit)
 
   def _add(self, event, seconds, **_):
     if event == _COMPILED:
       self.seconds += seconds
       self.programs += 1
 
-  def _find(self, event, **_):
-    self.found += event == _FOUND
+  def _count_hit(self, event, **_):
+    self.cache_hits += event == _CACHE_HIT
 
 
-WORK = Work()  # Of this process.
+WORK = Work()  # Counts from the import of this module on.
 
 
-def user_folder():
-  """Returns the folder in which programs of this user are kept."""
+def user_folder() -> pathlib.Path:
+  """Returns the default folder of the cache."""
   cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
   return pathlib.Path(cache) / 'segjax' / 'xla'
 
 
-def prune(folder, size):
-  """Deletes files, those not used for longest first, down to `size` bytes."""
-  found = []
+def prune(folder: pathlib.Path, size: float) -> None:
+  """Deletes the least recently used files until `size` bytes are left."""
+  files = []
   for path in filter(pathlib.Path.is_file, folder.rglob('*')):
-    with contextlib.suppress(OSError):  # Another process may do the same.
+    # Another process may delete the file at the same time.
+    with contextlib.suppress(OSError):
       stat = path.stat()
-      found.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
-  total = sum(size for _, size, _ in found)
-  for _, freed, path in sorted(found):
+      files.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
+  total = sum(size for _, size, _ in files)
+  for _, freed, path in sorted(files):
     if total <= size:
       break
     with contextlib.suppress(OSError):

@@ -1,15 +1,18 @@
-"""Processes that train together, called hosts, and what they say to each other.
+"""Multi-process training: start, communication, preemption and failures.
 
-Each computes on devices of its own and reads its own share of the data. Files
-are the business of the first.
+Processes that train together are called hosts. Each computes on its own devices
+and reads its own share of the data; process 0 writes the files.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import os
 import pickle
 import sys
 import time
 import traceback
+from typing import Any
 
 import jax
 from jax._src import clusters
@@ -18,41 +21,47 @@ import numpy as np
 
 from segjax.runtime import rendezvous
 
-HEARTBEAT = 30  # Seconds without a sign of life after which a host is dead.
+# Seconds without a heartbeat after which a process counts as dead.
+HEARTBEAT = 30
 
 
-def initialize(address=None, number=None, index=None, timeout=300):
-  """Makes this process one of those that train together.
+def initialize(
+    address: str | None = None,
+    number: int | None = None,
+    index: int | None = None,
+    timeout: int = 300,
+) -> None:
+  """Connects this process with the others of a multi-process run.
 
-  What is not given is what Open MPI, Slurm or the Cloud TPU says. Where none of
-  them does, or there is one process alone, nothing is done. It has to be called
-  before JAX looks at its devices.
+  Arguments that are None are read from Open MPI, Slurm or Cloud TPU. Without
+  any of these, or with a single process, nothing happens. It has to be called
+  before JAX initialises its devices.
 
   Args:
-    address: 'HOST:PORT' of process 0, where they meet.
-    number: of processes.
-    index: of this one.
+    address: 'HOST:PORT' of process 0, where the processes connect.
+    number: number of processes.
+    index: index of this process.
     timeout: seconds to wait for the others.
 
   Raises:
-    OSError: some did not come; names them.
-    ValueError: something is missing.
+    OSError: some processes did not connect in time; the error names them.
+    ValueError: an argument is missing or wrong.
   """
   if number == 1:
     return
-  local = None  # Of the devices here, all.
+  local = None  # Which devices of the machine this process uses; None is all.
   if None in (address, number, index) and (cluster := _cluster()):
     number = cluster.get_process_count() if number is None else number
     index = cluster.get_process_id() if index is None else index
     if number > 1 and address is None:
       address = _address(cluster, timeout)
-    # As JAX does: of several processes on a machine each takes one device.
+    # As in JAX, each of several processes on a machine takes one device.
     place = cluster.get_local_process_id()
     local = None if place is None else [place]
   if number == 1 or (address, number, index) == (None,) * 3:
     return
-  given = dict(coordinator=address, num_processes=number, process_id=index)
-  if missing := [name for name, value in given.items() if value is None]:
+  flags = dict(coordinator=address, num_processes=number, process_id=index)
+  if missing := [name for name, value in flags.items() if value is None]:
     raise ValueError(
         f'--{" and --".join(missing)} must be given, too: processes that train'
         ' together have an address to meet at, a number and an index.'
@@ -84,47 +93,48 @@ def _cluster():
     return clusters.OmpiCluster
   others = clusters.SlurmCluster, clusters.GkeTpuCluster, clusters.GceTpuCluster
   try:
-    return next((kind for kind in others if kind.is_env_present()), None)
-  except OSError:  # A TPU, but nobody to ask: it is not in Google's cloud.
+    return next((other for other in others if other.is_env_present()), None)
+  except OSError:  # A TPU outside Google's cloud has no metadata server.
     return None
 
 
 def _address(cluster, timeout):
+  """Returns the address of process 0 as the cluster tells it, or None."""
   try:
     return cluster.get_coordinator_address(
         timeout, os.environ.get('JAX_COORDINATOR_PORT')
     )
-  except KeyError:  # Open MPI 5 again.
+  except KeyError:  # Open MPI 5 does not set the variable that JAX reads.
     return None
 
 
-def index():
+def index() -> int:
   """Returns the index of this process among `count()`."""
   return jax.process_index()
 
 
-def count():
+def count() -> int:
   """Returns the number of processes that train together."""
   return jax.process_count()
 
 
-def is_first():
-  """Tells whether this host is the one that writes."""
+def is_first() -> bool:
+  """Tells whether this is process 0, which writes the files."""
   return index() == 0
 
 
-def from_first(function, *args):
-  """Returns on every host what a function returns on the first.
+def from_first(function: Callable[..., Any], *args: Any) -> Any:
+  """Calls a function on process 0 and returns its result on all processes.
 
-  It is only called there; the others wait. All hosts have to ask together.
+  All processes have to call this together.
 
   Args:
-    function: returns what pickle takes.
-    *args: its arguments.
+    function: its result has to be picklable.
+    *args: arguments of the function.
 
   Raises:
-    ValueError: on the others, if the function has failed on the first, where
-      its own error is raised.
+    ValueError: on the other processes, if the function has failed on process 0,
+      which raises the error itself.
   """
   if count() == 1:
     return function(*args)
@@ -134,54 +144,58 @@ def from_first(function, *args):
       value = function(*args)
     except Exception as failure:
       error = failure
-  words = error and f'Process 0 has failed: {error}'
-  data = np.frombuffer(pickle.dumps((value, words)), np.uint8)
+  message = error and f'Process 0 has failed: {error}'
+  data = np.frombuffer(pickle.dumps((value, message)), np.uint8)
   size = int(multihost_utils.broadcast_one_to_all(np.uint32(data.size)))
-  data = np.resize(data, size)  # On the others, where the content is ignored.
-  told, words = pickle.loads(multihost_utils.broadcast_one_to_all(data))
+  # Arrays need the same size everywhere; only the content of process 0 counts.
+  data = np.resize(data, size)
+  value, message = pickle.loads(multihost_utils.broadcast_one_to_all(data))
   if error:
     raise error
-  if words:
-    raise ValueError(words)
-  return told
+  if message:
+    raise ValueError(message)
+  return value
 
 
 class OnFirst:
-  """An object that lives on the first host.
+  """Proxy of an object that exists on process 0 alone.
 
-  Its methods are called there and by `from_first`: by all hosts together.
+  All processes call its methods together. They run on process 0, and all
+  processes get the result.
   """
 
-  def __init__(self, make, *args):
-    """Calls `make(*args)` on the first host."""
-    self._made = []
-    from_first(lambda: self._made.append(make(*args)))
+  def __init__(self, make: Callable[..., Any], *args: Any):
+    """Creates the object by `make(*args)` on process 0."""
+    self._objects = []
+    from_first(lambda: self._objects.append(make(*args)))
 
   def __getattr__(self, name):
     def method(*args, **kwargs):
-      return from_first(lambda: getattr(self._made[0], name)(*args, **kwargs))
+      return from_first(
+          lambda: getattr(self._objects[0], name)(*args, **kwargs)
+      )
 
     return method
 
-  def close(self):
-    """Closes it; waits for nobody, since the others may have failed."""
-    for made in self._made:
-      made.close()
+  def close(self) -> None:
+    """Closes the object without waiting for others, which may have failed."""
+    for item in self._objects:
+      item.close()
 
 
-def preempted(step):
-  """Tells whether to stop after this step, because a host got SIGTERM.
+def preempted(step: int) -> bool:
+  """Tells whether to stop after this step because a process got SIGTERM.
 
-  All hosts ask after every step, and agree on one that none has passed.
+  All processes call it after every step, so that they stop at the same step.
   """
   return multihost_utils.reached_preemption_sync_point(step)
 
 
 @contextlib.contextmanager
-def leaving_at_once():
-  """Around all that a process does: if it fails, it ends without the others.
+def leaving_at_once() -> Iterator[None]:
+  """Context that ends a failing process of several at once.
 
-  Python itself would wait for them at its end, and they wait for it.
+  A normal exit would wait for the other processes, which wait for this one.
   """
   try:
     yield
@@ -196,21 +210,23 @@ def leaving_at_once():
       traceback.print_exc()
     sys.stdout.flush()
     if is_first():
-      time.sleep(1)  # Without it the others end in the middle of a word.
+      # The others end soon after process 0, and print their errors until then.
+      time.sleep(1)
     os._exit(code if isinstance(code, int) else 1)
 
 
 @contextlib.contextmanager
-def explain_lost_peers():
-  """Says of an error that comes of another host's end that it does."""
+def explain_lost_peers() -> Iterator[None]:
+  """Context that explains errors raised because another process has ended."""
   try:
     yield
   except (ValueError, jax.errors.JaxRuntimeError) as error:
-    # What collectives raise on CPUs; elsewhere JAX ends the process.
+    # Collectives on CPUs raise an error of Gloo. Elsewhere JAX itself ends the
+    # process.
     if not jax.distributed.is_initialized() or 'Gloo' not in str(error):
       raise
     raise OSError(
         f'Process {index()} has lost contact with another of the {count()}:'
-        ' look at what the others say. The same commands again go on from the'
+        ' read the logs of the others. The same commands again go on from the'
         f' last checkpoint. ({str(error).splitlines()[0]})'
     ) from error

@@ -1,11 +1,10 @@
-"""The heap of the process: memory that is freed stays with it.
+"""Settings of glibc's allocator that speed up steps on a CPU.
 
-A step on a CPU allocates and frees gigabytes. By default glibc gives large
-pieces back to the system at once, which has to clear every page of them before
-the next step: a fourth of the time of a forward pass of DeepLabv3 at 257x257.
-Pages are of 2 MB where Linux has such, 512 times fewer to clear and to find.
-What an evaluation has left free between pieces in use is given back after it: a
-small training holds 1.2 GB instead of 1.6 then.
+A step allocates and frees gigabytes. By default glibc returns large blocks to
+the system at once, and Linux has to clear all their pages again in the next
+step. With `tune` freed memory stays with the process, in pages of 2 MB where
+Linux has them, of which there are 512 times fewer than of 4 KB. `trim` returns
+free memory after an evaluation. launch/speed.md has what both save.
 """
 
 import ctypes
@@ -14,25 +13,28 @@ import os
 import pathlib
 import sys
 
-# Of malloc.h, and what they are set to.
+# Options of mallopt by their numbers in malloc.h.
 OPTIONS = {
-    -8: 1,  # M_ARENA_MAX: the heaps of further threads are given back.
-    -4: 0,  # M_MMAP_MAX: no piece lies outside of the heap.
-    -1: -1,  # M_TRIM_THRESHOLD: its free end is kept, whatever its length.
+    # M_ARENA_MAX: there is one heap. Heaps of further threads would be returned
+    # to the system.
+    -8: 1,
+    # M_MMAP_MAX: no block is mapped outside the heap.
+    -4: 0,
+    # M_TRIM_THRESHOLD: the free end of the heap is never returned.
+    -1: -1,
 }
-
 
 _tuned = False
 
 
-def tune():
-  """Has glibc keep what is freed; changes nothing where there is no glibc.
+def tune() -> bool:
+  """Makes glibc keep freed memory; does nothing with other C libraries.
 
-  To be called before there are threads: glibc settles how many heaps there may
-  be when the second one allocates, and fragments pile up in each.
+  It has to be called before threads are started: glibc fixes the number of
+  heaps when a second thread allocates, and each heap collects fragments.
 
   Returns:
-    Whether it does.
+    Whether the settings are in force.
   """
   global _tuned
   libc = ctypes.CDLL(None)
@@ -43,8 +45,8 @@ def tune():
   return _tuned
 
 
-def trim():
-  """Gives what is free back to the system, once, if it is kept."""
+def trim() -> None:
+  """Returns free memory to the system once, if `tune` is in force."""
   if _tuned:
     libc = ctypes.CDLL(None)
     libc.malloc_trim(0)
@@ -52,17 +54,17 @@ def trim():
 
 
 def _enlarge_pages(libc):
-  """Has Linux take large pages for what the heap will grow by.
+  """Makes Linux use large pages for future growth of the heap.
 
-  It may grow by half of the memory: that many addresses are asked for and freed
-  again, which the heap keeps, and no page of them is touched.
+  It allocates half of the machine's memory, asks for large pages there and
+  frees it. The heap keeps the addresses, and no page of them is touched.
   """
   if sys.platform != 'linux' or _counts_addresses():
     return
   libc.malloc.restype = ctypes.c_void_p
   size = os.sysconf('SC_PHYS_PAGES') * mmap.PAGESIZE // 2
   start = libc.malloc(ctypes.c_size_t(size))
-  if start:  # Else a limit is set on addresses.
+  if start:  # It is null if the address space is limited.
     aligned = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
     libc.madvise(
         ctypes.c_void_p(aligned),
@@ -73,7 +75,7 @@ def _enlarge_pages(libc):
 
 
 def _counts_addresses():
-  """Tells whether Linux promises no more addresses than it has memory."""
+  """Tells whether Linux refuses to allocate more than it has memory."""
   try:
     mode = pathlib.Path('/proc/sys/vm/overcommit_memory').read_text()
   except OSError:

@@ -1,24 +1,30 @@
-"""Long work shows how far it is: a bar on a terminal, lines in a log."""
+"""Progress of long loops: a bar on a terminal, lines in a log."""
 
+from collections.abc import Iterable
+from collections.abc import Iterator
 import sys
 import time
+from typing import TypeVar
 
 from absl import logging
 from rich.console import Console
 import rich.progress
 
-SECONDS = 10  # Between lines of a log.
-# One for all, so that a bar within a bar is drawn below it.
+T = TypeVar('T')
+
+# Time between two lines of a log.
+SECONDS = 10
+# All bars share one console, so that a nested bar is drawn below the outer one.
 CONSOLE = Console(stderr=True)
 
 
-def track(items, total, title):
-  """Yields the items and shows progress, with the time left.
+def track(items: Iterable[T], total: int, title: str) -> Iterator[T]:
+  """Yields items and shows the progress and the time left.
 
   Args:
-    items: an iterable.
-    total: how many there are.
-    title: what is being done, such as 'Evaluating'.
+    items: the items.
+    total: number of items.
+    title: name of the work, such as 'Evaluating'.
   """
   if on_terminal():
     yield from bar(items, total, title)
@@ -33,8 +39,10 @@ def track(items, total, title):
       logging.info('%s: %d of %d, %.0f s left', title, done, total, left)
 
 
-def bar(items, total, title, done=0):
-  """Yields the items and moves a bar, which began at `done`."""
+def bar(
+    items: Iterable[T], total: int, title: str, done: int = 0
+) -> Iterable[T]:
+  """Yields items and shows a progress bar that starts at `done` of `total`."""
   return rich.progress.track(
       items,
       title,
@@ -45,6 +53,6 @@ def bar(items, total, title, done=0):
   )
 
 
-def on_terminal():
-  """Tells whether a person watches."""
+def on_terminal() -> bool:
+  """Tells whether standard error is a terminal."""
   return sys.stderr.isatty()

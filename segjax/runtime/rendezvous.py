@@ -1,26 +1,30 @@
-"""Processes meet before they train together, and say who does not come.
+"""Rendezvous of the processes of a run, which names those that are missing.
 
-JAX waits for all of them too, but ends without a word of which one is missing.
+JAX also waits for all processes, but its error does not say which are missing.
 """
 
 import platform
 import socket
 import time
 
-ALL = 'all'  # What process 0 answers when nobody is missing.
+# Answer of process 0 when all processes have connected.
+ALL = 'all'
 
 
-def meet(address, number, index, timeout):
-  """Returns when all processes are there.
+def meet(address: str, number: int, index: int, timeout: int) -> None:
+  """Waits until all processes have connected to process 0.
 
   Args:
-    address: 'HOST:PORT', where process 0 listens; free again afterwards.
-    number: of processes.
-    index: of this one.
+    address: 'HOST:PORT' at which process 0 listens; it is free again
+      afterwards.
+    number: number of processes.
+    index: index of this process.
     timeout: seconds to wait.
 
   Raises:
-    OSError: some did not come in time, or do not fit; names them.
+    OSError: some processes did not connect in time, or were started with other
+      arguments; the error names them.
+    ValueError: the address is wrong.
   """
   host, _, port = address.rpartition(':')
   if not host or not port.isdigit():
@@ -35,8 +39,12 @@ def meet(address, number, index, timeout):
 
 
 def _receive(address, port, number, timeout, deadline):
-  """Process 0: waits for the others and gives all of them the answer."""
-  came, guests, answer = {0: platform.node()}, [], ''
+  """Waits on process 0 for the others, sends all of them the same answer.
+
+  Returns:
+    The answer: `ALL`, or an error message.
+  """
+  arrived, connections, answer = {0: platform.node()}, [], ''
   try:
     server = socket.create_server(('', port), backlog=number)
   except OSError as error:
@@ -45,49 +53,52 @@ def _receive(address, port, number, timeout, deadline):
         ' port with --coordinator.'
     ) from error
   with server:
-    while len(came) < number and not answer:
+    while len(arrived) < number and not answer:
       server.settimeout(max(deadline - time.monotonic(), 0.01))
       try:
-        guest, _ = server.accept()
-        guest.settimeout(5)
-        index, told, name = guest.makefile().readline().split(maxsplit=2)
-        index, told = int(index), int(told)
+        connection, _ = server.accept()
+        connection.settimeout(5)
+        line = connection.makefile().readline()
+        index, its_number, name = line.split(maxsplit=2)
+        index, its_number = int(index), int(its_number)
       except TimeoutError:
         if time.monotonic() > deadline:
-          answer = _missing(address, came, number, timeout)
+          answer = _missing(address, arrived, number, timeout)
         continue
-      except (OSError, ValueError):  # Not one of ours.
+      except (OSError, ValueError):  # It is no process of this run.
         continue
-      guests.append(guest)
+      connections.append(connection)
       name = name.strip()
-      if told != number or index >= number:
+      if its_number != number or index >= number:
         answer = (
-            f'Process {index}, on {name}, was started as one of {told}, and'
-            f' process 0 as one of {number}: start all with one --num_processes'
+            f'Process {index}, on {name}, was started as one of'
+            f' {its_number}, and process 0 as one of {number}: start all with'
+            ' one --num_processes'
         )
-      elif index in came:
+      elif index in arrived:
         answer = (
-            f'Two processes are number {index}, on {came[index]} and {name}:'
+            f'Two processes are number {index}, on {arrived[index]} and {name}:'
             ' start each with its own --process_id.'
         )
-      came[index] = name
+      arrived[index] = name
   answer = answer or ALL
-  for guest in guests:
-    with guest:
-      guest.sendall(f'{answer}\n'.encode())
+  for connection in connections:
+    with connection:
+      connection.sendall(f'{answer}\n'.encode())
   return answer
 
 
 def _visit(address, place, number, index, deadline):
-  """Another process: tells process 0 that it is there; returns the answer."""
+  """Connects another process to process 0, and returns its answer."""
   while True:
     reason = 'no answer'
     try:
       left = max(deadline - time.monotonic(), 0.01)
-      with socket.create_connection(place, left) as guest:
-        guest.settimeout(left + 10)  # It began to wait earlier or later.
-        guest.sendall(f'{index} {number} {platform.node()}\n'.encode())
-        if answer := guest.makefile().readline().strip():
+      with socket.create_connection(place, left) as connection:
+        # Process 0 may have started to wait later, so its answer may be late.
+        connection.settimeout(left + 10)
+        connection.sendall(f'{index} {number} {platform.node()}\n'.encode())
+        if answer := connection.makefile().readline().strip():
           return answer
     except OSError as error:
       reason = str(error)
@@ -99,9 +110,10 @@ def _visit(address, place, number, index, deadline):
     time.sleep(0.1)
 
 
-def _missing(address, came, number, timeout):
-  missing = [str(i) for i in range(number) if i not in came]
-  here = ', '.join(f'{i} on {name}' for i, name in sorted(came.items()))
+def _missing(address, arrived, number, timeout):
+  """Returns the error message that names the missing processes."""
+  missing = [str(i) for i in range(number) if i not in arrived]
+  here = ', '.join(f'{i} on {name}' for i, name in sorted(arrived.items()))
   return (
       f'Of {number} processes, {", ".join(missing)} did not come to {address}'
       f' within {timeout} s; these did: {here}. Look at what the missing say,'

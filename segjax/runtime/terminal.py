@@ -1,5 +1,6 @@
-"""What a person sees on the terminal: our log lines, and errors in words."""
+"""Terminal output of programs: log lines, and errors without tracebacks."""
 
+from collections.abc import Iterator
 import contextlib
 import logging as std_logging
 import os
@@ -9,13 +10,17 @@ import sys
 from absl import flags
 from absl import logging
 
-# Other libraries are heard from warnings on, but Orbax has too many of those.
+# Log lines of these files are shown. Of other libraries warnings are shown, and
+# of Orbax errors alone, since it warns too often.
 SPOKEN = (str(pathlib.Path(__file__).parent.parent), f'{os.sep}clu{os.sep}')
 SILENT = f'{os.sep}orbax{os.sep}'
 
 
 class _StandardError:
-  """The standard error of the moment: a progress bar puts itself in front."""
+  """Stream that writes to the current `sys.stderr`.
+
+  A progress bar replaces `sys.stderr` while it is shown.
+  """
 
   def write(self, text):
     return sys.stderr.write(text)
@@ -24,10 +29,10 @@ class _StandardError:
     sys.stderr.flush()
 
   def close(self):
-    """It is not ours to close."""
+    """Does nothing, since standard error belongs to the interpreter."""
 
 
-def speak():
+def speak() -> None:
   """Shows the log lines of segjax and of CLU's progress, and warnings."""
   if logging.get_verbosity() < logging.INFO:
     logging.set_verbosity(logging.INFO)
@@ -42,25 +47,27 @@ def _is_worth_reading(record):
   return spoken or record.levelno >= std_logging.WARNING
 
 
-def parse_flags(argv):
-  """Parses flags, for `app.run`; says in words what is wrong with them."""
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags for `app.run`; exits with a message if they are wrong."""
   try:
     return flags.FLAGS(argv)
   except (flags.Error, OSError) as error:
-    # What a config file raises comes after its traceback.
+    # An error in a config file comes with its traceback, whose last line says
+    # what is wrong.
     wrong = str(error).strip().splitlines()[-1]
-  except (AttributeError, KeyError) as error:  # Both are about a KeyError.
+  except (AttributeError, KeyError) as error:
+    # An AttributeError of a config has a KeyError with the message as context.
     known = (error.__context__ or error).args[0]
     wrong = f'The config has no such field: {known}'
   sys.exit(f'segjax: {wrong}')
 
 
 @contextlib.contextmanager
-def errors_in_words():
-  """Ends the program with what was wrong, where the user can mend it.
+def errors_in_words() -> Iterator[None]:
+  """Context that ends the program with the message of a user's error.
 
-  Errors of value and of files say what was given and what to do, so their
-  traceback is only shown with --verbosity=1.
+  ValueError and OSError say what was wrong and what to do, so their traceback
+  is only shown with --verbosity=1.
   """
   speak()
   try:

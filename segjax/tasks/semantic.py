@@ -18,6 +18,7 @@ from segjax.evaluation import collections
 from segjax.evaluation import semantic
 from segjax.ops.targets import class_logits
 from segjax.ops.targets import shrink_label
+from segjax.runtime import atomic
 
 TRUTH = ('label', 'weight')
 BEST = 'mIoU'
@@ -100,7 +101,13 @@ class Scores:
 
   A prediction is a dict of arrays of one image: `labels` [H, W] uint8, and
   maybe `probabilities` and `variance` [H, W, K].
+
+  Attributes:
+    summary: name of the file that `finish` writes of all images, or ''. A task
+      that writes one has a method `resume`, which reads it again.
   """
+
+  summary = ''
 
   def __init__(self, label_map: LabelMap, absent: str):
     self._label_map, self._absent = label_map, absent
@@ -166,6 +173,22 @@ class Scores:
         example['raw'], example['label'], prediction['labels'], self._label_map
     )
 
+  def files(
+      self, name: str, *, probabilities: bool = False, variance: bool = False
+  ) -> list[str]:
+    """Returns the names of the files that `write` makes of an image.
+
+    Args:
+      name: of the image.
+      probabilities: whether these are written.
+      variance: whether the system samples.
+    """
+    stems = [name, f'{name}_uncertainty'] if variance else [name]
+    names = [*(f'{stem}.png' for stem in stems), f'{name}_overlay.png']
+    if probabilities:
+      names += [f'{stem}.npz' for stem in stems]
+    return names
+
   def write(
       self,
       folder: epath.Path,
@@ -212,7 +235,7 @@ class Scores:
 
 def _write_npz(path, **arrays):
   arrays = {name: x.astype(np.float16) for name, x in arrays.items()}
-  with path.open('wb') as file:
+  with atomic.replacing(path) as file:
     np.savez_compressed(file, **arrays)
 
 

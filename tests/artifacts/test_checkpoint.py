@@ -59,6 +59,22 @@ def test_a_folder_may_be_named_from_the_current_one(tmp_path, monkeypatch):
   assert_equal(Checkpoints('here').restore(state()), state(1))
 
 
+@pytest.mark.parametrize(
+    'name',
+    ['run[lr=0.1]', '[1]', 'a*b', 'a?b', 'a\\b', 'a[!b]', 'a b', 'a\nb', 'ü道'],
+)
+def test_a_folder_may_have_any_name(tmp_path, name):
+  save(tmp_path / name / 'checkpoints', [0.1, 0.4, 0.2])
+  folder = tmp_path / name / 'checkpoints'
+  assert on_disk(folder) == [2, 3]
+  step, variables = checkpoint.best(folder)
+  assert step == 2
+  assert_equal(variables['params'], state(2).ema)
+  cut_scores(folder / '3')
+  assert_equal(Checkpoints(folder).restore(state()), state(2))
+  assert {path.name for path in folder.iterdir()} == {'2', 'damaged-3'}
+
+
 def test_a_state_comes_back_bit_for_bit(tmp_path):
   save(tmp_path, [None] * 5)
   assert_equal(Checkpoints(tmp_path).restore(state()), state(5))

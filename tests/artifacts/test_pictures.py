@@ -174,3 +174,16 @@ def test_uncertainty_is_brighter_where_probabilities_vary_more():
   picture = pictures.uncertainty(np.array([[sure, torn**2, 4 * torn**2]]))
   assert picture.dtype == np.uint8
   assert picture.tolist() == [[0, 180, 255]]
+
+
+def test_segments_of_a_class_differ_in_shade_and_void_is_light_grey():
+  ids = np.zeros((12, 12), int)
+  ids[:4], ids[4:8] = 1, 2
+  picture = pictures.segments(ids, [1, 1], ((9, 9, 9), (200, 100, 0)))
+  first, second, void = picture[1, 1], picture[5, 1], picture[10, 1]
+  assert not np.array_equal(first, second)
+  for shade in (first, second):  # Of the same hue.
+    assert abs(int(shade[0]) - 2 * int(shade[1])) <= 2
+    assert shade[2] == 0
+  assert void.tolist() == [224] * 3
+  assert picture[3, 1].tolist() == picture[7, 1].tolist() == [255] * 3

@@ -79,6 +79,25 @@ def test_another_config_is_refused_with_what_differs(begun):
   assert begun.read_config() == tiny.get_config()
 
 
+@pytest.mark.parametrize('name', ['run[lr=0.1]', 'a*b', 'a\\b'])
+def test_another_config_is_refused_in_a_folder_of_any_name(tmp_path, name):
+  config, workdir = tiny.get_config(), Workdir(tmp_path / name)
+  workdir.make()
+  workdir.claim(config)
+  (workdir.checkpoints / '3').mkdir(parents=True)
+  config.seed = 7
+  with pytest.raises(ValueError, match='seed: 0 there, 7 now'):
+    workdir.claim(config)
+
+
+def test_a_name_that_a_library_cannot_write_to_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='is no UTF-8: choose another'):
+    Workdir(tmp_path / os.fsdecode(b'r\xfcn')).make()
+  with pytest.raises(ValueError, match='in a bucket, where .* are patterns'):
+    Workdir('gs://bucket/run[1]').make()
+  assert not list(tmp_path.iterdir())
+
+
 def test_where_a_run_goes_on_may_differ(begun):
   other = tiny.get_config()
   other.update(data_dir='/elsewhere', threads=7, decoded_gb=0.0, profile=True)
@@ -143,6 +162,17 @@ def test_a_workdir_on_a_full_disk_is_named(workdir):
       pytest.raises(OSError, match=f'{workdir.path} cannot be .*free its disk'),
   ):
     workdir.make()
+
+
+def test_prediction_learns_which_classes_are_things(workdir):
+  workdir.write_labels(LABEL_MAP, 3)
+  label_map, channels = workdir.read_labels()
+  assert label_map.things == LABEL_MAP.things != ()
+  assert channels == 3
+  old = json.loads(workdir.labels.read_text())
+  del old['things']
+  workdir.labels.write_text(json.dumps(old))
+  assert workdir.read_labels()[0].things == ()
 
 
 def test_a_json_file_is_written_whole_or_not_at_all(workdir):

@@ -206,3 +206,13 @@ def test_a_wrong_json_is_answered_with_what_is_wrong(content, message):
   with pytest.raises(ValueError, match=message) as error:
     label_map.parse(content, 'dataset.json')
   assert 'dataset.json' in str(error.value)
+
+
+def test_things_are_classes_of_the_map():
+  classes = dict(
+      names=('sky', 'car'), colors=((0, 0, 0), (1, 1, 1)), ids={0: 0, 1: 1}
+  )
+  assert LabelMap(**classes).things == ()
+  assert LabelMap(**classes, things=(1,)).things == (1,)
+  with pytest.raises(ValueError, match=r'things are \[2\]; train ids are 0..1'):
+    LabelMap(**classes, things=(1, 2))

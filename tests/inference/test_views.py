@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from segjax import models
+from segjax.data.datasets import Dataset
+from segjax.data.label_map import LabelMap
+from segjax.data.label_map import default_colors
+from segjax.data.pipeline import eval_examples
 from segjax.inference import bands
+from segjax.inference import whole
 from segjax.inference import windows
 from segjax.inference.views import WEIGHTS
 from segjax.inference.views import Inference
@@ -266,10 +271,10 @@ def test_taps_are_those_of_resize(old, new):
   expected = resize(row.reshape(1, old, 1, 1), (new, 1)).ravel()
   for mirrored in (False, True):
     shown = np.append(row[::-1] if mirrored else row, 0)
-    low, fraction = windows.taps(0, new, old, new, mirrored)
+    low, fraction = windows.taps(0, new, old, new, old * mirrored)
     value = shown[low] * (1 - fraction) + shown[low + 1] * fraction
     np.testing.assert_allclose(value, expected, atol=1e-6)
-    middle = windows.taps(2, new - 2, old, new, mirrored)
+    middle = windows.taps(2, new - 2, old, new, old * mirrored)
     np.testing.assert_array_equal(middle, (low[2:], fraction[2:]))
 
 
@@ -445,3 +450,61 @@ def test_a_field_that_an_example_lacks_is_named():
   options = Inference(reads=('image', 'proposals'))
   with pytest.raises(ValueError, match='reads the field proposals'):
     next(predict(of_batch(pointwise), [example()], options))
+
+
+class Checkers(Dataset):
+  """One image from which the class can be read, and its label."""
+
+  split = 'val'
+  channels = 3
+  label_map = LabelMap(('a', 'b'), default_colors(2), {0: 0, 1: 1})
+
+  def __len__(self):
+    return 1
+
+  def __getitem__(self, index):
+    y, x = np.mgrid[:64, :80]
+    label = ((y // 16 + x // 16) % 2).astype(np.uint8)
+    image = np.repeat(label[..., None] * 200, 3, 2).astype(np.uint8)
+    return {'image': image, 'label': label, 'name': 'checkers'}
+
+
+def read_off(batch):
+  """Logits of a perfect model."""
+  grey = batch['image'][..., :1]
+  return {'logits': np.concatenate([100 - grey, grey - 100], -1)}
+
+
+@pytest.mark.parametrize('spec', ['pad(96, 112)', 'pad(64, 81)|pad(200, 96)'])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        {'flip': True},
+        {'pad_to': 32, 'flip': True},
+        {'mode': 'slide', 'window': (40, 40), 'stride': (24, 24), 'flip': True},
+        {'scales': (1.0, 2.0), 'flip': True},
+    ],
+    ids=str,
+)
+def test_a_perfect_model_is_perfect_on_padded_images(spec, options):
+  examples = eval_examples(Checkers(), f'{spec}|normalize(0.0, 1.0)')
+  ((example, found),) = predict(read_off, examples, Inference(**options))
+  np.testing.assert_array_equal(found['labels'], example['label'])
+
+
+def test_padding_that_is_resized_is_cut_off_too():
+  spec = 'pad(96, 112)|resize(192, 224)|normalize(0.0, 1.0)'
+  examples = eval_examples(Checkers(), spec)
+  ((example, found),) = predict(read_off, examples, Inference())
+  np.testing.assert_array_equal(found['labels'], example['label'])
+
+
+def test_a_task_on_whole_images_is_freed_of_padding_too():
+  examples = eval_examples(Checkers(), 'pad(96, 112)|normalize(0.0, 1.0)')
+
+  def forward(batch):
+    return {'segments': (batch['image'][..., 0] > 100).astype(np.int32)}
+
+  ((example, found),) = whole.predict(forward, examples, Inference())
+  np.testing.assert_array_equal(found['segments'], example['label'])

@@ -87,9 +87,87 @@ def test_what_cannot_be_built_is_refused_with_what_can(text, message):
     losses.build(text)
 
 
-def test_class_weights_that_no_loss_takes_are_refused():
-  with pytest.raises(ValueError, match="No loss of 'dice' takes class weights"):
-    losses.build('dice', WEIGHTS)
+@pytest.mark.parametrize(
+    ('text', 'name'),
+    [
+        ('dice_mmseg', 'dice_mmseg'),
+        ('cross_entropy + dice_mmseg', 'dice_mmseg'),
+        ('binary_cross_entropy + 0.5 * lovasz_hinge', 'lovasz_hinge'),
+    ],
+)
+def test_class_weights_that_a_term_does_not_take_are_refused(text, name):
+  losses.build(text)
+  with pytest.raises(ValueError, match=f'take no class weights, {name}'):
+    losses.build(text, WEIGHTS)
+
+
+MEANS_OVER_CLASSES = (
+    'dice',
+    'dice(per_image=True)',
+    'tversky(power=0.75)',
+    'lovasz_softmax',
+    'lovasz_softmax(per_image=True)',
+    'combo',
+    'combo(average=True)',
+    'binary_cross_entropy',
+)
+
+
+@pytest.mark.parametrize('text', MEANS_OVER_CLASSES)
+def test_class_weights_are_those_of_the_mean_over_classes(text):
+  def of(weights):
+    return losses.build(text, np.float32(weights))(LOGITS, LABELS)[0]
+
+  single = np.array([of(np.eye(3)[i]) for i in range(3)])
+  plain, _ = losses.build(text)(LOGITS, LABELS)
+  np.testing.assert_allclose(single.mean(), plain, rtol=1e-5)
+  np.testing.assert_allclose(of([2.0, 2.0, 2.0]), plain, rtol=1e-5)
+  expected = single @ WEIGHTS / WEIGHTS.sum()
+  np.testing.assert_allclose(of(WEIGHTS), expected, rtol=1e-5)
+  assert abs(expected - plain) > 1e-3
+
+
+def test_the_weighted_dice_loss_has_the_value_of_its_formula():
+  shifted = np.exp(LOGITS - LOGITS.max(-1, keepdims=True))
+  probs = shifted / shifted.sum(-1, keepdims=True)
+  target = np.eye(3)[LABELS]
+  hits, sizes = ((x).sum((0, 1, 2)) for x in (probs * target, probs + target))
+  each = 1 - (2 * hits + 1) / (sizes + 1)
+  np.testing.assert_allclose(
+      losses.build('dice', WEIGHTS)(LOGITS, LABELS)[0],
+      (each * WEIGHTS).sum() / WEIGHTS.sum(),
+      rtol=1e-5,
+  )
+
+
+def test_class_weights_of_one_channel_weigh_pixels_as_in_cross_entropy():
+  logits, labels = LOGITS[..., :1], LABELS % 2
+  weights = np.float32([1.0, 5.0])
+  _, parts = losses.build('binary_cross_entropy + cross_entropy', weights)(
+      logits, labels
+  )
+  np.testing.assert_allclose(
+      parts['binary_cross_entropy'], parts['cross_entropy'], rtol=1e-5
+  )
+
+
+def test_factors_of_classes_multiply_the_focal_loss_of_pixels():
+  logits, labels = LOGITS[..., :1], LABELS % 2
+  both = losses.build('binary_focal')(logits, labels)[0]
+  one, two = (
+      losses.build('binary_focal', np.float32(weights))(logits, labels)[0]
+      for weights in ([1, 0], [0, 1])
+  )
+  np.testing.assert_allclose(one + two, both, rtol=1e-5)
+  of_both, _ = losses.build('binary_focal', np.float32([3, 5]))(logits, labels)
+  np.testing.assert_allclose(of_both, 3 * one + 5 * two, rtol=1e-5)
+
+
+@pytest.mark.parametrize('text', ['dice', 'tversky', 'lovasz_softmax', 'combo'])
+def test_weights_of_two_classes_are_refused_where_only_one_counts(text):
+  weighted = losses.build(f'cross_entropy + {text}', np.float32([1, 5]))
+  with pytest.raises(ValueError, match='weights of 2 classes.*class 1 alone'):
+    weighted(LOGITS[..., :1], LABELS % 2)
 
 
 def test_weights_of_pixels_reach_the_losses_that_take_them():

@@ -18,6 +18,7 @@ CALLS = (
     "cross_entropy(divide_by='nothing')",
     'ohem_cross_entropy(threshold=0.5, min_kept=4)',
     "ohem_cross_entropy(threshold=0.0, min_kept=9, divide_by='all')",
+    'hardest_cross_entropy(fraction=0.1)',
     'binary_cross_entropy(pos_weight=3.0)',
     'focal(gamma=0.5)',
     'binary_focal(gamma=0.5)',

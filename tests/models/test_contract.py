@@ -35,6 +35,7 @@ PARAMETERS = {
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
     'pspnet': 48_977_034,

@@ -78,7 +78,7 @@ def test_configs_leave_that_convolution_alone(model, image, arg):
   frozen = {
       name
       for name in jax.tree.leaves(names)
-      if not optim.factor(config.optim, name)
+      if not optim.factor(config.optim.factors, name)
   }
   assert frozen == {'unit/project/kernel', 'unit/project/bias'}
 

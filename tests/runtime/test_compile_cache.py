@@ -13,7 +13,7 @@ jax.config.update('jax_platforms', 'cpu')
 compile_cache.enable()
 jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((3, 3))).block_until_ready()
 work = compile_cache.WORK
-print(work.programs, work.found, work.programs > 0 and work.seconds > 0)
+print(work.programs, work.cache_hits, work.programs > 0 and work.seconds > 0)
 """
 
 
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_does_no_harm(tmp_path):
   (tmp_path / '.cache').write_text('')  # No folder.
   _, found, complaint = start(tmp_path)
   assert found == 0
-  assert 'What is compiled cannot be kept' in complaint
+  assert 'Compiled programs cannot be kept' in complaint
   assert str(tmp_path / '.cache') in complaint
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from concurrent import futures
 import dataclasses
+import fnmatch
 import functools
+import re
 
 from absl import logging
 from etils import epath
@@ -167,8 +169,7 @@ def find(
   Args:
     root: the data directory, or '' if none is configured.
     name: name of the data set.
-    markers: paths, at least one of which exists in the folder; '*' as their
-      first part stands for any folder that is not hidden.
+    markers: paths or patterns, at least one of which exists in the folder.
     about: where to get the data set, and its layout; for the error.
     inside: folders below these two to look in, such as the one that an archive
       unpacks to.
@@ -183,7 +184,7 @@ def find(
     )
   folders = (epath.Path(root), epath.Path(root) / name)
   for folder in (top / part for top in folders for part in inside):
-    if any(_exists(folder, marker) for marker in markers):
+    if any(matching(folder, marker) for marker in markers):
       return folder
   raise FileNotFoundError(
       f"data set '{name}' is neither in {folders[0]} nor in {folders[1]}.\n"
@@ -191,14 +192,30 @@ def find(
   )
 
 
-def folders_with(folder: epath.Path, name: str) -> list[str]:
-  """Returns the names of the folders that contain one of a name, sorted."""
-  # No pattern of `folder`, which may have brackets and the like in its name.
-  return sorted(
-      path.name
-      for path in folder.iterdir()
-      if not path.name.startswith('.') and (path / name).is_dir()
-  )
+def matching(folder: epath.Path, pattern: str) -> list[epath.Path]:
+  """Lists the paths below a folder that match a pattern, in order.
+
+  Only the pattern has wildcards. `folder.glob` would read the name of the
+  folder as a pattern too, and not find one with brackets in its name.
+
+  Args:
+    folder: where to look.
+    pattern: path below the folder, whose parts may have wildcards.
+  """
+  paths = [folder]
+  for part in pattern.split('/'):
+    if re.search(r'[*?\[]', part):
+      paths = [
+          inside
+          for path in paths
+          if path.is_dir()
+          for inside in path.iterdir()
+          if fnmatch.fnmatchcase(inside.name, part)
+          and not inside.name.startswith('.')
+      ]
+    else:
+      paths = [path / part for path in paths]
+  return sorted(path for path in paths if path.exists())
 
 
 def check_split(name: str, split: str, splits: Iterable[str]) -> None:
@@ -273,11 +290,14 @@ def read_list(
   path = epath.Path(path)
   if not path.is_file():
     raise FileNotFoundError(f'the list of examples {path} is missing')
-  patterns = epath.Path(images), epath.Path(masks)
   examples = [
       Example(
           name,
-          *(p.parent / p.name.replace('*', name) for p in patterns),
+          # The last star is that of the name; a folder may have others.
+          *(
+              epath.Path(name.join(str(path).rsplit('*', 1)))
+              for path in (images, masks)
+          ),
       )
       for name in _read_text(path).split()
   ]
@@ -338,13 +358,6 @@ def _read_text(path):
         f'{path}: not UTF-8, {error.reason} at byte {error.start}; save it as'
         ' UTF-8'
     ) from error
-
-
-def _exists(folder, marker):
-  """Tells whether a marker of `find` exists in a folder."""
-  if not marker.startswith('*/'):
-    return (folder / marker).exists()
-  return folder.is_dir() and bool(folders_with(folder, marker[2:]))
 
 
 def _about_turned(example):

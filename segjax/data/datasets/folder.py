@@ -37,7 +37,7 @@ def load(split, root, *, proposals=0):
     proposals: number of region proposals to read for each image; 0 reads none.
   """
   root = files.find(root, 'folder', ('*/images',), ABOUT)
-  splits = files.folders_with(root, 'images')
+  splits = sorted(path.parent.name for path in files.matching(root, '*/images'))
   files.check_split('folder', split, splits)
   path = root / 'dataset.json'
   if path.exists():

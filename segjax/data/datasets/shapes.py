@@ -75,6 +75,7 @@ LABEL_MAP = LabelMap(
     names=('background', *KINDS),
     colors=((70, 74, 82), *(kind.color for kind in KINDS.values())),
     ids={i: i for i in range(len(KINDS) + 1)} | {IGNORE: IGNORE},
+    things=tuple(range(1, len(KINDS) + 1)),
 )
 
 
@@ -330,9 +331,12 @@ class Shapes(datasets.Dataset):
 
   label_map = LABEL_MAP
 
-  def __init__(self, split, size, length, difficulty, proposals=0):
+  def __init__(
+      self, split, size, length, difficulty, proposals=0, instances=False
+  ):
     self.split = split
     self.proposals = proposals
+    self.instances = instances
     self.size = tuple(size)
     self.length = length
     self.level = level_at(difficulty)
@@ -354,6 +358,12 @@ class Shapes(datasets.Dataset):
     if self.proposals:
       rng = np.random.default_rng((SEEDS[self.split], i, self.proposals))
       features['proposals'] = propose(rng, scene, self.proposals)
+    if self.instances:
+      classes = np.full(round(self.level.max_objects), IGNORE, np.uint8)
+      classes[: len(scene.classes)] = scene.classes
+      features['instances'] = scene.instances.astype(np.int32)
+      features['instance_classes'] = classes
+      features['instance_crowds'] = np.zeros(len(classes), np.uint8)
     return features
 
 
@@ -365,6 +375,7 @@ def load(
     length=None,
     difficulty=0.1,
     proposals=0,
+    instances=False,
 ):
   """Returns the split 'train' or 'val'.
 
@@ -375,7 +386,11 @@ def load(
     length: number of scenes; by default that of `LENGTHS`.
     difficulty: in [0, 1], from few clean objects to many noisy ones.
     proposals: regions to propose for a scene; see `propose`.
+    instances: whether examples have `instances` [H, W], int32, 0 where there is
+      no object and i on object i; `instance_classes` [N], the classes of
+      objects 1 to N, 255 for those that the scene does not have; and
+      `instance_crowds` [N], 0: none is a group.
   """
   files.check_split('shapes', split, LENGTHS)
   length = LENGTHS[split] if length is None else length
-  return Shapes(split, size, length, difficulty, proposals)
+  return Shapes(split, size, length, difficulty, proposals, instances)

@@ -34,12 +34,14 @@ from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
 from segjax.data.transforms.objects import LabelProposals
 from segjax.data.transforms.objects import ObjectCrop
+from segjax.data.transforms.targets import Centers
 from segjax.data.transforms.weights import BorderWeights
 
 OPS = {
     'bgr': Bgr,
     'blur': Blur,
     'border_weights': BorderWeights,
+    'centers': Centers,
     'class_balanced_crop': ClassBalancedCrop,
     'cutout': Cutout,
     'elastic': Elastic,

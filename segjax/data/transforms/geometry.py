@@ -80,7 +80,15 @@ class Resize(Sized, grain.transforms.Map):
     return _scaled(size, self.height / side)
 
   def map(self, features):
-    return _resize(features, self.new_size(features['image'].shape[:2]))
+    old = features['image'].shape[:2]
+    new = self.new_size(old)
+    resized = _resize(features, new)
+    if 'content' in features:
+      resized['content'] = tuple(
+          float(n * b / a)
+          for n, a, b in zip(features['content'], old, new, strict=True)
+      )
+    return resized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,8 +263,9 @@ class ScaledCrop(grain.transforms.RandomMap):
 class Pad(Sized, grain.transforms.Map):
   """Pads at the bottom and on the right, so that the label has the size.
 
-  An image with a halo stays larger than the label by the halo. Without a label
-  the image is padded to the size.
+  That is the size of the label, if there is one: an image with halo stays
+  larger. Without one, the image is to be predicted: the entry 'content',
+  (height, width), says how large it was before, for the padding to be cut off.
   """
 
   def map(self, features):
@@ -275,7 +284,10 @@ class Pad(Sized, grain.transforms.Map):
       more = [(0, 0)] * (array.ndim - 2)
       return np.pad(array, edges + more, constant_values=fill)
 
-    return _move(features, pad, pad)
+    padded = _move(features, pad, pad)
+    if 'label' not in features:
+      padded['content'] = features.get('content', size)
+    return padded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,7 +337,7 @@ class Elastic(Sometimes):
     if self.sigma < 0 or type(self.points) is not int or self.points < 1:
       raise ValueError(
           f'sigma={self.sigma}, points={self.points!r}: sigma is not negative,'
-          ' and points is a whole number from 1 on'
+          ' and points is a whole number, 1 or more'
       )
 
   def change(self, features, rng):

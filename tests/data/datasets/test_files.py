@@ -171,3 +171,15 @@ def test_a_list_of_examples_is_utf_8_with_or_without_a_mark(tmp_path):
   path.write_bytes('ä\n'.encode('latin-1'))
   with pytest.raises(ValueError, match='list.txt: not UTF-8'):
     files.read_list(path, *folders)
+
+
+def test_folders_of_a_list_may_have_a_star_in_their_names(tmp_path):
+  root = tmp_path / 'a*b'
+  write(root / 'i/x.png', np.zeros((4, 6, 3), np.uint8))
+  write(root / 'm/x.png', np.zeros((4, 6), np.uint8))
+  (root / 'list.txt').write_text('x\n')
+  (example,) = files.read_list(
+      root / 'list.txt', root / 'i/*.png', root / 'm/*.png'
+  )
+  assert str(example.image) == str(root / 'i/x.png')
+  assert str(example.mask) == str(root / 'm/x.png')

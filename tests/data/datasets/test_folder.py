@@ -39,6 +39,14 @@ def labels(root, split='train'):
   return [example['label'].tolist() for example in dataset]
 
 
+@pytest.mark.parametrize('name', ['data[1]', 'a*b', 'a?', 'a\\b'])
+def test_the_root_may_have_any_name(tmp_path, name):
+  write_split(tmp_path / name, [[0, 1]])
+  write_split(tmp_path / name, [[1, 0]], split='val')
+  assert labels(tmp_path / name) == [[[0, 1]]]
+  assert labels(tmp_path / name, 'val') == [[[1, 0]]]
+
+
 @pytest.mark.parametrize('image_suffix', ['.png', '.jpg', '.webp', '.npy'])
 @pytest.mark.parametrize('mask_suffix', ['.png', '.tif', '.bmp', '.npy'])
 def test_formats_mix(tmp_path, image_suffix, mask_suffix):

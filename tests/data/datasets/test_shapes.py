@@ -47,6 +47,34 @@ def test_an_example_is_what_the_scene_shows():
     np.testing.assert_array_equal(example[key], getattr(scene, key))
 
 
+@pytest.mark.parametrize('difficulty', [0.0, 1.0])
+def test_instances_come_with_a_table_of_one_length(difficulty):
+  options = dict(size=(40, 56), length=20, difficulty=difficulty)
+  plain = datasets.load('shapes', 'val', **options)
+  dataset = datasets.load('shapes', 'val', **options, instances=True)
+  lengths = set()
+  for i in range(20):
+    scene, example = dataset.scene(i), dataset[i]
+    np.testing.assert_array_equal(example['image'], plain[i]['image'])
+    np.testing.assert_array_equal(example['label'], plain[i]['label'])
+    np.testing.assert_array_equal(example['instances'], scene.instances)
+    assert example['instances'].dtype == np.int32
+    table = example['instance_classes']
+    np.testing.assert_array_equal(table[: len(scene.classes)], scene.classes)
+    assert (table[len(scene.classes) :] == IGNORE).all()
+    lengths |= {table.shape, example['instance_crowds'].shape}
+    assert not example['instance_crowds'].any()
+    # Every pixel of a thing is of an object of its class.
+    shown = np.append(table, 0)[example['instances'] - 1]
+    valid = example['label'] != IGNORE
+    np.testing.assert_array_equal(shown[valid], example['label'][valid])
+  assert len(lengths) == 1
+
+
+def test_all_classes_but_the_background_are_things():
+  assert shapes.LABEL_MAP.things == tuple(range(1, 8))
+
+
 def test_every_box_is_tight_around_the_visible_pixels(scenes):
   for scene in scenes:
     for i, box in enumerate(scene.boxes):

@@ -7,10 +7,7 @@ configs/pointrend.py:dataset=cityscapes, and `--config.preprocess.eval=
 'normalize((123.675, 116.28, 103.53), 1.0)|bgr'`.
 """
 
-
-def conv_norm(source, target):
-  """Returns the rules of a `ConvNormAct`; there, the norm is in the layer."""
-  return ((source, f'{target}/conv'), (rf'{source}\.norm', f'{target}/norm'))
+from segjax.convert.rules.detectron2 import conv_norm
 
 
 def _level(number):

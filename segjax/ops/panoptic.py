@@ -1,0 +1,164 @@
+"""Grouping pixels to objects by centres and offsets, of one image at a time.
+
+All shapes are static and ids are int32, so that `jax.vmap` maps these functions
+over a batch. From Panoptic-DeepLab, https://arxiv.org/abs/1911.10194, section
+3.2; the rules are those of bowenc0221/panoptic-deeplab.
+"""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+NO_CLASS = 255  # Of a segment that does not exist.
+
+
+def find_centers(
+    heat: jax.Array, *, threshold: float, nms: int, top_k: int
+) -> tuple[jax.Array, jax.Array]:
+  """Finds the peaks of a heat map.
+
+  A peak is above the threshold and the largest value of the window around it;
+  equal neighbours are all peaks. Of `top_k` or more, those are kept that are
+  above the `top_k`-th: at most `top_k` - 1.
+
+  Args:
+    heat: [H, W].
+    threshold: not negative.
+    nms: side of the window in pixels, odd.
+    top_k: peaks to look at.
+
+  Returns:
+    [top_k, 2] int32, y and x of the peaks, row by row, and how many there are;
+    the places after them mean nothing.
+
+  Raises:
+    ValueError: the window is even or a number is negative.
+  """
+  if nms < 1 or nms % 2 == 0 or top_k < 1 or threshold < 0:
+    raise ValueError(
+        f'threshold={threshold}, nms={nms}, top_k={top_k}: expected a threshold'
+        ' of 0 or more, an odd window and a peak or more.'
+    )
+  heat = jnp.where(heat > threshold, heat.astype(jnp.float32), -1.0)
+  heat = jnp.where(heat == _window_max(heat, nms), heat, -1.0)
+  count = min(top_k, heat.size)
+  values, places = lax.top_k(heat.ravel(), count)
+  lowest = values[-1] if count == top_k else -1.0
+  kept = values > jnp.maximum(lowest, 0.0)
+  places = jnp.sort(jnp.where(kept, places, heat.size))
+  places = jnp.pad(places, (0, top_k - count), constant_values=heat.size)
+  points = jnp.stack(jnp.divmod(places, heat.shape[1]), -1)
+  return points.astype(jnp.int32), kept.sum(dtype=jnp.int32)
+
+
+def _window_max(x, side):
+  """Returns the maximum of the square window around each pixel."""
+  reach = side // 2
+  for axis in (0, 1):  # A square is a row of columns, in fewer comparisons.
+    window = tuple(side if i == axis else 1 for i in (0, 1))
+    padding = tuple((reach, reach) if i == axis else (0, 0) for i in (0, 1))
+    x = lax.reduce_window(x, -jnp.inf, lax.max, window, (1, 1), padding)
+  return x
+
+
+def group(offset: jax.Array, points: jax.Array, count: jax.Array) -> jax.Array:
+  """Assigns every pixel to the centre that is nearest to where it points.
+
+  Args:
+    offset: [H, W, 2], y and x from the pixel to its centre.
+    points: [K, 2], y and x of centres.
+    count: how many of them there are.
+
+  Returns:
+    [H, W] int32: 1 for the first centre, and so on; 0 if there is none.
+  """
+  height, width, _ = offset.shape
+  y = jnp.arange(height)[:, None] + offset[..., 0].astype(jnp.float32)
+  x = jnp.arange(width) + offset[..., 1].astype(jnp.float32)
+
+  def nearer(i, best):
+    distance, index = best
+    d = jnp.hypot(y - points[i, 0], x - points[i, 1])
+    closer = d < distance
+    return jnp.where(closer, d, distance), jnp.where(closer, i + 1, index)
+
+  # One centre after the other: distances to all would be K maps.
+  start = jnp.full((height, width), jnp.inf), jnp.zeros((height, width), int)
+  _, index = lax.fori_loop(0, count, nearer, start)
+  return index.astype(jnp.int32)
+
+
+def vote(classes: jax.Array, ids: jax.Array, rows: int, num_classes: int):
+  """Counts the pixels of each class in each segment.
+
+  Args:
+    classes: [H, W], integers in [0, num_classes).
+    ids: [H, W], integers in [0, rows], 0 for no segment.
+    rows: N.
+    num_classes: K.
+
+  Returns:
+    [N, K] int32.
+  """
+  cell = ids.astype(jnp.int32) * num_classes + classes
+  size = (1 + rows) * num_classes
+  counts = jnp.zeros(size, jnp.int32).at[cell.ravel()].add(1)
+  return counts.reshape(1 + rows, num_classes)[1:]
+
+
+def merge(
+    classes: jax.Array,
+    groups: jax.Array,
+    is_thing: jax.Array,
+    *,
+    top_k: int,
+    stuff_area: int,
+) -> tuple[jax.Array, jax.Array]:
+  """Joins objects and stuff to one map of segments.
+
+  Only pixels whose class is a thing's are of an object. It has the class of
+  most of them, of equally many the first. Stuff is what is left; a class of
+  fewer than `stuff_area` pixels becomes void, and so do things without an
+  object.
+
+  Args:
+    classes: [H, W], the class of each pixel.
+    groups: [H, W], from `group`.
+    is_thing: [K] booleans.
+    top_k: largest number of objects.
+    stuff_area: pixels that stuff of a class needs.
+
+  Returns:
+    [H, W] int32, segments from 1 on and 0 for void: i of 1..top_k is an object,
+    and top_k + 1 + c the stuff of class c. And the classes of the segments,
+    [top_k + K] int32, `NO_CLASS` for those that have no pixel.
+  """
+  num_classes = len(is_thing)
+  of_thing = is_thing[classes]
+  things = jnp.where(of_thing, groups, 0)
+  votes = vote(classes, things, top_k, num_classes)
+  thing_class = jnp.where(votes.sum(1) > 0, votes.argmax(1), NO_CLASS)
+
+  # Beyond the groups, so that a class has a number that no object has.
+  stuff = jnp.where(of_thing, 0, classes + 1)
+  area = vote(jnp.zeros_like(classes), stuff, num_classes, 1)[:, 0]
+  large = (area >= stuff_area) & (area > 0)
+  ids = jnp.arange(num_classes)
+  stuff_class = jnp.where(large, ids, NO_CLASS)
+  painted = jnp.where(~of_thing & large[classes], top_k + 1 + classes, things)
+  table = jnp.concatenate([thing_class, stuff_class])
+  return painted.astype(jnp.int32), table.astype(jnp.int32)
+
+
+def mean_in_segments(values: jax.Array, ids: jax.Array, rows: int) -> jax.Array:
+  """Averages a map [H, W] over each segment, [N]; 0 for one without a pixel.
+
+  Args:
+    values: [H, W].
+    ids: [H, W], integers in [0, N], 0 for no segment.
+    rows: N.
+  """
+  zeros = jnp.zeros(1 + rows, jnp.float32)
+  total = zeros.at[ids.ravel()].add(values.ravel().astype(jnp.float32))
+  count = zeros.at[ids.ravel()].add(1.0)
+  return (total / jnp.maximum(count, 1))[1:]

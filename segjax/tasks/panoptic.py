@@ -1,0 +1,469 @@
+"""Panoptic segmentation: every pixel is of an object or of stuff, or void.
+
+Outputs of a system that works bottom-up: `logits` [B, H, W, K] and `aux`, as of
+the task 'semantic'; `center` [B, H, W], a heat map of the centres of objects;
+and `offset` [B, H, W, 2], y and x from each pixel to the centre of its object.
+
+The truth travels as `label` [B, H, W], the class of each pixel, and one map
+`instances` [B, H, W] with tables: 0 is no object, and i of 1..N is the object
+whose class is `instance_classes` [B, N], 255 for an object that is not there.
+Where `instance_crowds` [B, N] is 1, the object is a group that nobody told
+apart, else it is 0. Pixels of things are of an object; where the data set does
+not say of which, their label is 255. Stuff is what the label says where there
+is no object. `centers` in the string of preprocessing
+makes `centers`, `offsets` and `weight` of them, see
+`segjax.data.transforms.targets`.
+
+Segments are numbered from 1 on; 0 is void.
+"""
+
+import json
+
+from etils import epath
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax.artifacts import pictures
+from segjax.data import image as images
+from segjax.data.label_map import IGNORE
+from segjax.data.label_map import LabelMap
+from segjax.evaluation import collections
+from segjax.evaluation import panoptic_quality
+from segjax.ops import panoptic as ops
+from segjax.ops.reduce import mean_over
+from segjax.runtime import atomic
+from segjax.tasks import semantic
+
+TRUTH = (
+    *('label', 'weight', 'instances', 'instance_crowds'),
+    *('centers', 'offsets'),
+)
+BEST = 'PQ'
+PER_PIXEL = False
+channels = semantic.channels
+
+
+def loss(
+    out,
+    batch,
+    rng,
+    *,
+    pixel,
+    aux: float | dict[str, float] = 0.0,
+    center_weight: float = 200.0,
+    offset_weight: float = 0.01,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Returns the loss to minimise and its parts, scalars by name.
+
+  Beside the loss of the task 'semantic', it is the mean squared error of the
+  heat map, over labelled pixels that are of no group, and the mean absolute
+  error of the offsets, over pixels of objects that are no group.
+
+  Args:
+    out: outputs of a system.
+    batch: what they are outputs for.
+    rng: given to the task 'semantic'.
+    pixel: from `losses.build`.
+    aux: factor of the loss of each auxiliary head, or {name: factor}.
+    center_weight: factor of the error of the heat map.
+    offset_weight: factor of the error of the offsets, a mean over pixels and
+      their two coordinates.
+  """
+  total, parts = semantic.loss(out, batch, rng, pixel=pixel, aux=aux)
+  objects = batch['instances'] > 0
+  crowds = jnp.pad(batch['instance_crowds'], ((0, 0), (1, 0)))
+  single = jax.vmap(lambda row, ids: row[ids])(crowds, batch['instances']) == 0
+  counted = single & (batch['label'] != IGNORE)
+  error = jnp.square(out['center'].astype(jnp.float32) - batch['centers'])
+  center = mean_over((error * counted).sum(), counted.sum())
+  error = jnp.abs(out['offset'].astype(jnp.float32) - batch['offsets'])
+  counted = objects & single
+  offset = mean_over((error * counted[..., None]).sum(), 2 * counted.sum())
+  total = total + center_weight * center + offset_weight * offset
+  return total, parts | {'center': center, 'offset': offset}
+
+
+def predict(
+    out,
+    label_map: LabelMap,
+    *,
+    threshold: float = 0.1,
+    nms: int = 7,
+    top_k: int = 200,
+    stuff_area: int = 2048,
+) -> dict[str, jax.Array]:
+  """Groups pixels to objects around the peaks of the heat map.
+
+  Args:
+    out: outputs of a system.
+    label_map: says which classes are things.
+    threshold: that a peak is above.
+    nms: side of the window in which a peak is the largest.
+    top_k: peaks to look at in an image.
+    stuff_area: pixels that stuff of a class needs, or else it becomes void.
+
+  Returns:
+    `segments` [B, H, W] int32; `classes` [B, N] uint8 of the segments 1 to N,
+    255 for those that are not there; `scores` [B, N], the mean probability of
+    the class, of an object times the heat map at its mean place; and `labels`
+    [B, H, W] uint8, the most probable class of each pixel.
+  """
+  is_thing = jnp.asarray(_is_thing(label_map))
+
+  def of_image(logits, center, offset):
+    classes = logits.argmax(-1).astype(jnp.int32)
+    points, count = ops.find_centers(
+        center, threshold=threshold, nms=nms, top_k=top_k
+    )
+    groups = ops.group(offset, points, count)
+    segments, table = ops.merge(
+        classes, groups, is_thing, top_k=top_k, stuff_area=stuff_area
+    )
+    scores = class_scores(logits, segments, table)
+    peaks = center_scores(center, segments, len(table))
+    scores *= jnp.where(jnp.arange(len(table)) < top_k, peaks, 1.0)
+    return {
+        'segments': segments,
+        'classes': table.astype(jnp.uint8),
+        'scores': jnp.where(table == ops.NO_CLASS, 0.0, scores),
+        'labels': classes.astype(jnp.uint8),
+    }
+
+  logits = out['logits'].astype(jnp.float32)
+  return jax.vmap(of_image)(logits, out['center'], out['offset'])
+
+
+def class_scores(
+    logits: jax.Array, segments: jax.Array, table: jax.Array
+) -> jax.Array:
+  """Averages the probability of its class over each segment, [N].
+
+  Args:
+    logits: [H, W, K].
+    segments: [H, W], 0 for void.
+    table: [N], classes of the segments 1 to N.
+  """
+  kind = jnp.pad(table, (1, 0))[segments]
+  # Void and what does not exist have a class that is none.
+  place = jnp.clip(kind, 0, logits.shape[-1] - 1)[..., None]
+  probability = jnp.take_along_axis(jax.nn.softmax(logits), place, -1)[..., 0]
+  return ops.mean_in_segments(probability, segments, len(table))
+
+
+def center_scores(
+    center: jax.Array, segments: jax.Array, rows: int
+) -> jax.Array:
+  """Returns the heat map at the mean place of each segment, [N].
+
+  Args:
+    center: [H, W].
+    segments: [H, W], 0 for void.
+    rows: N.
+  """
+  height, width = segments.shape
+  y, x = (
+      ops.mean_in_segments(
+          jnp.broadcast_to(at, segments.shape), segments, rows
+      ).astype(jnp.int32)
+      for at in (jnp.arange(height)[:, None], jnp.arange(width))
+  )
+  return center[y, x]
+
+
+class Scores:
+  """Panoptic quality, added up over images, and how segments are shown.
+
+  A prediction is a dict of arrays of one image, as `predict` makes them. The
+  scores of the task 'semantic' come with it, of the class of each pixel.
+  """
+
+  summary = 'panoptic.json'  # Tells the segments of all images.
+
+  def __init__(self, label_map: LabelMap, absent: str):
+    self._label_map = label_map
+    self._semantic = semantic.scores(label_map, absent=absent)
+    self._sums = [np.zeros((label_map.num_classes, 4)) for _ in range(2)]
+    self._written = {}  # Sizes and segments of images, by name.
+
+  def add(self, example: dict, prediction: dict) -> None:
+    """Counts what of an image was found.
+
+    Args:
+      example: with the `label` [H, W], the `instances` [H, W] and the tables.
+      prediction: of the same size.
+    """
+    self._semantic.add(example, prediction)
+    truth, classes, crowds = truth_segments(example, self._label_map)
+    for total, boundary in zip(self._sums, (False, True), strict=True):
+      total += panoptic_quality.counts(
+          truth,
+          classes,
+          crowds,
+          prediction['segments'],
+          prediction['classes'],
+          self._label_map.num_classes,
+          boundary=boundary,
+      )
+
+  def gather(self) -> None:
+    """Sums over processes, each of which saw a part of the split."""
+    self._semantic.gather()
+    self._sums = [collections.sum_over_processes(x) for x in self._sums]
+
+  def compute(self) -> dict[str, float]:
+    """Returns all scores by name."""
+    things = self._label_map.things
+    scores = panoptic_quality.scores(self._sums[0], things)
+    per_class = scores.pop('class_PQ')
+    del scores['class_SQ'], scores['class_RQ']
+    boundary = panoptic_quality.scores(self._sums[1], things)
+    scores['boundary_PQ'] = boundary['PQ']
+    for name, value in zip(self._label_map.names, per_class, strict=True):
+      scores[f'PQ/{name}'] = value
+    scores = {name: float(value) for name, value in scores.items()}
+    return scores | self._semantic.compute()
+
+  def describe(self, scores: dict[str, float]) -> str:
+    """Returns the lines in which scores are told."""
+    kinds = {'all': '', 'things': '_things', 'stuff': '_stuff'}
+    means = [
+        f'{kind} PQ {scores[f"PQ{end}"]:.4f} (SQ {scores[f"SQ{end}"]:.4f}, RQ'
+        f' {scores[f"RQ{end}"]:.4f})'
+        for kind, end in kinds.items()
+    ]
+    per_class = {k[3:]: v for k, v in scores.items() if k.startswith('PQ/')}
+    width = max(map(len, per_class))
+    lines = [f'  {name:<{width}}  {pq:7.4f}' for name, pq in per_class.items()]
+    return (
+        f'{"; ".join(means)}; boundary PQ {scores["boundary_PQ"]:.4f}; PQ per'
+        ' class:\n'
+        + '\n'.join(lines)
+        + '\nOf the class of each pixel: '
+        + self._semantic.describe(scores)
+    )
+
+  def conventions(self) -> dict[str, str]:
+    """Returns how the scores were counted, to be written beside them."""
+    return self._semantic.conventions()
+
+  def pictures(self) -> dict[str, np.ndarray]:
+    """Returns pictures of the sums: the confusion matrix of pixels."""
+    return self._semantic.pictures()
+
+  def draw(self, example: dict, prediction: dict) -> np.ndarray:
+    """Returns image, truth and prediction side by side, [H, W, 3] uint8."""
+    truth, classes, _ = truth_segments(example, self._label_map)
+    return pictures.beside(
+        pictures.displayable(example['raw']),
+        self._paint(truth, classes),
+        self._paint(prediction['segments'], prediction['classes']),
+    )
+
+  def files(
+      self, name: str, *, probabilities: bool = False, variance: bool = False
+  ) -> list[str]:
+    """Returns the names of the files that `write` makes of an image.
+
+    Args:
+      name: of the image.
+      probabilities: refused, there are none of segments.
+      variance: not used.
+    """
+    del variance
+    _refuse_probabilities(probabilities)
+    return [f'{name}.png', f'{name}_overlay.png']
+
+  def resume(self, folder: epath.Path) -> set[str]:
+    """Takes over what panoptic.json tells of an earlier prediction.
+
+    Returns:
+      The names of its images.
+    """
+    content = json.loads((folder / self.summary).read_text())
+    sizes = {
+        entry['id']: (entry['height'], entry['width'])
+        for entry in content['images']
+    }
+    self._written = {
+        entry['image_id']: (sizes[entry['image_id']], entry['segments_info'])
+        for entry in content['annotations']
+    }
+    return set(self._written)
+
+  def write(
+      self,
+      folder: epath.Path,
+      example: dict,
+      prediction: dict,
+      *,
+      probabilities: bool = False,
+  ) -> None:
+    """Writes the segments of an image in COCO's panoptic format.
+
+    NAME.png is RGB, where R + 256 G + 65536 B is the number of the segment and
+    0 is void; NAME_overlay.png shows the segments over the image.
+
+    Args:
+      folder: to write to.
+      example: with the image as it was read, `raw`, and the `name`.
+      prediction: see `Scores`.
+      probabilities: refused, there are none of segments.
+    """
+    _refuse_probabilities(probabilities)
+    name = example['name']
+    ids, segments = compact(prediction)
+    images.write_png(folder / f'{name}.png', encode(ids))
+    painted = self._paint(prediction['segments'], prediction['classes'])
+    image = pictures.displayable(example['raw'])
+    tinted = image // 2 + painted // 2
+    overlay = np.where((ids > 0)[..., None], tinted, image)
+    images.write_png(folder / f'{name}_overlay.png', overlay)
+    self._written[name] = (ids.shape, segments)
+
+  def finish(self, folder: epath.Path) -> None:
+    """Writes panoptic.json, which tells the segments of all PNG files.
+
+    It has `images`, `annotations` with `segments_info`, and `categories`, whose
+    ids are those of the classes. `score` is our addition to a segment.
+
+    Args:
+      folder: that `write` wrote to.
+    """
+    if not self._written:
+      return
+    content = {
+        'images': [
+            {'id': name, 'file_name': name, 'height': height, 'width': width}
+            for name, ((height, width), _) in self._written.items()
+        ],
+        'annotations': [
+            {
+                'image_id': name,
+                'file_name': f'{name}.png',
+                'segments_info': segments,
+            }
+            for name, (_, segments) in self._written.items()
+        ],
+        'categories': [
+            {
+                'id': i,
+                'name': name,
+                'supercategory': name,
+                'isthing': int(i in self._label_map.things),
+                'color': list(color),
+            }
+            for i, (name, color) in enumerate(
+                zip(self._label_map.names, self._label_map.colors, strict=True)
+            )
+        ],
+    }
+    with atomic.replacing(folder / self.summary) as file:
+      file.write(json.dumps(content, indent=1).encode())
+
+  def _paint(self, segments, classes):
+    return pictures.segments(segments, classes, self._label_map.colors)
+
+
+def _refuse_probabilities(probabilities):
+  if probabilities:
+    raise ValueError(
+        'The task panoptic has segments, and no probabilities of pixels to'
+        ' write: leave --probabilities out.'
+    )
+
+
+def truth_segments(
+    example: dict, label_map: LabelMap
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns the true segments of an example.
+
+  Args:
+    example: with `label` [H, W], `instances` [H, W], `instance_classes` [N] and
+      `instance_crowds` [N]; see the module.
+    label_map: says which classes are things.
+
+  Returns:
+    Segments [H, W] int32: i of 1..N is object i, and N + 1 + c the stuff of
+    class c. Their classes and whether they are groups, both [N + K].
+
+  Raises:
+    ValueError: the example has no objects.
+  """
+  if 'instances' not in example:
+    raise ValueError(
+        f'{example["name"]} has no instances: set'
+        ' config.dataset.options.instances, if the data set has it.'
+    )
+  label, instances = example['label'], example['instances']
+  objects = np.asarray(example['instance_classes'])
+  kinds = np.arange(label_map.num_classes)
+  is_stuff = np.append(~_is_thing(label_map), False)
+  place = np.minimum(label, label_map.num_classes)  # The last is ignored.
+  stuff = np.where(is_stuff[place], len(objects) + 1 + place, 0)
+  segments = np.where(instances > 0, instances, stuff).astype(np.int32)
+  return (
+      segments,
+      np.concatenate([objects.astype(np.int32), kinds]),
+      np.concatenate([example['instance_crowds'], np.zeros_like(kinds)]),
+  )
+
+
+def compact(prediction: dict) -> tuple[np.ndarray, list[dict]]:
+  """Numbers the segments of an image from 1 on, without gaps.
+
+  Args:
+    prediction: see `Scores`.
+
+  Returns:
+    The map [H, W] int32, 0 for void, and for each number in it its `id`,
+    `category_id` and `score`.
+  """
+  segments, classes = prediction['segments'], prediction['classes']
+  ids = np.unique(segments)
+  ids = ids[ids > 0]
+  table = np.zeros(1 + len(classes), np.int32)
+  table[ids] = 1 + np.arange(len(ids))
+  return table[segments], [
+      {
+          'id': number,
+          'category_id': int(classes[i - 1]),
+          'score': float(prediction['scores'][i - 1]),
+      }
+      for number, i in enumerate(ids, 1)
+  ]
+
+
+def encode(ids: np.ndarray) -> np.ndarray:
+  """Returns ids [H, W] as RGB [H, W, 3] uint8: R + 256 G + 65536 B."""
+  if ids.size and ids.max() >= 1 << 24:
+    raise ValueError(f'The id {ids.max()} does not fit into three bytes.')
+  return np.stack([ids >> shift & 255 for shift in (0, 8, 16)], -1).astype(
+      np.uint8
+  )
+
+
+def scores(label_map: LabelMap, *, absent: str = 'skip') -> Scores:
+  """Returns empty scores.
+
+  Args:
+    label_map: classes of the data set; it says which are things.
+    absent: what means of the class of each pixel do with classes that do not
+      occur. PQ always leaves them out.
+
+  Raises:
+    ValueError: no class is a thing, or there is no such convention.
+  """
+  _is_thing(label_map)
+  return Scores(label_map, absent)
+
+
+def _is_thing(label_map):
+  """Returns which classes are counted objects, [K] booleans."""
+  if not label_map.things:
+    raise ValueError(
+        'The task panoptic needs a data set that says which of its classes are'
+        ' things, and this one, of'
+        f' {", ".join(label_map.names[:5])}, does not.'
+    )
+  return np.isin(np.arange(label_map.num_classes), label_map.things)

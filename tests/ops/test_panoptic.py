@@ -1,0 +1,116 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.ops import panoptic
+
+THINGS = np.array([False, False, True, True])
+
+
+def heat(**peaks):
+  """A map of zeros with values at places such as y2x3=0.5."""
+  array = np.zeros((8, 12), np.float32)
+  for place, value in peaks.items():
+    y, x = place[1:].split('x')
+    array[int(y), int(x)] = value
+  return array
+
+
+def centers(array, **options):
+  options = dict(threshold=0.1, nms=3, top_k=6) | options
+  find = jax.jit(lambda x: panoptic.find_centers(x, **options))
+  points, count = find(array)
+  assert points.shape == (options['top_k'], 2)
+  assert points.dtype == jnp.int32
+  return points[:count].tolist()
+
+
+def test_peaks_are_found_row_by_row():
+  assert centers(heat(y5x1=0.9, y1x7=0.5, y1x2=0.3)) == [[1, 2], [1, 7], [5, 1]]
+
+
+def test_a_peak_is_above_the_threshold():
+  assert centers(heat(y1x1=0.1, y5x5=0.11)) == [[5, 5]]
+
+
+@pytest.mark.parametrize(('nms', 'count'), [(3, 2), (5, 1)])
+def test_a_peak_is_the_largest_of_its_window(nms, count):
+  assert len(centers(heat(y3x3=0.5, y3x5=0.4), nms=nms)) == count
+
+
+def test_equal_neighbours_are_all_peaks():
+  assert centers(heat(y3x3=0.5, y3x4=0.5)) == [[3, 3], [3, 4]]
+
+
+def test_of_top_k_peaks_or_more_those_above_the_last_are_kept():
+  array = heat(y0x0=0.9, y0x4=0.8, y0x8=0.7, y4x0=0.6)
+  assert len(centers(array, top_k=5)) == 4
+  assert centers(array, top_k=4) == [[0, 0], [0, 4], [0, 8]]
+  assert centers(array, top_k=2) == [[0, 0]]
+
+
+def test_a_map_may_have_fewer_pixels_than_peaks_to_look_at():
+  assert centers(heat(y2x2=0.5), top_k=200) == [[2, 2]]
+
+
+@pytest.mark.parametrize('wrong', [dict(nms=4), dict(threshold=-0.1)])
+def test_what_no_peak_can_be_found_with_is_refused(wrong):
+  with pytest.raises(ValueError, match='odd window'):
+    centers(heat(), **wrong)
+
+
+def test_pixels_join_the_centre_that_is_nearest_to_where_they_point():
+  rng = np.random.default_rng(0)
+  offset = rng.normal(0, 4, (8, 12, 2)).astype(np.float32)
+  points = np.array([(1, 2), (6, 3), (4, 9), (7, 7)])
+  at = np.moveaxis(np.indices((8, 12)), 0, -1) + offset
+  distance = np.linalg.norm(at[:, :, None] - points[:3], axis=-1)
+  groups = jax.jit(panoptic.group)(offset, points, 3)
+  np.testing.assert_array_equal(groups, 1 + distance.argmin(-1))
+  assert groups.dtype == jnp.int32
+
+
+def test_without_a_centre_no_pixel_has_one():
+  points, count = panoptic.find_centers(heat(), threshold=0.1, nms=3, top_k=4)
+  groups = panoptic.group(jnp.zeros((8, 12, 2)), points, count)
+  np.testing.assert_array_equal(groups, 0)
+
+
+def merged(classes, groups, stuff_area=1):
+  segments, table = panoptic.merge(
+      jnp.array(classes),
+      jnp.array(groups),
+      jnp.array(THINGS),
+      top_k=3,
+      stuff_area=stuff_area,
+  )
+  return np.asarray(segments).tolist(), np.asarray(table).tolist()
+
+
+def test_an_object_has_the_class_of_most_of_its_pixels():
+  segments, table = merged([[2, 3, 3, 2, 2, 3]], [[1, 1, 1, 2, 2, 2]])
+  assert segments == [[1, 1, 1, 2, 2, 2]]
+  assert table == [3, 2, 255, *[255] * 4]
+
+
+def test_of_equally_many_pixels_the_first_class_wins():
+  assert merged([[3, 2]], [[1, 1]])[1][0] == 2
+
+
+def test_stuff_near_a_centre_stays_stuff():
+  segments, table = merged([[0, 2, 1]], [[1, 1, 1]])
+  assert segments == [[4, 1, 5]]
+  assert table == [2, 255, 255, 0, 1, 255, 255]
+
+
+@pytest.mark.parametrize(('area', 'expected'), [(2, [4, 4, 0]), (3, [0] * 3)])
+def test_little_stuff_and_things_without_a_centre_are_void(area, expected):
+  segments, _ = merged([[0, 0, 3]], [[0, 0, 0]], stuff_area=area)
+  assert segments == [expected]
+
+
+def test_a_mean_is_over_the_pixels_of_its_segment():
+  values = jnp.array([[1.0, 2.0, 6.0, 9.0]])
+  means = panoptic.mean_in_segments(values, jnp.array([[1, 1, 3, 0]]), 3)
+  np.testing.assert_allclose(means, [1.5, 0.0, 6.0])
