@@ -23,7 +23,9 @@ class BadExample(ValueError):  # noqa: N818  It names the example, not an error.
   """An image or mask that cannot be used; the message names the file."""
 
 
-def read_image(path: epath.PathLike, upright: bool = False) -> np.ndarray:
+def read_image(
+    path: epath.PathLike, upright: bool = False, channels: int = 0
+) -> np.ndarray:
   """Reads an image as [H, W, C], with channels in RGB order; grey has C = 1.
 
   uint8, uint16 and float32 keep their type, others become float32.
@@ -32,9 +34,12 @@ def read_image(path: epath.PathLike, upright: bool = False) -> np.ndarray:
     path: path of the file.
     upright: whether the image is turned as its EXIF, or the tag of a TIFF,
       says. A mask lies as its image is stored, so training does not turn.
+    channels: number of channels to bring the image to, as `with_channels`
+      does; here a fourth one is dropped only if the file says that it is alpha.
+      0 takes all that there are.
 
   Raises:
-    BadExample: the file is damaged or no single image.
+    BadExample: the file is damaged, no single image, or has other channels.
   """
   data = _read(path)
   decoded = _decode(path, data)
@@ -52,6 +57,12 @@ def read_image(path: epath.PathLike, upright: bool = False) -> np.ndarray:
     raise BadExample(f'{path}: an image is [H, W, C], this is {image.shape}')
   if image.dtype.kind not in 'buif':
     raise BadExample(f'{path}: an image holds numbers, this {image.dtype}')
+  if (image.shape[2], channels) == (4, 3) and not decoded.alpha:
+    raise BadExample(
+        f'{path} has 4 channels, expected 3; none of them is marked as alpha'
+    )
+  if channels:
+    image = with_channels(image, channels, path)
   if upright:
     image = turn(image, formats.orientation(data))
   if image.dtype in (np.uint8, np.uint16, np.float32):

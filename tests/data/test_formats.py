@@ -514,3 +514,18 @@ def test_decoders_write_nothing_to_the_log(tmp_path):
   )
   assert process.returncode == 0, process.stderr
   assert process.stderr == ''
+
+
+def test_a_fourth_band_is_dropped_only_if_it_is_alpha(file):
+  colors = bands(4)
+  for extra in ('assocalpha', 'unassalpha'):
+    path = file(tiff(colors, photometric='rgb', extrasamples=[extra]))
+    found = image.read_image(path, channels=3)
+    np.testing.assert_array_equal(found, colors[..., :3])
+  found = image.read_image(file(pillow(colors, 'png')), channels=3)
+  np.testing.assert_array_equal(found, colors[..., :3])
+  path = file(tiff(colors, photometric='rgb', extrasamples=['unspecified']))
+  with pytest.raises(BadExample, match='4 channels, expected 3; none .* alpha'):
+    image.read_image(path, channels=3)
+  found = image.read_image(path, channels=4)
+  np.testing.assert_array_equal(found, colors)

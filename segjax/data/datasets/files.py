@@ -148,8 +148,7 @@ class Files(Dataset):
 
   def read_image(self, example):
     """Returns the image of an example, [H, W, C]."""
-    pixels = image.read_image(example.image)
-    return image.with_channels(pixels, self.channels, example.image)
+    return image.read_image(example.image, channels=self.channels)
 
   def read_label(self, example):
     """Returns the train ids of an example, [H, W]."""

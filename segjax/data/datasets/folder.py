@@ -147,9 +147,4 @@ def _count_ids(path):
         f'{path}: a coloured mask; give the classes and their colours in'
         ' dataset.json'
     )
-  if path.suffix.lower() in ('.jpg', '.jpeg'):
-    raise ValueError(
-        f'{path}: JPEG alters the ids of a mask, so they cannot be counted;'
-        ' write masks as PNG'
-    )
   return np.unique(mask, return_counts=True)
