@@ -1,7 +1,7 @@
 """Decodes image files to the samples that they store, and verifies checksums.
 
 PNG and TIFF are decoded by imagecodecs and tifffile, which raise if a checksum
-is wrong; JPEG, WebP and BMP by OpenCV; indices into palettes and all other
+is wrong; JPEG by imagecodecs, too; WebP and BMP by OpenCV; indices into palettes and all other
 formats by Pillow.
 The content of a file decides its format, not its suffix.
 """
@@ -204,9 +204,13 @@ def _decode_jpeg(data, picture):
   # OpenCV fills the missing part of a truncated JPEG; Pillow raises. The end
   # mark cannot occur inside the coded pixels, so a file that ends with it is
   # complete.
-  if data.endswith(b'\xff\xd9'):
-    return dataclasses.replace(_decode_opencv(data, picture), lossy='JPEG')
-  return _decode_pillow(picture, 'JPEG')
+  if not data.endswith(b'\xff\xd9'):
+    return _decode_pillow(picture, 'JPEG')
+  if picture.mode in ('L', 'RGB'):
+    # OpenCV's libjpeg gives the same, and writes lines about damaged files.
+    with contextlib.suppress(imagecodecs.Jpeg8Error):
+      return Decoded(imagecodecs.jpeg8_decode(data), lossy='JPEG')
+  return dataclasses.replace(_decode_opencv(data, picture), lossy='JPEG')
 
 
 def _decode_opencv(data, picture=None):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 
+import cv2
 import numpy as np
 from PIL import Image
 from PIL import ImageOps
@@ -489,6 +490,21 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.parametrize('kind', ['grey', 'colour', 'cmyk'])
+def test_a_jpeg_is_decoded_as_by_opencv(file, kind):
+  y, x = np.mgrid[:37, :53]
+  colors = np.dstack([x * 4, y * 6, x + y]).astype(np.uint8)
+  array = colors[..., 0] if kind == 'grey' else colors
+  data = pillow(array, 'jpeg', quality=80)
+  if kind == 'cmyk':
+    buffer = io.BytesIO()
+    Image.fromarray(colors).convert('CMYK').save(buffer, 'jpeg')
+    data = buffer.getvalue()
+  expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+  expected = expected.reshape(37, 53, -1)[..., ::-1]
+  np.testing.assert_array_equal(image.read_image(file(data)), expected)
+
+
 def test_decoders_write_nothing_to_the_log(tmp_path):
   geo = [(33550, 'd', 3, (1.0, 1.0, 0.0), True), (42113, 's', 0, 'nan', True)]
   jpeg = pillow(as_colors(IDS), 'jpeg')
@@ -498,6 +514,7 @@ def test_decoders_write_nothing_to_the_log(tmp_path):
       'profile.png': png(1, 1, 8, 0, b'\0\1', *odd_profile),
       'damaged.png': pillow(IDS, 'png')[:-30] + bytes(30),
       'cut.jpg': jpeg[: len(jpeg) // 2],
+      'spoilt.jpg': jpeg[:-40] + bytes(38) + jpeg[-2:],
       'cut.tif': tiff(IDS)[:-20],
       'cut.webp': pillow(as_colors(IDS), 'webp')[:60],
       'cut.bmp': pillow(as_colors(IDS), 'bmp')[:90],
