@@ -1,9 +1,9 @@
 """Decodes image files to the samples that they store, and verifies checksums.
 
 PNG and TIFF are decoded by imagecodecs and tifffile, which raise if a checksum
-is wrong; JPEG by imagecodecs, too; WebP and BMP by OpenCV; indices into palettes and all other
-formats by Pillow.
-The content of a file decides its format, not its suffix.
+is wrong; JPEG by imagecodecs, too; WebP and BMP by OpenCV; indices into
+palettes and all other formats by Pillow. The content of a file decides its
+format, not its suffix.
 """
 
 import contextlib
@@ -208,8 +208,10 @@ def _decode_jpeg(data, picture):
     return _decode_pillow(picture, 'JPEG')
   if picture.mode in ('L', 'RGB'):
     # OpenCV's libjpeg gives the same, and writes lines about damaged files.
-    with contextlib.suppress(imagecodecs.Jpeg8Error):
+    try:
       return Decoded(imagecodecs.jpeg8_decode(data), lossy='JPEG')
+    except imagecodecs.Jpeg8Error:
+      return _decode_pillow(picture, 'JPEG')
   return dataclasses.replace(_decode_opencv(data, picture), lossy='JPEG')
 
 
