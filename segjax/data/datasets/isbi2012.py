@@ -7,8 +7,7 @@ stack is divided: slices 0 to 23 are train and 24 to 29 are val.
 import io
 
 import numpy as np
-from PIL import Image
-from PIL import ImageSequence
+import tifffile
 
 from segjax.data.datasets import Dataset
 from segjax.data.datasets import files
@@ -77,9 +76,9 @@ def load(split, root):
 def _read_stack(path):
   """Reads the 30 pages of a TIFF file, [30, H, W]."""
   try:
-    with Image.open(io.BytesIO(path.read_bytes())) as stack:
-      pages = [np.array(page) for page in ImageSequence.Iterator(stack)]
-  except Exception as error:  # Pillow raises errors of any type.
+    with tifffile.TiffFile(io.BytesIO(path.read_bytes())) as stack:
+      pages = [page.asarray(maxworkers=1) for page in stack.pages]
+  except Exception as error:  # tifffile raises errors of any type.
     raise BadExample(f'{path}: damaged or missing, {error}') from error
   if len(pages) != 30:
     raise BadExample(f'{path}: a stack of 30 slices, this has {len(pages)}')
