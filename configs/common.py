@@ -290,11 +290,11 @@ def base(dataset, *, small=False, **changes):
   config.remat = False
   config.dtype = 'float32'  # Type of activations; or 'bfloat16'.
 
-  # A weighted sum of files of segjax/losses, with their options.
-  config.loss = 'cross_entropy'
-  # Weight of the loss of each auxiliary head, or {name: weight}.
-  config.aux_weight = 0.4
-  # Keyword arguments of the function `loss` of the model's file, if it has one.
+  config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.
+  # Factor of the loss of each auxiliary head, or {name: factor}; a config gives
+  # the latter to `base`, since a number cannot become a dict later.
+  config.aux_weight = recipe.get('aux_weight', 0.4)
+  # Keyword arguments of the loss that a model file adds, if it adds one.
   config.system_loss = ml_collections.ConfigDict()
   # Weights of classes in the loss: '' for none, numbers ('1.0, 2.5'), or a rule
   # of segjax/data/statistics.py: 'auto', 'inverse_log(offset=1.1)',

@@ -329,7 +329,7 @@ def _memory(config):
   """
   from segjax import train  # Slow: it imports TensorFlow.
 
-  parts = train.memory(experiment.training(config))
+  parts = train.memory(config)
   listed = ', '.join(f'{name} {_bytes(n)}' for name, n in parts.items())
   needed = f'{_bytes(sum(parts.values()))} a device ({listed})'
   limit = _device_memory()

@@ -42,7 +42,6 @@ from segjax.data import image as images
 from segjax.data import proposals as proposal_files
 from segjax.data import transforms
 from segjax.inference import boxes as box_inference
-from segjax.inference import views
 from segjax.inference import whole
 from segjax.ops.resize import resize
 from segjax.runtime import compile_cache
@@ -288,8 +287,7 @@ def load(workdir: str, **options) -> Predictor:
 
 
 def _change(config, options):
-  """Sets fields of `config.predict`; raises ValueError for wrong ones."""
-  known = sorted(f.name for f in dataclasses.fields(views.Inference))
+  known = sorted(config)
   for name, value in options.items():
     if name not in known:
       raise ValueError(

@@ -241,15 +241,9 @@ def make_hooks(setup, workdir, first):
   return hooks
 
 
-def memory(setup):
-  """Returns the memory that a training step needs on each device.
-
-  Args:
-    setup: from `experiment.training`.
-
-  Returns:
-    {'arguments', 'temporaries', 'outputs': bytes}.
-  """
+def memory(config):
+  """Returns the bytes that a training step takes on each device, by use."""
+  setup = experiment.training(config)
   state = jax.eval_shape(setup.init)
   batch = setup.layout.shard_shapes(setup.batch)
   step = setup.layout.compile_step(setup.step, state)
@@ -333,6 +327,7 @@ class Record:
     self._reset()
 
   def _reset(self):
+    """Starts a new period of measurement."""
     self._start, self._steps, self._scalars = time.monotonic(), 0, None
     self._waited = self._paused = 0.0
 

@@ -155,7 +155,10 @@ def test_a_wrong_value_ends_the_command(tmp_path):
         ({'preprocess__eval': 'flop|normalize'}, "no op 'flop'"),
         ({'preprocess__eval': 'flip|normalize'}, 'is random'),
         ({'loss': 'dyce'}, "no loss 'dyce'. Known: .*cross_entropy"),
-        ({'optim__optimizer': 'lion'}, "'lion'. Known: adam, adamw, sgd"),
+        (
+            {'optim__optimizer': 'lion'},
+            "'lion'. Known: adam, adamw, rmsprop, sgd",
+        ),
         ({'optim__accumulate': 3}, 'config.optim.accumulate=3 must divide'),
         ({'lr__schedule': 'line'}, "'line'. Known: constant, cosine"),
         ({'class_weights': '1, 2'}, r'is \[1. 2.\]; wanted are 8 numbers'),

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import types
 
 from etils import epath
 from etils.epath import backend
@@ -18,6 +19,7 @@ from segjax.convert import torch_file
 from segjax.data import image
 from segjax.data.datasets import folder
 from segjax.data.datasets.shapes import LABEL_MAP
+from segjax.tasks import semantic
 from tests import tiny
 
 
@@ -128,14 +130,16 @@ def test_images_and_predictions_may_be_in_a_bucket(local):
 
   class Predictor:
     label_map = LABEL_MAP
-    proposals = samples = 0
+    system = types.SimpleNamespace(task=semantic)
 
     def stream(self, examples, probabilities):
+      assert probabilities
       for example in examples:
         size = example['image'].shape[:2]
-        soft = np.zeros((*size, 8), np.float32)
         example |= {'raw': example['image']}
-        yield example, np.zeros(size, np.uint8), probabilities and soft
+        soft = np.zeros((*size, 8), np.float32)
+        labels = np.zeros(size, np.uint8)
+        yield example, {'labels': labels, 'probabilities': soft}
 
   (local / 'photos').mkdir()
   image.write_png('gs://bucket/photos/a.png', np.zeros((4, 4, 3), np.uint8))

@@ -1,6 +1,9 @@
 import jax
+import numpy as np
 import pytest
 
+from configs import common
+from configs import deeplabv3
 from configs import unet
 from segjax import experiment
 from segjax.data.datasets import shapes
@@ -51,3 +54,19 @@ def test_prediction_knows_the_margin_of_the_model():
   assert options(config).halo == 92
   config.model.padded = True
   assert options(config).halo == 0
+
+
+def test_auxiliary_heads_may_have_factors_of_their_own():
+  config = deeplabv3.get_config()
+  config.aux_weight = 0.4
+  heads = common.base('shapes', small=True, aux_weight={'c4': 0.25})
+  logits = np.random.default_rng(0).normal(size=(1, 4, 4, 8))
+  out = {'logits': logits, 'aux': {'c4': 2 * logits}}
+  batch = {'label': np.ones((1, 4, 4), np.uint8)}
+  for aux_weight, factor in ((0.4, 0.4), (heads.aux_weight, 0.25)):
+    with config.ignore_type():
+      config.aux_weight = aux_weight
+    built = experiment.system(config, shapes.LABEL_MAP)
+    total, parts = built.loss(out, batch, None)
+    expected = parts['cross_entropy'] + factor * parts['aux_c4']
+    np.testing.assert_allclose(total, expected, rtol=1e-6)

@@ -121,10 +121,15 @@ def test_a_layer_sees_rows_of_other_devices(layer):
     (gradient,) = backward(jnp.cos(out))
     return out, gradient
 
+  def of_batch(variables, batch):
+    out, gradient = both(variables, batch['image'])
+    return {'out': out, 'gradient': gradient}
+
   expected = jax.jit(both)(variables, x)
-  found = Layout('jit', (1, 8)).compile_forward(both)(variables, x)
-  for ours, theirs in zip(found, expected, strict=True):
-    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+  layout = Layout('jit', (1, 8))
+  found = layout.compile_forward(of_batch)(variables, {'image': x})
+  for name, values in zip(('out', 'gradient'), expected, strict=True):
+    np.testing.assert_allclose(found[name], values, atol=2e-5)
 
 
 @pytest.mark.parametrize('kernel', [1, 3])
@@ -189,12 +194,13 @@ def test_prediction_splits_images_by_rows_and_keeps_their_order(rows):
   layout = Layout('jit', (4, 2))
   assert layout.groups(local=True) == 4
 
-  def forward(variables, images):
-    return Net().apply(variables, images)['logits']
+  def forward(variables, batch):
+    return {'logits': Net().apply(variables, batch['image'])['logits']}
 
-  found = layout.compile_forward(forward)(variables, images)
-  expected = forward(variables, images)
-  np.testing.assert_allclose(found, expected, atol=1e-5)
+  batch = {'image': images}
+  found = layout.compile_forward(forward)(variables, batch)
+  expected = forward(variables, batch)
+  np.testing.assert_allclose(found['logits'], expected['logits'], atol=1e-5)
 
 
 def test_prediction_takes_the_devices_that_there_are(monkeypatch):
@@ -203,8 +209,8 @@ def test_prediction_takes_the_devices_that_there_are(monkeypatch):
   layout = Layout('jit', (16, 4))  # Of the machine where it was trained.
   assert layout.groups(local=True) == 3
   images = np.ones((3, 64, 5, 3), np.float32)
-  double = layout.compile_forward(lambda _, images: 2 * images)
-  parts = double({}, images).addressable_shards
+  double = layout.compile_forward(lambda _, batch: {'x': 2 * batch['image']})
+  parts = double({}, {'image': images})['x'].addressable_shards
   assert [part.data.shape for part in parts] == [(1, 32, 5, 3)] * 6
 
 
@@ -243,12 +249,6 @@ def test_images_that_leave_rows_over_are_refused():
   Layout('jit', (8, 1)).check_height(33)
   with pytest.raises(ValueError, match='of 192 rows.* a multiple of 128 rows'):
     layout.check_height(192)
-
-
-def test_a_config_older_than_meshes_has_the_usual_one():
-  config = tiny.get_config()
-  del config.mesh, config.shard_state
-  assert experiment.layout(config) == Layout()
 
 
 def memory(**changes):

@@ -414,7 +414,7 @@ def test_what_scores_did_is_part_of_what_is_saved(config, params):
   # The other group has the schedule 'constant'.
   assert rates == {
       'learning_rate': pytest.approx(0.05),
-      'learning_rate/last': pytest.approx(0.25),
+      'learning_rate_last': pytest.approx(0.25),
   }
 
 
@@ -509,13 +509,13 @@ def test_rates_follow_the_run_whosever_turn_it_is(config, params):
   reported = optim.rates(rate_of(config), config.optim.groups)
   state = create(config).init(params)
   for step in range(1, 6):
-    key = 'learning_rate/last' if step % 2 else 'learning_rate'
+    key = 'learning_rate_last' if step % 2 else 'learning_rate'
     name = 'classifier' if step % 2 else 'backbone'
     change = jax.tree.map(np.subtract, after[step], after[step - 1])[name]
     rate = reported(jnp.int32(step), state)[key]
     for x in jax.tree.leaves(change):
       np.testing.assert_allclose(x, -rate, rtol=1e-5)
-  assert reported(5, state)['learning_rate/last'] == pytest.approx(
+  assert reported(5, state)['learning_rate_last'] == pytest.approx(
       rates(config)[5] / 2
   )
 

@@ -133,24 +133,27 @@ def test_a_forward_pass_returns_the_images_in_their_order(mode):
   images = np.random.default_rng(0).normal(size=(16, 4, 5, 3))
   images = images.astype(np.float32)
 
-  def forward(variables, images):
-    return {'sum': images.sum(-1) * variables['scale']}
+  def forward(variables, batch):
+    return {'sum': batch['image'].sum(-1) * variables['scale']}
 
   apply = LAYOUTS[mode].compile_forward(forward)
-  out = apply({'scale': jnp.float32(2.0)}, images)
+  out = apply({'scale': jnp.float32(2.0)}, {'image': images})
   np.testing.assert_allclose(out['sum'], 2 * images.sum(-1), rtol=1e-5)
 
 
 @pytest.mark.parametrize('mode', parallel.MODES)
 def test_every_device_gets_its_share_of_a_batch(mode):
-  batch = {'image': np.arange(16.0).reshape(16, 1), 'label': np.arange(16)}
+  batch = {
+      'image': np.arange(16.0).reshape(16, 1, 1, 1),
+      'categories': np.arange(16),
+  }
   sharded = LAYOUTS[mode].shard(batch)
   if mode == 'pmap':
-    assert sharded['image'].shape == (8, 2, 1)
-    np.testing.assert_array_equal(sharded['label'][3], [6, 7])
+    assert sharded['image'].shape == (8, 2, 1, 1, 1)
+    np.testing.assert_array_equal(sharded['categories'][3], [6, 7])
   else:
-    assert sharded['image'].shape == (16, 1)
-    shards = sharded['label'].addressable_shards
+    assert sharded['image'].shape == (16, 1, 1, 1)
+    shards = sharded['categories'].addressable_shards
     assert [list(s.data) for s in shards] == [
         [i, i + 1] for i in range(0, 16, 2)
     ]
@@ -159,8 +162,8 @@ def test_every_device_gets_its_share_of_a_batch(mode):
 @pytest.mark.parametrize('mode', parallel.MODES)
 def test_the_shapes_of_a_batch_are_known_before_it(mode):
   batch = {
-      'image': np.zeros((16, 3), np.float32),
-      'label': np.zeros(16, np.uint8),
+      'image': np.zeros((16, 2, 2, 3), np.float32),
+      'label': np.zeros((16, 2, 2), np.uint8),
   }
   shapes = LAYOUTS[mode].shard_shapes(
       jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)

@@ -202,6 +202,7 @@ class Checkpoints:
     )
 
   def _path(self, step):
+    """Returns the folder of the checkpoint of a step."""
     return self.folder / str(step)
 
   def _set_aside_without_scores(self):

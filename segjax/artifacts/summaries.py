@@ -1,5 +1,6 @@
 """Writes scalars and pictures of a run: TensorBoard events and JSON lines."""
 
+from collections.abc import Mapping
 import functools
 import json
 import os
@@ -21,22 +22,27 @@ class Writer:
 
   @functools.cached_property
   def _events(self):
+    """The writer of TensorBoard events, created at the first use."""
     from clu import metric_writers
 
     return metric_writers.create_default_writer(str(self._folder))
 
-  def write_scalars(self, step, scalars):
+  def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Writes scalars {name: value} of a step."""
     self._events.write_scalars(step, scalars)
     self._lines.write_scalars(step, scalars)
 
-  def write_images(self, step, images):
+  def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+    """Writes images {name: [B, H, W, C]} of a step to TensorBoard."""
     self._events.write_images(step, images)
 
-  def flush(self):
+  def flush(self) -> None:
+    """Writes what is buffered to the files."""
     self._events.flush()
     self._lines.flush()
 
-  def close(self):
+  def close(self) -> None:
+    """Writes what is buffered, and closes the files."""
     if '_events' in vars(self):  # Only if something was written.
       self._events.close()
     self._lines.close()
@@ -59,7 +65,8 @@ class JsonLinesWriter:
     elif path.exists():  # A kill or a full disk can leave half a line.
       os.truncate(path, path.read_bytes().rfind(b'\n') + 1)
 
-  def write_scalars(self, step, scalars):
+  def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Appends the line of a step; a value that is not finite becomes null."""
     line = {'step': step, 'time': round(time.time(), 3)} | {
         # JSON has no NaN.
         name: float(value) if np.isfinite(value) else None
@@ -74,7 +81,8 @@ class JsonLinesWriter:
     except OSError as error:
       raise OSError(f'{self._path} cannot be written: {error}.') from error
 
-  def flush(self):
+  def flush(self) -> None:
+    """Writes all lines, if the file is in a bucket."""
     if self._text:
       self._path.write_text(self._text)
 

@@ -183,6 +183,7 @@ class _Reader:
     raise BadExample(f'none of the {length} examples is readable')
 
   def _note(self, index, error):
+    """Counts and logs an unreadable example when it is met first."""
     with self._lock:
       if index not in self.bad:
         self.bad.add(index)

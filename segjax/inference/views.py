@@ -232,6 +232,7 @@ class _Image:
     return self._resume(self._outputs) if complete else []
 
   def _resume(self, outputs):
+    """Continues with outputs of windows; returns the windows needed next."""
     try:
       windows = self._steps.send(outputs)
     except StopIteration as end:

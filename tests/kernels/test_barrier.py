@@ -36,11 +36,11 @@ class State:
 @pytest.mark.parametrize('mode', parallel.MODES)
 def test_steps_are_compiled_so_that_it_is_in_force(mode):
   def step(state, batch):
-    sums, products = used_twice(batch * state.params, barrier)
+    sums, products = used_twice(batch['image'] * state.params, barrier)
     return state, parallel.pmean(sums.sum() + products.sum())
 
   layout = parallel.Layout(mode)
-  batch = layout.shard(np.zeros((16, 40), np.float32))
+  batch = layout.shard({'image': np.zeros((16, 40), np.float32)})
   compiled = layout.compile_step(step, State(jnp.ones(40)))
   text = compiled.lower(State(jnp.ones(40)), batch).compile().as_text()
   assert text.count(' maximum(') == 1

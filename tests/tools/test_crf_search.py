@@ -32,7 +32,10 @@ def test_a_list_stands_for_its_elements():
       'dense_crf(gaussian=(3.0, 1.0), bilateral=(1.0, 5.0, 13.0))',
       'dense_crf(gaussian=(3.0, 1.0), bilateral=(1.0, 9.0, 13.0))',
   ]
-  assert crf_search.expand('[dense, convcrf]') == ['dense', 'convcrf']
+  assert crf_search.expand('[dense_crf, conv_crf]') == [
+      'dense_crf',
+      'conv_crf',
+  ]
   assert crf_search.expand('dense_crf(bilateral=[(), (1.0, 9.0, 2.0)])') == [
       'dense_crf(bilateral=())',
       'dense_crf(bilateral=(1.0, 9.0, 2.0))',
@@ -43,7 +46,7 @@ def test_a_list_stands_for_its_elements():
     ('grid', 'message'),
     [
         ('dense_crf(', 'Cannot read the grid'),
-        ('sparse([1, 2])', "no CRF 'sparse'. Known: convcrf, dense"),
+        ('sparse([1, 2])', "no refinement 'sparse'. Known: conv_crf"),
         ('dense_crf(iterations=[5, 0])', 'iterations=0 must be at least 1'),
     ],
 )
@@ -71,7 +74,7 @@ def test_the_program_ranks_all_calls_and_no_crf(workdir):
   config = workdir.read_config()
   val = shapes.load('val', **config.dataset.options)
   for score, call in (rows[0], rows[-1]):
-    predictor = predict.load(workdir.path, crf=call)
+    predictor = predict.load(workdir.path, refine=call)
     counts = sum(
         semantic.confusion(
             predictor(val[i]['image'])[0],

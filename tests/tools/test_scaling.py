@@ -89,7 +89,7 @@ def test_rows_are_what_follows_from_the_step():
   rows = scaling.rows(tiny.get_config(), step, share=0.4, per_core=100.0)
   # On v5e, 78.8 TFLOP/s of 197 compute 197 images/s, and 250 MB take 1.25 ms.
   assert rows[0] == {
-      'system': 'deeplabv3 resnet/tiny',
+      'system': 'deeplabv3 resnet/tiny(output_stride=16)',
       'image': '512 x 512',
       'GFLOP an image': '> 400',
       'MB exchanged': '150',

@@ -84,10 +84,12 @@ class Files(Dataset):
     raise BadExample(f'none of the {len(self)} images can be read')
 
   def where(self, index):
+    """Names the image and the mask file of an example."""
     example = self.examples[index]
     return f'{example.image} and {example.mask}'
 
   def _region_file(self, example):
+    """Returns the path of an example's region proposals."""
     return self._proposals_folder / f'{example.name}.npz'
 
   def read_image(self, example):

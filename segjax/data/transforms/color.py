@@ -116,7 +116,7 @@ class Normalize(grain.transforms.Map):
 
   def __post_init__(self):
     if np.min(self.std) <= 0:
-      raise ValueError('a standard deviation is positive')
+      raise ValueError(f'std={self.std}: a standard deviation is positive')
 
   def map(self, features):
     image = features['image']

@@ -34,9 +34,15 @@ class Sized:
 
   def __post_init__(self):
     if not all(type(n) is int for n in (self.height, self.width)):
-      raise ValueError('height and width are whole numbers')
+      raise ValueError(
+          f'height={self.height!r}, width={self.width!r}: height and width are'
+          ' whole numbers'
+      )
     if self.height < 1 or self.width < 0:
-      raise ValueError('height and width are positive')
+      raise ValueError(
+          f'height={self.height}, width={self.width}: height and width are'
+          ' positive'
+      )
 
   @property
   def size(self):
@@ -59,7 +65,10 @@ class Resize(Sized, grain.transforms.Map):
     if self.mode not in ('exact', 'short', 'long'):
       raise ValueError(f"mode {self.mode!r} is not 'exact', 'short' or 'long'")
     if self.mode != 'exact' and self.width:
-      raise ValueError(f'mode {self.mode!r} takes one number')
+      raise ValueError(
+          f'mode {self.mode!r} takes one number, the length of a side, and no'
+          f' width: {self.width}'
+      )
 
   def new_size(self, size, rng=None):
     """Returns the (height, width) after resizing; `rng` is not used."""
@@ -94,7 +103,10 @@ class RandomScale(grain.transforms.RandomMap):
 
   def __post_init__(self):
     if not 0 < self.low <= self.high or self.step < 0:
-      raise ValueError('a scale needs 0 < low <= high and 0 <= step')
+      raise ValueError(
+          f'low={self.low}, high={self.high}, step={self.step}: a scale needs'
+          ' 0 < low <= high and 0 <= step'
+      )
 
   def new_size(self, size, rng):
     """Returns the (height, width) after resizing by a random factor."""
@@ -121,7 +133,9 @@ class Crop(Sized, grain.transforms.RandomMap):
   def __post_init__(self):
     super().__post_init__()
     if type(self.halo) is not int or self.halo < 0:
-      raise ValueError('halo is a whole number of pixels')
+      raise ValueError(
+          f'halo={self.halo!r}: halo is a whole number of pixels, not negative'
+      )
 
   def window(self, size, label, rng):
     """Returns the slices of rows and columns to keep.
@@ -185,9 +199,11 @@ class RandomCrop(Crop):
     return window
 
   def _draw(self, size, rng):
+    """Returns a uniformly random window."""
     return self._window(size, rng.integers(self._margin(size), endpoint=True))
 
   def _is_varied(self, label):
+    """Tells whether no class has too many pixels of a label [H, W]."""
     counts = _class_counts(label)
     most = self.cat_max_ratio * counts.sum()
     return np.count_nonzero(counts) > 1 and counts.max() < most
@@ -318,7 +334,10 @@ class Elastic(Sometimes):
   def __post_init__(self):
     super().__post_init__()
     if self.sigma < 0 or type(self.points) is not int or self.points < 1:
-      raise ValueError('sigma is not negative, points is 1 or more')
+      raise ValueError(
+          f'sigma={self.sigma}, points={self.points!r}: sigma is not negative,'
+          ' and points is a whole number, 1 or more'
+      )
 
   def change(self, features, rng):
     size = features['image'].shape[:2]

@@ -31,7 +31,10 @@ class ObjectCrop(Sized, grain.transforms.RandomMap):
   def __post_init__(self):
     super().__post_init__()
     if self.enlarge <= 0 or not 0 < self.overlap <= 1:
-      raise ValueError('enlarge is positive, and overlap within 0 and 1')
+      raise ValueError(
+          f'enlarge={self.enlarge}, overlap={self.overlap}: enlarge is'
+          ' positive, and overlap is above 0 and at most 1'
+      )
 
   def random_map(self, features, rng):
     if 'label' not in features:

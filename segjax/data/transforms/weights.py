@@ -29,7 +29,10 @@ class BorderWeights(grain.transforms.Map):
 
   def __post_init__(self):
     if self.w0 < 0 or self.sigma <= 0:
-      raise ValueError('w0 is not negative and sigma is positive')
+      raise ValueError(
+          f'w0={self.w0}, sigma={self.sigma}: w0 is not negative and sigma is'
+          ' positive'
+      )
 
   def map(self, features):
     if 'label' not in features:

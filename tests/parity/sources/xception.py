@@ -31,8 +31,9 @@ CASES = {
         lambda spec: models.create(
             'deeplabv3plus',
             spec['num_classes'],
-            backbone='xception/65',
-            output_stride=spec['build']['output_stride'],
+            backbone='xception/65(output_stride={})'.format(
+                spec['build']['output_stride']
+            ),
             rates=tuple(spec['build']['atrous_rates']),
             dropout=(0.0, 0.0, 0.0),
         ),
