@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.data import fields
+from segjax.runtime import programs
 
 AXIS = 'batch'
 ROWS = 'rows'
@@ -116,6 +117,14 @@ def compiler_options() -> dict[str, str] | None:
   if jax.default_backend() != 'cpu':
     return None
   return {'xla_disable_hlo_passes': 'cse_barrier_expander'}
+
+
+def _merged(tree):
+  """Returns arrays [devices, b, ...] as [devices * b, ...]."""
+  return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), tree)
+
+
+merge = programs.bounded_jit(_merged)
 
 
 def _is_traced(x):
@@ -328,19 +337,29 @@ class Layout:
     Returns:
       A function of the variables, arrays of this process, and of a batch
       {field: NumPy array [b, ...]}, that returns outputs {name: [b, ...]}; b is
-      a multiple of `groups(local=True)`.
+      a multiple of `groups(local=True)`. Programs of the `programs.COUNT`
+      shapes that were used last are kept.
     """
     # Evaluation is local to a process, since processes may have different
     # numbers of images.
     devices = jax.local_devices()
     if self.mode == 'pmap':
-      inner = jax.pmap(forward, AXIS, in_axes=(None, 0), devices=devices)
-      outer = _with_options(inner)
+
+      def mapped():
+        return jax.pmap(
+            lambda variables, batch: forward(variables, batch),
+            AXIS,
+            in_axes=(None, 0),
+            devices=devices,
+        )
+
+      inner = mapped()
+      outer = programs.Bounded(lambda: _with_options(mapped()))
 
       def apply(variables, batch):
-        mapped = inner if _is_traced(batch['image']) else outer
-        out = mapped(variables, self.shard(batch))
-        return jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), out)
+        if _is_traced(batch['image']):
+          return _merged(inner(variables, self.shard(batch)))
+        return merge(outer(variables, self.shard(batch)))
 
       return apply
     mesh = _mesh(devices, math.gcd(self.mesh[1], len(devices)))
@@ -356,7 +375,7 @@ class Layout:
       }
       return jax.lax.with_sharding_constraint(out, shardings)
 
-    compiled = jax.jit(split, compiler_options=compiler_options())
+    compiled = programs.bounded_jit(split, compiler_options=compiler_options())
 
     def apply(variables, batch):
       mapped = split if _is_traced(batch['image']) else compiled

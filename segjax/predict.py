@@ -384,7 +384,7 @@ def write(
   names = _unwritten(predictor, results, files, sources, output)
   if len(names) < len(sources):
     logging.info(
-        '%d of %d images are predicted already, in %s; the others follow.',
+        '%d of %d images are predicted already, in %s, and left out.',
         len(sources) - len(names),
         len(sources),
         output,

@@ -130,9 +130,12 @@ def test_images_and_predictions_may_be_in_a_bucket(local):
 
   class Predictor:
     label_map = LABEL_MAP
-    system = types.SimpleNamespace(task=semantic)
+    system = types.SimpleNamespace(task=semantic, samples=False)
 
-    def stream(self, examples, probabilities):
+    def describe(self):
+      return {'step': 3}
+
+    def stream(self, examples, probabilities, on_error):
       assert probabilities
       for example in examples:
         size = example['image'].shape[:2]
@@ -147,7 +150,7 @@ def test_images_and_predictions_may_be_in_a_bucket(local):
       Predictor(), ['gs://bucket/photos'], 'gs://bucket/out', probabilities=True
   )
   names = {path.name for path in (local / 'out').iterdir()}
-  assert names == {'a.png', 'a_overlay.png', 'a.npz'}
+  assert names == {'a.png', 'a_overlay.png', 'a.npz', predict.RECORD}
   soft = np.load(local / 'out/a.npz')['probabilities']
   assert (soft.shape, soft.dtype) == ((4, 4, 8), np.float16)
 

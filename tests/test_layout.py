@@ -24,7 +24,7 @@ MAY_IMPORT = {
     'runtime': '',
     'convert': 'runtime',
     'data': 'runtime specs',
-    'parallel': 'data',
+    'parallel': 'data runtime',
     'evaluation': 'parallel',
     'ops': 'kernels parallel',
     'layers': 'ops kernels parallel',
@@ -32,12 +32,12 @@ MAY_IMPORT = {
     'models': 'backbones layers ops',
     'losses': 'ops parallel specs',
     'artifacts': 'data ops runtime',
-    'tasks': 'losses evaluation ops artifacts data specs',
+    'tasks': 'losses evaluation ops artifacts data runtime specs',
     'system': 'models tasks losses data',
     'steps': 'system layers kernels parallel',
     'optim': 'specs',
     'refine': 'ops specs',
-    'inference': 'refine ops data',
+    'inference': 'refine ops data runtime',
     'experiment': (
         'data system models tasks steps optim inference parallel runtime specs'
     ),

@@ -36,7 +36,13 @@ _CHECKPOINT = flags.DEFINE_string(
     'checkpoint', None, 'File to read: .pth, .pt, .safetensors or .npz.'
 )
 _KEY = flags.DEFINE_string(
-    'key', '', 'Entry of the file that holds the weights, where several may.'
+    'key',
+    '',
+    'Entry of the file that holds the weights, where several may, or what their'
+    ' names begin with.',
+)
+_EMA = flags.DEFINE_bool(
+    'ema', False, 'Takes moving averages of the weights, if the file has both.'
 )
 _NUM_CLASSES = flags.DEFINE_integer(
     'num_classes', 0, 'Classes of the weights, if not those of the data set.'
@@ -65,7 +71,7 @@ def main(argv):
       )
     else:
       _require(_SOURCE, _CHECKPOINT, _OUTPUT)
-      given = dict(key=_KEY.value, channels=_CHANNELS.value)
+      given = dict(key=_KEY.value, ema=_EMA.value, channels=_CHANNELS.value)
       where = (_CHECKPOINT.value, _OUTPUT.value)
       if _BACKBONE.value:
         workdirs.convert_backbone(

@@ -69,6 +69,10 @@ def _read(plan, state, problems):
       if place is not None:
         path, alias = place
         tensors = read[path]
+        if broken := _count_broken(tensor):
+          raise ValueError(
+              f'{broken} of {np.size(tensor)} numbers are NaN or infinite'
+          )
         # A joint may change the shape; what it returns is compared later.
         shape = None if path in plan.joined else plan.shape(path)
         value = plan.layout.read(np.asarray(tensor), path, shape)
@@ -76,6 +80,14 @@ def _read(plan, state, problems):
     except (LookupError, ValueError) as error:
       problems.append(f'{shown}: {error.args[0]}')
   return read
+
+
+def _count_broken(tensor):
+  """Returns how many numbers of a tensor are not finite."""
+  array = np.asarray(tensor)
+  if array.dtype.kind in 'iub':
+    return 0
+  return int((~np.isfinite(array.astype(np.float32))).sum())
 
 
 def _originals(read, problems):

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import zipfile
 
+from absl import logging
 from etils import epath
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +31,11 @@ WRAPPERS = (
 )
 # Prefixes that wrappers of modules put in front of every name.
 PREFIXES = ('module.', '_orig_mod.')
+
+# Parts of names that moving averages of weights have.
+AVERAGES = {'ema', 'averaged', 'average', 'swa'}
+# Numbers beside averages, by torch.optim.swa_utils and by MMEngine.
+COUNTERS = ('n_averaged', 'steps', 'num_updates', 'decay')
 
 STORAGES = {
     'torch.DoubleStorage': np.float64,
@@ -71,7 +77,7 @@ class RefusedError(ValueError):
   """Raised for a file that names what is neither a tensor nor plain data."""
 
 
-def read(path, key=''):
+def read(path, key='', ema=False):
   """Returns {name: array}, the weights in a file.
 
   Args:
@@ -79,7 +85,10 @@ def read(path, key=''):
       content tells which.
     key: entry of the checkpoint that holds the weights, 'state_dict_ema' for
       instance. By default its only entry among `WRAPPERS` does, or the weights
-      are all that is in the file.
+      are all that is in the file. It may also be what the names of the
+      weights begin with, 'teacher'.
+    ema: whether to take the moving averages of the weights (EMA) where the file
+      has both; by default they are left out, and the log tells of them.
 
   Raises:
     RefusedError: a pickle names more than plain data; nothing was executed.
@@ -102,7 +111,8 @@ def read(path, key=''):
             'it is no file of PyTorch, safetensors or NumPy (.npz): it begins'
             f' with {start!r}'
         )
-      return _arrays(_select(content, key))
+      weights, averaged = select(content, key, ema)
+      return _without_averages(_arrays(weights), ema, averaged)
     except RefusedError as error:
       raise RefusedError(f'{path} is refused: {error}') from error
     except ValueError as error:
@@ -181,33 +191,146 @@ def _read_legacy(file):
   return content
 
 
-def _select(content, key):
-  """Returns the entry of a checkpoint that holds the weights."""
+def select(content, key='', ema=False):
+  """Finds the weights in a checkpoint.
+
+  Args:
+    content: what a file holds.
+    key: see `read`.
+    ema: whether to take moving averages.
+
+  Returns:
+    {name: tensor}, and whether these are moving averages for sure.
+  """
+  averaged = False
   while isinstance(content, dict):
     inner = {k: v for k, v in content.items() if isinstance(v, dict)}
-    if key:
-      if key not in inner:
-        raise ValueError(
-            f'it has no entry {key!r} with weights. Its entries are'
-            f' {", ".join(map(str, content))}.'
-        )
-      return inner[key]
+    if key in inner:
+      return inner[key], True  # Whoever chooses knows.
+    if not key:
+      dropped, taken = _choose_average(content, inner, ema and not averaged)
+      averaged = averaged or taken is not None
+      if taken in inner and taken not in WRAPPERS:
+        content = inner[taken]
+        continue
+      inner = {k: v for k, v in inner.items() if k not in dropped}
     found = [name for name in WRAPPERS if name in inner]
-    if len(found) > 1:
+    if len(found) > 1 and not key:
       raise ValueError(
           f'its weights may be in any of {", ".join(found)}. Choose with --key.'
       )
-    if not found:
+    if len(found) != 1:
       break
     content = inner[found[0]]
   else:
     raise ValueError(f'it holds no weights by name, but {_describe(content)}.')
+  if key:
+    start = f'{key.rstrip(".")}.'
+    names = [n for n in content if isinstance(n, str) and n.startswith(start)]
+    if not names:
+      raise ValueError(
+          f'it has no entry {key!r} with weights. Its entries are'
+          f' {", ".join(map(str, content))}.'
+      )
+    return {name.removeprefix(start): content[name] for name in names}, True
   if not any(map(_is_tensor, content.values())):
     raise ValueError(
         'no entry of it is a tensor. Choose with --key among'
         f' {", ".join(map(str, inner)) or "none"}.'
     )
-  return content
+  return content, averaged
+
+
+def _is_average(name):
+  """Tells whether a name is one of moving averages, such as 'model_ema'."""
+  return bool(AVERAGES & set(re.split('[^a-z0-9]+', name.lower())))
+
+
+def _choose_average(content, inner, ema):
+  """Chooses between weights and their moving averages.
+
+  Args:
+    content: the checkpoint.
+    inner: those of its entries that have entries themselves.
+    ema: whether to take the averages.
+
+  Returns:
+    Names of entries to leave out, and the entry of averages to take or None.
+  """
+  averages = [name for name in inner if _is_average(str(name))]
+  if 'message_hub' in content and 'ema_state_dict' in averages:
+    # MMEngine exchanges both when it saves: `state_dict` has the averages.
+    logging.info(
+        'Its weights in state_dict are moving averages (EMA): MMEngine saves'
+        ' the last weights as ema_state_dict.'
+    )
+    return averages, 'state_dict'
+  if ema and len(averages) > 1:
+    raise ValueError(
+        f'its EMA weights may be in any of {", ".join(averages)}. Choose with'
+        ' --key.'
+    )
+  if ema and averages:
+    logging.info('Taking the EMA weights, entry %r.', averages[0])
+    return (), averages[0]
+  if averages and any(name in WRAPPERS for name in inner):
+    logging.info(
+        'It has EMA weights too, in %s, which are left out: --ema takes them.',
+        ', '.join(map(repr, averages)),
+    )
+    return averages, None
+  return (), None
+
+
+def _without_averages(arrays, ema, averaged):
+  """Returns weights of which some are moving averages of the others.
+
+  Args:
+    arrays: {name: array}. Averages have a first part of their own,
+      'ema_model.conv1.weight' beside 'model.conv1.weight'.
+    ema: whether to return the averages, without that part.
+    averaged: whether the entry they are from has averages alone.
+
+  Raises:
+    ValueError: averages are asked for, and there are none.
+  """
+  counters = [n for n in arrays if n in COUNTERS and arrays[n].size == 1]
+  if counters:
+    arrays = {n: array for n, array in arrays.items() if n not in counters}
+    logging.info(
+        'The weights are moving averages (EMA or SWA), as %s tells.',
+        ', '.join(counters),
+    )
+  first = {n: n.partition('.')[0] for n in arrays}
+  groups = {part for part in first.values() if _is_average(part)}
+  plain = [n for n in arrays if first[n] not in groups]
+  ends = {end for n in plain for end in _ends(n)}
+  for part in sorted(groups):
+    names = [n for n in arrays if first[n] == part]
+    same = sum(any(end in ends for end in _ends(n)[1:]) for n in names)
+    if 2 * same < len(names):
+      continue  # It is a module that is called so.
+    if ema:
+      logging.info('Taking the EMA weights, %s.*.', part)
+      return _without_prefixes(
+          {n.partition('.')[2] or n: arrays[n] for n in names}
+      )
+    logging.info(
+        'It has EMA weights too, %s.*, which are left out: --ema takes them.',
+        part,
+    )
+    arrays = {n: array for n, array in arrays.items() if first[n] != part}
+  if ema and not averaged and not counters:
+    raise ValueError(
+        'it has no EMA weights that could be told: leave --ema out'
+    )
+  return _without_prefixes(arrays)
+
+
+def _ends(name):
+  """Returns a name without its first parts, as long as two are left."""
+  parts = name.split('.')
+  return ['.'.join(parts[i:]) for i in range(max(len(parts) - 1, 1))]
 
 
 def _arrays(weights):
@@ -221,10 +344,14 @@ def _arrays(weights):
     raise ValueError(
         'some of its weights are no ordinary tensors:\n  ' + '\n  '.join(wrong)
     )
-  arrays = {
+  return {
       name: value.array() if isinstance(value, _Tensor) else value
       for name, value in weights.items()
   }
+
+
+def _without_prefixes(arrays):
+  """Returns weights without the `PREFIXES` that all of their names have."""
   while prefix := next(
       (p for p in PREFIXES if arrays and all(n.startswith(p) for n in arrays)),
       '',

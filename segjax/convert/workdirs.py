@@ -36,7 +36,17 @@ def _about(module):
   return importlib.import_module(module).__doc__.partition('\n')[0]
 
 
-def convert(source, config, path, output, *, key='', num_classes=0, channels=3):
+def convert(
+    source,
+    config,
+    path,
+    output,
+    *,
+    key='',
+    ema=False,
+    num_classes=0,
+    channels=3,
+):
   """Writes a workdir with the weights of a system.
 
   Args:
@@ -45,6 +55,7 @@ def convert(source, config, path, output, *, key='', num_classes=0, channels=3):
     path: file of the weights.
     output: folder for the workdir.
     key: see `torch_file.read`.
+    ema: see `torch_file.read`.
     num_classes: number of classes of the weights; 0 stands for those of the
       config's data set.
     channels: number of channels of the images.
@@ -53,13 +64,14 @@ def convert(source, config, path, output, *, key='', num_classes=0, channels=3):
     ValueError: the weights do not fit the system; lists what does not.
   """
   label_map = _label_map(config, num_classes)
-  state = torch_file.read(path, key)
+  state = torch_file.read(path, key, ema)
   renaming = rules.find(
       source, config.model_name, config.model.get('backbone', '')
   )
   system = experiment.system(config, label_map)
   template = _template(system.model, channels, system.reads, system.halo)
   layout = rules.layout(source)
+  state = _unwrap(state, torch.Plan(state, renaming, template, layout))
   variables = torch.convert(state, renaming, template, layout)
   workdir = _new_workdir(output)
   workdir.claim(config)
@@ -68,7 +80,9 @@ def convert(source, config, path, output, *, key='', num_classes=0, channels=3):
   _save(workdir, variables, source, config.model_name, state, plan)
 
 
-def convert_backbone(source, backbone, path, output, *, key='', channels=3):
+def convert_backbone(
+    source, backbone, path, output, *, key='', ema=False, channels=3
+):
   """Writes a folder with the weights of a backbone, for `config.init_from`.
 
   Args:
@@ -77,6 +91,7 @@ def convert_backbone(source, backbone, path, output, *, key='', channels=3):
     path: file of the weights.
     output: folder to write.
     key: see `torch_file.read`.
+    ema: see `torch_file.read`.
     channels: number of channels of the images.
 
   Raises:
@@ -87,12 +102,13 @@ def convert_backbone(source, backbone, path, output, *, key='', channels=3):
   own = 'backbone' in rules.names().get(source, ())
   stem = 'backbone' if own else family
   renaming = rules.find(source, stem, backbone)
-  state = torch_file.read(path, key)
+  state = torch_file.read(path, key, ema)
   bare, whole = (
       _template(backbones.build(backbone, num_classes=n), channels)
       for n in (0, HEAD)
   )
   layout = rules.layout(source)
+  state = _unwrap(state, torch.Plan(state, renaming, whole, layout))
   plan = torch.Plan(state, renaming, whole, layout)
   head = _flat(whole).keys() - _flat(bare)
   template = whole if head & set(_places(plan, state).values()) else bare
@@ -191,6 +207,24 @@ def _places(plan, state):
       place = plan.locate(name, tensor.ndim)
       places[name] = place and place[0]
   return places
+
+
+def _unwrap(state, plan):
+  """Returns a state without what wrappers put in front of the names.
+
+  Lightning's names begin with 'model.', for instance. A first part that all
+  names share is taken off while the rules have a place for none of them.
+  """
+  prefix, unwrapped = '', state
+  while not any(_places(plan, unwrapped).values()):
+    first = {name.partition('.')[0] for name in unwrapped}
+    if len(first) != 1 or not all('.' in name for name in unwrapped):
+      return state  # The list of problems then has the names of the file.
+    prefix += f'{first.pop()}.'
+    unwrapped = {n.partition('.')[2]: x for n, x in unwrapped.items()}
+  if prefix:
+    logging.info('All names begin with %r, which is taken off.', prefix)
+  return unwrapped
 
 
 def _save(workdir, variables, source, stem, state, plan):

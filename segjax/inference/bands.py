@@ -19,6 +19,7 @@ from segjax.inference.windows import reflect
 from segjax.inference.windows import round_up
 from segjax.inference.windows import taps
 from segjax.inference.windows import windows
+from segjax.runtime import programs
 
 
 class View:
@@ -82,9 +83,13 @@ class View:
         self.outputs = row[0]  # A single window covers the view.
         break
       if self.outputs is None:
-        self.outputs = jax.tree.map(
-            lambda x: jnp.zeros((*self.shape, x.shape[-1]), jnp.float32), row[0]
-        )
+        # `jnp.zeros` would compile, and keep, a program for each shape.
+        self.outputs = {
+            name: jax.device_put(
+                np.zeros((*self.shape, x.shape[-1]), np.float32)
+            )
+            for name, x in row[0].items()
+        }
       for outputs, (x, other) in zip(row, self.xs, strict=True):
         self.outputs = _add(
             self.outputs, outputs, share, other, y - self.top, x
@@ -126,7 +131,7 @@ def _sides(outputs):
   return next(iter(outputs.values())).shape[:2]
 
 
-@functools.partial(jax.jit, donate_argnums=0)
+@programs.bounded_jit(donate_argnums=0)
 def _add(band, outputs, rows, columns, y, x):
   """Adds the outputs {name: [h, w, K]} of a window, weighted, to a band."""
 
@@ -138,7 +143,7 @@ def _add(band, outputs, rows, columns, y, x):
   return jax.tree.map(add, band, outputs)
 
 
-@jax.jit
+@programs.bounded_jit
 def _scroll(band, rows):
   """Drops the first `rows` rows of a band, and appends as many of zeros."""
 
@@ -149,7 +154,7 @@ def _scroll(band, rows):
   return jax.tree.map(scroll, band)
 
 
-@jax.jit
+@programs.bounded_jit
 def accumulate(
     total: Any, weight: Any, band: dict[str, jax.Array], rows: Any, columns: Any
 ) -> dict[str, jax.Array]:
@@ -193,7 +198,7 @@ def decide(probabilities: jax.Array, threshold: float) -> np.ndarray:
   return np.asarray(decide_on_device(probabilities, threshold)[0])
 
 
-@jax.jit
+@programs.bounded_jit
 def decide_on_device(
     probabilities: jax.Array, threshold: Any
 ) -> tuple[jax.Array, jax.Array]:

@@ -34,6 +34,7 @@ from segjax.inference.bands import decide
 from segjax.inference.bands import decide_on_device
 from segjax.inference.windows import grid
 from segjax.inference.windows import round_up
+from segjax.runtime import programs
 
 MODES = ('whole', 'slide')
 WEIGHTS = ('flat', 'hann')
@@ -177,10 +178,19 @@ def predict(
         give_up(image, error)
       continue
     for i, (image, _) in enumerate(batch):
-      go_on(image, image.give, {k: v[i] for k, v in outputs.items()})
+      go_on(image, image.give, _pick(outputs, np.int32(i)))
       if image.prediction:
         in_progress -= 1
         yield image.example, image.prediction
+
+
+@programs.bounded_jit
+def _pick(outputs, i):
+  """Returns the outputs of the i-th window of a batch."""
+  return {
+      name: jax.lax.dynamic_index_in_dim(x, i, keepdims=False)
+      for name, x in outputs.items()
+  }
 
 
 def _run(forward, windows, size, halo):

@@ -2,12 +2,14 @@ import json
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 from segjax import evaluate
 from segjax import predict
 from segjax.artifacts.checkpoint import Checkpoints
+from segjax.artifacts.checkpoint import best
 from segjax.artifacts.workdir import Workdir
 from segjax.convert import torch_file
 from segjax.convert import workdirs
@@ -184,3 +186,37 @@ def test_unknown_sources_and_systems_are_answered_with_those_that_exist(
     workdirs.convert('torchvisio', config, file, tmp_path / 'new')
   with pytest.raises(ValueError, match="no rules for 'deeplabv3' of 'drn'"):
     workdirs.convert('drn', config, file, tmp_path / 'new')
+
+
+@pytest.mark.parametrize('prefix', ['model.', 'module.net._orig_mod.'])
+def test_prefixes_of_wrappers_are_taken_off_and_said(
+    state, converted, tmp_path, caplog, prefix
+):
+  path = tmp_path / 'wrapped.npz'
+  torch_file.write(path, {f'{prefix}{n}': x for n, x in state.items()})
+  with caplog.at_level('INFO'):
+    workdirs.convert('torchvision', get_config(), path, tmp_path / 'out')
+  assert 'is taken off' in caplog.text
+  _, expected = best(converted.checkpoints)
+  _, found = best(tmp_path / 'out/checkpoints')
+  jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_names_that_no_rule_knows_are_those_of_the_file(state, tmp_path):
+  path = tmp_path / 'wrapped.npz'
+  wrapped = {f'model.{n}': x for n, x in state.items()}
+  torch_file.write(path, wrapped | {'criterion.scale': np.ones(1)})
+  with pytest.raises(ValueError, match=r'criterion.scale \[1\]: no rule match'):
+    workdirs.convert('torchvision', get_config(), path, tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
+
+
+def test_weights_that_are_not_finite_are_named(state, tmp_path):
+  path = tmp_path / 'nan.npz'
+  name = 'backbone.layer1.0.conv1.weight'
+  broken = np.array(state[name])
+  broken.flat[:3] = np.nan, np.inf, np.nan
+  torch_file.write(path, state | {name: broken})
+  with pytest.raises(ValueError, match=f'{name} .*: 3 of .* are NaN or inf'):
+    workdirs.convert('torchvision', get_config(), path, tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()

@@ -323,3 +323,68 @@ def test_a_shape_far_larger_than_the_file_is_refused(tmp_path, suffix, content):
   path.write_bytes(content())
   with pytest.raises(ValueError, match=f'{path.name} is damaged'):
     torch_file.read(path)
+
+
+WEIGHTS = {
+    'conv1.weight': np.ones((2, 1), np.float32),
+    'bn1.bias': np.zeros(2, np.float32),
+}
+AVERAGES = {name: array + 5 for name, array in WEIGHTS.items()}
+
+
+def named(prefix, weights):
+  return {f'{prefix}{name}': array for name, array in weights.items()}
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        {'state_dict': WEIGHTS, 'state_dict_ema': AVERAGES},
+        {'model': WEIGHTS, 'ema': {'module': AVERAGES}, 'epoch': 3},
+        {'params': WEIGHTS, 'params_ema': AVERAGES},
+    ],
+)
+def test_averages_in_an_entry_of_their_own_are_taken_by_a_flag(content):
+  assert torch_file.select(content) == (WEIGHTS, False)
+  assert torch_file.select(content, ema=True) == (AVERAGES, True)
+
+
+def test_mmengine_saves_averages_as_its_state_dict():
+  content = {
+      'state_dict': AVERAGES,
+      'ema_state_dict': {'steps': np.array(7), **named('module.', WEIGHTS)},
+      'message_hub': {},
+  }
+  assert torch_file.select(content) == (AVERAGES, True)
+  assert torch_file.select(content, ema=True) == (AVERAGES, True)
+
+
+@pytest.mark.parametrize('prefix', ['ema_model.', 'model_ema.module.'])
+def test_averages_under_names_of_their_own_are_taken_by_a_flag(
+    tmp_path, caplog, prefix
+):
+  path = tmp_path / 'both.npz'
+  torch_file.write(path, named('model.', WEIGHTS) | named(prefix, AVERAGES))
+  with caplog.at_level('INFO'):
+    state = torch_file.read(path)
+  assert '--ema takes them' in caplog.text
+  assert_same(state, named('model.', WEIGHTS))
+  assert_same(torch_file.read(path, ema=True), AVERAGES)
+  assert_same(torch_file.read(path, key=prefix), AVERAGES)
+
+
+def test_what_counts_averages_is_no_weight(tmp_path):
+  path = tmp_path / 'averaged.npz'
+  counter = {'n_averaged': np.array(7)}
+  torch_file.write(path, counter | named('module.', WEIGHTS))
+  for ema in (False, True):
+    assert_same(torch_file.read(path, ema=ema), WEIGHTS)
+
+
+def test_a_module_that_is_called_ema_is_no_average(tmp_path):
+  path = tmp_path / 'module.npz'
+  state = {'ema.bases': np.ones(3, np.float32), **WEIGHTS}
+  torch_file.write(path, state)
+  assert_same(torch_file.read(path), state)
+  with pytest.raises(ValueError, match='no EMA weights'):
+    torch_file.read(path, ema=True)
