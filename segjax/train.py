@@ -1,8 +1,6 @@
 """The loop: data, state, restore, step, log, evaluate, save."""
 
 import contextlib
-import signal
-import threading
 import time
 
 from absl import logging
@@ -21,6 +19,7 @@ from segjax.runtime import compile_cache
 from segjax.runtime import hosts
 from segjax.runtime import malloc
 from segjax.runtime import progress
+from segjax.runtime import sigterm
 from segjax.runtime import usage
 
 
@@ -28,20 +27,24 @@ class DivergedError(ValueError):
   """The gradient was not finite too many times in a row."""
 
 
-class Stopped(SystemExit):  # noqa: N818  No error: it ends the program.
-  """SIGTERM came, and the state is saved."""
+def run(config, workdir, stopped_code=None):
+  """Trains in a workdir, alone there; `--mode=train`.
 
-
-def run(config, workdir):
-  """Trains in a workdir, alone there; `--mode=train`."""
+  Args:
+    config: see configs/common.py.
+    workdir: a `Workdir`.
+    stopped_code: exit code of the program if SIGTERM stops it; None where the
+      run is a part of another program, which gets `sigterm.Stopped`.
+  """
   hosts.from_first(workdir.make)
   with contextlib.ExitStack() as held:
     hosts.from_first(held.enter_context, workdir.locked())
     hosts.from_first(workdir.claim, config)
-    return train(config, workdir)
+    notice = held.enter_context(sigterm.noticed(stopped_code))
+    return train(config, workdir, notice)
 
 
-def train(config, workdir):
+def train(config, workdir, notice):
   """Trains to the end, from where the workdir is.
 
   The state after a step is a pure function of the config, so a run that was
@@ -50,6 +53,7 @@ def train(config, workdir):
   Args:
     config: see configs/common.py.
     workdir: a `Workdir`, claimed for this config.
+    notice: a `sigterm.Notice`.
 
   Returns:
     The scores of the last evaluation.
@@ -57,9 +61,10 @@ def train(config, workdir):
   Raises:
     DivergedError: `config.max_bad_steps` steps in a row had to be skipped.
     OSError: the workdir cannot be written.
-    Stopped: SIGTERM came.
+    sigterm.Stopped: SIGTERM came.
   """
   checkpoints = hosts.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
+  checkpoints.prune()
   if scores := checkpoints.scores(config.total_steps):
     logging.info('This run is finished; nothing is left to do.')
     report(workdir, config, hosts.from_first(workdir.read_labels)[0], scores)
@@ -67,42 +72,56 @@ def train(config, workdir):
 
   began = time.monotonic()
   setup = experiment.training(config)
-  evaluation = experiment.evaluation(
-      config, setup.system, experiment.eval_dataset(config)
-  )
+  eval_set = experiment.eval_dataset(config)
+  experiment.check_eval_sample(config, setup.dataset, eval_set)
+  evaluation = experiment.evaluation(config, setup.system, eval_set)
   hosts.from_first(
       workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
   )
-  scores = loop(setup, evaluation, workdir, checkpoints, began)
+  scores = loop(setup, evaluation, workdir, checkpoints, notice, began)
   report(workdir, config, setup.dataset.label_map, scores)
   return scores
 
 
-def loop(setup, evaluation, workdir, checkpoints, began):
-  """Steps, logs, evaluates and saves to the end.
+def loop(setup, evaluation, workdir, checkpoints, notice, began):
+  """Steps, logs, saves and evaluates to the end.
+
+  A step is saved before it is evaluated, so that a fault of the evaluation, or
+  a stop, costs no work. The scores are added to the checkpoint afterwards, and
+  what they change in the state follows from them: a run that begins with a
+  checkpoint which lacks them evaluates it first.
 
   Args:
     setup: from `experiment.training`.
     evaluation: from `experiment.evaluation`.
     workdir: where summaries and pictures go.
     checkpoints: of the run.
+    notice: a `sigterm.Notice`.
     began: when the run did, by `time.monotonic`.
 
   Returns:
     The scores of the last evaluation.
   """
   layout = setup.layout
+  best = setup.system.task.BEST
   state = layout.place(start(setup, checkpoints))
   first = int(state.step)
   step_fn = layout.compile_step(setup.step, state)
   ahead = None
+
+  def to_score(step):
+    return step == setup.total_steps or step % setup.eval_every == 0
+
   with (
-      sigterm_noticed() as stop,
       contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
       contextlib.closing(hosts.OnFirst(summaries.Writer, workdir)) as writer,
   ):
-    score = make_score(evaluation, workdir, writer)
+    score = make_score(evaluation, workdir, writer, checkpoints, notice)
+    scores = None
+    if first and to_score(first):
+      scores = checkpoints.scores(first) or score(first, state)
+      state = observed(state, scores[best])
     record = Record(batches, setup.batch_size)
     for step in stepping(setup, workdir, first):
       batch = layout.shard(record.next_batch())
@@ -114,35 +133,34 @@ def loop(setup, evaluation, workdir, checkpoints, began):
       ahead = scalars
       if step == first + 1:
         jax.block_until_ready(scalars)
+        notice.at_once = False
         report_start(time.monotonic() - began)
 
       last = step == setup.total_steps
-      stopped = stop(step) and not last
-      to_score = last or step % setup.eval_every == 0
-      to_save = to_score or stopped or step % setup.checkpoint_every == 0
+      stopped = notice.after(step) and not last
+      to_save = to_score(step) or stopped or step % setup.checkpoint_every == 0
       # What was averaged since the last time is no part of the state. It is
       # written whenever the state is, so that a resumed run writes the same.
       if to_save or step % setup.log_every == 0:
         check_finite(state, setup.max_bad_steps, checkpoints)
         writer.write_scalars(step, record.read(state))
       with record.paused():
-        scores = None
-        if to_score:
-          scores = score(step, state)
-          best = scores[setup.system.task.BEST]
-          state = state.replace(opt_state=optim.observe(state.opt_state, best))
         if to_save:
           writer.flush()
-          checkpoints.save(
-              step, parallel.whole(state), scores, setup.system.task.BEST
-          )
-        if to_score:
+          checkpoints.save(step, parallel.whole(state))
+        if stopped:
+          checkpoints.wait()
+          notice.stop(f'step {step} is saved.')
+        if to_score(step):
+          scores = score(step, state)
+          state = observed(state, scores[best])
           malloc.trim()
-      if stopped:
-        checkpoints.wait()
-        logging.info('Stopped by SIGTERM; step %d is saved.', step)
-        raise Stopped(0)
   return scores
+
+
+def observed(state, score):
+  """Returns the state after an evaluation."""
+  return state.replace(opt_state=optim.observe(state.opt_state, score))
 
 
 def start(setup, checkpoints):
@@ -182,16 +200,36 @@ def report_start(seconds):
   )
 
 
-def make_score(evaluation, workdir, writer):
-  """Returns `score(step, state)`, which evaluates, writes and tells."""
+def make_score(evaluation, workdir, writer, checkpoints, notice):
+  """Returns `score(step, state)`, which evaluates a step that is saved.
+
+  It writes and tells the scores, and adds them to the checkpoint. SIGTERM ends
+  it between two batches.
+  """
   evaluated = evaluate.make(evaluation)
 
   def score(step, state):
-    scores, drawn = evaluated(state.variables)
+    def look():
+      if notice.came:
+        checkpoints.wait()
+        notice.stop(f'step {step} is saved.')
+
+    try:
+      scores, drawn = evaluated(state.variables, look)
+    except Exception:
+      checkpoints.wait()
+      logging.error(
+          'Step %d is saved, and its evaluation has failed. The same command'
+          ' goes on with this evaluation.',
+          step,
+      )
+      raise
     writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
     writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
     hosts.from_first(workdir.write_pictures, f'step-{step}', drawn)
     logging.info('Step %d: %s', step, evaluate.describe(evaluation, scores))
+    writer.flush()
+    checkpoints.add_scores(step, scores, evaluation.system.task.BEST)
     return scores
 
   return score
@@ -292,23 +330,6 @@ def report(workdir, config, label_map, scores):
       workdir.metrics,
       workdir.pictures,
   )
-
-
-@contextlib.contextmanager
-def sigterm_noticed():
-  """Yields `stop(step)`: whether SIGTERM, the notice of a preemption, came."""
-  if hosts.count() > 1:  # JAX has the signal, and tells all hosts of it.
-    yield hosts.preempted
-    return
-  noticed = threading.Event()
-  if threading.current_thread() is not threading.main_thread():
-    yield lambda step: False  # Only the main thread may ask for signals.
-    return
-  before = signal.signal(signal.SIGTERM, lambda *_: noticed.set())
-  try:
-    yield lambda step: noticed.is_set()
-  finally:
-    signal.signal(signal.SIGTERM, before)
 
 
 class Record:

@@ -1,7 +1,7 @@
 """Checkpoints by Orbax: the newest and the best, and how a run finds its own.
 
-A checkpoint is the train state as nested dicts, and the scores of the
-evaluation at that step where there was one.
+A checkpoint is the train state as nested dicts. The scores of an evaluation at
+that step are added to it afterwards, where Orbax would have written them.
 """
 
 import contextlib
@@ -17,9 +17,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from segjax.runtime import atomic
+
 # Name in a checkpoint under which the score is kept that the best one is chosen
 # by. Older checkpoints lack it, and are chosen by their mIoU.
 BEST = 'best'
+CHECKSUM = 'crc32'  # Of the scores themselves, among them.
+METRICS = 'metrics/metrics'  # File in a checkpoint that has the scores.
 # Of several processes the first alone has to do with checkpoints.
 ALONE = ocp.options.MultiprocessingOptions(
     primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
@@ -39,6 +43,7 @@ class Checkpoints:
       read_only: nothing is made, saved or cleaned up.
     """
     self.folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
+    self._keep = keep
     policy = checkpoint_managers.AnyPreservationPolicy(
         [
             checkpoint_managers.LatestN(keep),
@@ -51,7 +56,6 @@ class Checkpoints:
     )
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
-        best_fn=_score,  # Without it Orbax does not store the scores.
         create=False,  # Orbax does it for all processes or for none.
         read_only=read_only,
         lightweight_initialize=read_only,  # Scores are read when needed.
@@ -88,8 +92,7 @@ class Checkpoints:
   def scores(self, step):
     """Returns the scores of a step, {} if it was not evaluated or is gone."""
     scores = self._metrics(step)
-    scores.pop(BEST, None)
-    return scores
+    return {k: v for k, v in scores.items() if k not in (BEST, CHECKSUM)}
 
   def _metrics(self, step):
     """Returns what was written as the scores of a step."""
@@ -104,6 +107,8 @@ class Checkpoints:
   def save(self, step, state, scores=None, best='mIoU'):
     """Begins to write a checkpoint; training goes on meanwhile.
 
+    With scores it waits until it is written, and adds them.
+
     Args:
       step: of the state.
       state: a tree of arrays.
@@ -113,22 +118,64 @@ class Checkpoints:
     Raises:
       OSError: this or the one before could not be written.
     """
-    if step in self.steps():
-      return
+    if step not in self.steps():
+      self._save(step, state)
     if scores:
-      scores = {**scores, BEST: scores[best]}
+      self.add_scores(step, scores, best)
+
+  def _save(self, step, state):
     # On the host: read again wherever, on any number of devices.
     written = flax.serialization.to_state_dict(jax.device_get(state))
     try:
       self._manager.save(
           step,
           args=ocp.args.StandardSave(written),
-          metrics=scores,
-          custom_metadata={'crc32': _crc32(written, scores)},
+          custom_metadata={'crc32': _crc32(written)},
           force=True,
       )
     except Exception as error:
       raise self._unwritten(error) from error
+
+  def add_scores(self, step, scores, best='mIoU'):
+    """Adds the scores of an evaluation to the checkpoint of a step.
+
+    They are there as a whole or not at all; then the checkpoints that are
+    neither among the newest nor the best are deleted.
+
+    Args:
+      step: of a checkpoint that has none.
+      scores: {name: float}.
+      best: name of the score that the best checkpoint is chosen by.
+
+    Raises:
+      OSError: the checkpoint or its scores could not be written.
+    """
+    self.wait()
+    scores = {name: float(value) for name, value in scores.items()}
+    scores[BEST] = scores[best]
+    scores[CHECKSUM] = _crc32({}, scores)
+    path = self._path(step) / METRICS
+    try:
+      path.parent.mkdir(exist_ok=True)
+      with atomic.replacing(path) as file:
+        file.write(json.dumps(scores).encode())
+    except OSError as error:
+      raise self._unwritten(error) from error
+    self._manager.reload()
+    self.prune()
+
+  def prune(self):
+    """Deletes what is neither among the newest checkpoints nor the best.
+
+    Orbax does so when it saves, and knows no scores that come later.
+    """
+    steps = self.steps()
+    kept = {*steps[-self._keep :]}
+    if any(map(self._metrics, steps)):
+      kept.add(self.best_step())
+    for step in steps:
+      if step not in kept:
+        self._manager.delete(step)
 
   def wait(self):
     """Returns when everything is on disk; raises OSError if it is not."""
@@ -148,7 +195,13 @@ class Checkpoints:
     saved = self._manager.restore(step, args=ocp.args.StandardRestore())
     about = self._manager.metadata(step).custom_metadata or {}
     expected = about.get('crc32')  # None in one of an older version.
-    if expected not in (None, _crc32(saved, self._metrics(step))):
+    scores = self._metrics(step)
+    if CHECKSUM in scores:
+      intact = scores.pop(CHECKSUM) == _crc32({}, scores)
+      scores = {}
+    else:  # None, or of an older version, which has one checksum of all.
+      intact = True
+    if not intact or expected not in (None, _crc32(saved, scores)):
       raise ValueError('what it holds is not what was written')
     return saved
 
@@ -197,7 +250,7 @@ class Checkpoints:
 
   def _set_aside_without_scores(self):
     """Sets aside those whose scores would keep Orbax from opening a folder."""
-    for path in self.folder.glob('*/metrics/metrics'):
+    for path in self.folder.glob(f'*/{METRICS}'):
       checkpoint = path.parent.parent
       if checkpoint.name.isdigit():
         try:
@@ -273,7 +326,7 @@ def best(folder):
   return step, {'params': params, **saved['mutable']}
 
 
-def _crc32(tree, scores):
+def _crc32(tree, scores=None):
   """Returns a checksum of arrays, with their names, and of scores."""
   crc = zlib.crc32(json.dumps(scores or {}, sort_keys=True).encode())
   for path, value in jax.tree.leaves_with_path(tree):

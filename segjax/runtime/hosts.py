@@ -172,8 +172,12 @@ class OnFirst:
 def preempted(step):
   """Tells whether to stop after this step, because a host got SIGTERM.
 
-  All hosts ask after every step, and agree on one that none has passed.
+  All hosts ask after every step, and agree on one that none has passed. Without
+  JAX's service, `jax_enable_preemption_service`, nobody is told: SIGTERM ends
+  its process as it is.
   """
+  if not jax.config.jax_enable_preemption_service:
+    return False
   return multihost_utils.reached_preemption_sync_point(step)
 
 
