@@ -226,10 +226,10 @@ def check_eval_sample(
     )
   if problems:
     raise ValueError(
-        f'The split {eval_set.split!r} could not be evaluated. Of'
-        f' {shared} examples that were tried:'
-        + ''.join(f'\n  {problem}' for problem in problems)
-        + '\nMend or remove them; python -m segjax.doctor reads all of them.'
+        '\n'.join(problems)
+        + f'\nThe split {eval_set.split!r}, of which {shared} examples were'
+        ' tried, could not be evaluated. Mend or remove these; python -m'
+        ' segjax.doctor reads all of them.'
     )
 
 

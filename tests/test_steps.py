@@ -8,7 +8,10 @@ import numpy as np
 import optax
 import pytest
 
+from segjax import parallel
 from segjax import steps
+from segjax import system as systems
+from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import classifier
 from segjax.losses.cross_entropy import cross_entropy
@@ -339,3 +342,120 @@ def test_fresh_variables_have_shapes_before_they_are_drawn():
   assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(
       jnp.shape, fresh_variables(0)
   )
+
+
+class Pointwise(nn.Module):
+  """A model without a norm, so that parts know nothing of each other."""
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    x = nn.Dense(4, name='hidden')(image)
+    return {
+        'logits': classifier(CLASSES)(nn.tanh(x)),
+        'aux': {'head': classifier(CLASSES, name='head')(x)},
+        'presence': nn.Dense(CLASSES, name='presence')(x.mean((1, 2))),
+    }
+
+
+MEANS = (
+    *('cross_entropy', 'focal', 'binary_cross_entropy', 'binary_focal'),
+    *(f'cross_entropy(divide_by={by!r})' for by in ('valid', 'all', 'nothing')),
+    'cross_entropy(label_smoothing=0.1) + 0.5 * focal',
+    # It keeps all pixels; which ones it keeps is a matter of each part.
+    'ohem_cross_entropy(threshold=1.0, min_kept=1)',
+    *('dice(per_image=True)', 'tversky(per_image=True)', 'dice_mmseg'),
+    'lovasz_softmax(per_image=True)',
+)
+
+
+@pytest.mark.parametrize('mode', parallel.MODES)
+@pytest.mark.parametrize('loss', MEANS)
+def test_parts_with_unequal_ignored_pixels_are_worth_what_they_count(
+    loss, mode
+):
+  batch = make_batch(1, 8 * 4)
+  labels = batch['label'].reshape(8, 4, -1)  # On a device, [2 parts x 2].
+  labels[:4, 1::2, 5:] = 255
+  labels[4:, 1::2] = 255
+  weights = np.array([1.0, 5.0, 0.3], np.float32)
+  system = systems.build(
+      'encnet',
+      Pointwise(),
+      system_of(Net(), CLASSES).label_map,
+      loss=loss,
+      class_weights=weights if loss == 'focal' or loss in MEANS[:1] else None,
+      aux=0.4,
+  )
+  variables = system.init(0, batch['image'].shape)
+  state = steps.init_state(variables, optax.sgd(1.0), ema=False)
+  layout = parallel.Layout(mode)
+
+  def update(accumulate):
+    step = steps.make_train_step(
+        system,
+        optax.sgd(1.0),
+        seed=0,
+        rates=lambda step, opt_state: {},
+        accumulate=accumulate,
+    )
+    new, scalars = layout.compile_step(step, state)(
+        layout.place(state), layout.shard(batch)
+    )
+    return new.params, scalars
+
+  (params, scalars), (expected, whole) = update(2), update(1)
+  jax.tree.map(
+      functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6),
+      (params, scalars),
+      (expected, whole),
+  )
+  assert whole['grad_norm'] > 0.01
+
+
+def test_the_first_pass_over_parts_leaves_the_model_out():
+  state, batch = make_state(), make_batch(1)
+
+  def convolutions(accumulate):
+    step = jax.jit(make_step(accumulate=accumulate))
+    return step.lower(state, batch).compile().as_text().count(' convolution(')
+
+  assert convolutions(2) == convolutions(1) > 0
+
+
+class Pooled(nn.Module):
+  norm: type = norms.BatchNorm
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    mean = image.mean((1, 2), keepdims=True)
+    if self.norm is nn.BatchNorm:
+      x = nn.BatchNorm(not train, name='pooled')(mean)
+    else:
+      x = self.norm(train, name='pooled')(mean)
+    return {'logits': classifier(CLASSES)(image + x), 'aux': {}}
+
+
+@pytest.mark.parametrize('norm', [norms.BatchNorm, nn.BatchNorm])
+@pytest.mark.parametrize(('count', 'accumulate'), [(1, 1), (4, 4)])
+def test_a_norm_that_sees_one_value_is_refused(norm, count, accumulate):
+  model = Pooled(norm)
+  batch = make_batch(0, count)
+  variables = system_of(model, CLASSES).init(0, batch['image'].shape)
+  state = steps.init_state(variables, optax.sgd(1.0), ema=False)
+  step = make_step(model, accumulate=accumulate)
+  with pytest.raises(ValueError, match='norm pooled sees one value') as error:
+    jax.eval_shape(step, state, batch)
+  assert 'config.batch_size' in str(error.value)
+  assert 'config.optim.accumulate' in str(error.value)
+
+  # Two values have a variance.
+  jax.eval_shape(make_step(model, accumulate=1), state, make_batch(0, 2))
+
+
+def test_a_frozen_norm_may_see_one_value():
+  model = Pooled()
+  batch = make_batch(0, 1)
+  variables = system_of(model, CLASSES).init(0, batch['image'].shape)
+  state = steps.init_state(variables, optax.sgd(1.0), ema=False)
+  step = make_step(model, frozen=lambda name: name.startswith('pooled/'))
+  jax.eval_shape(step, state, batch)

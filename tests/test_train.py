@@ -227,12 +227,12 @@ def test_a_failed_evaluation_names_the_example_and_is_made_up_for(
     add = semantic.Scores.add
 
     def add_all_but_one(scores, example, prediction):
-      if example['name'] == 'val_00003':
+      if example['name'] == 'val_000003':
         raise ValueError('no such class')
       add(scores, example, prediction)
 
     patch.setattr(semantic.Scores, 'add', add_all_but_one)
-    with pytest.raises(ValueError, match='val_00003 .*no such class'):
+    with pytest.raises(ValueError, match='val_000003 .*no such class'):
       train.run(tiny.get_config(), workdir)
   assert 'Step 6 is saved, and its evaluation has failed' in caplog.text
   assert Checkpoints(workdir.checkpoints, read_only=True).steps() == [3, 6]
