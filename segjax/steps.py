@@ -122,8 +122,8 @@ def refuse_norms_of_one_value():
       path = '/'.join(module.path)
       raise ValueError(
           f'The batch norm {path} sees one value a channel, {args[0].shape}:'
-          ' one image, or part of a batch, with features of one pixel. It has no'
-          ' variance to learn, and evaluation would divide by 0. Raise'
+          ' one image, or part of a batch, with features of one pixel. It has'
+          ' no variance to learn, and evaluation would divide by 0. Raise'
           ' config.batch_size, or lower config.optim.accumulate, so that a step'
           ' on all devices, divided by config.optim.accumulate, has at least 2'
           ' images; or freeze the norm:'
@@ -237,8 +237,8 @@ def objective(
   params = variables['params']
   params = choose(frozen, jax.lax.stop_gradient(params), params)
   with (
-      refuse_norms_of_one_value(),
       freeze_norms(frozen),
+      refuse_norms_of_one_value(),
       rematerialisation.rematerialized(remat),
   ):
     out, mutable = system.apply(
