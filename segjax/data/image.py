@@ -43,6 +43,18 @@ def read_image(path):
   return image.astype(np.float32)
 
 
+def check_finite(image, name):
+  """Raises `BadExample` if an image holds NaN or infinity."""
+  if not np.issubdtype(image.dtype, np.floating):
+    return
+  if bad := image.size - np.isfinite(image).sum():
+    raise BadExample(
+        f'{name}: {bad} of {image.size} values are NaN or infinite, of which'
+        ' nothing can be learned; give them a number, such as the mean of the'
+        ' others, and ignore these pixels in the mask'
+    )
+
+
 def with_channels(image, channels, name):
   """Gives an image [H, W, C] the channels that are expected.
 

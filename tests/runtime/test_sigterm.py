@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 
+from jax._src import distributed
 import pytest
 
+from segjax.runtime import hosts
 from segjax.runtime import sigterm
 
 # It computes in C for minutes, as a compiler does; Python sees no signal.
@@ -48,3 +50,11 @@ def test_later_it_is_told_to_who_asks(code):
     with pytest.raises(sigterm.Stopped) as stopped:
       notice.stop('step 2 is saved.')
   assert stopped.value.code == (code or 0)
+
+
+def test_without_jax_s_service_of_preemptions_nobody_is_told(monkeypatch):
+  monkeypatch.setattr(distributed.global_state, 'client', object())
+  with pytest.raises(RuntimeError, match='not been initialized'):
+    hosts.preempted(1)
+  monkeypatch.setattr(hosts.jax.config, 'jax_enable_preemption_service', False)
+  assert hosts.preempted(1) is False
