@@ -1,6 +1,9 @@
 """One pass over a split: scores at the labels' own sizes, and pictures."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
 import time
 
 from absl import logging
@@ -9,6 +12,7 @@ import numpy as np
 from segjax import experiment
 from segjax import parallel
 from segjax.artifacts import checkpoint
+from segjax.data import datasets
 from segjax.experiment import Evaluation
 from segjax.inference import whole
 from segjax.runtime import hosts
@@ -18,40 +22,76 @@ Pictures = dict[str, np.ndarray]
 
 
 def make(setup: Evaluation) -> Callable:
-  """Returns `evaluate(variables)`, which scores a model on a split.
+  """Returns `evaluate(variables, look)`, which scores a model on a split.
 
   Args:
     setup: from `experiment.evaluation`; each host takes its share of the split.
 
   Returns:
     A function from the variables of the model to scores by name, over all
-    hosts, and pictures by name, [H, W, 3] uint8.
+    hosts, and pictures by name, [H, W, 3] uint8. Before every batch it calls
+    `look`, which may raise to end it. An error names the example it is of.
   """
   dataset, task = setup.dataset, setup.system.task
 
-  def evaluate(variables) -> tuple[dict[str, float], Pictures]:
+  def evaluate(
+      variables, look: Callable = lambda: None
+  ) -> tuple[dict[str, float], Pictures]:
     variables = parallel.local(variables)
-    predictions = whole.predict_by_task(
-        task,
-        lambda batch: setup.forward(variables, batch),
-        setup.examples(),
-        setup.options,
-    )
+    places = {}
+
+    def forward(batch):
+      look()
+      return setup.forward(variables, batch)
+
+    def examples():
+      for i, example in enumerate(setup.examples()):
+        places[example['name']] = hosts.index() + i * hosts.count()
+        yield example
+
+    def predictions():
+      with explained(dataset, places):
+        yield from whole.predict_by_task(
+            task, forward, examples(), setup.options
+        )
+
     scores = task.scores(setup.system.label_map, absent=setup.absent)
     panels = {}
     start = time.monotonic()
     for example, prediction in progress.track(
-        predictions, len(dataset) // hosts.count(), 'Evaluating'
+        predictions(), len(dataset) // hosts.count(), 'Evaluating'
     ):
-      scores.add(example, prediction)
-      if len(panels) < setup.num_pictures:
-        panels[f'panel_{len(panels)}'] = scores.draw(example, prediction)
+      with explained(dataset, places, example['name']):
+        scores.add(example, prediction)
+        if len(panels) < setup.num_pictures:
+          panels[f'panel_{len(panels)}'] = scores.draw(example, prediction)
     scores.gather()
     seconds = time.monotonic() - start
     speed = {'images_per_second': len(dataset) / seconds}
     return scores.compute() | speed, panels | scores.pictures()
 
   return evaluate
+
+
+@contextlib.contextmanager
+def explained(
+    dataset: datasets.Dataset, places: Mapping[str, int], name: str = ''
+) -> Iterator[None]:
+  """Names the example in an error that does not.
+
+  Args:
+    dataset: the split.
+    places: indices of the examples that were read, by name, in their order.
+    name: of the example; by default the last that was read.
+  """
+  try:
+    yield
+  except ValueError as error:
+    name = name or next(reversed(places), '')
+    if not name or name in str(error):
+      raise
+    where = dataset.where(places[name])
+    raise ValueError(f'{name} ({where}): {error}') from error
 
 
 def describe(setup: Evaluation, scores: dict[str, float]) -> str:

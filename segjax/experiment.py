@@ -30,6 +30,7 @@ from segjax.data import pipeline
 from segjax.data import statistics
 from segjax.data import timeout
 from segjax.data import transforms
+from segjax.data.image import BadExample
 from segjax.data.label_map import LabelMap
 from segjax.inference.views import Inference
 from segjax.runtime import hosts
@@ -40,6 +41,8 @@ POSITIVE = (
     *('total_steps', 'log_every', 'eval_every', 'checkpoint_every'),
     *('keep', 'threads', 'max_bad_steps'),
 )
+
+EVAL_SAMPLE = 16  # Examples of the evaluated split that are read beforehand.
 
 
 def dataset(config: Config, split: str) -> datasets.Dataset:
@@ -188,6 +191,46 @@ def evaluation(
       absent=config.absent,
       num_pictures=config.num_pictures,
   )
+
+
+def check_eval_sample(
+    config: Config, train_set: datasets.Dataset, eval_set: datasets.Dataset
+) -> None:
+  """Reads a few examples of the split that is evaluated, before the first step.
+
+  A damaged file, an id without a class, or an image unlike those of training
+  must not show at the first evaluation only, after hours.
+
+  Args:
+    config: of the run.
+    train_set: what is trained on.
+    eval_set: what is evaluated.
+
+  Raises:
+    ValueError: examples cannot be used; names their files.
+  """
+  read = in_time(config, eval_set)
+  problems = []
+  shared = min(len(eval_set), EVAL_SAMPLE)
+  for place in range(shared):
+    index = place * len(eval_set) // shared
+    try:
+      read[index]
+    except BadExample as error:
+      problems.append(str(error))
+  if not problems and eval_set.channels != train_set.channels:
+    problems.append(
+        f'{eval_set.where(0)}: the images have {eval_set.channels} channels,'
+        f' and those of {train_set.split!r}, which is trained on,'
+        f' {train_set.channels}'
+    )
+  if problems:
+    raise ValueError(
+        '\n'.join(problems)
+        + f'\nThe split {eval_set.split!r}, of which {shared} examples were'
+        ' tried, could not be evaluated. Mend or remove these; python -m'
+        ' segjax.doctor reads all of them.'
+    )
 
 
 def about(config: Config, label_map: LabelMap) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Trains or evaluates a config: `python -m segjax.main --config=...`."""
 
 import os
-import sys
 
 from absl import app
 from absl import flags
@@ -86,10 +85,7 @@ def run():
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   from segjax import train
 
-  try:
-    train.run(config, workdir)
-  except train.Stopped:
-    sys.exit(_STOPPED_CODE.value)
+  train.run(config, workdir, _STOPPED_CODE.value)
 
 
 if __name__ == '__main__':

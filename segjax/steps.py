@@ -17,6 +17,7 @@ from segjax import parallel
 from segjax.kernels.cond import cond
 from segjax.layers import remat as rematerialisation
 from segjax.layers.norm import BatchNorm
+from segjax.ops import reduce
 from segjax.system import System
 
 
@@ -99,6 +100,47 @@ def freeze_norms(frozen):
   return nn.intercept_methods(call)
 
 
+def refuse_norms_of_one_value():
+  """Returns a context in which a batch norm of one value a channel fails.
+
+  In training such a value is normalised to 0, and the running variance, by
+  which evaluation divides, goes to 0 as well. Batch norms are over all devices.
+
+  Raises:
+    ValueError: within the context, when the model is traced.
+  """
+
+  def call(next_call, args, kwargs, context):
+    module = context.module
+    if (
+        isinstance(module, BatchNorm | nn.BatchNorm)
+        and context.method_name == '__call__'
+        and args[0].size == args[0].shape[-1]
+        and parallel.psum(1) == 1
+        and _normalises_by_batch(module, kwargs)
+    ):
+      path = '/'.join(module.path)
+      raise ValueError(
+          f'The batch norm {path} sees one value a channel, {args[0].shape}:'
+          ' one image, or part of a batch, with features of one pixel. It has'
+          ' no variance to learn, and evaluation would divide by 0. Raise'
+          ' config.batch_size, or lower config.optim.accumulate, so that a step'
+          ' on all devices, divided by config.optim.accumulate, has at least 2'
+          ' images; or freeze the norm:'
+          f" config.optim.factors = (('^{path}/', 0.0),)."
+      )
+    return next_call(*args, **kwargs)
+
+  return nn.intercept_methods(call)
+
+
+def _normalises_by_batch(norm, kwargs):
+  if isinstance(norm, BatchNorm):
+    return norm.train
+  running = kwargs.get('use_running_average', norm.use_running_average)
+  return not running
+
+
 def make_train_step(
     system: System,
     tx: optax.GradientTransformation,
@@ -126,7 +168,9 @@ def make_train_step(
     total_steps: length of the run; a model may read `progress`, the share of
       them that is done.
     accumulate: parts that a device works through its batch in, one by one, to
-      need less memory. The gradient is the mean over the parts.
+      need less memory. A loss that is a mean, `ops.reduce.mean_over`, is that
+      of the whole batch; one of regions, such as Dice's, is the mean over those
+      parts that have a valid pixel.
     ema: decay of the moving average of parameters, 0 for none; it starts
       lower, as (1 + step) / (10 + step), to forget the initial values.
     max_bad_steps: where the count of skipped steps in a row stops.
@@ -137,11 +181,13 @@ def make_train_step(
       norms keep and use the statistics that they have.
   """
   compute = functools.partial(gradient, system, frozen=frozen, remat=remat)
+  loss = functools.partial(objective, system, frozen=frozen)
 
   def step(state, batch):
     rng = jax.random.fold_in(jax.random.key(seed), state.step)
     grads, scalars, mutable = in_parts(
         compute,
+        loss,
         accumulate,
         {'params': state.params, **state.mutable},
         batch,
@@ -172,10 +218,10 @@ def make_train_step(
   return step
 
 
-def gradient(
+def objective(
     system: System, variables, batch, *, rng, progress, frozen, remat=False
 ):
-  """Returns the gradient of a batch, its scalars, and the moved state.
+  """Returns the loss of a batch, and its scalars with the moved state.
 
   Args:
     system: what is trained.
@@ -187,34 +233,54 @@ def gradient(
     remat: see `make_train_step`.
   """
   batch = {**batch, 'progress': progress}
+  # What needs no gradient costs no time for it.
+  params = variables['params']
+  params = choose(frozen, jax.lax.stop_gradient(params), params)
+  with (
+      freeze_norms(frozen),
+      refuse_norms_of_one_value(),
+      rematerialisation.rematerialized(remat),
+  ):
+    out, mutable = system.apply(
+        {**variables, 'params': params}, batch, train=True, rng=rng
+    )
+  loss, parts = system.loss(out, batch, jax.random.fold_in(rng, 2))
+  return loss, ({'loss': loss, **parts}, mutable)
 
-  def objective(params):
-    # What needs no gradient costs no time for it.
-    params = choose(frozen, jax.lax.stop_gradient(params), params)
-    with freeze_norms(frozen), rematerialisation.rematerialized(remat):
-      out, mutable = system.apply(
-          {**variables, 'params': params}, batch, train=True, rng=rng
-      )
-    loss, parts = system.loss(out, batch, jax.random.fold_in(rng, 2))
-    return loss, ({'loss': loss, **parts}, mutable)
 
-  grads, (scalars, mutable) = jax.grad(objective, has_aux=True)(
-      variables['params']
-  )
+def gradient(system: System, variables, batch, **options):
+  """Returns the gradient of a batch, its scalars, and the moved state.
+
+  Args:
+    system: what is trained.
+    variables: of the model.
+    batch: fields by name.
+    **options: of `objective`.
+  """
+
+  def loss(params):
+    return objective(system, {**variables, 'params': params}, batch, **options)
+
+  grads, (scalars, mutable) = jax.grad(loss, has_aux=True)(variables['params'])
   return grads, scalars, mutable
 
 
-def in_parts(compute, count, variables, batch, *, rng, **more):
-  """Returns the means over parts of a batch, computed one after the other.
+def in_parts(compute, loss, count, variables, batch, *, rng, **more):
+  """Returns what a batch gives, computed in parts one after the other.
+
+  A first pass over the parts records what their means divide by. Where that is
+  known from the labels alone, XLA leaves the model out of it.
 
   Args:
     compute: `compute(variables, batch, rng=..., ...)` with the gradient, the
       scalars, and the moved state of a part, with which the next one begins.
+    loss: `loss(variables, batch, rng=..., ...)`, whose means are those of
+      `compute`.
     count: of the parts.
     variables: of the model.
     batch: fields by name, [B, ...] each.
     rng: key of the random streams; each part has its own.
-    **more: for `compute`.
+    **more: for both functions.
   """
   if count == 1:
     return compute(variables, batch, rng=rng, **more)
@@ -224,18 +290,28 @@ def in_parts(compute, count, variables, batch, *, rng, **more):
       lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch
   )
 
+  def counts(indexed):
+    index, batch = indexed
+    with reduce.recorded_counts(count) as recorded:
+      loss(variables, batch, rng=jax.random.fold_in(rng, index), **more)
+    return tuple(jax.lax.stop_gradient(recorded))
+
+  indices = jnp.arange(count)
+  divisors = [x.mean(0) for x in jax.lax.map(counts, (indices, parts))]
+
   def part(mutable, indexed):
     index, batch = indexed
-    grads, scalars, mutable = compute(
-        {**variables, **mutable},
-        batch,
-        rng=jax.random.fold_in(rng, index),
-        **more,
-    )
+    with reduce.with_counts(count, divisors):
+      grads, scalars, mutable = compute(
+          {**variables, **mutable},
+          batch,
+          rng=jax.random.fold_in(rng, index),
+          **more,
+      )
     return mutable, (grads, scalars)
 
   mutable = {k: v for k, v in variables.items() if k != 'params'}
-  mutable, sums = jax.lax.scan(part, mutable, (jnp.arange(count), parts))
+  mutable, sums = jax.lax.scan(part, mutable, (indices, parts))
   grads, scalars = jax.tree.map(lambda x: x.mean(0), sums)
   return grads, scalars, mutable
 

@@ -1,8 +1,6 @@
-"""The training loop: steps, logging, evaluation and checkpoints."""
+"""The loop: data, state, restore, step, log, evaluate, save."""
 
 import contextlib
-import signal
-import threading
 import time
 
 from absl import logging
@@ -21,6 +19,7 @@ from segjax.runtime import compile_cache
 from segjax.runtime import hosts
 from segjax.runtime import malloc
 from segjax.runtime import progress
+from segjax.runtime import sigterm
 from segjax.runtime import usage
 
 
@@ -28,20 +27,24 @@ class DivergedError(ValueError):
   """Too many steps in a row had a gradient that was not finite."""
 
 
-class Stopped(SystemExit):  # noqa: N818  It ends the program without an error.
-  """The run was stopped by SIGTERM after its state was saved."""
+def run(config, workdir, stopped_code=None):
+  """Locks a workdir and trains in it; `--mode=train`.
 
-
-def run(config, workdir):
-  """Locks a workdir and trains in it; `--mode=train`."""
+  Args:
+    config: see configs/common.py.
+    workdir: a `Workdir`.
+    stopped_code: exit code of the program if SIGTERM stops it; None where the
+      run is a part of another program, which gets `sigterm.Stopped`.
+  """
   hosts.from_first(workdir.make)
   with contextlib.ExitStack() as stack:
     hosts.from_first(stack.enter_context, workdir.locked())
     hosts.from_first(workdir.claim, config)
-    return train(config, workdir)
+    notice = stack.enter_context(sigterm.noticed(stopped_code))
+    return train(config, workdir, notice)
 
 
-def train(config, workdir):
+def train(config, workdir, notice):
   """Trains to the end, from the last checkpoint of a workdir if it has one.
 
   The state after a step is a pure function of the config. So a run that was
@@ -50,6 +53,7 @@ def train(config, workdir):
   Args:
     config: see configs/common.py.
     workdir: a `Workdir` that belongs to this config, see `Workdir.claim`.
+    notice: a `sigterm.Notice`.
 
   Returns:
     The scores of the last evaluation.
@@ -57,9 +61,10 @@ def train(config, workdir):
   Raises:
     DivergedError: `config.max_bad_steps` steps in a row had to be skipped.
     OSError: the workdir cannot be written.
-    Stopped: the process got SIGTERM.
+    sigterm.Stopped: the process got SIGTERM.
   """
   checkpoints = hosts.OnFirst(Checkpoints, workdir.checkpoints, config.keep)
+  checkpoints.prune()
   if scores := checkpoints.scores(config.total_steps):
     logging.info('This run is finished; nothing is left to do.')
     report(workdir, config, hosts.from_first(workdir.read_labels)[0], scores)
@@ -67,42 +72,59 @@ def train(config, workdir):
 
   started_at = time.monotonic()
   setup = experiment.training(config)
-  evaluation = experiment.evaluation(
-      config, setup.system, experiment.eval_dataset(config)
-  )
+  eval_set = experiment.eval_dataset(config)
+  experiment.check_eval_sample(config, setup.dataset, eval_set)
+  evaluation = experiment.evaluation(config, setup.system, eval_set)
   hosts.from_first(
-      workdir.write_labels, setup.dataset.label_map, setup.dataset.channels
+      workdir.write_labels,
+      setup.dataset.label_map,
+      setup.dataset.channels,
+      setup.dataset.values,
   )
-  scores = loop(setup, evaluation, workdir, checkpoints, started_at)
+  scores = loop(setup, evaluation, workdir, checkpoints, notice, started_at)
   report(workdir, config, setup.dataset.label_map, scores)
   return scores
 
 
-def loop(setup, evaluation, workdir, checkpoints, started_at):
-  """Runs all remaining steps, with logging, evaluation and checkpoints.
+def loop(setup, evaluation, workdir, checkpoints, notice, started_at):
+  """Runs all remaining steps, with logging, checkpoints and evaluation.
+
+  A step is saved before it is evaluated, so that a fault of the evaluation, or
+  a stop, costs no work. The scores are added to the checkpoint afterwards, and
+  what they change in the state follows from them: a run that begins with a
+  checkpoint which lacks them evaluates it first.
 
   Args:
     setup: from `experiment.training`.
     evaluation: from `experiment.evaluation`.
     workdir: a `Workdir`, for summaries and pictures.
     checkpoints: the `Checkpoints` of the run.
+    notice: a `sigterm.Notice`.
     started_at: start of the program, by `time.monotonic`.
 
   Returns:
     The scores of the last evaluation.
   """
   layout = setup.layout
+  best = setup.system.task.BEST
   state = layout.place(initial_state(setup, checkpoints))
   first = int(state.step)
   step_fn = layout.compile_step(setup.step, state)
   previous_scalars = None
+
+  def to_score(step):
+    return step == setup.total_steps or step % setup.eval_every == 0
+
   with (
-      watch_sigterm() as stop_requested,
       contextlib.closing(checkpoints),
       contextlib.closing(setup.batches(first)) as batches,
       contextlib.closing(hosts.OnFirst(summaries.Writer, workdir)) as writer,
   ):
-    score = make_score(evaluation, workdir, writer)
+    score = make_score(evaluation, workdir, writer, checkpoints, notice)
+    scores = None
+    if first and to_score(first):
+      scores = checkpoints.scores(first) or score(first, state)
+      state = observed(state, scores[best])
     record = Record(batches, setup.batch_size)
     for step in stepping(setup, workdir, first):
       batch = layout.shard(record.next_batch())
@@ -115,35 +137,34 @@ def loop(setup, evaluation, workdir, checkpoints, started_at):
       previous_scalars = scalars
       if step == first + 1:
         jax.block_until_ready(scalars)
+        notice.at_once = False
         report_start(time.monotonic() - started_at)
 
       last = step == setup.total_steps
-      stopped = stop_requested(step) and not last
-      to_score = last or step % setup.eval_every == 0
-      to_save = to_score or stopped or step % setup.checkpoint_every == 0
+      stopped = notice.after(step) and not last
+      to_save = to_score(step) or stopped or step % setup.checkpoint_every == 0
       # Averages of scalars are not part of the state. They are written whenever
       # the state is saved, so that a resumed run writes the same numbers.
       if to_save or step % setup.log_every == 0:
         check_finite(state, setup.max_bad_steps, checkpoints)
         writer.write_scalars(step, record.read(state))
       with record.paused():
-        scores = None
-        if to_score:
-          scores = score(step, state)
-          best = scores[setup.system.task.BEST]
-          state = state.replace(opt_state=optim.observe(state.opt_state, best))
         if to_save:
           writer.flush()
-          checkpoints.save(
-              step, parallel.whole(state), scores, setup.system.task.BEST
-          )
-        if to_score:
+          checkpoints.save(step, parallel.whole(state))
+        if stopped:
+          checkpoints.wait()
+          notice.stop(f'step {step} is saved.')
+        if to_score(step):
+          scores = score(step, state)
+          state = observed(state, scores[best])
           malloc.trim()
-      if stopped:
-        checkpoints.wait()
-        logging.info('Stopped by SIGTERM; step %d is saved.', step)
-        raise Stopped(0)
   return scores
+
+
+def observed(state, score):
+  """Returns the state after an evaluation."""
+  return state.replace(opt_state=optim.observe(state.opt_state, score))
 
 
 def initial_state(setup, checkpoints):
@@ -153,8 +174,8 @@ def initial_state(setup, checkpoints):
   `config.init_from`, else a new state.
   """
   state = setup.init()
-  overview = parameter_overview.get_parameter_overview
-  logging.info('Parameters:\n%s', overview(jax.device_get(state.params)))
+  table = parameter_overview.get_parameter_overview
+  logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
   if restored is None and setup.init_from:
     return hosts.from_first(
@@ -169,7 +190,7 @@ def initial_state(setup, checkpoints):
   logging.info(
       'Going on from step %d, with parameters:\n%s',
       restored.step,
-      overview(jax.device_get(restored.params)),
+      table(jax.device_get(restored.params)),
   )
   return restored
 
@@ -187,25 +208,43 @@ def report_start(seconds):
   )
 
 
-def make_score(evaluation, workdir, writer):
-  """Returns `score(step, state)`, which evaluates and records the scores."""
-  run_evaluation = evaluate.make(evaluation)
+def make_score(evaluation, workdir, writer, checkpoints, notice):
+  """Returns `score(step, state)`, which evaluates a step that is saved.
+
+  It writes and tells the scores, and adds them to the checkpoint. SIGTERM ends
+  it between two batches.
+  """
+  evaluated = evaluate.make(evaluation)
 
   def score(step, state):
-    scores, pictures = run_evaluation(state.variables)
+    def look():
+      if notice.came:
+        checkpoints.wait()
+        notice.stop(f'step {step} is saved.')
+
+    try:
+      scores, drawn = evaluated(state.variables, look)
+    except Exception:
+      checkpoints.wait()
+      logging.error(
+          'Step %d is saved, and its evaluation has failed. The same command'
+          ' goes on with this evaluation.',
+          step,
+      )
+      raise
     writer.write_scalars(step, {f'val/{k}': v for k, v in scores.items()})
-    writer.write_images(
-        step, {f'val/{k}': v[None] for k, v in pictures.items()}
-    )
-    hosts.from_first(workdir.write_pictures, f'step-{step}', pictures)
+    writer.write_images(step, {f'val/{k}': v[None] for k, v in drawn.items()})
+    hosts.from_first(workdir.write_pictures, f'step-{step}', drawn)
     logging.info('Step %d: %s', step, evaluate.describe(evaluation, scores))
+    writer.flush()
+    checkpoints.add_scores(step, scores, evaluation.system.task.BEST)
     return scores
 
   return score
 
 
 def stepping(setup, workdir, first):
-  """Yields the remaining steps, shows progress, and profiles if configured."""
+  """Yields the steps that are left and shows progress; profiles if asked."""
   steps = range(first + 1, setup.total_steps + 1)
   if progress.on_terminal():
     steps = progress.bar(steps, setup.total_steps, 'Training', first)
@@ -219,8 +258,8 @@ def stepping(setup, workdir, first):
 
 
 def make_hooks(setup, workdir, first):
-  """Returns functions `hook(step)` that are called after each step."""
-  # This imports TensorFlow, which would delay the first step.
+  """Returns functions of the step, to be called after each."""
+  # It imports TensorFlow, which takes longer than a start without.
   from clu import periodic_actions
 
   hooks = []
@@ -275,7 +314,7 @@ def check_finite(state, max_bad_steps, checkpoints):
 
 
 def report(workdir, config, label_map, scores):
-  """Writes the final scores, and logs them with the paths of the run."""
+  """Writes the score, and says how the run ended and where everything is."""
   best = experiment.task(config).BEST
   about = experiment.about(config, label_map)
   score = hosts.from_first(
@@ -298,28 +337,8 @@ def report(workdir, config, label_map, scores):
   )
 
 
-@contextlib.contextmanager
-def watch_sigterm():
-  """Yields a function of the step that tells whether SIGTERM has come.
-
-  Clusters send SIGTERM before they preempt a job.
-  """
-  if hosts.count() > 1:  # JAX handles the signal, and tells all hosts of it.
-    yield hosts.preempted
-    return
-  received = threading.Event()
-  if threading.current_thread() is not threading.main_thread():
-    yield lambda step: False  # Only the main thread can handle signals.
-    return
-  previous = signal.signal(signal.SIGTERM, lambda *_: received.set())
-  try:
-    yield lambda step: received.is_set()
-  finally:
-    signal.signal(signal.SIGTERM, previous)
-
-
 class Record:
-  """Averages scalars and measures speed over steps since the last `read`."""
+  """What happened in the steps since it was read last."""
 
   def __init__(self, batches, batch_size):
     self._batches = batches
@@ -327,7 +346,6 @@ class Record:
     self._reset()
 
   def _reset(self):
-    """Starts a new period of measurement."""
     self._start, self._steps, self._scalars = time.monotonic(), 0, None
     self._waited = self._paused = 0.0
 
@@ -339,20 +357,20 @@ class Record:
     return batch
 
   def add(self, scalars):
-    """Adds the scalars of a step, without waiting for the devices."""
+    """Adds what a step returned; does not wait for it."""
     now = collections.train(tuple(scalars)).single_from_model_output(**scalars)
     self._scalars = self._scalars.merge(now) if self._scalars else now
     self._steps += 1
 
   @contextlib.contextmanager
   def paused(self):
-    """Excludes the time that the context takes from the speed of training."""
+    """Around what is not training."""
     start = time.monotonic()
     yield
     self._paused += time.monotonic() - start
 
   def read(self, state):
-    """Returns {name: value} of averages and speeds, and starts anew."""
+    """Returns scalars by name, and begins anew."""
     scalars = self._scalars.compute()
     seconds = time.monotonic() - self._start - self._paused
     images = self._steps * self._batch_size

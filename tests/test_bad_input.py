@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from segjax import doctor
 from segjax import evaluate
 from segjax import train
 from segjax.artifacts.checkpoint import Checkpoints
@@ -299,3 +300,53 @@ def test_evaluation_of_no_run_says_to_train_first(root, tmp_path):
   said = complaint(evaluate.run, configure(root), tmp_path / 'run')
   assert f'{tmp_path}/run is no workdir' in said
   assert 'Train first' in said
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_an_image_with_nan_is_named_by_a_run_and_by_the_doctor(
+    root, tmp_path, split, value
+):
+  path = root / split / 'images/1.png'
+  pixels = image.read_image(path).astype(np.float32)
+  pixels[3, 4:6, 1] = value
+  path.unlink()
+  path = path.with_suffix('.npy')
+  np.save(path, pixels)
+  config = configure(root)
+  said = complaint(train.run, config, tmp_path / 'run')
+  assert f'{path}: 2 of 4608 values are NaN or infinite' in said
+  _, problems = doctor.check_data(config)
+  assert any(str(path) in error for error in problems.errors)
+
+
+def spoil_mask(root):
+  image.write_png(root / 'val/masks/1.png', np.full((32, 48), 7, np.uint8))
+  return 'val/masks/1.png: ids outside the label map: 7'
+
+
+def spoil_image(root):
+  truncated(root / 'val/images/1.png', '.png')
+  return 'val/images/1.png: damaged'
+
+
+def spoil_size(root):
+  image.write_png(root / 'val/masks/1.png', np.zeros((24, 48), np.uint8))
+  return 'val/masks/1.png is 24x48'
+
+
+def spoil_channels(root):
+  for path in (root / 'val/images').iterdir():
+    image.write_png(path, image.read_image(path)[..., 0])
+  return 'val/images/0.png'
+
+
+@pytest.mark.parametrize(
+    'spoil', [spoil_mask, spoil_image, spoil_size, spoil_channels]
+)
+def test_what_is_evaluated_is_looked_at_before_the_first_step(
+    root, tmp_path, monkeypatch, spoil
+):
+  words = spoil(root)
+  monkeypatch.setattr(train, 'loop', None)
+  assert words in complaint(train.run, configure(root), tmp_path / 'run')

@@ -10,12 +10,20 @@ from tests.faults import clocks
 from tests.faults import data
 from tests.faults import disks
 from tests.faults import images
+from tests.faults import kills
 from tests.faults import strangers
 from tests.faults.found import Found
 
 SLOW = (
     *(disks.full, disks.turned_read_only, strangers.checkpoints),
-    *(data.damaged, data.not_a_number, data.loaders, clocks.set_back),
+    *(kills.stopped_in_evaluation, kills.stopped_in_compilation),
+    *(
+        data.evaluated,
+        data.damaged,
+        data.not_a_number,
+        data.loaders,
+        clocks.set_back,
+    ),
 )
 
 

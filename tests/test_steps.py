@@ -8,7 +8,10 @@ import numpy as np
 import optax
 import pytest
 
+from segjax import parallel
 from segjax import steps
+from segjax import system as systems
+from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import classifier
 from segjax.losses.cross_entropy import cross_entropy
@@ -339,3 +342,147 @@ def test_fresh_variables_have_shapes_before_they_are_drawn():
   assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(
       jnp.shape, fresh_variables(0)
   )
+
+
+class Pointwise(nn.Module):
+  """A model without a norm, so that parts know nothing of each other."""
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    x = nn.Dense(4, name='hidden')(image)
+    return {
+        'logits': classifier(CLASSES)(nn.tanh(x)),
+        'aux': {'head': classifier(CLASSES, name='head')(x)},
+        'presence': nn.Dense(CLASSES, name='presence')(x.mean((1, 2))),
+    }
+
+
+MEANS = (
+    'cross_entropy(label_smoothing=0.1) + 0.5 * focal',
+    "cross_entropy(divide_by='all') + binary_cross_entropy + binary_focal",
+    "cross_entropy(divide_by='nothing')",
+    # It keeps all pixels; which ones it keeps is a matter of each part.
+    'ohem_cross_entropy(threshold=1.0, min_kept=1)',
+    'dice(per_image=True) + dice_mmseg + lovasz_softmax(per_image=True)',
+)
+
+
+def unequal_batch():
+  """Returns 4 images: in the second part of 2 few pixels count, or none."""
+  batch = make_batch(1)
+  batch['label'][1, 3:] = 255
+  batch['label'][3] = 255
+  return batch
+
+
+def system_of_means(loss):
+  takes_weights = 'cross_entropy' in loss
+  return systems.build(
+      'encnet',
+      Pointwise(),
+      system_of(Net(), CLASSES).label_map,
+      loss=loss,
+      class_weights=np.float32([1.0, 5.0, 0.3]) if takes_weights else None,
+      aux=0.4,
+  )
+
+
+@pytest.mark.parametrize('loss', MEANS)
+def test_parts_with_unequal_ignored_pixels_are_worth_what_they_count(loss):
+  batch, system = unequal_batch(), system_of_means(loss)
+  variables = system.init(0, batch['image'].shape)
+  options = {'rng': jax.random.key(0), 'progress': 0.0}
+  still = dict(frozen=lambda name: False)
+  compute = functools.partial(steps.gradient, system, **still)
+  loss = functools.partial(steps.objective, system, **still)
+  (grads, scalars, _), (expected, whole, _) = (
+      jax.jit(functools.partial(steps.in_parts, compute, loss, count))(
+          variables, batch, **options
+      )
+      for count in (2, 1)
+  )
+  assert optax.tree.norm(expected) > 0.01
+  jax.tree.map(
+      functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+      (grads, scalars),
+      (expected, whole),
+  )
+
+
+def test_parts_on_two_devices_are_worth_what_they_count():
+  batch, system = unequal_batch(), system_of_means('cross_entropy')
+  variables = system.init(0, batch['image'].shape)
+  state = steps.init_state(variables, optax.sgd(1.0), ema=False)
+
+  def updated(accumulate):
+    step = steps.make_train_step(
+        system,
+        optax.sgd(1.0),
+        seed=0,
+        rates=lambda step, opt_state: {},
+        accumulate=accumulate,
+    )
+    mapped = jax.pmap(
+        step,
+        parallel.AXIS,
+        in_axes=(None, 0),
+        out_axes=None,
+        devices=jax.devices()[:2],
+    )
+    split = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), batch)
+    return mapped(state, split)[0].params
+
+  jax.tree.map(
+      functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+      updated(2),
+      updated(1),
+  )
+
+
+def test_the_first_pass_over_parts_leaves_the_model_out():
+  state, batch = make_state(), make_batch(1)
+
+  def products(accumulate):
+    step = jax.jit(make_step(accumulate=accumulate))
+    return step.lower(state, batch).compile().as_text().count(' dot(')
+
+  assert products(2) == products(1) > 0
+
+
+class Pooled(nn.Module):
+  norm: type = norms.BatchNorm
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    mean = image.mean((1, 2), keepdims=True)
+    if self.norm is nn.BatchNorm:
+      x = nn.BatchNorm(not train, name='pooled')(mean)
+    else:
+      x = self.norm(train, name='pooled')(mean)
+    return {'logits': classifier(CLASSES)(image + x), 'aux': {}}
+
+
+@pytest.mark.parametrize('norm', [norms.BatchNorm, nn.BatchNorm])
+@pytest.mark.parametrize(('count', 'accumulate'), [(1, 1), (4, 4)])
+def test_a_norm_that_sees_one_value_is_refused(norm, count, accumulate):
+  model = Pooled(norm)
+  batch = make_batch(0, count)
+  variables = system_of(model, CLASSES).init(0, batch['image'].shape)
+  state = steps.init_state(variables, optax.sgd(1.0), ema=False)
+  step = make_step(model, accumulate=accumulate)
+  with pytest.raises(ValueError, match='norm pooled sees one value') as error:
+    jax.eval_shape(step, state, batch)
+  assert 'config.batch_size' in str(error.value)
+  assert 'config.optim.accumulate' in str(error.value)
+
+  # Two values have a variance.
+  jax.eval_shape(make_step(model, accumulate=1), state, make_batch(0, 2))
+
+
+def test_a_frozen_norm_may_see_one_value():
+  model = Pooled()
+  batch = make_batch(0, 1)
+  variables = system_of(model, CLASSES).init(0, batch['image'].shape)
+  state = steps.init_state(variables, optax.sgd(1.0), ema=False)
+  step = make_step(model, frozen=lambda name: name.startswith('pooled/'))
+  jax.eval_shape(step, state, batch)

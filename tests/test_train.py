@@ -15,7 +15,10 @@ from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import pipeline
 from segjax.data.datasets.shapes import LABEL_MAP
+from segjax.runtime import sigterm
+from segjax.tasks import semantic
 from tests import tiny
+from tests.faults import kills
 
 
 @pytest.fixture(scope='module')
@@ -191,3 +194,48 @@ def test_steps_that_are_not_finite_are_skipped_until_there_are_too_many(
   metrics = tiny.read_metrics(workdir)
   assert metrics[12]['train/skipped_steps'] == 1
   assert metrics[8]['train/loss'] > 0
+
+
+def test_a_stop_within_an_evaluation_has_saved_and_changes_no_result(
+    finished, tmp_path, monkeypatch
+):
+  workdir = Workdir(tmp_path)
+  with monkeypatch.context() as patch:
+    add = semantic.Scores.add
+
+    def add_and_stop(scores, *args):
+      signal.raise_signal(signal.SIGTERM)
+      add(scores, *args)
+
+    patch.setattr(semantic.Scores, 'add', add_and_stop)
+    with pytest.raises(sigterm.Stopped):
+      train.run(tiny.get_config(), workdir)
+  saved = Checkpoints(workdir.checkpoints, read_only=True)
+  assert saved.steps() == [3, 6]
+  assert saved.scores(6) == {}
+  assert 'val/mIoU' not in tiny.read_metrics(workdir)[6]
+
+  train.run(tiny.get_config(), workdir)
+  kills.assert_same_end(workdir, finished)
+
+
+def test_a_failed_evaluation_names_the_example_and_is_made_up_for(
+    finished, tmp_path, monkeypatch, caplog
+):
+  workdir = Workdir(tmp_path)
+  with monkeypatch.context() as patch:
+    add = semantic.Scores.add
+
+    def add_all_but_one(scores, example, prediction):
+      if example['name'] == 'val_000003':
+        raise ValueError('no such class')
+      add(scores, example, prediction)
+
+    patch.setattr(semantic.Scores, 'add', add_all_but_one)
+    with pytest.raises(ValueError, match='val_000003 .*no such class'):
+      train.run(tiny.get_config(), workdir)
+  assert 'Step 6 is saved, and its evaluation has failed' in caplog.text
+  assert Checkpoints(workdir.checkpoints, read_only=True).steps() == [3, 6]
+
+  train.run(tiny.get_config(), workdir)
+  kills.assert_same_end(workdir, finished)

@@ -1,7 +1,7 @@
 """Saves and restores checkpoints of training by Orbax.
 
-A checkpoint holds the train state as nested dicts and, if the model was
-evaluated at that step, the scores.
+A checkpoint holds the train state as nested dicts. The scores of an evaluation
+at that step are added to it afterwards, where Orbax would have written them.
 """
 
 import contextlib
@@ -20,9 +20,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from segjax.runtime import atomic
+
 # Name, among the scores of a checkpoint, of the score that selects the best
 # one. Checkpoints of older versions lack it, and are selected by mIoU.
 BEST = 'best'
+CHECKSUM = 'crc32'  # Name of the checksum of the scores, among them.
+METRICS = 'metrics/metrics'  # File of the scores in a checkpoint.
 # Paths that no library takes for a pattern.
 PLAIN = re.compile('[A-Za-z0-9/._-]*')
 # Only the first of several processes reads and writes checkpoints.
@@ -44,6 +48,7 @@ class Checkpoints:
       read_only: whether the folder is left unchanged.
     """
     self.folder = epath.Path(folder).resolve()  # Orbax needs an absolute path.
+    self._keep = keep
     policy = checkpoint_managers.AnyPreservationPolicy(
         [
             checkpoint_managers.LatestN(keep),
@@ -56,7 +61,6 @@ class Checkpoints:
     )
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
-        best_fn=_score,  # Without it Orbax does not store the scores.
         create=False,  # Orbax cannot do it in the first process alone.
         read_only=read_only,
         lightweight_initialize=read_only,  # Reads scores when they are needed.
@@ -95,8 +99,7 @@ class Checkpoints:
   def scores(self, step: int) -> dict[str, float]:
     """Returns the scores of a step; {} if it has none or was deleted."""
     scores = self._metrics(step)
-    scores.pop(BEST, None)
-    return scores
+    return {k: v for k, v in scores.items() if k not in (BEST, CHECKSUM)}
 
   def _metrics(self, step):
     """Returns the scores of a step with the entry `BEST`, or {}."""
@@ -111,6 +114,8 @@ class Checkpoints:
   def save(self, step, state, scores=None, best='mIoU'):
     """Starts to write a checkpoint, which continues in the background.
 
+    With scores it waits until it is written, and adds them.
+
     Args:
       step: step of the state.
       state: a tree of arrays.
@@ -120,22 +125,64 @@ class Checkpoints:
     Raises:
       OSError: this checkpoint or the one before could not be written.
     """
-    if step in self.steps():
-      return
+    if step not in self.steps():
+      self._save(step, state)
     if scores:
-      scores = {**scores, BEST: scores[best]}
+      self.add_scores(step, scores, best)
+
+  def _save(self, step, state):
     # Arrays of the host can be restored on any number of devices.
     written = flax.serialization.to_state_dict(jax.device_get(state))
     try:
       self._manager.save(
           step,
           args=ocp.args.StandardSave(written),
-          metrics=scores,
-          custom_metadata={'crc32': _crc32(written, scores)},
+          custom_metadata={'crc32': _crc32(written)},
           force=True,
       )
     except Exception as error:
       raise self._unwritten(error) from error
+
+  def add_scores(self, step, scores, best='mIoU'):
+    """Adds the scores of an evaluation to the checkpoint of a step.
+
+    They are there as a whole or not at all; then the checkpoints that are
+    neither among the newest nor the best are deleted.
+
+    Args:
+      step: of a checkpoint that has none.
+      scores: {name: float}.
+      best: name of the score that the best checkpoint is chosen by.
+
+    Raises:
+      OSError: the checkpoint or its scores could not be written.
+    """
+    self.wait()
+    scores = {name: float(value) for name, value in scores.items()}
+    scores[BEST] = scores[best]
+    scores[CHECKSUM] = _crc32({}, scores)
+    path = self._path(step) / METRICS
+    try:
+      path.parent.mkdir(exist_ok=True)
+      with atomic.replacing(path) as file:
+        file.write(json.dumps(scores).encode())
+    except OSError as error:
+      raise self._unwritten(error) from error
+    self._manager.reload()
+    self.prune()
+
+  def prune(self):
+    """Deletes what is neither among the newest checkpoints nor the best.
+
+    Orbax does so when it saves, and knows no scores that come later.
+    """
+    steps = self.steps()
+    kept = {*steps[-self._keep :]}
+    if any(map(self._metrics, steps)):
+      kept.add(self.best_step())
+    for step in steps:
+      if step not in kept:
+        self._manager.delete(step)
 
   def wait(self):
     """Waits until all checkpoints are written; raises OSError if one is not."""
@@ -155,7 +202,13 @@ class Checkpoints:
     saved = self._manager.restore(step, args=ocp.args.StandardRestore())
     about = self._manager.metadata(step).custom_metadata or {}
     expected = about.get('crc32')  # Older versions wrote none.
-    if expected not in (None, _crc32(saved, self._metrics(step))):
+    scores = self._metrics(step)
+    if CHECKSUM in scores:
+      intact = scores.pop(CHECKSUM) == _crc32({}, scores)
+      scores = {}
+    else:  # None, or of an older version, which has one checksum of all.
+      intact = True
+    if not intact or expected not in (None, _crc32(saved, scores)):
       raise ValueError('what it holds is not what was written')
     return saved
 
@@ -208,7 +261,7 @@ class Checkpoints:
   def _set_aside_without_scores(self):
     """Renames checkpoints with damaged scores: Orbax cannot open the folder."""
     for checkpoint in list(self.folder.iterdir()):
-      path = checkpoint / 'metrics' / 'metrics'
+      path = checkpoint / METRICS
       if checkpoint.name.isdigit() and path.exists():
         try:
           json.loads(path.read_text())
@@ -316,7 +369,7 @@ def best(folder: epath.PathLike) -> tuple[int, dict]:
   return step, {'params': params, **saved['mutable']}
 
 
-def _crc32(tree, scores):
+def _crc32(tree, scores=None):
   """Returns a checksum of scores and of arrays with names, types and values."""
   crc = zlib.crc32(json.dumps(scores or {}, sort_keys=True).encode())
   for path, value in jax.tree.leaves_with_path(tree):

@@ -70,6 +70,18 @@ def read_image(
   return image.astype(np.float32)
 
 
+def check_finite(image: np.ndarray, name: epath.PathLike) -> None:
+  """Raises `BadExample` if an image holds NaN or infinity."""
+  if not np.issubdtype(image.dtype, np.floating):
+    return
+  if bad := image.size - np.isfinite(image).sum():
+    raise BadExample(
+        f'{name}: {bad} of {image.size} values are NaN or infinite, of which'
+        ' nothing can be learned; give them a number, such as the mean of the'
+        ' others, and ignore these pixels in the mask'
+    )
+
+
 def read_orientation(path: epath.PathLike) -> int:
   """Returns how EXIF, or the tag of a TIFF, says an image is to be turned.
 

@@ -18,6 +18,7 @@ from segjax.layers.conv import ConvNormAct
 from segjax.layers.encoding import Encoding
 from segjax.layers.head import segmentation_outputs
 from segjax.layers.norm import BatchNorm
+from segjax.ops.reduce import mean_over
 from segjax.ops.resize import resize
 from segjax.ops.targets import one_hot
 
@@ -110,5 +111,6 @@ def loss(
   presence = -(
       present * jax.nn.log_sigmoid(scores)
       + (1 - present) * jax.nn.log_sigmoid(-scores)
-  ).mean()
+  )
+  presence = mean_over(presence.sum(), presence.size)
   return total + presence_weight * presence, {**parts, 'presence': presence}

@@ -1,11 +1,18 @@
 """Pooling, equal to PyTorch's."""
 
 import functools
+import os
 
 import jax
 from jax import lax
 import jax.numpy as jnp
 import numpy as np
+
+# Flags of XLA under which it compiles no scatter that adds up for a GPU.
+DETERMINISTIC = (
+    '--xla_gpu_deterministic_ops',
+    '--xla_gpu_exclude_nondeterministic_ops',
+)
 
 
 def adaptive_avg_pool(x: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -108,10 +115,22 @@ def _gradient(window, strides, padding, saved, dy):
     )(parts)
     return lax.optimization_barrier(dx)
 
-  return (lax.platform_dependent(*saved, dy, cpu=select, default=scatter),)
+  # XLA's scatter adds up in any order on a GPU, and is not compiled where that
+  # is forbidden.
+  default = select if _is_deterministic() else scatter
+  return (lax.platform_dependent(*saved, dy, cpu=select, default=default),)
 
 
 max_pool.defvjp(_forward, _gradient)
+
+
+def _is_deterministic():
+  """Tells whether XLA_FLAGS ask for GPU programs that repeat bit for bit."""
+  flags = {}
+  for flag in os.environ.get('XLA_FLAGS', '').split():
+    name, _, value = flag.partition('=')
+    flags[name] = value.lower() in ('', '1', 'true')
+  return any(map(flags.get, DETERMINISTIC))
 
 
 def _reduce_window(x, window, strides, padding):

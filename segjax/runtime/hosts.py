@@ -187,7 +187,12 @@ def preempted(step: int) -> bool:
   """Tells whether to stop after this step because a process got SIGTERM.
 
   All processes call it after every step, so that they stop at the same step.
+
+  Without JAX's service, `jax_enable_preemption_service`, no process is told of
+  the SIGTERM of another one, and SIGTERM ends a process at once.
   """
+  if not jax.config.jax_enable_preemption_service:
+    return False
   return multihost_utils.reached_preemption_sync_point(step)
 
 

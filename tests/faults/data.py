@@ -105,8 +105,48 @@ def damaged(folder, seed):
   return found
 
 
+def evaluated(folder, seed):
+  """A fault of val: named before the first step, or the step is saved."""
+  del seed
+  found = Found()
+  for fault, part in ((truncate, 'images'), (wrong_ids, 'masks')):
+    root = write_set(folder / f'seen {part}')
+    path = root / f'val/{part}/001.png'
+    fault(path)
+    runs = Runs(folder, *on(root))
+    code, log = ended(runs, f'seen {part}')
+    saved = Checkpoints(
+        runs.workdir(f'seen {part}').checkpoints, read_only=True
+    ).steps()
+    found.note(
+        code == 1 and str(path) in log and not saved,
+        'named before the first step',
+        f'code {code}, saved {saved}, {last_line(log)}',
+    )
+  # One that breaks after the start.
+  root = write_set(folder / 'later')
+  runs = Runs(folder, *on(root))
+  process = runs.stepping('later')[0]
+  path = root / 'val/images/001.png'
+  whole = path.read_bytes()
+  truncate(path)
+  code, log = process.wait(120), runs.log('later')
+  folder_of_run = runs.workdir('later').checkpoints
+  saved = Checkpoints(folder_of_run, read_only=True).steps()
+  found.note(
+      code == 1 and str(path) in log and saved[-1:] == [6],
+      'step 6 saved, and the file named',
+      f'code {code}, saved {saved}, {last_line(log)}',
+  )
+  path.write_bytes(whole)
+  runs.finish('later')
+  scored = 'val/mIoU' in tiny.read_metrics(runs.workdir('later'))[6]
+  found.note(scored, 'step 6 evaluated by the next start', 'no score')
+  return found
+
+
 def not_a_number(folder, seed):
-  """One image, and later all of them, hold NaN, and so does the loss."""
+  """One image, and later all of them, overflow, and the loss is NaN."""
   del seed
   found = Found()
   root = write_set(folder / 'set', '.npy')
@@ -146,9 +186,9 @@ def not_a_number(folder, seed):
 
 
 def lose_numbers(path):
-  """Replaces an image at once: it may be read meanwhile."""
+  """Replaces an image by numbers whose sums overflow; it may be read now."""
   temporary = path.with_name(f'.{path.name}')
-  np.save(temporary, np.full((32, 48, 3), np.nan, np.float32))
+  np.save(temporary, np.full((32, 48, 3), 3e38, np.float32))
   temporary.replace(path)
 
 

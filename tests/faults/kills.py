@@ -1,5 +1,6 @@
 """Processes that are killed or told to stop, and runs that meet in a folder."""
 
+import os
 import pathlib
 import random
 import re
@@ -151,6 +152,62 @@ def preempted(folder, seed):
         'both ended with 0 at one step, and went on from it',
         f'codes {codes}, said {steps}, saved {saved}',
     )
+  return found
+
+
+def stopped_in_evaluation(folder, seed):
+  """SIGTERM while a step is evaluated: it is saved, and the end is the same."""
+  del seed
+  runs = Runs(folder, TINY)
+  undisturbed = runs.finish('undisturbed')
+  found = Found()
+  (process,) = runs.start('stopped', 1, seconds=0.1)
+  workdir = runs.workdir('stopped')
+  while process.poll() is None and newest(workdir) != (6, False):
+    time.sleep(0.001)
+  process.terminate()
+  code, log = process.wait(60), runs.log('stopped')
+  saved = Checkpoints(workdir.checkpoints, read_only=True)
+  found.note(
+      code == 0 and 'SIGTERM; step ' in log and saved.steps()[-1] >= 6,
+      'saved and ended',
+      f'code {code}, saved {saved.steps()}, {last_line(log)}',
+  )
+  runs.finish('stopped')
+  wrong = difference(workdir, undisturbed)
+  # A stop within a step's interval writes a line more.
+  found.note(not wrong or saved.steps()[-1] > 6, 'ended as if not', wrong)
+  return found
+
+
+def stopped_in_compilation(folder, seed):
+  """SIGTERM while the first step is compiled: the program ends at once."""
+  del seed
+  # Compiled for the first time, by a program with a net that takes long.
+  flags = ('--config=configs/hrnet.py:shapes', '--config.threads=0')
+  runs = Runs(folder, *flags, program=('-m', 'segjax.main'))
+  before = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = str(folder / 'compiled')
+  try:
+    (process,) = runs.start('run')
+  finally:
+    os.environ.pop('JAX_COMPILATION_CACHE_DIR')
+    if before:
+      os.environ['JAX_COMPILATION_CACHE_DIR'] = before
+  while process.poll() is None and 'Parameters:' not in runs.log('run'):
+    time.sleep(0.1)
+  time.sleep(5)
+  start = time.monotonic()
+  process.terminate()
+  code = process.wait(300)
+  seconds = time.monotonic() - start
+  log = runs.log('run')
+  found = Found()
+  found.note(
+      code == 0 and seconds < 3 and 'no step was taken' in log,
+      'ended at once',
+      f'code {code} after {seconds:.1f} s, {last_line(log)}',
+  )
   return found
 
 

@@ -72,3 +72,22 @@ def test_max_pooling_of_an_accelerator_is_that_of_xla():
   )
   text = step.trace(x).lower(lowering_platforms=('tpu',)).as_text()
   assert 'stablehlo.select_and_scatter' in text
+
+
+@pytest.mark.parametrize(
+    ('flags', 'scatters'),
+    [
+        ('', True),
+        ('--xla_gpu_deterministic_ops=false', True),
+        ('--xla_gpu_deterministic_ops=true', False),
+        ('--a=1 --xla_gpu_exclude_nondeterministic_ops', False),
+    ],
+)
+def test_no_scatter_is_lowered_for_a_gpu_that_is_to_repeat_itself(
+    monkeypatch, flags, scatters
+):
+  monkeypatch.setenv('XLA_FLAGS', flags)
+  gradient = jax.grad(lambda x: pool.max_pool(x, (3, 3), (2, 2)).sum())
+  traced = jax.jit(gradient).trace(jnp.zeros((1, 9, 9, 2)))
+  lowered = traced.lower(lowering_platforms=('cuda',)).as_text()
+  assert ('select_and_scatter' in lowered) is scatters

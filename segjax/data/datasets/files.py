@@ -81,6 +81,7 @@ class Files(Dataset):
   def __getitem__(self, index):
     example = self.examples[index]
     pixels = self.read_image(example)
+    image.check_finite(pixels, example.image)
     label = self.read_label(example)
     if pixels.shape[:2] != label.shape:
       raise BadExample(
