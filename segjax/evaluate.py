@@ -47,6 +47,8 @@ def make(setup: Evaluation) -> Callable:
     def examples():
       for i, example in enumerate(setup.examples()):
         places[example['name']] = hosts.index() + i * hosts.count()
+        if setup.values:
+          setup.values.check(example['raw'], example['name'])
         yield example
 
     def predictions():
@@ -105,7 +107,8 @@ def run(config, workdir):
   hosts.from_first(workdir.check, config, 'model')
   dataset = experiment.eval_dataset(config)
   system = experiment.system(config, dataset.label_map)
-  setup = experiment.evaluation(config, system, dataset)
+  values = hosts.from_first(workdir.read_values)
+  setup = experiment.evaluation(config, system, dataset, values)
   step, variables = hosts.from_first(checkpoint.best, workdir.checkpoints)
   scores, drawn = make(setup)(variables)
   hosts.from_first(workdir.write_pictures, f'eval-{dataset.split}', drawn)

@@ -32,6 +32,7 @@ from segjax.data import timeout
 from segjax.data import transforms
 from segjax.data.image import BadExample
 from segjax.data.label_map import LabelMap
+from segjax.data.values import Values
 from segjax.inference.views import Inference
 from segjax.runtime import hosts
 from segjax.system import System
@@ -158,6 +159,7 @@ class Evaluation:
     options: of prediction.
     absent: convention for classes that do not occur.
     num_pictures: examples to draw.
+    values: type and range of the images that the model is trained on, if known.
   """
 
   system: System
@@ -167,10 +169,14 @@ class Evaluation:
   options: Inference
   absent: str
   num_pictures: int
+  values: Values | None
 
 
 def evaluation(
-    config: Config, system: System, dataset: datasets.Dataset
+    config: Config,
+    system: System,
+    dataset: datasets.Dataset,
+    values: Values | None = None,
 ) -> Evaluation:
   """Builds everything that an evaluation of a split needs; reads one example.
 
@@ -190,6 +196,7 @@ def evaluation(
       options=inference(config, system),
       absent=config.absent,
       num_pictures=config.num_pictures,
+      values=values,
   )
 
 

@@ -39,6 +39,7 @@ from segjax.artifacts.workdir import Workdir
 from segjax.artifacts.workdir import write_json
 from segjax.data import fields
 from segjax.data import image as images
+from segjax.data import listing
 from segjax.data import proposals as proposal_files
 from segjax.data import transforms
 from segjax.inference import boxes as box_inference
@@ -78,6 +79,7 @@ class Predictor:
 
   Attributes:
     label_map: names and colours of the classes.
+    channels: number of channels of the images.
     step: step of the checkpoint, the best of the run.
     system: the `System` of the run.
   """
@@ -96,7 +98,8 @@ class Predictor:
     self._workdir = workdir = Workdir(workdir)
     config = workdir.read_config()
     _change(config.predict, options)
-    self.label_map, self._channels = workdir.read_labels()
+    self.label_map, self.channels = workdir.read_labels()
+    self._values = workdir.read_values()
     self.step, self._variables = checkpoint.best(workdir.checkpoints)
     self._ops = transforms.parse(config.preprocess.eval)
     self.system = experiment.system(config, self.label_map)
@@ -246,9 +249,9 @@ class Predictor:
 
   def _prepare(self, example):
     """Checks and preprocesses the fields of an example."""
-    raw = images.with_channels(
-        example['image'], self._channels, example['name']
-    )
+    if self._values:  # Old runs and converted weights do not tell them.
+      self._values.check(example['image'], example['name'])
+    raw = images.with_channels(example['image'], self.channels, example['name'])
     features = {'image': raw}
     for name in example.keys() & fields.FIELDS.keys() - {'image'}:
       features[name] = self._field(example, name)
@@ -312,19 +315,15 @@ def find_images(paths: Sequence[str | os.PathLike]) -> list[epath.Path]:
   image_paths = []
   for path in map(epath.Path, paths):
     if path.is_dir():
-      inside = sorted(
-          file
-          for file in path.iterdir()
-          if file.suffix.lower() in images.SUFFIXES
-          and not file.name.startswith('.')
-          and not file.is_dir()
-      )
-      if not inside:
+      inside = listing.find(path, images.SUFFIXES, recursive=False)
+      if not inside.files:
         raise FileNotFoundError(
             f'There are no images in {path}; looked for'
             f' {", ".join(sorted(images.SUFFIXES))}.'
         )
-      image_paths += inside
+      if inside.left_out:
+        logging.info('Left out in %s: %s.', path, inside.describe_rest())
+      image_paths += [file for _, file in inside.files]
     elif path.exists():
       image_paths.append(path)
     else:
@@ -406,7 +405,9 @@ def write(
     for name in names:
       example = {'name': name}
       try:
-        example['image'] = images.read_image(sources[name])
+        example['image'] = images.read_image(
+            sources[name], upright=True, channels=predictor.channels
+        )
         if proposals:
           example['proposals'] = proposal_files.read(
               epath.Path(proposals) / f'{name}.npz',

@@ -74,7 +74,9 @@ def train(config, workdir, notice):
   setup = experiment.training(config)
   eval_set = experiment.eval_dataset(config)
   experiment.check_eval_sample(config, setup.dataset, eval_set)
-  evaluation = experiment.evaluation(config, setup.system, eval_set)
+  evaluation = experiment.evaluation(
+      config, setup.system, eval_set, setup.dataset.values
+  )
   hosts.from_first(
       workdir.write_labels,
       setup.dataset.label_map,

@@ -130,6 +130,7 @@ def test_images_and_predictions_may_be_in_a_bucket(local):
 
   class Predictor:
     label_map = LABEL_MAP
+    channels = 3
     system = types.SimpleNamespace(task=semantic, samples=False)
 
     def describe(self):
