@@ -34,7 +34,7 @@ MAY_IMPORT = {
     'artifacts': 'data ops runtime',
     'tasks': 'losses evaluation ops artifacts data runtime specs',
     'system': 'models tasks losses data',
-    'steps': 'system layers kernels parallel',
+    'steps': 'system layers ops kernels parallel',
     'optim': 'specs',
     'refine': 'ops specs',
     'inference': 'refine ops data runtime',

@@ -184,8 +184,8 @@ def stopped_in_compilation(folder, seed):
   """SIGTERM while the first step is compiled: the program ends at once."""
   del seed
   # Compiled for the first time, by a program with a net that takes long.
-  flags = ('--config=configs/hrnet.py:shapes', '--config.threads=0')
-  runs = Runs(folder, *flags, program=('-m', 'segjax.main'))
+  flag = '--config=configs/hrnet.py:shapes'
+  runs = Runs(folder, flag, program=('-m', 'segjax.main'))
   before = os.environ.get('JAX_COMPILATION_CACHE_DIR')
   os.environ['JAX_COMPILATION_CACHE_DIR'] = str(folder / 'compiled')
   try:

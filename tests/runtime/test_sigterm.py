@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import jax
 from jax._src import distributed
 import pytest
 
@@ -56,5 +57,8 @@ def test_without_jax_s_service_of_preemptions_nobody_is_told(monkeypatch):
   monkeypatch.setattr(distributed.global_state, 'client', object())
   with pytest.raises(RuntimeError, match='not been initialized'):
     hosts.preempted(1)
-  monkeypatch.setattr(hosts.jax.config, 'jax_enable_preemption_service', False)
-  assert hosts.preempted(1) is False
+  jax.config.update('jax_enable_preemption_service', False)
+  try:
+    assert hosts.preempted(1) is False
+  finally:
+    jax.config.update('jax_enable_preemption_service', True)
