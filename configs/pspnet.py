@@ -27,6 +27,7 @@ def get_config(arg=''):
       align_corners=False,
       dropout=0.1,
       aux_level='c4',
+      aux_features=0,
   )
   if arg.small:
     config.model.update(features=64)

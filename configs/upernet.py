@@ -22,6 +22,7 @@ def get_config(arg=''):
       or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
       bins=(1, 2, 3, 6),
       features=512,
+      enlarge_first=False,
       dropout=0.1,
       aux_level='c4',
   )

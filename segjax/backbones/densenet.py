@@ -50,13 +50,15 @@ class Backbone(nn.Module):
 
   'c2' to 'c4' are the outputs of the first three blocks before their
   transition, without norm and activation; 'c5' is the last block's with both,
-  the input of the classifier.
+  the input of the classifier. With `halve`, as DenseASPP's code has it, a
+  transition that keeps the resolution comes before them.
   """
 
   depths: tuple[int, int, int, int]  # Layers of each block.
   growth: int = 32  # Channels that a layer appends.
   stem: int = 64  # Channels of the stem.
   output_stride: int = 32
+  halve: bool = False  # A last transition halves the channels of 'c5'.
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
@@ -84,6 +86,8 @@ class Backbone(nn.Module):
             x, train
         )
       feats[f'c{block + 1}'] = x
+    if self.halve:
+      x = Transition(pool=False, name='transition4')(x, train)
     x = nn.relu(norms.BatchNorm(train, name='norm')(x))
     feats['c5'] = x
     if self.num_classes:

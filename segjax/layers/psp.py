@@ -19,13 +19,19 @@ class PyramidPooling(nn.Module):
   features: int = 512
   bins: tuple[int, ...] = (1, 2, 3, 6)  # Rows and columns of the grids.
   align_corners: bool = False
+  # Whether a grid is enlarged before it is projected, as in UPerNet's code: its
+  # norm then takes statistics over all pixels.
+  enlarge_first: bool = False
 
   @nn.compact
   def __call__(self, x, train):
     levels = [x]
     for i, rows in enumerate(self.bins):
       y = adaptive_avg_pool(x, (rows, rows))
+      if self.enlarge_first:
+        y = resize(y, x.shape[1:3], align_corners=self.align_corners)
       y = ConvNormAct(self.features, kernel=1, name=f'level{i}')(y, train)
-      y = resize(y, x.shape[1:3], align_corners=self.align_corners)
+      if not self.enlarge_first:
+        y = resize(y, x.shape[1:3], align_corners=self.align_corners)
       levels.append(y)
     return jnp.concatenate(levels, -1)

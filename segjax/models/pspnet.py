@@ -4,7 +4,9 @@ Pyramid pooling adds context to the features of a dilated network: their means
 over grids of 1x1 to 6x6 cells. The defaults are mmsegmentation 1.2.2's. The
 authors' network (hszhao/semseg, and Caffe for the paper) has
 `align_corners=True` on 'resnet/50_v1s(output_stride=8, dilate_first=True)', for
-images whose sides are multiples of 8, plus 1. Checked against both.
+images whose sides are multiples of 8, plus 1. CSAIL's for ADE20K
+(CSAILVision/semantic-segmentation-pytorch, `ppm_deepsup`) has
+`aux_features=512` on 'resnet/50_v1s(output_stride=8)'. Checked against all.
 """
 
 from flax import linen as nn
@@ -25,6 +27,7 @@ class Model(nn.Module):
   align_corners: bool = False
   dropout: float = 0.1
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
+  aux_features: int = 0  # Channels in that head; 0: a quarter of the level's.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -43,5 +46,6 @@ class Model(nn.Module):
         dropout=self.dropout,
         feats=feats,
         aux_level=self.aux_level,
+        aux_features=self.aux_features,
         align_corners=self.align_corners,
     )

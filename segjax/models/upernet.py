@@ -5,7 +5,8 @@ pyramid passes it on to the levels up to stride 4, and all levels together are
 classified (figure 4, the branch for objects and parts). This is the network of
 mmsegmentation 1.2.2, against which it was checked. The authors' code differs:
 it enlarges the pooled features before their 1x1 convolutions, and has neither
-dropout nor an auxiliary head, `dropout=0.0, aux_level=''`.
+dropout nor an auxiliary head: `enlarge_first=True, dropout=0.0, aux_level=''`
+on 'resnet/50_v1s'. It was checked against that too.
 """
 
 from flax import linen as nn
@@ -29,6 +30,7 @@ class Model(nn.Module):
   backbone: str = 'resnet/50_v1c'
   bins: tuple[int, ...] = (1, 2, 3, 6)  # Grids of pyramid pooling.
   features: int = 512
+  enlarge_first: bool = False  # See `PyramidPooling`.
   dropout: float = 0.1
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
 
@@ -37,9 +39,12 @@ class Model(nn.Module):
     feats = backbones.build(
         self.backbone, (*LEVELS, 'c5', self.aux_level), name='backbone'
     )(image, train)
-    top = PyramidPooling(self.features, self.bins, name='ppm')(
-        feats['c5'], train
-    )
+    top = PyramidPooling(
+        self.features,
+        self.bins,
+        enlarge_first=self.enlarge_first,
+        name='ppm',
+    )(feats['c5'], train)
     top = ConvNormAct(self.features, name='top')(top, train)
     pyramid = FPN(
         self.features,

@@ -77,3 +77,12 @@ def test_every_published_variant_is_counted():
 def test_an_output_stride_that_a_densenet_has_not_is_refused():
   with pytest.raises(ValueError, match='output_stride=4: .* 8, 16 or 32'):
     shapes('densenet/121', output_stride=4)
+
+
+def test_a_last_transition_halves_the_channels_at_the_same_resolution():
+  whole, _ = shapes('densenet/tiny', output_stride=8)
+  halved, variables = shapes('densenet/tiny', output_stride=8, halve=True)
+  assert halved['c4'] == whole['c4']
+  batch, height, width, channels = whole['c5'].shape
+  assert halved['c5'].shape == (batch, height, width, channels // 2)
+  assert variables['params']['norm']['scale'].shape == (channels // 2,)

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.layers.psp import PyramidPooling
+from segjax.ops.resize import resize
 
 
 def test_features_come_first_and_the_mean_of_all_next():
@@ -19,3 +20,18 @@ def test_features_come_first_and_the_mean_of_all_next():
       jnp.broadcast_to(mean[:, None, None], (2, 9, 13, 3)),
       atol=1e-6,
   )
+
+
+def test_a_grid_that_is_enlarged_first_is_projected_pixel_by_pixel():
+  x = jax.random.normal(jax.random.key(0), (2, 6, 8, 4))
+  first = PyramidPooling(3, bins=(2,), enlarge_first=True)
+  variables = first.init(jax.random.key(1), x, False)
+  out, changed = first.apply(variables, x, True, mutable=['batch_stats'])
+  grid = x.reshape(2, 2, 3, 2, 4, 4).mean((2, 4))
+  enlarged = resize(grid, (6, 8))
+  y = enlarged @ variables['params']['level0']['conv']['kernel'][0, 0]
+  mean, variance = y.mean((0, 1, 2)), y.var((0, 1, 2))
+  expected = jax.nn.relu((y - mean) / np.sqrt(variance + 1e-5))
+  np.testing.assert_allclose(out[..., 4:], expected, atol=1e-4)
+  statistics = changed['batch_stats']['level0']['norm']
+  np.testing.assert_allclose(statistics['mean'], 0.1 * mean, atol=1e-6)

@@ -26,6 +26,7 @@ PARAMETERS = {
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
+    'denseaspp': 8_282_517,  # The code of its authors: 8,269,189 of 5 classes.
     'dilatednet': 141_149_720,
     'emanet': 42_350_986,
     'encnet': 35_894_527,
