@@ -38,11 +38,12 @@ def test_levels_are_joined_from_fine_to_coarse_and_seen_at_every_dilation(
   levels = [rng.normal(size=shape).astype(np.float32) for shape in SHAPES]
   jpu = JPU(4, dilations=(1, 3), align_corners=align_corners)
   variables = jax.tree.map(
-      lambda x: rng.uniform(0.1, 1.0, x.shape).astype(np.float32)
-      * rng.choice([-1, 1], x.shape if x.ndim > 1 else ()),
+      lambda x: rng.normal(size=x.shape).astype(np.float32),
       jax.eval_shape(lambda: jpu.init(jax.random.key(0), levels, False)),
   )
-  variables['batch_stats'] = jax.tree.map(np.abs, variables['batch_stats'])
+  variables['batch_stats'] = jax.tree.map(
+      lambda x: 0.5 + np.abs(x), variables['batch_stats']
+  )
 
   joined = jnp.concatenate(
       [
