@@ -151,6 +151,10 @@ class Backbone(nn.Module):
   # Whether the first convolution of a dilated stage has the stage's dilation
   # too, as in the authors' code of PSPNet.
   dilate_first: bool = False
+  # Dilations of the four stages, whatever their strides, in place of the rule
+  # above; as there, the first convolution of a stage has that of the stage
+  # before. mmsegmentation's FastFCN dilates at output stride 32: (1, 1, 2, 4).
+  dilations: tuple[int, ...] = ()
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
@@ -165,6 +169,10 @@ class Backbone(nn.Module):
       raise ValueError(
           f'multi_grid={self.multi_grid} wants one rate for each of the'
           f' {self.depths[-1]} blocks of the last stage.'
+      )
+    if len(self.dilations) not in (0, 4):
+      raise ValueError(
+          f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
     if self.deep_stem:
       x = image
@@ -183,6 +191,8 @@ class Backbone(nn.Module):
         first, stride, dilation = dilation, 1, dilation * stride
       else:
         first, total = dilation, total * stride
+      if self.dilations:
+        dilation = self.dilations[level - 2]
       rates = self.multi_grid if level == 5 else ()
       if rates or self.dilate_first:
         first = 0

@@ -24,7 +24,7 @@ class ASPP(nn.Module):
   rates: tuple[int, ...] = (6, 12, 18)
   separable: bool = False  # The 3x3 convolutions: DeepLabv3+, section 3.1.
   image_first: bool = False
-  project_kernel: int = 1
+  project_kernel: int = 1  # 0 returns the concatenation as it is.
   image_norm: Callable[..., nn.Module] | None = norms.BatchNorm
   image_bias: bool = False
 
@@ -45,6 +45,9 @@ class ASPP(nn.Module):
     )(mean, train)
     mean = jnp.broadcast_to(mean, branches[0].shape)
     branches.insert(0 if self.image_first else len(branches), mean)
+    x = jnp.concatenate(branches, -1)
+    if not self.project_kernel:
+      return x
     return ConvNormAct(
         self.features, kernel=self.project_kernel, name='project'
-    )(jnp.concatenate(branches, -1), train)
+    )(x, train)

@@ -4,6 +4,9 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from segjax.layers.conv import ConvNormAct
+from segjax.layers.norm import BatchNorm
+
 
 def _centred(radius):
   """Returns the initializer that draws evenly from -radius to radius."""
@@ -50,6 +53,24 @@ class Encoding(nn.Module):
     total = _product('bhwd,bhwk->bdk', x, share)
     mass = share.astype(jnp.float32).sum((1, 2))
     return (total - mass[:, None] * exact.T).astype(x.dtype)
+
+
+class ContextEncoding(nn.Module):
+  """Gates channels by the mean over codewords of an image's encoding.
+
+  EncNet, https://arxiv.org/abs/1803.08904, figure 3.
+  """
+
+  num_codewords: int
+
+  @nn.compact
+  def __call__(self, x, train):
+    """Returns features like x [B, H, W, D] and the mean, [B, D]."""
+    y = ConvNormAct(x.shape[-1], kernel=1, name='project')(x, train)
+    y = Encoding(self.num_codewords, name='residuals')(y)
+    context = nn.relu(BatchNorm(train, name='norm')(y)).mean(-1)
+    gate = nn.sigmoid(nn.Dense(x.shape[-1], name='gate')(context))
+    return nn.relu(x + x * gate[:, None, None]), context
 
 
 def _product(subscripts, *operands):

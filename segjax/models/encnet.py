@@ -15,27 +15,10 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.encoding import Encoding
+from segjax.layers.encoding import ContextEncoding
 from segjax.layers.head import segmentation_outputs
-from segjax.layers.norm import BatchNorm
-from segjax.ops.reduce import mean_over
+from segjax.ops.presence import presence_loss
 from segjax.ops.resize import resize
-from segjax.ops.targets import one_hot
-
-
-class ContextEncoding(nn.Module):
-  """Gates channels by the mean over codewords of an image's encoding."""
-
-  num_codewords: int
-
-  @nn.compact
-  def __call__(self, x, train):
-    """Returns features like x [B, H, W, D] and the mean, [B, D]."""
-    y = ConvNormAct(x.shape[-1], kernel=1, name='project')(x, train)
-    y = Encoding(self.num_codewords, name='residuals')(y)
-    context = nn.relu(BatchNorm(train, name='norm')(y)).mean(-1)
-    gate = nn.sigmoid(nn.Dense(x.shape[-1], name='gate')(context))
-    return nn.relu(x + x * gate[:, None, None]), context
 
 
 class Model(nn.Module):
@@ -94,9 +77,6 @@ def loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Adds the semantic encoding loss: which classes occur in each image.
 
-  It is the sigmoid cross entropy of 'presence', a mean over images and classes.
-  Ignored pixels are of no class; an image of them alone has none, and counts.
-
   Args:
     out: outputs of the model.
     batch: what they are outputs for.
@@ -105,12 +85,5 @@ def loss(
     presence_weight: factor of the added term.
   """
   total, parts = base(out, batch, rng)
-  scores = out['presence'].astype(jnp.float32)
-  target, _ = one_hot(batch['label'], scores.shape[-1], ignore=255)
-  present = target.max((1, 2))
-  presence = -(
-      present * jax.nn.log_sigmoid(scores)
-      + (1 - present) * jax.nn.log_sigmoid(-scores)
-  )
-  presence = mean_over(presence.sum(), presence.size)
+  presence = presence_loss(out['presence'], batch['label'])
   return total + presence_weight * presence, {**parts, 'presence': presence}

@@ -136,6 +136,19 @@ def test_the_first_block_dilates_like_the_others_when_told_to():
   assert found['stage4_0/conv2/conv'] == 4
 
 
+def test_given_dilations_leave_the_strides():
+  options = dict(dilations=(1, 1, 2, 4))
+  found, plain = dilations(**options), dilations(output_stride=8)
+  assert found == plain
+  strides = convolutions('resnet/50', 'strides', **options)
+  assert strides == convolutions('resnet/50', 'strides')
+
+
+def test_dilations_are_of_all_stages():
+  with pytest.raises(ValueError, match='one for each stage'):
+    shapes('resnet/50', dilations=(2, 4))
+
+
 def test_a_caffe_bottleneck_strides_in_its_first_convolution():
   found = convolutions('resnet/101_caffe', 'strides')
   strided = sorted(path for path, stride in found.items() if stride == 2)

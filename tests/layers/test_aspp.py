@@ -27,3 +27,17 @@ def test_separable_branches_filter_each_channel_alone():
   branch = variables['params']['atrous2']
   assert branch['depthwise']['conv']['kernel'].shape == (3, 3, 1, 6)
   assert branch['pointwise']['conv']['kernel'].shape == (1, 1, 6, 4)
+
+
+def test_without_a_kernel_the_branches_are_not_projected():
+  image = jax.random.normal(jax.random.key(0), (2, 9, 13, 6))
+  whole = ASPP(4, (1, 2))
+  variables = whole.init(jax.random.key(1), image, False)
+  _, inner = whole.apply(
+      variables, image, False, capture_intermediates=True, mutable=True
+  )
+  del variables['params']['project'], variables['batch_stats']['project']
+  branches = ASPP(4, (1, 2), project_kernel=0).apply(variables, image, False)
+  assert branches.shape == (2, 9, 13, 16)
+  point = inner['intermediates']['point']['__call__'][0]
+  np.testing.assert_array_equal(branches[..., :4], point)

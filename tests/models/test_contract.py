@@ -30,6 +30,7 @@ PARAMETERS = {
     'dilatednet': 141_149_720,
     'emanet': 42_350_986,
     'encnet': 35_894_527,
+    'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
@@ -145,6 +146,7 @@ def test_training_keeps_the_shapes_of_moving_state(name):
         'deeplabv3',
         'emanet',
         'encnet',
+        'fastfcn',
         'fcn_dilated',
         'pspnet',
         'unet',

@@ -9,18 +9,19 @@ from segjax.convert.rules import under
 from segjax.convert.rules.mmseg import heads
 from segjax.convert.rules.mmseg import resnet
 
-# What DeepLabv3+ has too.
-HEAD = (
+# What FastFCN has too.
+POINTWISE = (
     *conv_norm(r'decode_head\.image_pool\.1', 'aspp/image', 'conv', 'bn'),
     *conv_norm(r'decode_head\.aspp_modules\.0', 'aspp/point', 'conv', 'bn'),
+)
+ATROUS = conv_norm(
+    r'decode_head\.aspp_modules\.(\d)', r'aspp/atrous\1', 'conv', 'bn'
+)
+# What DeepLabv3+ has too.
+HEAD = (
+    *POINTWISE,
     *conv_norm(r'decode_head\.bottleneck', 'aspp/project', 'conv', 'bn'),
     *heads.RULES,
 )
 
-RULES = (
-    *under('backbone', resnet.PLAIN),
-    *HEAD,
-    *conv_norm(
-        r'decode_head\.aspp_modules\.(\d)', r'aspp/atrous\1', 'conv', 'bn'
-    ),
-)
+RULES = (*under('backbone', resnet.PLAIN), *HEAD, *ATROUS)

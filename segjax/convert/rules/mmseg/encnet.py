@@ -6,6 +6,14 @@ from segjax.convert.rules.mmseg import heads
 from segjax.convert.rules.mmseg import resnet
 
 ENCODING = r'decode_head\.enc_module\.encoding'
+# What FastFCN has too.
+CONTEXT = (
+    *conv_norm(f'{ENCODING}_project', 'encoding/project', 'conv', 'bn'),
+    (rf'{ENCODING}\.0\.(codewords|scale)', r'encoding/residuals/\1'),
+    (rf'{ENCODING}\.1', 'encoding/norm'),
+    (r'decode_head\.enc_module\.fc\.0', 'encoding/gate'),
+    (r'decode_head\.se_layer', 'presence'),
+)
 
 RULES = (
     *under('backbone', resnet.PLAIN),
@@ -13,10 +21,6 @@ RULES = (
     *conv_norm(r'decode_head\.lateral_convs\.0', 'lateral_c3', 'conv', 'bn'),
     *conv_norm(r'decode_head\.lateral_convs\.1', 'lateral_c4', 'conv', 'bn'),
     *conv_norm(r'decode_head\.fusion', 'fuse', 'conv', 'bn'),
-    *conv_norm(f'{ENCODING}_project', 'encoding/project', 'conv', 'bn'),
-    (rf'{ENCODING}\.0\.(codewords|scale)', r'encoding/residuals/\1'),
-    (rf'{ENCODING}\.1', 'encoding/norm'),
-    (r'decode_head\.enc_module\.fc\.0', 'encoding/gate'),
-    (r'decode_head\.se_layer', 'presence'),
+    *CONTEXT,
     *heads.RULES,
 )

@@ -9,11 +9,13 @@ from segjax.convert.rules import under
 from segjax.convert.rules.mmseg import heads
 from segjax.convert.rules.mmseg import resnet
 
-RULES = (
-    *under('backbone', resnet.PLAIN),
+# What FastFCN has too.
+HEAD = (
     *conv_norm(
         r'decode_head\.psp_modules\.(\d)\.1', r'ppm/level\1', 'conv', 'bn'
     ),
     *conv_norm(r'decode_head\.bottleneck', 'fuse', 'conv', 'bn'),
     *heads.RULES,
 )
+
+RULES = (*under('backbone', resnet.PLAIN), *HEAD)
