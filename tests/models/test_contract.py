@@ -18,6 +18,7 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
+    'ann': 46_230_154,
     'bayesian_segnet': 29_455_125,
     'convcrf': 42_543_655,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
@@ -36,6 +37,7 @@ PARAMETERS = {
     'fully_dilated': 9_420_373,
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
+    'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
@@ -143,11 +145,13 @@ def test_training_keeps_the_shapes_of_moving_state(name):
 @pytest.mark.parametrize(
     'name',
     [
+        'ann',
         'deeplabv3',
         'emanet',
         'encnet',
         'fastfcn',
         'fcn_dilated',
+        'isanet',
         'pspnet',
         'unet',
         'upernet',

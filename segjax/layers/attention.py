@@ -1,0 +1,78 @@
+"""Attention from the positions of one map of features to those of another."""
+
+from flax import linen as nn
+import jax.numpy as jnp
+
+from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import conv
+from segjax.ops.attention import attention
+from segjax.ops.pool import adaptive_avg_pool
+
+
+class Projection(nn.Module):
+  """Applies 1x1 convolutions, each with batch norm and ReLU."""
+
+  features: int
+  depth: int = 1  # Number of convolutions.
+
+  @nn.compact
+  def __call__(self, x, train):
+    for i in range(self.depth):
+      x = ConvNormAct(self.features, kernel=1, name=f'conv{i}')(x, train)
+    return x
+
+
+class Attention(nn.Module):
+  """Gathers values from positions whose keys match the query of a position.
+
+  Queries and keys have `features` channels, and scores are divided by the
+  square root of that number. Queries are projected from one map, keys and
+  values from another or the same one. The map of scores is never in memory as a
+  whole, see `ops.attention`.
+  """
+
+  features: int
+  value_features: int
+  depth: int = 1  # Number of convolutions of queries, and of keys.
+  shared: bool = False  # Whether queries and keys have the same convolutions.
+  # Rows and columns of grids over which keys and values are averaged, as in
+  # https://arxiv.org/abs/1908.07678; () keeps every position.
+  bins: tuple[int, ...] = ()
+
+  @nn.compact
+  def __call__(self, x, source, train):
+    """Returns what positions of x [B, H, W, C] gather from `source`.
+
+    Args:
+      x: the map of the queries.
+      source: the map of keys and values, [B, h, w, S].
+      train: whether norms take their statistics from the batch.
+
+    Returns:
+      [B, H, W, value_features].
+    """
+    query = Projection(self.features, self.depth, name='query')
+    if self.shared:
+      key = query
+    else:
+      key = Projection(self.features, self.depth, name='key')
+    value = conv(self.value_features, 1, bias=True, name='value')
+    y = attention(
+        _positions(query(x, train)),
+        self._pooled(key(source, train)),
+        self._pooled(value(source)),
+        scale=self.features**-0.5,
+    )
+    return y.reshape(*x.shape[:-1], self.value_features)
+
+  def _pooled(self, x):
+    """Returns positions, or cells of all grids one after another: [B, K, C]."""
+    if not self.bins:
+      return _positions(x)
+    grids = [adaptive_avg_pool(x, (rows, rows)) for rows in self.bins]
+    return jnp.concatenate([_positions(grid) for grid in grids], 1)
+
+
+def _positions(x):
+  """Flattens a map [B, H, W, C] row by row, to [B, H * W, C]."""
+  return x.reshape(len(x), -1, x.shape[-1])
