@@ -10,7 +10,8 @@ network and recipe other data sets have, reports 79.26 on Cityscapes val
       --config=configs/fastfcn.py:dataset=pascal_context,head=enc
 
 The first, head 'psp' on a tiny ResNet from random weights, has 87.3 mIoU on val
-of the drawn shapes after 700 steps, 2 minutes of CPU time.
+of the drawn shapes after 700 steps, 2 minutes of CPU time; with the head 'enc',
+by --config=configs/fastfcn.py:head=enc, 85.7.
 """
 
 from configs import common
