@@ -87,7 +87,7 @@ def _walk(folder, recursive, left_out):
             folders.append((entry.path, path, (*around, identity)))
           else:
             left_out['folders'] += 1
-        elif entry.is_file():
+        elif entry.is_file() or not entry.is_symlink():
           yield f'{inside}{entry.name}'
         else:
           left_out['links that lead nowhere'] += 1

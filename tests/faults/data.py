@@ -201,10 +201,10 @@ BUG = """
 import runpy, sys
 from segjax.data import image
 
-def read_image(path, read=image.read_image):
+def read_image(path, read=image.read_image, **options):
   if '042' in str(path):
     raise ZeroDivisionError('a bug of the loader')
-  return read(path)
+  return read(path, **options)
 
 image.read_image = read_image
 sys.argv[0] = 'small_run'
