@@ -105,6 +105,15 @@ def no_programs_of_other_files():
   jax.clear_caches()
 
 
+def pytest_collection_modifyitems(items):
+  """Runs the files at the top first: whole programs take longest.
+
+  Workers take whole files, and would wait for each other at the end otherwise.
+  """
+  top = pathlib.Path(__file__).parent
+  items.sort(key=lambda item: item.path.parent != top)
+
+
 # CPU seconds, without what was compiled before. Of some files each system, a
 # parameter of their tests, has a budget; of a system's own file the whole.
 BUDGETS = {
