@@ -210,6 +210,7 @@ def camvid_of_segnet(config, *, steps, batch, lr):
   config.class_weights = 'median_frequency'
   config.total_steps = steps
   config.batch_size = batch
+  config.precise_norms = 367 // batch  # All images once, as the authors do.
   config.lr.base = lr
   config.lr.schedule = 'constant'
   config.optim.decay_on = 'kernel|scale'
@@ -327,6 +328,9 @@ def base(dataset, *, small=False, **changes):
   # Share of the learning rate that warm-up begins with; 0.0 begins with
   # 1 / `warmup_steps`.
   config.lr.warmup_from = 0.0
+  # Number of batches whose statistics batch norms get before each evaluation,
+  # in the place of moving averages; 0 keeps these. Checkpoints have them, too.
+  config.precise_norms = 0
   # Steps in a row with a gradient that is not finite before the run fails.
   config.max_bad_steps = 10
 

@@ -297,6 +297,9 @@ class Training:
     batch: the shapes of a global batch, {field: [B, ...]}.
     layout: how batches and the state lie on the devices.
     step: `step(state, batch) -> (state, scalars)`, not compiled.
+    statistics_step: see `steps.make_statistics_step`; not compiled.
+    precise_norms: batches whose statistics batch norms have in an evaluation; 0
+      keeps the moving averages.
     init: `init()` returns the first state.
     batch_size: images of a step, over all devices.
     total_steps: length of the run.
@@ -316,6 +319,8 @@ class Training:
   batch: dict[str, jax.ShapeDtypeStruct]
   layout: parallel.Layout
   step: Callable
+  statistics_step: Callable
+  precise_norms: int
   init: Callable
   batch_size: int
   total_steps: int
@@ -334,6 +339,11 @@ def training(config: Config) -> Training:
   for name in POSITIVE:
     if config[name] < 1:
       raise ValueError(f'config.{name}={config[name]} must be at least 1.')
+  if config.precise_norms < 0:
+    raise ValueError(
+        f'config.precise_norms={config.precise_norms} must be a number of'
+        ' batches, or 0.'
+    )
   devices = layout(config)
   devices.check(config.batch_size)
   local_batch = config.batch_size // devices.groups()
@@ -381,6 +391,10 @@ def training(config: Config) -> Training:
   for name in batch:
     if fields.is_spatial(name):
       devices.check_height(batch[name].shape[1])
+
+  def frozen(name):
+    return optim.factor(config.optim.factors, name) == 0
+
   step = steps.make_train_step(
       trained,
       tx,
@@ -391,8 +405,16 @@ def training(config: Config) -> Training:
       ema=config.optim.ema,
       max_bad_steps=config.max_bad_steps,
       remat=config.remat,
-      frozen=lambda name: optim.factor(config.optim.factors, name) == 0,
+      frozen=frozen,
   )
+
+  if config.precise_norms and 'batch_stats' not in trained.shapes(
+      batch['image'].shape
+  ):
+    raise ValueError(
+        f'config.precise_norms={config.precise_norms} is for batch norms, and'
+        f' {config.model_name} with these fields has none: leave it at 0.'
+    )
 
   def init():
     variables = trained.init(config.seed, batch['image'].shape)
@@ -405,6 +427,13 @@ def training(config: Config) -> Training:
       batch=batch,
       layout=devices,
       step=step,
+      statistics_step=steps.make_statistics_step(
+          trained,
+          seed=config.seed,
+          total_steps=config.total_steps,
+          frozen=frozen,
+      ),
+      precise_norms=config.precise_norms,
       init=init,
       batch_size=config.batch_size,
       total_steps=config.total_steps,

@@ -16,6 +16,7 @@ import optax
 from segjax import parallel
 from segjax.kernels.cond import cond
 from segjax.layers import remat as rematerialisation
+from segjax.layers.norm import ONE_BATCH
 from segjax.layers.norm import BatchNorm
 from segjax.ops import reduce
 from segjax.system import System
@@ -246,6 +247,41 @@ def objective(
     )
   loss, parts = system.loss(out, batch, jax.random.fold_in(rng, 2))
   return loss, ({'loss': loss, **parts}, mutable)
+
+
+def make_statistics_step(
+    system: System,
+    *,
+    seed: int,
+    total_steps: int = 1,
+    frozen: Callable[[str], bool] = lambda name: False,
+) -> Callable:
+  """Returns `step(state, batch) -> (state, changed)`, which trains nothing.
+
+  It runs the model as in training, with the parameters of evaluation, and
+  returns in `changed` the statistics that batch norms have of this batch alone;
+  `layers.norm.precise_statistics` averages them. The state stays as it is.
+
+  Args:
+    system: the system whose model is run.
+    seed: of dropout and of what the model samples.
+    total_steps: length of the run.
+    frozen: see `make_train_step`.
+  """
+
+  def step(state, batch):
+    variables = state.variables
+    rng = jax.random.fold_in(jax.random.key(seed), state.step)
+    with freeze_norms(frozen):
+      _, changed = system.apply(
+          {**variables, ONE_BATCH: variables['batch_stats']},
+          {**batch, 'progress': state.step / total_steps},
+          train=True,
+          rng=parallel.fold_in_device(rng),
+      )
+    return state, {ONE_BATCH: parallel.pmean(changed[ONE_BATCH])}
+
+  return step
 
 
 def gradient(system: System, variables, batch, **options):

@@ -1,6 +1,7 @@
 """The loop: data, state, restore, step, log, evaluate, save."""
 
 import contextlib
+import itertools
 import time
 
 from absl import logging
@@ -15,6 +16,7 @@ from segjax.artifacts import summaries
 from segjax.artifacts import warm_start
 from segjax.artifacts.checkpoint import Checkpoints
 from segjax.evaluation import collections
+from segjax.layers.norm import precise_statistics
 from segjax.runtime import compile_cache
 from segjax.runtime import hosts
 from segjax.runtime import malloc
@@ -112,6 +114,7 @@ def loop(setup, evaluation, workdir, checkpoints, notice, started_at):
   state = layout.place(initial_state(setup, checkpoints))
   first = int(state.step)
   step_fn = layout.compile_step(setup.step, state)
+  collect = layout.compile_step(setup.statistics_step, state)
   previous_scalars = None
 
   def to_score(step):
@@ -151,6 +154,8 @@ def loop(setup, evaluation, workdir, checkpoints, notice, started_at):
         check_finite(state, setup.max_bad_steps, checkpoints)
         writer.write_scalars(step, record.read(state))
       with record.paused():
+        if to_score(step):
+          state = recompute_norms(setup, collect, state, step)
         if to_save:
           writer.flush()
           checkpoints.save(step, parallel.whole(state))
@@ -162,6 +167,34 @@ def loop(setup, evaluation, workdir, checkpoints, notice, started_at):
           state = observed(state, scores[best])
           malloc.trim()
   return scores
+
+
+def recompute_norms(setup, collect, state, step):
+  """Returns a state whose batch norms have precise statistics, if asked for.
+
+  They are of the batches of the steps that follow, so that a resumed run has
+  the same.
+
+  Args:
+    setup: from `experiment.training`.
+    collect: compiled `setup.statistics_step`.
+    state: of the run.
+    step: number of the last step.
+  """
+  if not setup.precise_norms:
+    return state
+
+  def apply(variables, batch):
+    nonlocal state
+    del variables  # They are those of the state.
+    state, changed = collect(state, setup.layout.shard(batch))
+    return changed
+
+  with contextlib.closing(setup.batches(step)) as batches:
+    mutable = precise_statistics(
+        apply, state.mutable, itertools.islice(batches, setup.precise_norms)
+    )
+  return setup.layout.place(state.replace(mutable=mutable))
 
 
 def observed(state, score):

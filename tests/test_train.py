@@ -1,9 +1,11 @@
+import contextlib
 import itertools
 import json
 import pathlib
 import signal
 from unittest import mock
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import pipeline
 from segjax.data.datasets.shapes import LABEL_MAP
+from segjax.layers.norm import ONE_BATCH
 from segjax.runtime import sigterm
 from segjax.tasks import semantic
 from tests import tiny
@@ -240,3 +243,29 @@ def test_a_failed_evaluation_names_the_example_and_is_made_up_for(
 
   train.run(tiny.get_config(), workdir)
   kills.assert_same_end(workdir, finished)
+
+
+def test_norms_have_the_statistics_of_the_batches_that_follow(tmp_path):
+  config = tiny.get_config()
+  config.update(precise_norms=2, total_steps=6, eval_every=6)
+  workdir = Workdir(tmp_path)
+  train.run(config, workdir)
+  saved = Checkpoints(workdir.checkpoints, read_only=True).read(6)
+  running = saved['mutable']['batch_stats']
+  variables = {
+      'params': saved['ema'],  # What is evaluated.
+      'batch_stats': running,
+      ONE_BATCH: running,
+  }
+
+  setup = experiment.training(config)
+  expected = []
+  with contextlib.closing(setup.batches(6)) as batches:
+    for batch in itertools.islice(batches, 2):
+      _, changed = setup.system.apply(
+          variables, batch, train=True, rng=jax.random.key(0)
+      )
+      expected.append(changed[ONE_BATCH]['backbone']['stem']['norm'])
+  for name, value in running['backbone']['stem']['norm'].items():
+    mean = np.mean([statistics[name] for statistics in expected], 0)
+    np.testing.assert_allclose(value, mean, rtol=1e-4)
