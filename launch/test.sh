@@ -7,5 +7,6 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 
 prepare requirements.txt tests/requirements.txt
-# Whole files go to a worker, so that what a file compiles is compiled once.
-exec "$python" -m pytest -n auto --dist loadfile "$@"
+# Whole files go to a worker, so that what a file compiles is compiled once, in
+# the order of tests/conftest.py: the longest first.
+exec "$python" -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"
