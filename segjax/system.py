@@ -40,6 +40,7 @@ class System:
     train_reads: the same in training.
     halo: pixels that valid convolutions lose on each side.
     multiple: sides of what the model is given have to be multiples of it.
+    sides: (height, width) of what the model is given, if it takes no other.
     samples: whether prediction draws samples, and returns their variance.
     dtype: of activations, 'float32' or 'bfloat16'.
     loss: `loss(out, batch, rng)`, a scalar and its parts {name: scalar}.
@@ -55,6 +56,7 @@ class System:
   train_reads: tuple[str, ...]
   halo: int
   multiple: int
+  sides: tuple[int, int] | None
   samples: bool
   dtype: str
   loss: Callable
@@ -135,6 +137,12 @@ class System:
           f' random_crop({height}, {width}, halo={self.halo}) there, or the'
           ' like for another crop.'
       )
+    if self.sides and (height, width) != self.sides:
+      raise ValueError(
+          f'The model {self.name} takes images of {self.sides[0]} x'
+          f' {self.sides[1]} alone, and config.preprocess.train crops to'
+          f' {height} x {width}: write random_crop{self.sides} there.'
+      )
     if height % self.multiple or width % self.multiple:
       fitting = [
           max(side // self.multiple, 1) * self.multiple
@@ -192,6 +200,7 @@ def build(
   )
   reads = getattr(model, 'reads', ('image',))
   multiple = getattr(model, 'multiple', 1)
+  sides = getattr(model, 'sides', None)
   halo = getattr(model, 'halo', 0)
   own_predict = getattr(hooks, 'predict', None)
 
@@ -199,7 +208,8 @@ def build(
     size = tuple(side - 2 * halo for side in batch['image'].shape[1:3])
 
     def fitted(batch, key):
-      return _cropped(apply(_padded(batch, multiple), key), size)
+      missing = _missing(batch['image'].shape[1:3], multiple, sides)
+      return _cropped(apply(_padded(batch, missing), key), size)
 
     out = (
         own_predict(model, fitted, batch, key)
@@ -217,6 +227,7 @@ def build(
       train_reads=getattr(model, 'train_reads', reads),
       halo=halo,
       multiple=multiple,
+      sides=sides,
       samples=own_predict is not None and hasattr(model, 'samples'),
       dtype=dtype,
       loss=_with_own_terms(name, hooks, base, dict(system_loss or {})),
@@ -252,9 +263,22 @@ def _as_float32(x):
   return x.astype(jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
-def _padded(batch, multiple):
-  """Returns a batch whose spatial fields have sides that fit the model."""
-  missing = [-side % multiple for side in batch['image'].shape[1:3]]
+def _missing(size, multiple, sides):
+  """Returns the rows and columns that an image lacks to fit the model."""
+  if sides is None:
+    return [-side % multiple for side in size]
+  missing = [wanted - side for wanted, side in zip(sides, size, strict=True)]
+  if min(missing) < 0:
+    raise ValueError(
+        f'The model takes images of {sides[0]} x {sides[1]} alone, and this is'
+        f' {size[0]} x {size[1]}: predict it through windows of that size,'
+        f" config.predict.mode='slide' and config.predict.window={sides}."
+    )
+  return missing
+
+
+def _padded(batch, missing):
+  """Returns a batch whose spatial fields have more rows and columns."""
   if not any(missing):
     return batch
 

@@ -21,12 +21,14 @@ class Net(nn.Module):
 
   num_classes: int = CLASSES
   multiple: int = 1
+  sides: tuple[int, int] | None = None
   reads = ('image', 'proposals')
   train_reads = ('image', 'proposals', 'progress')
 
   @nn.compact
   def __call__(self, image, proposals, progress=None, *, train=False):
     assert all(side % self.multiple == 0 for side in image.shape[1:3])
+    assert self.sides in (None, image.shape[1:3])
     logits = nn.Dense(self.num_classes, name='classifier')(image)
     out = {
         'logits': logits,
@@ -158,6 +160,26 @@ def test_prediction_pads_to_the_multiple_of_a_model_and_crops():
   free = system_of(Net(), CLASSES)
   expected = free.apply(variables, batch)[0]['logits']
   np.testing.assert_allclose(predicted['logits'], expected, atol=1e-6)
+
+
+def test_a_model_of_fixed_sides_is_given_no_other():
+  batch = make_batch(6, 9)
+  built = system_of(Net(sides=(8, 10)), CLASSES)
+  variables = built.init(0, (1, 8, 10, 3))
+
+  def predict(batch):
+    return built.predict(
+        lambda batch, key: built.apply(variables, batch)[0], batch, None
+    )
+
+  free = system_of(Net(), CLASSES)
+  expected = free.apply(variables, batch)[0]['logits']
+  np.testing.assert_allclose(predict(batch)['logits'], expected, atol=1e-6)
+  with pytest.raises(ValueError, match=r"'slide' .*window=\(8, 10\)"):
+    predict(make_batch(6, 11))
+  built.check_crop(8, 10, 0)
+  with pytest.raises(ValueError, match=r'write random_crop\(8, 10\)'):
+    built.check_crop(8, 8, 0)
 
 
 def test_a_crop_that_does_not_fit_is_answered_with_one_that_does():
