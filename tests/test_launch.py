@@ -119,7 +119,7 @@ def test_only_the_requirements_that_changed_are_installed_again(project):
   _, notes = project.run('test.sh', '-k', 'resize')
   assert notes == [
       f'{INSTALL} tests/requirements.txt',
-      '-m pytest -n auto --dist loadfile -k resize',
+      '-m pytest -n auto --dist loadfile --no-loadscope-reorder -k resize',
   ]
 
 
