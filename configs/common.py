@@ -252,6 +252,9 @@ def base(dataset, *, small=False, **changes):
   config.dataset.eval_split = recipe.get('eval_split', 'val')
   # Options that only this data set has.
   config.dataset.options = ml_collections.ConfigDict(recipe.get('options', {}))
+  # Share of the training examples that are taken for a class that they show,
+  # each class alike, with the crop over it; see segjax/data/class_uniform.py.
+  config.dataset.class_uniform = 0.0
   config.data_dir = ''  # '' takes the environment variable SEGJAX_DATA_DIR.
   # What to do with an unreadable example: 'raise', or 'skip' to replace it by
   # another one and count it.

@@ -30,6 +30,8 @@ from segjax.data import pipeline
 from segjax.data import statistics
 from segjax.data import timeout
 from segjax.data import transforms
+from segjax.data.class_uniform import ClassUniform
+from segjax.data.class_uniform import class_centers
 from segjax.data.image import BadExample
 from segjax.data.label_map import LabelMap
 from segjax.data.values import Values
@@ -371,6 +373,7 @@ def training(config: Config) -> Training:
       total_steps=config.total_steps,
   )
   examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
+  uniform = class_uniform(config, train_set)
 
   def read_batches(batch_size, first_step):
     return pipeline.train_batches(
@@ -383,6 +386,7 @@ def training(config: Config) -> Training:
         host=hosts.index(),
         threads=config.threads,
         on_bad_example=config.on_bad_example,
+        class_uniform=uniform,
     )
 
   batch = batch_shapes(read_batches, config.batch_size)
@@ -466,6 +470,27 @@ def batch_shapes(
       name: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype)
       for name, x in one.items()
   }
+
+
+def class_uniform(
+    config: Config, train_set: datasets.Dataset
+) -> ClassUniform | None:
+  """Returns which examples are taken for a class that they show, or None.
+
+  Every mask of the training split is read once.
+  """
+  share = config.dataset.class_uniform
+  if not 0 <= share <= 1:
+    raise ValueError(
+        f'config.dataset.class_uniform={share} is a share of the examples, from'
+        ' 0 to 1.'
+    )
+  if not share:
+    return None
+  centers = hosts.from_first(
+      lambda: class_centers(train_set, on_bad_example=config.on_bad_example)
+  )
+  return ClassUniform(centers, share, config.seed)
 
 
 def class_weights(

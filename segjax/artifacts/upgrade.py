@@ -37,7 +37,11 @@ def _new_options(config):
       'system_loss': {},
       'precise_norms': 0,
   }
-  groups = {'optim': {'groups': {}}, 'lr': {'warmup_from': 0.0}}
+  groups = {
+      'dataset': {'class_uniform': 0.0},
+      'optim': {'groups': {}},
+      'lr': {'warmup_from': 0.0},
+  }
   added_to_groups = {
       name: options | config[name]
       for name, options in groups.items()

@@ -19,7 +19,8 @@ class Kind:
   Attributes:
     name: of the kind.
     spatial: whether the first two axes are the rows and columns of the image;
-      other fields stay as they are when pixels move.
+      other fields stay as they are when pixels move, unless they are points.
+    points: whether values are positions in the image.
     linear: whether values are interpolated; other values are picked from the
       nearest pixel.
     outside: value of the pixels beyond the border.
@@ -32,6 +33,7 @@ class Kind:
   linear: bool = False
   outside: int = 0
   shape: tuple[int, ...] = ()
+  points: bool = False
 
 
 IMAGE = Kind('image', spatial=True, linear=True)  # [H, W, C].
@@ -40,6 +42,8 @@ IDS = Kind('ids', spatial=True)  # Numbers of objects [H, W], 0 for none.
 STACK = Kind('stack', spatial=True, shape=(1,))  # N masks, [H, W, N].
 MAP = Kind('map', spatial=True, linear=True)  # Numbers [H, W] or [H, W, C].
 TABLE = Kind('table', spatial=False, shape=(1,))  # N entries, [N] or [N, ...].
+# N positions (row, column), [N, 2]; the centre of the first pixel is (0, 0).
+POINTS = Kind('points', spatial=False, shape=(1, 2), points=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +78,10 @@ FIELDS = {
     'instances': Field(IDS, np.int32, OBJECTS),
     'instance_classes': Field(TABLE, np.uint8, OBJECTS),
     'instance_crowds': Field(TABLE, np.uint8, OBJECTS),
+    # Where the crop is to be laid, one position; crops take it out.
+    'anchor': Field(
+        POINTS, np.float32, 'Give config.dataset.class_uniform a share.'
+    ),
     # A heat map of the centres of objects, and the way there from each pixel.
     'centers': Field(MAP, np.float32, CENTERS),
     'offsets': Field(MAP, np.float32, CENTERS),

@@ -20,6 +20,7 @@ import numpy as np
 
 from segjax.data import fields
 from segjax.data import transforms
+from segjax.data.class_uniform import ClassUniform
 from segjax.data.image import BadExample
 
 
@@ -62,6 +63,7 @@ def train_batches(
     threads: int = 2,
     prefetch: int = 2,
     on_bad_example: str = 'raise',
+    class_uniform: ClassUniform | None = None,
 ) -> Batches:
   """Returns an iterator over this host's batches from `first_step` on.
 
@@ -77,6 +79,8 @@ def train_batches(
     prefetch: batches to read ahead.
     on_bad_example: 'raise', or 'skip' to log and count an unreadable example
       and to take the next good one in the order of its epoch instead.
+    class_uniform: examples that are taken for a class that they show, with an
+      'anchor' for the crop.
 
   Returns:
     `Batches`, dicts with all fields that the examples have after the ops: the
@@ -94,9 +98,15 @@ def train_batches(
         f"on_bad_example is 'raise' or 'skip', not {on_bad_example!r}"
     )
   ops = _parse(spec)
+  if class_uniform and not any(isinstance(op, transforms.Crop) for op in ops):
+    raise ValueError(
+        'Class-uniform sampling lays crops over places where a class occurs,'
+        f' and {spec!r} has no crop. Add one, such as random_crop, or set'
+        ' config.dataset.class_uniform=0.0.'
+    )
   ops = (*transforms.fuse(ops), transforms.Pad(*transforms.static_size(ops)))
   order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().repeat()
-  reader = _Reader(dataset, order, on_bad_example == 'skip')
+  reader = _Reader(dataset, order, on_bad_example == 'skip', class_uniform)
   examples = order.map_with_index(reader).random_map(_transform(ops))
   share = batch_size // num_hosts
 
@@ -163,14 +173,23 @@ class _Reader:
   beginning. So the substitute does not depend on what was read before.
   """
 
-  def __init__(self, dataset, order, skip):
+  def __init__(self, dataset, order, skip, class_uniform):
     self.bad = set()
     self._dataset = dataset
     self._order = order
     self._skip = skip
+    self._class_uniform = class_uniform
     self._lock = threading.Lock()
 
   def __call__(self, position, index):
+    if self._class_uniform and (chosen := self._class_uniform(position)):
+      index, anchor = chosen
+      try:
+        return {**self._dataset[index], 'anchor': anchor[None]}
+      except BadExample as error:
+        if not self._skip:
+          raise
+        self._note(index, error)
     if not self._skip:
       return self._dataset[index]
     length = len(self._dataset)

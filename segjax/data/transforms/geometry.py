@@ -150,13 +150,38 @@ class Crop(Sized, grain.transforms.RandomMap):
 
   def random_map(self, features, rng):
     size = features['image'].shape[:2]
-    window = self.window(size, features.get('label'), rng)
+    features, window = self.place(features, size, features.get('label'), rng)
     wide, beyond = self.widen(window, size)
     return _move(
         features,
         lambda image: _mirror(image[wide], beyond),
         lambda array, _: array[window],
+        points=lambda points: points - [part.start for part in window],
     )
+
+  def place(self, features, size, label, rng):
+    """Chooses the window, one with the 'anchor' of an example that has one.
+
+    The anchor may lie anywhere in the window. It has served then: a batch has
+    examples with and without.
+
+    Args:
+      features: of the example.
+      size: height and width of the image, which may be resized with the crop.
+      label: see `window`.
+      rng: a NumPy Generator.
+
+    Returns:
+      `features` without an anchor, and the window.
+    """
+    if 'anchor' not in features:
+      return features, self.window(size, label, rng)
+    others = {k: v for k, v in features.items() if k != 'anchor'}
+    old = features['image'].shape[:2]
+    (anchor,) = _scaled_points(features['anchor'], old, size)
+    first = anchor.astype(int) - self.size
+    corner = rng.integers(first, anchor.astype(int), endpoint=True)
+    return others, self._window(size, np.clip(corner, 0, self._margin(size)))
 
   def widen(self, window, size):
     """Adds the halo to a window, as far as the image goes.
@@ -249,13 +274,17 @@ class ScaledCrop(grain.transforms.RandomMap):
     label = features.get('label')
     if label is not None:
       label = _Resized(label, size)
-    window = self.crop.window(size, label, rng)
+    features, window = self.crop.place(features, size, label, rng)
     wide, beyond = self.crop.widen(window, size)
+    old = features['image'].shape[:2]
     return _move(
         features,
         lambda image: _mirror(_resized_window(image, size, wide), beyond),
         lambda array, _: _Resized(array, size)[window],
         lambda array: _resized_window(array, size, window),
+        lambda points: (
+            _scaled_points(points, old, size) - [part.start for part in window]
+        ),
     )
 
 
@@ -284,7 +313,7 @@ class Pad(Sized, grain.transforms.Map):
       more = [(0, 0)] * (array.ndim - 2)
       return np.pad(array, edges + more, constant_values=fill)
 
-    padded = _move(features, pad, pad)
+    padded = _move(features, pad, pad, points=lambda points: points)
     if 'label' not in features:
       padded['content'] = features.get('content', size)
     return padded
@@ -295,7 +324,13 @@ class Flip(Sometimes):
   """Mirrors the fields of an example, left to right."""
 
   def change(self, features, rng):
-    return _move(features, _flip, lambda array, _: _flip(array))
+    last = features['image'].shape[1] - 1
+    return _move(
+        features,
+        _flip,
+        lambda array, _: _flip(array),
+        points=lambda points: points * (1, -1) + (0, last),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,7 +351,10 @@ class Rotate(Sometimes):
     def nearest(array, fill):
       return opencv.warp(array, matrix, cv2.INTER_NEAREST, fill)
 
-    return _move(features, linear, nearest, linear)
+    def rotated(points):
+      return (points[:, ::-1] @ matrix[:, :2].T + matrix[:, 2])[:, ::-1]
+
+    return _move(features, linear, nearest, linear, rotated)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -355,10 +393,18 @@ class Elastic(Sometimes):
     def nearest(array, fill):
       return opencv.remap(array, *at, cv2.INTER_NEAREST, fill)
 
-    return _move(features, linear, nearest, linear)
+    def moved_points(points):
+      # The pixel that shows the point, or what is nearest to it.
+      nearest_pixels = [
+          np.argmin((at[1] - row) ** 2 + (at[0] - column) ** 2)
+          for row, column in points
+      ]
+      return np.stack(np.unravel_index(nearest_pixels, size), 1)
+
+    return _move(features, linear, nearest, linear, moved_points)
 
 
-def _move(features, image, nearest, linear=None):
+def _move(features, image, nearest, linear=None, points=None):
   """Moves the pixels of all fields of an example.
 
   Args:
@@ -368,12 +414,15 @@ def _move(features, image, nearest, linear=None):
       array [H, W] or [H, W, N] and the value of pixels from beyond the border.
     linear: function that moves other fields with interpolation, arrays [H, W]
       or [H, W, C]; by default `nearest`.
+    points: function that moves positions (row, column), [N, 2].
   """
   linear = linear or (lambda array: nearest(array, 0))
   moved = {}
   for name, array in features.items():
     kind = fields.kind(name)
-    if kind is None or not kind.spatial:
+    if kind is not None and kind.points:
+      moved[name] = points(array).astype(array.dtype)
+    elif kind is None or not kind.spatial:
       moved[name] = array
     elif kind is fields.IMAGE:
       moved[name] = image(array)
@@ -412,6 +461,11 @@ def _scaled(size, factor):
   return tuple(max(int(side * factor + 0.5), 1) for side in size)
 
 
+def _scaled_points(points, old, new):
+  """Returns positions [N, 2] after resizing from size `old` to `new`."""
+  return (points + 0.5) * np.divide(new, old) - 0.5
+
+
 def _class_counts(label):
   """Counts the pixels of each train id of a label [H, W]."""
   return cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])
@@ -424,6 +478,7 @@ def _resize(features, size):
       lambda image: _interpolate(image, size),
       lambda array, _: _pick(array, size),
       lambda array: _interpolate(array, size),
+      lambda points: _scaled_points(points, features['image'].shape[:2], size),
   )
 
 
