@@ -196,6 +196,29 @@ def caffe_sgd(config, base, schedule, *, new='', frozen=''):
   config.lr.schedule = schedule
 
 
+def ade20k_of_csail(config, steps):
+  """Sets the recipe of CSAIL's code for ADE20K: whole images of five sizes.
+
+  Its two optimisers, of backbone and head, are alike, so one does. Theirs pads
+  a batch to its largest image; here all batches have the same size.
+  """
+  sides = (300, 375, 450, 525, 600)
+  config.preprocess.train = (
+      f'random_short({sides}, 1000)|random_crop(1000, cat_max_ratio=1.0)|flip'
+      '|normalize'
+  )
+  config.preprocess.eval = 'normalize'
+  config.predict.short_sides = sides
+  config.predict.longest = 1000
+  config.total_steps = steps
+  config.batch_size = 16
+  config.optim.weight_decay = 1e-4
+  config.optim.decay_on = 'kernel$'
+  config.lr.base = 0.02
+  config.lr.schedule = 'poly(power=0.9)'
+  config.eval_every = config.checkpoint_every = steps // 10
+
+
 def choose(name, value, known):
   """Returns `known[value]`; a ValueError names the argument `name`."""
   if value not in known:
@@ -344,6 +367,10 @@ def base(dataset, *, small=False, **changes):
   config.predict.stride = (341, 341)
   config.predict.weights = 'flat'  # 'flat' or 'hann'.
   config.predict.scales = (1.0,)
+  # In the place of scales: lengths of the shorter side, and the most pixels of
+  # the longer one; () and 0 for none.
+  config.predict.short_sides = ()
+  config.predict.longest = 0
   config.predict.flip = recipe.get('flip', False)
   # With two classes, the second one is chosen where its probability is above
   # this.

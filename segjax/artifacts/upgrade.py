@@ -41,6 +41,7 @@ def _new_options(config):
       'dataset': {'class_uniform': 0.0},
       'optim': {'groups': {}},
       'lr': {'warmup_from': 0.0},
+      'predict': {'short_sides': (), 'longest': 0},
   }
   added_to_groups = {
       name: options | config[name]

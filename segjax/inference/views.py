@@ -55,6 +55,11 @@ class Inference:
   # 'hann' decrease towards the border.
   weights: str = 'flat'
   scales: tuple[float, ...] = (1.0,)
+  # Lengths that the shorter side of each image is resized to, in the place of
+  # `scales`; () for none. The longer side has at most `longest` pixels, or any
+  # number with 0.
+  short_sides: tuple[int, ...] = ()
+  longest: int = 0
   flip: bool = False  # Also predicts the mirrored image, and averages.
   # With two classes, the second one is chosen where its probability is above
   # this.
@@ -84,12 +89,30 @@ class Inference:
         )
     if not self.scales or min(self.scales) <= 0:
       raise ValueError(f'scales={self.scales} must be positive numbers.')
+    if self.short_sides and self.scales != (1.0,):
+      raise ValueError(
+          f'scales={self.scales} and short_sides={self.short_sides} are two'
+          ' ways to say at which sizes images are predicted: give one of them.'
+      )
+    if self.longest < 0 or min(self.short_sides, default=1) < 1:
+      raise ValueError(
+          f'short_sides={self.short_sides}, longest={self.longest}: give'
+          ' lengths in pixels.'
+      )
     if not 0 < self.threshold < 1:
       raise ValueError(f'threshold={self.threshold} must be between 0 and 1.')
     refine.build(self.refine)  # Raises if it cannot be read.
     for name in ('batch_size', 'pad_to'):
       if getattr(self, name) < 1:
         raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
+
+  def factors(self, size: tuple[int, int]) -> tuple[float, ...]:
+    """Returns the scales at which an image of (height, width) is predicted."""
+    most = self.longest / max(size) if self.longest else float('inf')
+    return (
+        tuple(min(side / min(size), most) for side in self.short_sides)
+        or self.scales
+    )
 
 
 def predict(
@@ -258,7 +281,8 @@ def _predict_image(example, options, probabilities):
   views = _views(shown, size, shape, options, example.get('content'))
   if len(starts) > 1:
     views = list(views)  # All are needed for each chunk.
-  weight = 1 / (len(options.scales) * (1 + options.flip))
+  num_sizes = len(options.short_sides) or len(options.scales)
+  weight = 1 / (num_sizes * (1 + options.flip))
   refinement = refine.build(options.refine)
 
   labels, results = np.empty(size, np.uint8), {}
@@ -296,7 +320,7 @@ def _views(shown, size, shape, options, content):
   """Yields a `View` for each scale and, with `flip`, its mirror image."""
   sides = shown['image'].shape[:2]
   content = content or sides
-  for scale in options.scales:
+  for scale in options.factors(content):
     scaled = shown
     if scale != 1:
       h, w = (max(1, int(n * scale + 0.5)) for n in sides)

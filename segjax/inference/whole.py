@@ -74,7 +74,7 @@ def predict(
     ValueError: an option for tasks per pixel is not at its default.
   """
   defaults = Inference()
-  for name in ('mode', 'scales', 'flip', 'refine'):
+  for name in ('mode', 'scales', 'short_sides', 'flip', 'refine'):
     if getattr(options, name) != getattr(defaults, name):
       raise ValueError(
           f'config.predict.{name}={getattr(options, name)!r} is for tasks per'

@@ -67,6 +67,8 @@ def test_parse_gives_the_ops_in_order():
         ('elastic(points=0)', '1 or more'),
         ('border_weights(sigma=0.0)', 'sigma is positive'),
         ('random_scale(2.0, 0.5)', 'low <= high'),
+        ('random_short((300.0,), 500)', 'whole positive numbers'),
+        ('random_short((), 500)', 'whole positive numbers'),
         ('normalize(0, 0)', 'positive'),
         ('flip(__import__("os"))', 'flip'),
     ],
@@ -158,6 +160,25 @@ def test_resize_by_a_side_keeps_the_aspect_ratio():
   assert run("resize(24, mode='short')", features)['label'].shape == (24, 32)
   assert run("resize(32, mode='long')", features)['label'].shape == (24, 32)
   assert run('resize(32)', features)['label'].shape == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ('size', 'expected'),
+    [
+        ((20, 30), {(10, 15), (30, 45)}),
+        ((30, 20), {(15, 10), (45, 30)}),
+        ((10, 80), {(6, 50), (6, 50)}),  # The longer side decides.
+        ((10, 40), {(10, 40), (13, 50)}),
+    ],
+)
+def test_random_short_gives_the_shorter_side_a_length(size, expected):
+  (op,) = transforms.parse('random_short((10, 30), longest=50)')
+  rng = np.random.default_rng(0)
+  image = np.zeros((*size, 3), np.float32)
+  drawn = {
+      op.random_map({'image': image}, rng)['image'].shape[:2] for _ in range(20)
+  }
+  assert drawn == expected
 
 
 def test_random_scale_keeps_its_range_and_its_steps():
@@ -548,6 +569,7 @@ def test_bgr_reverses_the_channels_and_takes_three():
     'spec',
     [
         'random_scale(0.5, 2.0)|random_crop(50, 70)',
+        'random_short((40, 70), 90)|random_crop(50, 70)',
         'random_scale(0.9, 1.1)|random_crop(64)',
         'random_scale(0.5, 2.0, 0.25)|class_balanced_crop(50, 70)',
         'resize(333, 77)|random_crop(64)',

@@ -508,3 +508,24 @@ def test_a_task_on_whole_images_is_freed_of_padding_too():
 
   ((example, found),) = whole.predict(forward, examples, Inference())
   np.testing.assert_array_equal(found['segments'], example['label'])
+
+
+def test_short_sides_are_scales_that_depend_on_the_image():
+  for size, scales in (((30, 44), (0.5, 1.5)), ((44, 30), (0.5, 1.5))):
+    shown = example(size)
+    np.testing.assert_array_equal(
+        one(with_context, shown, short_sides=(15, 45), flip=True),
+        one(with_context, shown, scales=scales, flip=True),
+    )
+  shown = example((20, 60))
+  np.testing.assert_array_equal(
+      one(with_context, shown, short_sides=(10, 40), longest=90),
+      one(with_context, shown, scales=(0.5, 1.5)),
+  )
+
+
+def test_sizes_of_prediction_are_told_in_one_way():
+  with pytest.raises(ValueError, match='give one of them'):
+    Inference(scales=(0.5,), short_sides=(300,))
+  with pytest.raises(ValueError, match='lengths in pixels'):
+    Inference(short_sides=(300, 0))

@@ -27,7 +27,9 @@ from segjax.data.transforms.geometry import Elastic
 from segjax.data.transforms.geometry import Flip
 from segjax.data.transforms.geometry import Pad
 from segjax.data.transforms.geometry import RandomCrop
+from segjax.data.transforms.geometry import RandomResize
 from segjax.data.transforms.geometry import RandomScale
+from segjax.data.transforms.geometry import RandomShort
 from segjax.data.transforms.geometry import Resize
 from segjax.data.transforms.geometry import Rotate
 from segjax.data.transforms.geometry import ScaledCrop
@@ -53,6 +55,7 @@ OPS = {
     'photometric': Photometric,
     'random_crop': RandomCrop,
     'random_scale': RandomScale,
+    'random_short': RandomShort,
     'resize': Resize,
     'rotate': Rotate,
 }
@@ -85,7 +88,7 @@ def fuse(ops):
   """
   fused, resizings = [], []
   for op in ops:
-    if isinstance(op, Resize | RandomScale):
+    if isinstance(op, Resize | RandomResize):
       resizings.append(op)
       continue
     if resizings and isinstance(op, Crop):
@@ -112,13 +115,13 @@ def static_size(ops):
   A train spec must have them. Its last crop, pad or exact resize decides.
   """
   for op in reversed(ops):
-    if isinstance(op, RandomScale) or getattr(op, 'mode', 'exact') != 'exact':
+    if isinstance(op, RandomResize) or getattr(op, 'mode', 'exact') != 'exact':
       break
     if isinstance(op, Sized):
       return op.size
   raise ValueError(
-      'The images would differ in size: after the last random_scale or resize '
-      'there must be a random_crop, a class_balanced_crop or a pad, unless it '
+      'The images would differ in size: after the last random resizing, or one'
+      ' that keeps the shape, there must be a random_crop, a class_balanced_crop or a pad, unless it '
       "is a resize in mode 'exact'."
   )
 
@@ -132,7 +135,7 @@ def _check_order(ops):
   """Raises if an op cannot come after those before it."""
   names = {kind: name for name, kind in OPS.items()}
   for i, op in enumerate(ops):
-    moves = isinstance(op, Sized | RandomScale | Rotate | Elastic)
+    moves = isinstance(op, Sized | RandomResize | Rotate | Elastic)
     if moves and halo(ops[:i]):
       raise ValueError(
           f'{names[type(op)]} must come before the crop with a halo, which'

@@ -91,8 +91,19 @@ class Resize(Sized, grain.transforms.Map):
     return resized
 
 
+class RandomResize(grain.transforms.RandomMap):
+  """Base class of ops that resize to a random size."""
+
+  def new_size(self, size, rng):
+    """Returns the (height, width) after resizing from `size`."""
+    raise NotImplementedError
+
+  def random_map(self, features, rng):
+    return _resize(features, self.new_size(features['image'].shape[:2], rng))
+
+
 @dataclasses.dataclass(frozen=True)
-class RandomScale(grain.transforms.RandomMap):
+class RandomScale(RandomResize):
   """Resizes both sides by one factor, drawn uniformly from `low` to `high`.
 
   With a `step` the factor is one of low, low + step, ..., high.
@@ -116,8 +127,30 @@ class RandomScale(grain.transforms.RandomMap):
     steps = int((self.high - self.low) / self.step + 1e-6)
     return _scaled(size, self.low + self.step * rng.integers(steps + 1))
 
-  def random_map(self, features, rng):
-    return _resize(features, self.new_size(features['image'].shape[:2], rng))
+
+@dataclasses.dataclass(frozen=True)
+class RandomShort(RandomResize):
+  """Resizes so that the shorter side has one of `sides`, drawn uniformly.
+
+  The longer side has at most `longest` pixels, even if the shorter one becomes
+  smaller for it. CSAIL trains on ADE20K so.
+  """
+
+  sides: tuple[int, ...]
+  longest: int
+
+  def __post_init__(self):
+    numbers = (*self.sides, self.longest)
+    if not self.sides or not all(type(n) is int and n > 0 for n in numbers):
+      raise ValueError(
+          f'sides={self.sides}, longest={self.longest}: give the lengths of'
+          ' sides in pixels, whole positive numbers'
+      )
+
+  def new_size(self, size, rng):
+    """Returns the (height, width) for a random length of the shorter side."""
+    side = self.sides[rng.integers(len(self.sides))]
+    return _scaled(size, min(side / min(size), self.longest / max(size)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,7 +297,7 @@ class ScaledCrop(grain.transforms.RandomMap):
   Several resizings become one, which avoids the blur of repeated interpolation.
   """
 
-  resizings: tuple[Resize | RandomScale, ...]
+  resizings: tuple[Resize | RandomResize, ...]
   crop: Crop
 
   def random_map(self, features, rng):
