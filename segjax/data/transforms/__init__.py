@@ -121,8 +121,8 @@ def static_size(ops):
       return op.size
   raise ValueError(
       'The images would differ in size: after the last random resizing, or one'
-      ' that keeps the shape, there must be a random_crop, a class_balanced_crop or a pad, unless it '
-      "is a resize in mode 'exact'."
+      ' that keeps the shape, there must be a random_crop, a'
+      " class_balanced_crop, a pad, or a resize in mode 'exact'."
   )
 
 
