@@ -21,6 +21,12 @@ jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 8)
 # Several steps in flight on as many devices dead-lock where cores are few.
 jax.config.update('jax_cpu_enable_async_dispatch', False)
+# Compiling takes most of the time of the tests, and half of that without most
+# optimisations; programs that a test starts do the same. To test what XLA makes
+# of the programs in full, set the variable to false.
+FAST = 'JAX_DISABLE_MOST_OPTIMIZATIONS'
+os.environ.setdefault(FAST, 'true')
+jax.config.update('jax_disable_most_optimizations', os.environ[FAST] == 'true')
 # TensorFlow, which CLU's writers import, talks about its build.
 os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
 
@@ -73,6 +79,16 @@ def _drawn(shapes):
     return drawn.astype(x.dtype)
 
   return jax.tree.map(values, shapes)
+
+
+@pytest.fixture
+def compiled_in_full():
+  """Has XLA optimise as it does for users, where a test looks at rounding."""
+  name = 'jax_disable_most_optimizations'
+  before = jax.config.values[name]
+  jax.config.update(name, False)
+  yield
+  jax.config.update(name, before)
 
 
 @pytest.fixture

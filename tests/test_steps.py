@@ -330,7 +330,7 @@ class Initializers(nn.Module):
     return {'logits': classifier(CLASSES)(x), 'aux': {}}
 
 
-def test_fresh_variables_are_those_of_a_program_compiled_in_full():
+def test_fresh_variables_are_those_of_a_program_in_full(compiled_in_full):
   image = jnp.zeros((1, 6, 7, 3))
   expected = jax.jit(Initializers().init)(jax.random.key(3), image)
   given = system_of(Initializers(), CLASSES).init(3, (4, 6, 7, 3))
