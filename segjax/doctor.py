@@ -6,12 +6,18 @@ reads every example of the train and eval split as training does, and reports
 what is wrong, what is odd, how often each class occurs, the class weights that
 follow, and what the machine has and a training step needs. The exit code is 1
 when training would fail or learn the wrong thing.
+
+  python -m segjax.doctor --workdir=runs/camvid --replay=1207
+
+computes a step again that a run has skipped, names the examples of its batch
+and says where the first value arises that is not finite.
 """
 
 import collections
 import dataclasses
 import hashlib
 import shutil
+import sys
 
 from absl import app
 from absl import flags
@@ -411,7 +417,33 @@ def _listing(lines):
   return ''.join(shown)
 
 
+def replay_step(path, step):
+  """Prints what was not finite in a step of a run; returns the exit code."""
+  from segjax import replay  # Slow: it imports TensorFlow.
+
+  with terminal.errors_in_words():
+    compile_cache.enable()
+    print(replay.replay(workdir.Workdir(path), step))
+  return 0
+
+
+def run(config, path, step):
+  """Does what the flags say; returns the exit code."""
+  if bool(path) != bool(step) or bool(path) == bool(config):
+    sys.exit(
+        'segjax: Give --config=... to check what would be trained, or'
+        ' --workdir=... --replay=STEP to compute a step of a run again.'
+    )
+  return replay_step(path, step) if step else main(config)
+
+
 if __name__ == '__main__':
   _CONFIG = config_flags.DEFINE_config_file('config')
-  flags.mark_flag_as_required('config')
-  app.run(lambda _: main(_CONFIG.value), flags_parser=terminal.parse_flags)
+  _WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of a run.')
+  _REPLAY = flags.DEFINE_integer(
+      'replay', 0, 'Number of a step of the run that was skipped.'
+  )
+  app.run(
+      lambda _: run(_CONFIG.value, _WORKDIR.value, _REPLAY.value),
+      flags_parser=terminal.parse_flags,
+  )

@@ -296,13 +296,17 @@ class Training:
     system: what is trained.
     dataset: the training split.
     batches: `batches(first_step)` is an iterator over this host's batches.
+    names: `names(step)` are the names of the examples of a step, counted from
+      1, of all hosts.
     batch: the shapes of a global batch, {field: [B, ...]}.
     layout: how batches and the state lie on the devices.
     step: `step(state, batch) -> (state, scalars)`, not compiled.
     statistics_step: see `steps.make_statistics_step`; not compiled.
+    search_step: see `steps.make_search_step`; not compiled.
     precise_norms: batches whose statistics batch norms have in an evaluation; 0
       keeps the moving averages.
     init: `init()` returns the first state.
+    seed: of the run.
     batch_size: images of a step, over all devices.
     total_steps: length of the run.
     log_every: steps between lines of the summaries.
@@ -318,12 +322,15 @@ class Training:
   system: System
   dataset: datasets.Dataset
   batches: Callable[[int], pipeline.Batches]
+  names: Callable[[int], list[str]]
   batch: dict[str, jax.ShapeDtypeStruct]
   layout: parallel.Layout
   step: Callable
   statistics_step: Callable
+  search_step: Callable
   precise_norms: int
   init: Callable
+  seed: int
   batch_size: int
   total_steps: int
   log_every: int
@@ -389,6 +396,16 @@ def training(config: Config) -> Training:
         class_uniform=uniform,
     )
 
+  def names(step):
+    return pipeline.example_names(
+        examples,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        step=step - 1,
+        on_bad_example=config.on_bad_example,
+        class_uniform=uniform,
+    )
+
   batch = batch_shapes(read_batches, config.batch_size)
   wanted = {*trained.train_reads, *trained.task.TRUTH} - {'weight'}
   fields.check(sorted(wanted), batch, config.model_name)
@@ -428,6 +445,7 @@ def training(config: Config) -> Training:
       system=trained,
       dataset=train_set,
       batches=lambda first_step: read_batches(config.batch_size, first_step),
+      names=names,
       batch=batch,
       layout=devices,
       step=step,
@@ -437,8 +455,16 @@ def training(config: Config) -> Training:
           total_steps=config.total_steps,
           frozen=frozen,
       ),
+      search_step=steps.make_search_step(
+          trained,
+          seed=config.seed,
+          total_steps=config.total_steps,
+          accumulate=config.optim.accumulate,
+          frozen=frozen,
+      ),
       precise_norms=config.precise_norms,
       init=init,
+      seed=config.seed,
       batch_size=config.batch_size,
       total_steps=config.total_steps,
       log_every=config.log_every,

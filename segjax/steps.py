@@ -284,6 +284,90 @@ def make_statistics_step(
   return step
 
 
+def make_search_step(
+    system: System,
+    *,
+    seed: int,
+    total_steps: int = 1,
+    accumulate: int = 1,
+    frozen: Callable[[str], bool] = lambda name: False,
+) -> Callable:
+  """Returns `step(state, batch) -> (state, found)`, which trains nothing.
+
+  It computes loss and gradient as the step of training does. `found` has an
+  entry for the outputs of each layer, each part of the loss, and the gradient
+  of each parameter: above 0 if any value is not finite. Names begin with a
+  number, in the order of computation.
+
+  Args:
+    system: what is trained.
+    seed: see `make_train_step`, as for the others.
+    total_steps: length of the run.
+    accumulate: parts of a batch.
+    frozen: tells which parameters get no gradient.
+  """
+  loss = functools.partial(objective, system, frozen=frozen)
+
+  def compute(variables, batch, **options):
+    def watched(params):
+      found = {}
+      with _watch_outputs(found):
+        value, (scalars, mutable) = loss(
+            {**variables, 'params': params}, batch, **options
+        )
+      for name, part in scalars.items():
+        _note(found, f'the loss, {name}', part)
+      return value, (found, mutable)
+
+    grads, (found, mutable) = jax.grad(watched, has_aux=True)(
+        variables['params']
+    )
+    for path, grad in jax.tree.leaves_with_path(grads):
+      name = '/'.join(key.key for key in path)
+      _note(found, f'the gradient of {name}', grad)
+    _note(found, 'the norm of the gradient', optax.tree.norm(grads))
+    return grads, found, mutable
+
+  def step(state, batch):
+    rng = jax.random.fold_in(jax.random.key(seed), state.step)
+    _, found, _ = in_parts(
+        compute,
+        loss,
+        accumulate,
+        {'params': state.params, **state.mutable},
+        batch,
+        rng=parallel.fold_in_device(rng),
+        progress=state.step / total_steps,
+    )
+    return state, parallel.pmean(found)
+
+  return step
+
+
+def _watch_outputs(found):
+  """Returns a context that notes of each layer whether its output is finite."""
+
+  def call(next_call, args, kwargs, context):
+    out = next_call(*args, **kwargs)
+    if context.method_name == '__call__':
+      name = '/'.join(context.module.path) or 'the model'
+      _note(found, f'the output of {name}', out)
+    return out
+
+  return nn.intercept_methods(call)
+
+
+def _note(found, name, values):
+  """Adds to `found` the share of arrays with values that are not finite."""
+  bad = [
+      ~jnp.isfinite(x).all()
+      for x in jax.tree.leaves(values)
+      if jnp.issubdtype(x.dtype, jnp.inexact)
+  ]
+  if bad:
+    found[f'{len(found):06} {name}'] = jnp.stack(bad).mean(dtype=jnp.float32)
+
+
 def gradient(system: System, variables, batch, **options):
   """Returns the gradient of a batch, its scalars, and the moved state.
 

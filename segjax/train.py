@@ -7,6 +7,7 @@ import time
 from absl import logging
 from clu import parameter_overview
 import jax
+import numpy as np
 
 from segjax import evaluate
 from segjax import experiment
@@ -139,6 +140,7 @@ def loop(setup, evaluation, workdir, checkpoints, notice, started_at):
       # The host runs one step ahead of the devices. Without this wait it would
       # run further ahead, and batches would accumulate in memory.
       jax.block_until_ready(previous_scalars)
+      note_if_skipped(setup, workdir, step - 1, previous_scalars)
       previous_scalars = scalars
       if step == first + 1:
         jax.block_until_ready(scalars)
@@ -151,6 +153,8 @@ def loop(setup, evaluation, workdir, checkpoints, notice, started_at):
       # Averages of scalars are not part of the state. They are written whenever
       # the state is saved, so that a resumed run writes the same numbers.
       if to_save or step % setup.log_every == 0:
+        note_if_skipped(setup, workdir, step, scalars)
+        previous_scalars = None
         check_finite(state, setup.max_bad_steps, checkpoints)
         writer.write_scalars(step, record.read(state))
       with record.paused():
@@ -167,6 +171,31 @@ def loop(setup, evaluation, workdir, checkpoints, notice, started_at):
           state = observed(state, scores[best])
           malloc.trim()
   return scores
+
+
+def note_if_skipped(setup, workdir, step, scalars):
+  """Writes down a step whose loss or gradient was not finite.
+
+  Args:
+    setup: from `experiment.training`.
+    workdir: of the run.
+    step: its number.
+    scalars: that it returned; None if it has been looked at.
+  """
+  if scalars is None or np.isfinite(scalars['loss']):
+    return
+  if hosts.is_first():
+    names = setup.names(step)
+    workdir.note_bad_step(step, setup.seed, names)
+    logging.warning(
+        'Step %d is skipped: its loss or gradient is not finite. Its examples:'
+        ' %s. What was not finite first is found by python -m segjax.doctor'
+        ' --workdir=%s --replay=%d',
+        step,
+        ', '.join(names),
+        workdir.path,
+        step,
+    )
 
 
 def recompute_norms(setup, collect, state, step):
@@ -212,22 +241,27 @@ def initial_state(setup, checkpoints):
   table = parameter_overview.get_parameter_overview
   logging.info('Parameters:\n%s', table(jax.device_get(state.params)))
   restored = checkpoints.restore(state)
-  if restored is None and setup.init_from:
-    return hosts.from_first(
-        warm_start.start,
-        state,
-        setup.init_from,
-        setup.init_only,
-        setup.dataset.channels,
-    )
   if restored is None:
-    return state
+    return first_state(setup, state)
   logging.info(
       'Going on from step %d, with parameters:\n%s',
       restored.step,
       table(jax.device_get(restored.params)),
   )
   return restored
+
+
+def first_state(setup, state):
+  """Returns a new state with the variables of `config.init_from`, if given."""
+  if not setup.init_from:
+    return state
+  return hosts.from_first(
+      warm_start.start,
+      state,
+      setup.init_from,
+      setup.init_only,
+      setup.dataset.channels,
+  )
 
 
 def report_start(seconds):

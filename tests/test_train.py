@@ -192,6 +192,10 @@ def test_steps_that_are_not_finite_are_skipped_until_there_are_too_many(
   assert metrics[2]['train/loss'] is None
   assert metrics[3]['train/loss'] > 0
   assert Checkpoints(workdir.checkpoints).steps() == [6]
+  lines = workdir.bad_steps.read_text().splitlines()
+  noted = [json.loads(line) for line in lines]
+  assert [entry['step'] for entry in noted] == [2, 8, 9, 10]
+  assert all(len(entry['examples']) == config.batch_size for entry in noted)
 
   # With the cause mended, the same command goes on from there.
   train.run(config, workdir)

@@ -51,6 +51,7 @@ class Workdir:
     self.checkpoints = self.path / 'checkpoints'
     self.pictures = self.path / 'pictures'
     self.metrics = self.path / 'metrics.jsonl'
+    self.bad_steps = self.path / 'bad_steps.jsonl'
 
   def make(self):
     """Makes the folder.
@@ -200,6 +201,18 @@ class Workdir:
       path = self.pictures / folder / f'{name}.png'
       path.parent.mkdir(parents=True, exist_ok=True)
       image.write_png(path, picture)
+
+  def note_bad_step(self, step, seed, names):
+    """Adds a skipped step to `bad_steps.jsonl`.
+
+    Args:
+      step: its number.
+      seed: of the run.
+      names: of the examples of its batch.
+    """
+    with self.bad_steps.open('a') as file:
+      entry = {'step': step, 'seed': seed, 'examples': names}
+      file.write(json.dumps(entry) + '\n')
 
   def write_score(self, about, step, scores):
     """Writes the scores of a step and how they were computed.

@@ -105,9 +105,8 @@ def train_batches(
         ' config.dataset.class_uniform=0.0.'
     )
   ops = (*transforms.fuse(ops), transforms.Pad(*transforms.static_size(ops)))
-  order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().repeat()
-  reader = _Reader(dataset, order, on_bad_example == 'skip', class_uniform)
-  examples = order.map_with_index(reader).random_map(_transform(ops))
+  sequence, reader = _sequence(dataset, seed, on_bad_example, class_uniform)
+  examples = sequence.random_map(_transform(ops))
   share = batch_size // num_hosts
 
   def example(i):
@@ -123,6 +122,37 @@ def train_batches(
       .batch(share, batch_fn=_stack)
   )
   return Batches(iter(batches), reader)
+
+
+def example_names(
+    dataset: Any,
+    *,
+    batch_size: int,
+    seed: int,
+    step: int,
+    on_bad_example: str = 'raise',
+    class_uniform: ClassUniform | None = None,
+) -> list[str]:
+  """Returns the names of the examples of a batch, of all hosts.
+
+  Args:
+    dataset: see `train_batches`, as for the others.
+    batch_size: number of examples of a batch.
+    seed: of the order of examples.
+    step: the step, counted from 0.
+    on_bad_example: 'raise' or 'skip'.
+    class_uniform: examples that are taken for a class.
+  """
+  sequence, _ = _sequence(dataset, seed, on_bad_example, class_uniform)
+  first = step * batch_size
+  return [sequence[first + i]['name'] for i in range(batch_size)]
+
+
+def _sequence(dataset, seed, on_bad_example, class_uniform):
+  """Returns the endless sequence of examples as read, and its reader."""
+  order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().repeat()
+  reader = _Reader(dataset, order, on_bad_example == 'skip', class_uniform)
+  return order.map_with_index(reader), reader
 
 
 def eval_examples(
