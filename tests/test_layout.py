@@ -46,6 +46,7 @@ MAY_IMPORT = {
     'evaluate': ANYTHING,
     'predict': ANYTHING,
     'doctor': ANYTHING,
+    'replay': ANYTHING,
     'tools': ANYTHING,
     'benchmark': ANYTHING,
     'convert/__main__': ANYTHING,
@@ -54,7 +55,7 @@ MAY_IMPORT = {
 # Who may see a config: `experiment`, the doors that read it, the workdir that
 # keeps it. All others take a `System` and plain values.
 SEE_CONFIGS = {
-    *('experiment', 'main', 'train', 'evaluate', 'predict', 'doctor'),
+    *('experiment', 'main', 'train', 'evaluate', 'predict', 'doctor', 'replay'),
     *('tools', 'convert/__main__', 'convert/workdirs'),
     *('artifacts/workdir', 'artifacts/upgrade'),
 }
@@ -67,7 +68,7 @@ KNOW_FIELDS = {
 # What only some files may import; TensorFlow hides behind parts of CLU.
 ONLY_IN = {
     'segjax.main': (),
-    'segjax.train': ('segjax/main.py', 'segjax/doctor.py'),
+    'segjax.train': ('segjax/main.py', 'segjax/doctor.py', 'segjax/replay.py'),
     'tensorflow': (),
     'tensorflow_datasets': ('segjax/data/datasets/oxford_iiit_pet.py',),
     'clu.metric_writers': ('segjax/artifacts/summaries.py',),
