@@ -39,6 +39,7 @@ PARAMETERS = {
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
@@ -152,6 +153,7 @@ def test_training_keeps_the_shapes_of_moving_state(name):
         'fastfcn',
         'fcn_dilated',
         'isanet',
+        'ocnet',
         'pspnet',
         'unet',
         'upernet',
