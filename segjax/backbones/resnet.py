@@ -13,6 +13,9 @@ most published weights. The variants differ in stem and shortcuts:
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
 - 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
+The option `absolute_scale=True` is for weights that were trained with
+activated batch norms, as OCNet's: see `layers.norm.activated_batch_norm`.
+
 Checked against torchvision 0.28, mmsegmentation 1.2.2 (v1b, v1c, v1d), timm
 1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe).
 mmsegmentation dilates only the first convolution of a basic block, so its
@@ -35,6 +38,16 @@ from segjax.ops.pool import max_pool
 last_norm = functools.partial(norms.BatchNorm, scale_init=nn.initializers.zeros)
 
 
+def block_norms(absolute_scale):
+  """Returns the norm of a block, and that of its last convolution.
+
+  An absolute scale has no gradient at 0, so none begins there.
+  """
+  if absolute_scale:
+    return norms.activated_batch_norm, norms.activated_batch_norm
+  return norms.BatchNorm, last_norm
+
+
 class BasicBlock(nn.Module):
   """Adds two 3x3 convolutions to a shortcut; figure 5, left."""
 
@@ -43,24 +56,27 @@ class BasicBlock(nn.Module):
   dilation: int = 1
   first_dilation: int = 0  # Dilation of the first 3x3; 0: `dilation`.
   average: bool = False  # See `shortcut`.
+  absolute_scale: bool = False  # See `Backbone`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
+    norm, last = block_norms(self.absolute_scale)
     y = ConvNormAct(
         self.width,
         stride=self.stride,
         dilation=self.first_dilation or self.dilation,
+        norm=norm,
         name='conv1',
     )(x, train)
     y = ConvNormAct(
         self.width,
         dilation=self.dilation,
-        norm=last_norm,
+        norm=last,
         act=None,
         name='conv2',
     )(y, train)
-    return nn.relu(y + shortcut(x, y, self.stride, self.average, train))
+    return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
 
 
 class Bottleneck(nn.Module):
@@ -74,27 +90,32 @@ class Bottleneck(nn.Module):
   groups: int = 1  # Groups of the 3x3 convolution.
   widen: int = 1  # Factor on the channels of the 3x3 convolution.
   stride_first: bool = False  # Strides in the first 1x1 convolution.
+  absolute_scale: bool = False  # See `Backbone`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
+    norm, last = block_norms(self.absolute_scale)
     inner = self.width * self.widen
     strides = (self.stride, 1) if self.stride_first else (1, self.stride)
-    y = ConvNormAct(inner, kernel=1, stride=strides[0], name='conv1')(x, train)
+    y = ConvNormAct(
+        inner, kernel=1, stride=strides[0], norm=norm, name='conv1'
+    )(x, train)
     y = ConvNormAct(
         inner,
         stride=strides[1],
         dilation=self.first_dilation or self.dilation,
         groups=self.groups,
+        norm=norm,
         name='conv2',
     )(y, train)
     y = ConvNormAct(
-        4 * self.width, kernel=1, norm=last_norm, act=None, name='conv3'
+        4 * self.width, kernel=1, norm=last, act=None, name='conv3'
     )(y, train)
-    return nn.relu(y + shortcut(x, y, self.stride, self.average, train))
+    return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
 
 
-def shortcut(x, y, stride, average, train):
+def shortcut(x, y, stride, average, train, norm):
   """Returns `x`, projected by a 1x1 convolution where its shape differs.
 
   Args:
@@ -104,6 +125,7 @@ def shortcut(x, y, stride, average, train):
     average: averages `stride` x `stride` pixels before a 1x1 convolution with
       stride 1, instead of taking every `stride`-th pixel.
     train: whether the norm takes its statistics from the batch.
+    norm: norm of the 1x1 convolution.
   """
   if x.shape == y.shape:
     return x
@@ -114,7 +136,12 @@ def shortcut(x, y, stride, average, train):
     mean = nn.avg_pool(x, window, window, 'SAME', count_include_pad=False)
     x, stride = mean.astype(x.dtype), 1
   return ConvNormAct(
-      y.shape[-1], kernel=1, stride=stride, act=None, name='shortcut'
+      y.shape[-1],
+      kernel=1,
+      stride=stride,
+      norm=norm,
+      act=None,
+      name='shortcut',
   )(x, train)
 
 
@@ -155,6 +182,8 @@ class Backbone(nn.Module):
   # above; as there, the first convolution of a stage has that of the stage
   # before. mmsegmentation's FastFCN dilates at output stride 32: (1, 1, 2, 4).
   dilations: tuple[int, ...] = ()
+  # Whether norms multiply by the absolute value of their scale.
+  absolute_scale: bool = False
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
@@ -174,14 +203,17 @@ class Backbone(nn.Module):
       raise ValueError(
           f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
+    norm, _ = block_norms(self.absolute_scale)
     if self.deep_stem:
       x = image
       for i, features in enumerate(self.deep_stem, 1):
-        x = ConvNormAct(features, stride=2 if i == 1 else 1, name=f'stem{i}')(
-            x, train
-        )
+        x = ConvNormAct(
+            features, stride=2 if i == 1 else 1, norm=norm, name=f'stem{i}'
+        )(x, train)
     else:
-      x = ConvNormAct(self.width, kernel=7, stride=2, name='stem')(image, train)
+      x = ConvNormAct(self.width, kernel=7, stride=2, norm=norm, name='stem')(
+          image, train
+      )
     feats = {'c1': x}
     x = pool(x, self.ceil_pool)
     total, dilation = 4, 1
@@ -203,6 +235,7 @@ class Backbone(nn.Module):
             dilation=dilation * rate or before,
             first_dilation=first if i == 0 else 0,
             average=self.average_shortcut,
+            absolute_scale=self.absolute_scale,
             name=f'stage{level - 1}_{i}',
         )(x, train)
       feats[f'c{level}'] = x

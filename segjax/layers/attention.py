@@ -1,24 +1,28 @@
 """Attention from the positions of one map of features to those of another."""
 
+from collections.abc import Callable
+
 from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.ops.attention import attention
+from segjax.ops.attention import attention_in_cells
 from segjax.ops.pool import adaptive_avg_pool
 
 
 class Projection(nn.Module):
-  """Applies 1x1 convolutions, each with batch norm and ReLU."""
+  """Applies 1x1 convolutions, each with batch norm and ReLU by default."""
 
   features: int
   depth: int = 1  # Number of convolutions.
+  conv: Callable[..., nn.Module] = ConvNormAct  # With norm and activation.
 
   @nn.compact
   def __call__(self, x, train):
     for i in range(self.depth):
-      x = ConvNormAct(self.features, kernel=1, name=f'conv{i}')(x, train)
+      x = self.conv(self.features, kernel=1, name=f'conv{i}')(x, train)
     return x
 
 
@@ -38,6 +42,10 @@ class Attention(nn.Module):
   # Rows and columns of grids over which keys and values are averaged, as in
   # https://arxiv.org/abs/1908.07678; () keeps every position.
   bins: tuple[int, ...] = ()
+  # Rows and columns of a grid within whose cells positions attend, see
+  # `ops.attention_in_cells`; both maps have one size then. 1: to all.
+  cells: int = 1
+  conv: Callable[..., nn.Module] = ConvNormAct  # Of queries and keys.
 
   @nn.compact
   def __call__(self, x, source, train):
@@ -51,18 +59,18 @@ class Attention(nn.Module):
     Returns:
       [B, H, W, value_features].
     """
-    query = Projection(self.features, self.depth, name='query')
+    query = Projection(self.features, self.depth, self.conv, name='query')
     if self.shared:
       key = query
     else:
-      key = Projection(self.features, self.depth, name='key')
+      key = Projection(self.features, self.depth, self.conv, name='key')
     value = conv(self.value_features, 1, bias=True, name='value')
-    y = attention(
-        _positions(query(x, train)),
-        self._pooled(key(source, train)),
-        self._pooled(value(source)),
-        scale=self.features**-0.5,
-    )
+    maps = query(x, train), key(source, train), value(source)
+    scale = self.features**-0.5
+    if self.cells > 1:
+      return attention_in_cells(*maps, self.cells, scale=scale)
+    queries, *sources = maps
+    y = attention(_positions(queries), *map(self._pooled, sources), scale=scale)
     return y.reshape(*x.shape[:-1], self.value_features)
 
   def _pooled(self, x):

@@ -157,6 +157,13 @@ class ConvNormAct(nn.Module):
     return self.act(x) if self.act else x
 
 
+# What surrounds a convolution in networks with activated batch norms, see
+# `layers.norm`; the slope of the leaky ReLU is 0.01.
+ActivatedConv = functools.partial(
+    ConvNormAct, norm=norms.activated_batch_norm, act=nn.leaky_relu
+)
+
+
 class ResizeConvNormAct(nn.Module):
   """Applies a `ResizeConv`, batch norm and ReLU."""
 

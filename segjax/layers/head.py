@@ -37,12 +37,15 @@ class FCNHead(nn.Module):
   num_classes: int
   dropout: float = 0.1
   features: int = 0  # Channels of the convolution; 0: a quarter of the input's.
+  conv: Callable[..., nn.Module] = ConvNormAct  # With norm and activation.
+  # Axes along which dropout is the same; (1, 2) drops whole channels.
+  dropout_dims: tuple[int, ...] = ()
 
   @nn.compact
   def __call__(self, x, train):
     features = self.features or x.shape[-1] // 4
-    x = ConvNormAct(features, name='conv')(x, train)
-    x = nn.Dropout(self.dropout)(x, deterministic=not train)
+    x = self.conv(features, name='conv')(x, train)
+    x = nn.Dropout(self.dropout, self.dropout_dims)(x, deterministic=not train)
     return classifier(self.num_classes)(x)
 
 

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention by chunks of queries."""
+"""Scaled dot-product attention by chunks of queries, and within cells."""
 
 import math
 
@@ -57,6 +57,82 @@ def attention(
   query = jnp.pad(query, padding).reshape(batch, chunks, rows, depth)
   y = jax.lax.map(jax.checkpoint(attend), query.swapaxes(0, 1))
   return y.swapaxes(0, 1).reshape(batch, chunks * rows, -1)[:, :number]
+
+
+def attention_in_cells(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    cells: int,
+    *,
+    scale: float = 1.0,
+    largest: int = LARGEST,
+) -> jax.Array:
+  """Attends from each position of a map to those of its cell of a grid.
+
+  A cell has H // `cells` rows and W // `cells` columns; the cells of the last
+  row and column have what is left as well.
+
+  Args:
+    query: [B, H, W, D], any float type.
+    key: [B, H, W, D].
+    value: [B, H, W, V].
+    cells: number of rows, and of columns, of the grid.
+    scale: factor of the scores, such as D ** -0.5.
+    largest: see `attention`.
+
+  Returns:
+    [B, H, W, V] in the type of `value`.
+
+  References:
+    Yuan et al., OCNet: Object Context Network for Scene Parsing, 2018,
+    https://arxiv.org/abs/1809.00916, Pyramid-OC.
+  """
+  maps = query, key, value
+
+  def attend(rows, columns):
+    """Attends within cells of one size, all of them at once."""
+    (top, height, m), (left, width, n) = rows, columns
+    y = attention(
+        *(
+            x[:, top : top + m * height, left : left + n * width]
+            .reshape(-1, m, height, n, width, x.shape[-1])
+            .swapaxes(2, 3)
+            .reshape(-1, height * width, x.shape[-1])
+            for x in maps
+        ),
+        scale=scale,
+        largest=largest,
+    )
+    return (
+        y.reshape(-1, m, n, height, width, y.shape[-1])
+        .swapaxes(2, 3)
+        .reshape(-1, m * height, n * width, y.shape[-1])
+    )
+
+  rows, columns = (_equal_parts(n, cells) for n in query.shape[1:3])
+  return jnp.concatenate(
+      [
+          jnp.concatenate([attend(row, column) for column in columns], 2)
+          for row in rows
+      ],
+      1,
+  )
+
+
+def _equal_parts(length, parts):
+  """Divides an axis into parts, of which the last has what is left.
+
+  Returns:
+    [(start, length of a part, number of parts), ...]: parts of equal length,
+    one after another, and then the last part if it is longer.
+  """
+  step = length // parts
+  last = length - step * (parts - 1)
+  if last == step:
+    return [(0, step, parts)]
+  equal = [(0, step, parts - 1)] if step else []
+  return [*equal, (length - last, last, 1)]
 
 
 def _product(subscripts, *operands):

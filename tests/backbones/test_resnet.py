@@ -214,3 +214,19 @@ def test_an_unknown_backbone_is_refused_with_the_names(name):
   with pytest.raises(ValueError, match='Known: .*resnet/18') as error:
     backbones.build(name)
   assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize('block', [resnet.BasicBlock, resnet.Bottleneck])
+def test_an_absolute_scale_has_no_sign_and_does_not_begin_at_0(block):
+  x = np.random.default_rng(0).normal(size=(1, 5, 6, 4)).astype(np.float32)
+  block = block(2, absolute_scale=True)
+  apply = jax.jit(lambda variables: block.apply(variables, x, False))
+  variables = jax.jit(lambda key: block.init(key, x, False))(jax.random.key(0))
+  names = [n for n in variables['params'] if 'norm' in variables['params'][n]]
+  assert {'conv1', 'conv2', 'shortcut'} <= set(names)
+  expected = apply(variables)
+  for name in names:
+    scale = variables['params'][name]['norm']['scale']
+    assert scale.min() > 0
+    variables['params'][name]['norm']['scale'] = -scale
+  np.testing.assert_array_equal(apply(variables), expected)

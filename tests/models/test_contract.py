@@ -29,19 +29,23 @@ PARAMETERS = {
     'deeplabv3plus': 41_055_413,
     'denseaspp': 8_282_517,  # The code of its authors: 8,269,189 of 5 classes.
     'dilatednet': 141_149_720,
+    'dnlnet': 50_025_867,  # mmsegmentation: 50,013,547 of 5 classes.
     'emanet': 42_350_986,
     'encnet': 35_894_527,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
+    'gcnet': 49_631_755,  # mmsegmentation: 49,619,435 of 5 classes.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
+    'psanet': 59_140_234,
     'pspnet': 48_977_034,
     'retinal_dilatednet': 65_803_157,
     'sds': 130_658_421,
@@ -147,11 +151,15 @@ def test_training_keeps_the_shapes_of_moving_state(name):
     [
         'ann',
         'deeplabv3',
+        'dnlnet',
         'emanet',
         'encnet',
         'fastfcn',
         'fcn_dilated',
+        'gcnet',
         'isanet',
+        'ocnet',
+        'psanet',
         'pspnet',
         'unet',
         'upernet',

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segjax.ops.attention import attention
+from segjax.ops.attention import attention_in_cells
 
 
 def draw(batch=2, queries=13, keys=7, depth=4, values=5):
@@ -75,3 +76,20 @@ def test_large_scores_have_a_finite_gradient():
   query, key, value = draw()
   gradient = jax.grad(lambda q: attention(q, key, value, largest=20).sum())
   assert np.isfinite(gradient(np.float32(1e15) * query)).all()
+
+
+# Equal cells, a last row and column with more, and fewer rows than cells.
+@pytest.mark.parametrize('size', [(6, 9), (7, 11), (2, 7)])
+def test_within_cells_it_equals_attention_cell_by_cell(size):
+  rng = np.random.default_rng(0)
+  maps = [rng.normal(size=(2, *size, c)).astype(np.float32) for c in (4, 4, 5)]
+  y = jax.jit(lambda *maps: attention_in_cells(*maps, 3, scale=0.5))(*maps)
+  edges = [[*np.arange(3) * (side // 3), side] for side in size]
+  for i, j in np.ndindex(3, 3):
+    cell = np.s_[
+        :, edges[0][i] : edges[0][i + 1], edges[1][j] : edges[1][j + 1]
+    ]
+    parts = [x[cell].reshape(2, -1, x.shape[-1]) for x in maps]
+    if parts[0].size:
+      expected = naive(*parts, scale=0.5).reshape(y[cell].shape)
+      np.testing.assert_allclose(y[cell], expected, atol=1e-5)

@@ -1,0 +1,1 @@
+"""Modules of OCNet's authors, https://github.com/PkuRainBow/OCNet.pytorch."""
