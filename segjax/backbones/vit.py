@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from segjax.layers import remat
 from segjax.layers.conv import Conv
+from segjax.layers.norm import layer_norm
 from segjax.ops.position_table import resize_table
 
 normal = nn.initializers.normal(0.02)
@@ -20,11 +21,6 @@ normal = nn.initializers.normal(0.02)
 def dense(features, name):
   """Returns a linear layer with small initial weights."""
   return nn.Dense(features, kernel_init=normal, name=name)
-
-
-def layer_norm(name):
-  """Returns a norm over the channels of each token."""
-  return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, name=name)
 
 
 class Embed(nn.Module):

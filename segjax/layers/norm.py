@@ -162,6 +162,14 @@ def group_norm(
   )
 
 
+def layer_norm(name: str, *, epsilon: float = 1e-6) -> nn.Module:
+  """Returns a norm over the channels of each position.
+
+  The default epsilon is that of vision transformers; PyTorch's is 1e-5.
+  """
+  return nn.LayerNorm(epsilon=epsilon, use_fast_variance=False, name=name)
+
+
 # This epsilon is that of the batch norm in SegNet's and DeconvNet's Caffe.
 caffe_batch_norm = functools.partial(BatchNorm, epsilon=1e-9)
 

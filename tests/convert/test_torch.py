@@ -396,7 +396,7 @@ def test_rules_of_resnet38_take_the_names_of_mxnet():
       'params/level2_0/conv1/kernel': (1, 1, 3, 4),
       'batch_stats/level2_0/norm1/mean': (3,),
   }
-  found = rules.find('resnet38', 'resnet38', 'resnet38/a1')
+  found = rules.find('resnet38', 'backbone', 'resnet38/a1')
   filled, back = there_and_back(state, found, shapes, rules.layout('resnet38'))
   assert filled['params/level2_0/conv1/kernel'].shape == (1, 1, 3, 4)
   assert set(back) == set(state)

@@ -30,6 +30,7 @@ PARAMETERS = {
     'denseaspp': 8_282_517,  # The code of its authors: 8,269,189 of 5 classes.
     'dilatednet': 141_149_720,
     'dnlnet': 50_025_867,  # mmsegmentation: 50,013,547 of 5 classes.
+    'drn': 15_896_901,  # The code of its authors: 15,884,597 of 5 classes.
     'emanet': 42_350_986,
     'encnet': 35_894_527,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
@@ -47,11 +48,13 @@ PARAMETERS = {
     'pointrend': 28_717_507,
     'psanet': 59_140_234,
     'pspnet': 48_977_034,
+    'resnet38': 124_042_581,  # Its authors' code: 123,968,837 of 5 classes.
     'retinal_dilatednet': 65_803_157,
     'sds': 130_658_421,
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
     'semantic_fpn': 28_498_165,
+    'setr': 316_697_172,
     'unet': 29_063_146,
     'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
     'upernet': 66_416_778,
@@ -62,6 +65,7 @@ ON_BACKBONES = [
     for name in NAMES
     if 'backbone' in models.create(name, CLASSES).__dataclass_fields__
 ]
+ON_TRANSFORMERS = ('setr',)  # Of these, plain ones.
 
 
 @functools.cache
@@ -218,7 +222,8 @@ def test_an_unknown_backbone_is_refused_with_the_names(name):
 
 @pytest.mark.parametrize('name', ON_BACKBONES)
 def test_a_backbone_that_lacks_what_is_read_is_refused(name):
-  model = models.create(name, CLASSES, backbone='vit/tiny')
+  other = 'resnet/18' if name in ON_TRANSFORMERS else 'vit/tiny'
+  model = models.create(name, CLASSES, backbone=other)
   with pytest.raises(ValueError, match='of another family'):
     initialised(model)
 

@@ -1,41 +1,30 @@
 """DRN of fyu/drn, with the head of its `segment.py`."""
 
-from flax import linen as nn
 import jax
 
-from segjax import backbones
-from segjax.convert.rules.drn import drn
-from segjax.layers.head import classifier
-from segjax.layers.upsample import Upsample
+from segjax import models
+from segjax.convert import rules
 from tests.parity.case import Case
-from tests.parity.case import returned
+from tests.parity.case import inside
 
 
-class Segmenter(nn.Module):
-  """Backbone, 1x1 classifier, learned upsampling."""
-
-  num_classes: int
-  variant: str
-
-  @nn.compact
-  def __call__(self, image, train=False):
-    backbone = backbones.build(f'drn/{self.variant}', name='backbone')
-    feats = backbone(image, train)
-    logits = classifier(self.num_classes)(feats['c5'])
-    scores = Upsample(8, padding=4, mix=False, name='upsample')(logits)
-    log_probs = jax.nn.log_softmax(scores)
-    return {'base': feats['c5'], 'logits': logits, 'log_probs': log_probs}
+def log_probs(out, parts):
+  """The whole output of the original, before it is cut to the image."""
+  del out
+  return jax.nn.log_softmax(parts['upsample'])
 
 
 def segmenter(variant):
+  backbone = f'drn/{variant}'
   return Case(
-      lambda spec: Segmenter(spec['num_classes'], variant),
-      drn.SEGMENTATION[variant[0]],
+      lambda spec: models.create('drn', spec['num_classes'], backbone=backbone),
+      rules.find('drn', 'drn', backbone),
       {
-          'logits': returned('logits'),
-          'base_every8': returned('base', every=8),
-          'log_probs': returned('log_probs'),
+          'logits': inside('classifier'),
+          'base_every8': inside('backbone', 'c5', every=8),
+          'log_probs': log_probs,
       },
+      parts=('backbone', 'classifier', 'upsample'),
   )
 
 

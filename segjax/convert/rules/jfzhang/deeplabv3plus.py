@@ -9,7 +9,7 @@ Their fields: `separable=False, image_first=False`, on
 
 from segjax.convert.rules import conv_norm
 from segjax.convert.rules import under
-from segjax.convert.rules.drn import drn
+from segjax.convert.rules.drn import backbone as drn
 from segjax.convert.rules.jfzhang import mobilenet
 from segjax.convert.rules.jfzhang import xception
 from segjax.convert.rules.torchvision import resnet
