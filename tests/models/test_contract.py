@@ -35,14 +35,17 @@ PARAMETERS = {
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
+    'gcn': 59_369_620,
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'lw_refinenet': 27_357_525,
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
     'pspnet': 48_977_034,
+    'refinenet': 118_052_437,  # DrSleep's: 118,017,862 of 6 classes.
     'retinal_dilatednet': 65_803_157,
     'sds': 130_658_421,
     'segnet': 29_455_125,
