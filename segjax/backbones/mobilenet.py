@@ -8,7 +8,8 @@ torchvision 0.28.
 Weights fit any output stride, but published dilated networks differ in which
 convolutions dilate, see `RATES`: weights load with the wrong rule too, and only
 scores suffer. 'v3_large' and 'v3_small' follow torchvision, 'v2_mmseg'
-mmsegmentation 1.2.2, and 'v2_jfzhang' jfzhang95/pytorch-deeplab-xception.
+mmsegmentation 1.2.2, 'v2_jfzhang' jfzhang95/pytorch-deeplab-xception, and
+'v2_drsleep' DrSleep/light-weight-refinenet.
 'v3_large_seg' and 'v3_small_seg' have half the channels after the last stride,
 as in the authors' segmentation networks: tensorflow/models,
 research/deeplab/core/feature_extractor.py.
@@ -78,6 +79,8 @@ class InvertedResidual(nn.Module):
   # Pads the input of the block instead of that of the depthwise convolution.
   # The latter then reads, beyond the border, what conv and norm make of zeros.
   pad_input: bool = False
+  # Whether a block that widens nothing has the first 1x1 convolution, too.
+  always_expand: bool = False
 
   @remat.block
   @nn.compact
@@ -88,7 +91,7 @@ class InvertedResidual(nn.Module):
       reach = self.dilation * (kernel - 1) // 2
       y = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
       padding = 0
-    if expanded != x.shape[-1]:
+    if self.always_expand or expanded != x.shape[-1]:
       y = ConvNormAct(
           expanded, kernel=1, norm=self.norm, act=act, name='expand'
       )(y, train)
@@ -121,7 +124,8 @@ class Backbone(nn.Module):
   """A strided stem and inverted residual blocks.
 
   'c1' to 'c5' are the last blocks at their stride. 'c2_first' to 'c5_first' are
-  the first ones, which torchvision's segmentation networks read. In MobileNetV3
+  the first ones, which torchvision's segmentation networks read, and 'c4_inner'
+  is the last block before the width changes at a stride. In MobileNetV3
   'c5' is the 1x1 convolution after the blocks; in MobileNetV2 this convolution
   belongs to the classifier, and exists only with `num_classes`.
   """
@@ -134,15 +138,23 @@ class Backbone(nn.Module):
   hidden: int = 0  # Features of the classifier's hidden layer in V3; 0 in V2.
   rates: str = 'exact'  # A key of `RATES`.
   pad_input: bool = False  # See `InvertedResidual`.
+  always_expand: bool = False  # See `InvertedResidual`.
   output_stride: int = 32
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   @property
   def levels(self):
     """Names of the levels that the backbone returns."""
-    last = 2 + sum(row.stride > 1 for row in self.blocks)
-    both = (f'c{i}{end}' for i in range(2, last) for end in ('', '_first'))
-    return ('c1', *both)
+    names, features = ['c1'], self.blocks[0].features
+    for row in self.blocks:
+      level = names[-1][:2]
+      if row.stride > 1:
+        level = f'c{int(level[1:]) + 1}'
+        names += [level, f'{level}_first']
+      elif row.features != features:
+        names.append(f'{level}_inner')
+      features = row.features
+    return tuple(names)
 
   @nn.compact
   def __call__(self, image, train=False):
@@ -158,6 +170,8 @@ class Backbone(nn.Module):
       first, features = row.features != features, row.features
       if first:
         before = dilation
+        if i > 1 and row.stride == 1:
+          feats[f'c{level}_inner'] = x
       stride = row.stride
       if total * stride > self.output_stride:  # Dilate instead of striding.
         stride, dilation = 1, dilation * stride
@@ -168,6 +182,7 @@ class Backbone(nn.Module):
           dilation=RATES[self.rates](first, before, dilation),
           norm=self.norm,
           pad_input=self.pad_input,
+          always_expand=self.always_expand,
           name=f'block{i}',
       )(x, train)
       if row.stride > 1:
@@ -281,6 +296,7 @@ VARIANTS = {
     'v2': v2(),
     'v2_mmseg': v2(rates='first'),
     'v2_jfzhang': v2(rates='late', pad_input=True),
+    'v2_drsleep': v2(always_expand=True),
     'v3_large': v3(
         *LARGE,
         (5, 672, 160, True, HS, 2),

@@ -38,17 +38,20 @@ PARAMETERS = {
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
     'gcnet': 49_631_755,  # mmsegmentation: 49,619,435 of 5 classes.
+    'gcn': 59_369_620,
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
+    'lw_refinenet': 27_357_525,
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
     'psanet': 59_140_234,
     'pspnet': 48_977_034,
     'resnet38': 124_042_581,  # Its authors' code: 123,968,837 of 5 classes.
+    'refinenet': 118_052_437,  # DrSleep's: 118,017,862 of 6 classes.
     'retinal_dilatednet': 65_803_157,
     'sds': 130_658_421,
     'segnet': 29_455_125,

@@ -1,0 +1,37 @@
+r"""GCN, "Large Kernel Matters", https://arxiv.org/abs/1703.02719.
+
+Paper: 82.2 mIoU on VOC 2012 test and 76.9 on Cityscapes test (ResNet-152, also
+trained on COCO and on coarse labels).
+
+  bash launch/local.sh --config=configs/gcn.py
+  python -m segjax.main --workdir=runs/voc \
+      --config=configs/gcn.py:dataset=voc2012
+
+On VOC 2012 and Cityscapes it is the paper's network with its weight decay. Its
+other settings are not at hand: the recipe is that of other systems on these
+data sets. Weights of zijundeng/pytorch-semantic-segmentation have `kernel=7,
+deconvolution=False`.
+"""
+
+from configs import common
+
+
+def get_config(arg=''):
+  """Returns the config; see `common.parse_arg`."""
+  arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
+  paper = arg.dataset in ('voc2012', 'cityscapes') and not arg.small
+  config = common.base(arg.dataset, small=arg.small)
+  config.model_name = 'gcn'
+  config.model = dict(
+      backbone=arg.backbone or 'resnet/152',
+      kernel=7,
+      deconvolution=False,
+  )
+  if arg.small:  # The channels of scores are few, so those of features count.
+    config.model.update(
+        backbone=arg.backbone or 'resnet/tiny(width=32)', deconvolution=True
+    )
+  if paper:
+    config.model.update(kernel=15, deconvolution=True)
+    config.optim.weight_decay = 5e-4
+  return config

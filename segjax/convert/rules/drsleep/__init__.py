@@ -1,0 +1,5 @@
+"""Modules of DrSleep's RefineNets.
+
+https://github.com/DrSleep/refinenet-pytorch and
+https://github.com/DrSleep/light-weight-refinenet.
+"""
