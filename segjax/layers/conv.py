@@ -22,7 +22,7 @@ Conv = functools.partial(nn.Conv, conv_general_dilated=ops.conv_general_dilated)
 
 def conv(
     features: int,
-    kernel: int = 3,
+    kernel: int | tuple[int, int] = 3,
     *,
     stride: int = 1,
     dilation: int = 1,
@@ -32,11 +32,11 @@ def conv(
     init: Callable[..., Any] = he_normal,
     name: str,
 ) -> nn.Module:
-  """Returns a convolution layer with a square kernel.
+  """Returns a convolution layer.
 
   Args:
     features: number of output channels.
-    kernel: rows and columns of the kernel.
+    kernel: (rows, columns) of the kernel, or the side of a square one.
     stride: step between output pixels, in input pixels.
     dilation: step between kernel weights, in input pixels.
     groups: number of groups of channels that are convolved separately.
@@ -45,11 +45,12 @@ def conv(
     init: initialiser of the kernel.
     name: name of the layer's parameters in its parent.
   """
+  rows, columns = kernel if isinstance(kernel, tuple) else (kernel, kernel)
   if padding is None:
-    padding = dilation * (kernel - 1) // 2
+    padding = [(dilation * (side - 1) // 2,) * 2 for side in (rows, columns)]
   return Conv(
       features,
-      (kernel, kernel),
+      (rows, columns),
       strides=stride,
       padding=padding,
       kernel_dilation=dilation,
@@ -129,7 +130,7 @@ class ConvNormAct(nn.Module):
   """
 
   features: int
-  kernel: int = 3
+  kernel: int | tuple[int, int] = 3  # See `conv`.
   stride: int = 1
   dilation: int = 1
   groups: int = 1

@@ -7,6 +7,7 @@ from typing import Any
 from flax import linen as nn
 import jax
 
+from segjax.layers import norm as norms
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.resize import resize
@@ -28,7 +29,7 @@ def classifier(
 
 
 class FCNHead(nn.Module):
-  """Applies a 3x3 convolution, dropout and a classifier.
+  """Applies one or more 3x3 convolutions, dropout and a classifier.
 
   The auxiliary head of PSPNet, https://arxiv.org/abs/1612.01105, section 3.3,
   as torchvision and mmsegmentation attach it to stage 4 of a ResNet.
@@ -37,11 +38,16 @@ class FCNHead(nn.Module):
   num_classes: int
   dropout: float = 0.1
   features: int = 0  # Channels of the convolution; 0: a quarter of the input's.
+  depth: int = 1  # Number of convolutions: 'conv', 'conv2', 'conv3', ...
+  norm: Callable[..., nn.Module] = norms.BatchNorm
 
   @nn.compact
   def __call__(self, x, train):
     features = self.features or x.shape[-1] // 4
-    x = ConvNormAct(features, name='conv')(x, train)
+    for i in range(1, self.depth + 1):
+      x = ConvNormAct(
+          features, norm=self.norm, name=f'conv{i}' if i > 1 else 'conv'
+      )(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     return classifier(self.num_classes)(x)
 
@@ -118,3 +124,43 @@ def auxiliary(
     return {}
   logits = head(feats[level], train)
   return {level: resize(logits, size, align_corners=align_corners)}
+
+
+def auxiliary_heads(
+    feats: Mapping[str, jax.Array],
+    features: Mapping[str, int],
+    num_classes: int,
+    size: tuple[int, int],
+    train: bool,
+    *,
+    dropout: float = 0.0,
+    depth: int = 1,
+    norm: Callable[..., nn.Module] = norms.BatchNorm,
+) -> dict[str, jax.Array]:
+  """Returns the 'aux' outputs of a system with several auxiliary heads.
+
+  Call it in the `__call__` of a model: the parameters of the head on a level
+  are named 'aux_LEVEL' there.
+
+  Args:
+    feats: {level: features [B, h, w, C]}.
+    features: {level: channels of the convolutions of its head}; with 0 there is
+      no head on that level.
+    num_classes: number of classes K.
+    size: (height, width) of the logits.
+    train: whether dropout is on, and norms take statistics from the batch.
+    dropout: dropout rate.
+    depth: see `FCNHead`.
+    norm: see `FCNHead`.
+
+  Returns:
+    {level: logits [B, height, width, K]}.
+  """
+  outputs = {}
+  for level, channels in features.items():
+    if channels:
+      head = FCNHead(
+          num_classes, dropout, channels, depth, norm, name=f'aux_{level}'
+      )
+      outputs[level] = resize(head(feats[level], train), size)
+  return outputs

@@ -20,6 +20,8 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 PARAMETERS = {
     'ann': 46_230_154,
     'bayesian_segnet': 29_455_125,
+    'bisenetv1': 13_426_495,
+    'bisenetv2': 14_809_033,
     'convcrf': 42_543_655,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'deconvnet': 251_805_653,
@@ -31,6 +33,7 @@ PARAMETERS = {
     'dilatednet': 141_149_720,
     'emanet': 42_350_986,
     'encnet': 35_894_527,
+    'fast_scnn': 1_457_007,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
