@@ -2,7 +2,7 @@ r"""BiSeNet, https://arxiv.org/abs/1808.00897.
 
 Paper: 74.7 mIoU on Cityscapes test (ResNet-18), 68.4 (Xception-39).
 mmsegmentation, whose network and recipe Cityscapes has, reports 74.44 on val
-(ResNet-18, 160k steps). Ours: OURS.
+(ResNet-18, 160k steps).
 
   bash launch/local.sh --config=configs/bisenetv1.py
   python -m segjax.main --workdir=runs/cityscapes \

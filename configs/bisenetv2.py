@@ -2,7 +2,7 @@ r"""BiSeNetV2, https://arxiv.org/abs/2004.02147.
 
 Paper: 73.4 mIoU on Cityscapes val, 72.6 on test. mmsegmentation, whose network
 and recipe Cityscapes has, reports 73.21 on val (160k steps), and 73.57 with
-`--config.loss='ohem_cross_entropy(min_kept=10000)'`. Ours: OURS.
+`--config.loss='ohem_cross_entropy(min_kept=10000)'`.
 
   bash launch/local.sh --config=configs/bisenetv2.py
   python -m segjax.main --workdir=runs/cityscapes \

@@ -65,15 +65,17 @@ class ConvTranspose(nn.Module):
   """Applies a transposed convolution with a square kernel.
 
   It computes the gradient of a `conv` with respect to that layer's input. A
-  side of n pixels becomes (n - 1) * stride + kernel - 2 * padding pixels, as in
-  PyTorch. The kernel has the shape of that `conv`'s, [kernel, kernel, features,
-  C], so `kernel_init` takes `features` for the number of input channels.
+  side of n pixels becomes (n - 1) * stride + kernel - 2 * padding +
+  output_padding pixels, as in PyTorch. The kernel has the shape of that
+  `conv`'s, [kernel, kernel, features, C], so `kernel_init` takes `features` for
+  the number of input channels.
   """
 
   features: int
   kernel: int = 2
   stride: int = 2
   padding: int = 0  # Pixels cut off on each side of the output.
+  output_padding: int = 0  # Pixels added below and at the right.
   bias: bool = False
   kernel_init: Callable = he_normal
 
@@ -86,9 +88,8 @@ class ConvTranspose(nn.Module):
     window = ops.Window(
         strides=(self.stride, self.stride), padding=((self.padding,) * 2,) * 2
     )
-    size = tuple(
-        (n - 1) * self.stride + side - 2 * self.padding for n in x.shape[1:3]
-    )
+    more = side - 2 * self.padding + self.output_padding
+    size = tuple((n - 1) * self.stride + more for n in x.shape[1:3])
     y = ops.transpose(x, kernel, window, size)
     if self.bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))

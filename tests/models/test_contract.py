@@ -33,6 +33,7 @@ PARAMETERS = {
     'dilatednet': 141_149_720,
     'emanet': 42_350_986,
     'encnet': 35_894_527,
+    'erfnet': 2_084_353,  # mmsegmentation: 2,082,289 of 5 classes.
     'fast_scnn': 1_457_007,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
