@@ -52,6 +52,7 @@ PARAMETERS = {
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
     'semantic_fpn': 28_498_165,
+    'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.
     'unet': 29_063_146,
     'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
     'upernet': 66_416_778,

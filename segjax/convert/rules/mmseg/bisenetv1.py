@@ -5,20 +5,9 @@ from segjax.convert.rules import under
 from segjax.convert.rules.mmseg import heads
 from segjax.convert.rules.mmseg import resnet
 
-
-def refinement(source, target):
-  """Returns the rules of an `AttentionRefinement`."""
-  return (
-      *conv_norm(rf'{source}\.conv_layer', f'{target}/conv', 'conv', 'bn'),
-      *conv_norm(
-          rf'{source}\.atten_conv_layer\.1', f'{target}/gate', 'conv', 'bn'
-      ),
-  )
-
-
 CONTEXT = (
-    *refinement('arm32', 'refine_c5'),
-    *refinement('arm16', 'refine_c4'),
+    *heads.refinement('arm32', 'refine_c5'),
+    *heads.refinement('arm16', 'refine_c4'),
     *conv_norm('conv_head32', 'conv_c4', 'conv', 'bn'),
     *conv_norm('conv_head16', 'conv_c3', 'conv', 'bn'),
     *conv_norm(r'gap_conv\.1', 'mean', 'conv', 'bn'),

@@ -27,3 +27,13 @@ def head(source, target):
       *conv_norm(rf'{source}\.convs\.1', f'{target}/conv2', 'conv', 'bn'),
       (rf'{source}\.conv_seg', f'{target}/classifier'),
   )
+
+
+def refinement(source, target):
+  """Returns the rules of an `AttentionRefinement`."""
+  return (
+      *conv_norm(rf'{source}\.conv_layer', f'{target}/conv', 'conv', 'bn'),
+      *conv_norm(
+          rf'{source}\.atten_conv_layer\.1', f'{target}/gate', 'conv', 'bn'
+      ),
+  )
