@@ -22,7 +22,7 @@ Conv = functools.partial(nn.Conv, conv_general_dilated=ops.conv_general_dilated)
 
 def conv(
     features: int,
-    kernel: int = 3,
+    kernel: int | tuple[int, int] = 3,
     *,
     stride: int = 1,
     dilation: int = 1,
@@ -32,11 +32,11 @@ def conv(
     init: Callable[..., Any] = he_normal,
     name: str,
 ) -> nn.Module:
-  """Returns a convolution layer with a square kernel.
+  """Returns a convolution layer.
 
   Args:
     features: number of output channels.
-    kernel: rows and columns of the kernel.
+    kernel: (rows, columns) of the kernel, or the side of a square one.
     stride: step between output pixels, in input pixels.
     dilation: step between kernel weights, in input pixels.
     groups: number of groups of channels that are convolved separately.
@@ -45,11 +45,12 @@ def conv(
     init: initialiser of the kernel.
     name: name of the layer's parameters in its parent.
   """
+  rows, columns = kernel if isinstance(kernel, tuple) else (kernel, kernel)
   if padding is None:
-    padding = dilation * (kernel - 1) // 2
+    padding = [(dilation * (side - 1) // 2,) * 2 for side in (rows, columns)]
   return Conv(
       features,
-      (kernel, kernel),
+      (rows, columns),
       strides=stride,
       padding=padding,
       kernel_dilation=dilation,
@@ -64,15 +65,17 @@ class ConvTranspose(nn.Module):
   """Applies a transposed convolution with a square kernel.
 
   It computes the gradient of a `conv` with respect to that layer's input. A
-  side of n pixels becomes (n - 1) * stride + kernel - 2 * padding pixels, as in
-  PyTorch. The kernel has the shape of that `conv`'s, [kernel, kernel, features,
-  C], so `kernel_init` takes `features` for the number of input channels.
+  side of n pixels becomes (n - 1) * stride + kernel - 2 * padding +
+  output_padding pixels, as in PyTorch. The kernel has the shape of that
+  `conv`'s, [kernel, kernel, features, C], so `kernel_init` takes `features` for
+  the number of input channels.
   """
 
   features: int
   kernel: int = 2
   stride: int = 2
   padding: int = 0  # Pixels cut off on each side of the output.
+  output_padding: int = 0  # Pixels added below and at the right.
   bias: bool = False
   kernel_init: Callable = he_normal
 
@@ -85,9 +88,8 @@ class ConvTranspose(nn.Module):
     window = ops.Window(
         strides=(self.stride, self.stride), padding=((self.padding,) * 2,) * 2
     )
-    size = tuple(
-        (n - 1) * self.stride + side - 2 * self.padding for n in x.shape[1:3]
-    )
+    more = side - 2 * self.padding + self.output_padding
+    size = tuple((n - 1) * self.stride + more for n in x.shape[1:3])
     y = ops.transpose(x, kernel, window, size)
     if self.bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
@@ -129,7 +131,7 @@ class ConvNormAct(nn.Module):
   """
 
   features: int
-  kernel: int = 3
+  kernel: int | tuple[int, int] = 3  # See `conv`.
   stride: int = 1
   dilation: int = 1
   groups: int = 1

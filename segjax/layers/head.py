@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import functools
 from typing import Any
 
 from flax import linen as nn
 import jax
 
+from segjax.layers import norm as norms
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.resize import resize
@@ -28,7 +30,7 @@ def classifier(
 
 
 class FCNHead(nn.Module):
-  """Applies a 3x3 convolution, dropout and a classifier.
+  """Applies one or more 3x3 convolutions, dropout and a classifier.
 
   The auxiliary head of PSPNet, https://arxiv.org/abs/1612.01105, section 3.3,
   as torchvision and mmsegmentation attach it to stage 4 of a ResNet.
@@ -40,11 +42,13 @@ class FCNHead(nn.Module):
   conv: Callable[..., nn.Module] = ConvNormAct  # With norm and activation.
   # Axes along which dropout is the same; (1, 2) drops whole channels.
   dropout_dims: tuple[int, ...] = ()
+  depth: int = 1  # Number of convolutions: 'conv', 'conv2', 'conv3', ...
 
   @nn.compact
   def __call__(self, x, train):
     features = self.features or x.shape[-1] // 4
-    x = self.conv(features, name='conv')(x, train)
+    for i in range(1, self.depth + 1):
+      x = self.conv(features, name=f'conv{i}' if i > 1 else 'conv')(x, train)
     x = nn.Dropout(self.dropout, self.dropout_dims)(x, deterministic=not train)
     return classifier(self.num_classes)(x)
 
@@ -121,3 +125,48 @@ def auxiliary(
     return {}
   logits = head(feats[level], train)
   return {level: resize(logits, size, align_corners=align_corners)}
+
+
+def auxiliary_heads(
+    feats: Mapping[str, jax.Array],
+    features: Mapping[str, int],
+    num_classes: int,
+    size: tuple[int, int],
+    train: bool,
+    *,
+    dropout: float = 0.0,
+    depth: int = 1,
+    norm: Callable[..., nn.Module] = norms.BatchNorm,
+) -> dict[str, jax.Array]:
+  """Returns the 'aux' outputs of a system with several auxiliary heads.
+
+  Call it in the `__call__` of a model: the parameters of the head on a level
+  are named 'aux_LEVEL' there.
+
+  Args:
+    feats: {level: features [B, h, w, C]}.
+    features: {level: channels of the convolutions of its head}; with 0 there is
+      no head on that level.
+    num_classes: number of classes K.
+    size: (height, width) of the logits.
+    train: whether dropout is on, and norms take statistics from the batch.
+    dropout: dropout rate.
+    depth: see `FCNHead`.
+    norm: of the convolutions.
+
+  Returns:
+    {level: logits [B, height, width, K]}.
+  """
+  outputs, conv = {}, functools.partial(ConvNormAct, norm=norm)
+  for level, channels in features.items():
+    if channels:
+      head = FCNHead(
+          num_classes,
+          dropout,
+          channels,
+          conv,
+          depth=depth,
+          name=f'aux_{level}',
+      )
+      outputs[level] = resize(head(feats[level], train), size)
+  return outputs

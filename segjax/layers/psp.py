@@ -1,8 +1,11 @@
 """Pyramid pooling of PSPNet."""
 
+from collections.abc import Callable
+
 from flax import linen as nn
 import jax.numpy as jnp
 
+from segjax.layers import norm as norms
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.pool import adaptive_avg_pool
 from segjax.ops.resize import resize
@@ -22,6 +25,7 @@ class PyramidPooling(nn.Module):
   # Whether a grid is enlarged before it is projected, as in UPerNet's code: its
   # norm then takes statistics over all pixels.
   enlarge_first: bool = False
+  norm: Callable[..., nn.Module] = norms.BatchNorm
 
   @nn.compact
   def __call__(self, x, train):
@@ -30,7 +34,9 @@ class PyramidPooling(nn.Module):
       y = adaptive_avg_pool(x, (rows, rows))
       if self.enlarge_first:
         y = resize(y, x.shape[1:3], align_corners=self.align_corners)
-      y = ConvNormAct(self.features, kernel=1, name=f'level{i}')(y, train)
+      y = ConvNormAct(
+          self.features, kernel=1, norm=self.norm, name=f'level{i}'
+      )(y, train)
       if not self.enlarge_first:
         y = resize(y, x.shape[1:3], align_corners=self.align_corners)
       levels.append(y)

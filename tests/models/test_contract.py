@@ -20,6 +20,8 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 PARAMETERS = {
     'ann': 46_230_154,
     'bayesian_segnet': 29_455_125,
+    'bisenetv1': 13_426_495,
+    'bisenetv2': 14_809_033,
     'convcrf': 42_543_655,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'deconvnet': 251_805_653,
@@ -33,6 +35,8 @@ PARAMETERS = {
     'drn': 15_896_901,  # The code of its authors: 15,884,597 of 5 classes.
     'emanet': 42_350_986,
     'encnet': 35_894_527,
+    'erfnet': 2_084_353,  # mmsegmentation: 2,082,289 of 5 classes.
+    'fast_scnn': 1_457_007,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
@@ -58,6 +62,7 @@ PARAMETERS = {
     'segnet_basic': 1_417_237,
     'semantic_fpn': 28_498_165,
     'setr': 316_697_172,
+    'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.
     'unet': 29_063_146,
     'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
     'upernet': 66_416_778,
