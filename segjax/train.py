@@ -20,6 +20,7 @@ from segjax.evaluation import collections
 from segjax.layers.norm import precise_statistics
 from segjax.runtime import compile_cache
 from segjax.runtime import hosts
+from segjax.runtime import machine
 from segjax.runtime import malloc
 from segjax.runtime import progress
 from segjax.runtime import sigterm
@@ -43,6 +44,7 @@ def run(config, workdir, stopped_code=None):
   with contextlib.ExitStack() as stack:
     hosts.from_first(stack.enter_context, workdir.locked())
     hosts.from_first(workdir.claim, config)
+    hosts.from_first(lambda: workdir.note_start(machine.start()))
     notice = stack.enter_context(sigterm.noticed(stopped_code))
     return train(config, workdir, notice)
 

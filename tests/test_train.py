@@ -57,7 +57,8 @@ def test_a_run_leaves_its_files(finished):
   names = {path.name for path in finished.path.glob('[!.]*')}
   assert names == {
       *('checkpoints', 'config.json', 'labels.json', 'metrics.jsonl'),
-      *('pictures', 'score-val.json', 'tensorboard', 'versions.json'),
+      *('pictures', 'score-val.json', 'starts.jsonl', 'tensorboard'),
+      'versions.json',
   }
   assert list((finished.path / 'tensorboard').glob('events.*'))
   for step in (6, 12):

@@ -51,6 +51,7 @@ class Workdir:
     self.checkpoints = self.path / 'checkpoints'
     self.pictures = self.path / 'pictures'
     self.metrics = self.path / 'metrics.jsonl'
+    self.starts = self.path / 'starts.jsonl'
     self.bad_steps = self.path / 'bad_steps.jsonl'
 
   def make(self):
@@ -202,6 +203,10 @@ class Workdir:
       path.parent.mkdir(parents=True, exist_ok=True)
       image.write_png(path, picture)
 
+  def note_start(self, facts):
+    """Adds a start of the run to `starts.jsonl`; see `runtime.machine`."""
+    _append_json(self.starts, facts)
+
   def note_bad_step(self, step, seed, names):
     """Adds a skipped step to `bad_steps.jsonl`.
 
@@ -210,9 +215,8 @@ class Workdir:
       seed: of the run.
       names: of the examples of its batch.
     """
-    with self.bad_steps.open('a') as file:
-      entry = {'step': step, 'seed': seed, 'examples': names}
-      file.write(json.dumps(entry) + '\n')
+    entry = {'step': step, 'seed': seed, 'examples': names}
+    _append_json(self.bad_steps, entry)
 
   def write_score(self, about, step, scores):
     """Writes the scores of a step and how they were computed.
@@ -288,6 +292,12 @@ def from_json(text: str) -> Any:
     return tuple(map(tuples, value)) if isinstance(value, list) else value
 
   return tuples(json.loads(text))
+
+
+def _append_json(path, value):
+  """Adds a line to a file."""
+  with path.open('a') as file:
+    file.write(f'{json.dumps(value)}\n')
 
 
 def write_json(path, value):

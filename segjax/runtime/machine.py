@@ -1,0 +1,63 @@
+"""What a program runs on, and how it was started."""
+
+import datetime
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+
+import jax
+
+
+def start() -> dict[str, str | int]:
+  """Returns the facts about a start that a score should be quoted with.
+
+  `commit` is that of the checkout, with '+' if files have changed since, and ''
+  of an installed package. `hardware` names the devices.
+  """
+  kinds = sorted({device.device_kind for device in jax.devices()})
+  kind = _processor() if jax.default_backend() == 'cpu' else ', '.join(kinds)
+  return {
+      'date': datetime.date.today().isoformat(),
+      'command': shlex.join(['python', *sys.orig_argv[1:]]),
+      'commit': _commit(),
+      'hardware': kind,
+      'devices': jax.device_count(),
+      'cores': len(os.sched_getaffinity(0))
+      if hasattr(os, 'sched_getaffinity')
+      else os.cpu_count(),
+  }
+
+
+def _processor():
+  """Returns the name of the processor."""
+  try:
+    lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()
+    return next(
+        line.partition(':')[2].strip()
+        for line in lines
+        if line.startswith('model name')
+    )
+  except (OSError, StopIteration):  # Not Linux, or without a name.
+    return platform.processor() or platform.machine()
+
+
+def _commit():
+  """Returns the commit of the checkout that this file is in, or ''."""
+  folder = pathlib.Path(__file__).parent
+  git = ['git', '-C', str(folder)]
+  try:
+    commit, changes = (
+        subprocess.run(
+            [*git, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for arguments in (
+            ('rev-parse', '--short', 'HEAD'),
+            ('status', '--porcelain', '--untracked-files=no'),
+        )
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return ''
+  return f'{commit}+' if changes else commit
