@@ -1,6 +1,7 @@
 import importlib
 
 from flax import linen as nn
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,9 +99,8 @@ def test_dropout_takes_whole_channels():
 
 def test_both_names_of_the_shared_projection_are_written_back():
   kernel = np.arange(12.0).reshape(1, 1, 4, 3)
-  part = {'params': {'head': {'context2': {'attention': {'query': {
-      'conv0': {'conv': {'kernel': kernel}}
-  }}}}}}  # fmt: skip
+  path = 'params/head/context2/attention/query/conv0/conv/kernel'
+  part = traverse_util.unflatten_dict({path: kernel}, sep='/')
   names = {
       f'context.stages.2.f_{name}.0.weight': (3, 4, 1, 1)
       for name in ('query', 'key')
