@@ -26,6 +26,7 @@ from flax import linen as nn
 
 from segjax.layers import norm as norms
 from segjax.layers import remat
+from segjax.layers.channel_attention import ChannelAttention
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.pool import max_pool
 
@@ -33,6 +34,12 @@ from segjax.ops.pool import max_pool
 # the identity: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section
 # 5.1.
 last_norm = functools.partial(norms.BatchNorm, scale_init=nn.initializers.zeros)
+# By `absolute_scale`: the norm of a block, and the last one in it. An absolute
+# value has no gradient at 0, so a scale that starts there would stay there.
+NORMS = {
+    False: (norms.BatchNorm, last_norm),
+    True: (norms.activated_batch_norm, norms.activated_batch_norm),
+}
 
 
 class BasicBlock(nn.Module):
@@ -43,24 +50,30 @@ class BasicBlock(nn.Module):
   dilation: int = 1
   first_dilation: int = 0  # Dilation of the first 3x3; 0: `dilation`.
   average: bool = False  # See `shortcut`.
+  absolute_scale: bool = False  # See `Backbone`.
+  channel_attention: bool = False  # See `Backbone`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
+    norm, last = NORMS[self.absolute_scale]
     y = ConvNormAct(
         self.width,
         stride=self.stride,
         dilation=self.first_dilation or self.dilation,
+        norm=norm,
         name='conv1',
     )(x, train)
     y = ConvNormAct(
         self.width,
         dilation=self.dilation,
-        norm=last_norm,
+        norm=last,
         act=None,
         name='conv2',
     )(y, train)
-    return nn.relu(y + shortcut(x, y, self.stride, self.average, train))
+    if self.channel_attention:
+      y = ChannelAttention(name='attention')(y)
+    return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
 
 
 class Bottleneck(nn.Module):
@@ -74,27 +87,35 @@ class Bottleneck(nn.Module):
   groups: int = 1  # Groups of the 3x3 convolution.
   widen: int = 1  # Factor on the channels of the 3x3 convolution.
   stride_first: bool = False  # Strides in the first 1x1 convolution.
+  absolute_scale: bool = False  # See `Backbone`.
+  channel_attention: bool = False  # See `Backbone`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
+    norm, last = NORMS[self.absolute_scale]
     inner = self.width * self.widen
     strides = (self.stride, 1) if self.stride_first else (1, self.stride)
-    y = ConvNormAct(inner, kernel=1, stride=strides[0], name='conv1')(x, train)
+    y = ConvNormAct(
+        inner, kernel=1, stride=strides[0], norm=norm, name='conv1'
+    )(x, train)
     y = ConvNormAct(
         inner,
         stride=strides[1],
         dilation=self.first_dilation or self.dilation,
         groups=self.groups,
+        norm=norm,
         name='conv2',
     )(y, train)
     y = ConvNormAct(
-        4 * self.width, kernel=1, norm=last_norm, act=None, name='conv3'
+        4 * self.width, kernel=1, norm=last, act=None, name='conv3'
     )(y, train)
-    return nn.relu(y + shortcut(x, y, self.stride, self.average, train))
+    if self.channel_attention:
+      y = ChannelAttention(name='attention')(y)
+    return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
 
 
-def shortcut(x, y, stride, average, train):
+def shortcut(x, y, stride, average, train, norm):
   """Returns `x`, projected by a 1x1 convolution where its shape differs.
 
   Args:
@@ -104,6 +125,7 @@ def shortcut(x, y, stride, average, train):
     average: averages `stride` x `stride` pixels before a 1x1 convolution with
       stride 1, instead of taking every `stride`-th pixel.
     train: whether the norm takes its statistics from the batch.
+    norm: of the projection.
   """
   if x.shape == y.shape:
     return x
@@ -114,7 +136,12 @@ def shortcut(x, y, stride, average, train):
     mean = nn.avg_pool(x, window, window, 'SAME', count_include_pad=False)
     x, stride = mean.astype(x.dtype), 1
   return ConvNormAct(
-      y.shape[-1], kernel=1, stride=stride, act=None, name='shortcut'
+      y.shape[-1],
+      kernel=1,
+      stride=stride,
+      norm=norm,
+      act=None,
+      name='shortcut',
   )(x, train)
 
 
@@ -155,6 +182,9 @@ class Backbone(nn.Module):
   # above; as there, the first convolution of a stage has that of the stage
   # before. mmsegmentation's FastFCN dilates at output stride 32: (1, 1, 2, 4).
   dilations: tuple[int, ...] = ()
+  absolute_scale: bool = False  # See `layers.norm.activated_batch_norm`.
+  # Whether `ChannelAttention` ends each block, as in the code of ACFNet.
+  channel_attention: bool = False
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
@@ -174,14 +204,17 @@ class Backbone(nn.Module):
       raise ValueError(
           f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
+    norm, _ = NORMS[self.absolute_scale]
     if self.deep_stem:
       x = image
       for i, features in enumerate(self.deep_stem, 1):
-        x = ConvNormAct(features, stride=2 if i == 1 else 1, name=f'stem{i}')(
-            x, train
-        )
+        x = ConvNormAct(
+            features, stride=2 if i == 1 else 1, norm=norm, name=f'stem{i}'
+        )(x, train)
     else:
-      x = ConvNormAct(self.width, kernel=7, stride=2, name='stem')(image, train)
+      x = ConvNormAct(self.width, kernel=7, stride=2, norm=norm, name='stem')(
+          image, train
+      )
     feats = {'c1': x}
     x = pool(x, self.ceil_pool)
     total, dilation = 4, 1
@@ -203,6 +236,8 @@ class Backbone(nn.Module):
             dilation=dilation * rate or before,
             first_dilation=first if i == 0 else 0,
             average=self.average_shortcut,
+            absolute_scale=self.absolute_scale,
+            channel_attention=self.channel_attention,
             name=f'stage{level - 1}_{i}',
         )(x, train)
       feats[f'c{level}'] = x

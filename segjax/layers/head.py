@@ -7,6 +7,7 @@ from typing import Any
 from flax import linen as nn
 import jax
 
+from segjax.layers import norm as norms
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.resize import resize
@@ -37,11 +38,12 @@ class FCNHead(nn.Module):
   num_classes: int
   dropout: float = 0.1
   features: int = 0  # Channels of the convolution; 0: a quarter of the input's.
+  norm: Callable[..., nn.Module] = norms.BatchNorm
 
   @nn.compact
   def __call__(self, x, train):
     features = self.features or x.shape[-1] // 4
-    x = ConvNormAct(features, name='conv')(x, train)
+    x = ConvNormAct(features, norm=self.norm, name='conv')(x, train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     return classifier(self.num_classes)(x)
 

@@ -214,3 +214,31 @@ def test_an_unknown_backbone_is_refused_with_the_names(name):
   with pytest.raises(ValueError, match='Known: .*resnet/18') as error:
     backbones.build(name)
   assert repr(name) in str(error.value)
+
+
+def test_by_absolute_scale_signs_of_scales_do_not_matter(random_variables):
+  image = np.random.default_rng(1).normal(size=(1, 33, 41, 3))
+  model = backbones.build('resnet/tiny', absolute_scale=True)
+  variables = random_variables(model, image.shape)
+  negated = jax.tree.map_with_path(
+      lambda path, x: -x if path[-1].key == 'scale' else x, variables
+  )
+  apply = jax.jit(lambda v: model.apply(v, image)['c5'])
+  np.testing.assert_array_equal(apply(negated), apply(variables))
+
+
+def test_by_absolute_scale_no_scale_starts_without_a_gradient():
+  block = resnet.BasicBlock(4, absolute_scale=True)
+  params = block.init(jax.random.key(0), jnp.ones((1, 5, 5, 4)), False)
+  scales = [params['params'][f'conv{i}']['norm']['scale'] for i in (1, 2)]
+  np.testing.assert_array_equal(scales, 1)
+
+
+def test_channel_attention_ends_each_block():
+  plain, attending = (
+      shapes('resnet/tiny', channel_attention=on)[1]['params']
+      for on in (False, True)
+  )
+  for name, block in attending.items():
+    assert ('attention' in block) == name.startswith('stage')
+    assert set(block) - {'attention'} == set(plain[name])
