@@ -22,6 +22,7 @@ PARAMETERS = {
     'ann': 46_230_154,
     'bayesian_segnet': 29_455_125,
     'convcrf': 42_543_655,
+    'cpnet': 52_155_530,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
@@ -154,6 +155,7 @@ def test_training_keeps_the_shapes_of_moving_state(name):
     'name',
     [
         'ann',
+        'cpnet',
         'deeplabv3',
         'emanet',
         'encnet',
