@@ -29,6 +29,7 @@ from flax import linen as nn
 
 from segjax.layers import norm as norms
 from segjax.layers import remat
+from segjax.layers.channel_attention import ChannelAttention
 from segjax.layers.conv import ConvNormAct
 from segjax.ops.pool import max_pool
 
@@ -57,6 +58,7 @@ class BasicBlock(nn.Module):
   first_dilation: int = 0  # Dilation of the first 3x3; 0: `dilation`.
   average: bool = False  # See `shortcut`.
   absolute_scale: bool = False  # See `Backbone`.
+  channel_attention: bool = False  # See `Backbone`.
 
   @remat.block
   @nn.compact
@@ -76,6 +78,8 @@ class BasicBlock(nn.Module):
         act=None,
         name='conv2',
     )(y, train)
+    if self.channel_attention:
+      y = ChannelAttention(name='attention')(y)
     return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
 
 
@@ -91,6 +95,7 @@ class Bottleneck(nn.Module):
   widen: int = 1  # Factor on the channels of the 3x3 convolution.
   stride_first: bool = False  # Strides in the first 1x1 convolution.
   absolute_scale: bool = False  # See `Backbone`.
+  channel_attention: bool = False  # See `Backbone`.
 
   @remat.block
   @nn.compact
@@ -112,6 +117,8 @@ class Bottleneck(nn.Module):
     y = ConvNormAct(
         4 * self.width, kernel=1, norm=last, act=None, name='conv3'
     )(y, train)
+    if self.channel_attention:
+      y = ChannelAttention(name='attention')(y)
     return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
 
 
@@ -184,6 +191,8 @@ class Backbone(nn.Module):
   dilations: tuple[int, ...] = ()
   # Whether norms multiply by the absolute value of their scale.
   absolute_scale: bool = False
+  # Whether `ChannelAttention` ends each block, as in the code of ACFNet.
+  channel_attention: bool = False
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
@@ -236,6 +245,7 @@ class Backbone(nn.Module):
             first_dilation=first if i == 0 else 0,
             average=self.average_shortcut,
             absolute_scale=self.absolute_scale,
+            channel_attention=self.channel_attention,
             name=f'stage{level - 1}_{i}',
         )(x, train)
       feats[f'c{level}'] = x

@@ -69,7 +69,10 @@ def convert(
       source, config.model_name, config.model.get('backbone', '')
   )
   system = experiment.system(config, label_map)
-  template = _template(system.model, channels, system.reads, system.halo)
+  side = 128 + 2 * system.halo
+  template = _template(
+      system.model, channels, system.reads, system.sides or (side, side)
+  )
   layout = rules.layout(source)
   state = _unwrap(state, torch.Plan(state, renaming, template, layout))
   variables = torch.convert(state, renaming, template, layout)
@@ -178,10 +181,9 @@ def _label_map(config, num_classes):
     return experiment.eval_dataset(config).label_map
 
 
-def _template(module, channels, reads=('image',), halo=0):
+def _template(module, channels, reads=('image',), size=(128, 128)):
   """Returns the shapes of the variables of a model or of a backbone."""
-  side = 128 + 2 * halo
-  given = fields.placeholders(reads, (1, side, side, channels))
+  given = fields.placeholders(reads, (1, *size, channels))
   return jax.eval_shape(lambda: module.init(jax.random.key(0), *given.values()))
 
 

@@ -25,15 +25,19 @@ class ASPP(nn.Module):
   separable: bool = False  # The 3x3 convolutions: DeepLabv3+, section 3.1.
   image_first: bool = False
   project_kernel: int = 1  # 0 returns the concatenation as it is.
+  norm: Callable[..., nn.Module] = norms.BatchNorm  # But of the image's mean.
   image_norm: Callable[..., nn.Module] | None = norms.BatchNorm
   image_bias: bool = False
 
   @nn.compact
   def __call__(self, x, train):
     conv = SeparableConvNormAct if self.separable else ConvNormAct
-    branches = [ConvNormAct(self.features, kernel=1, name='point')(x, train)]
+    point = ConvNormAct(self.features, kernel=1, norm=self.norm, name='point')
+    branches = [point(x, train)]
     for i, rate in enumerate(self.rates, 1):
-      atrous = conv(self.features, dilation=rate, name=f'atrous{i}')
+      atrous = conv(
+          self.features, dilation=rate, norm=self.norm, name=f'atrous{i}'
+      )
       branches.append(atrous(x, train))
     mean = x.mean((1, 2), keepdims=True)
     mean = ConvNormAct(
@@ -49,5 +53,8 @@ class ASPP(nn.Module):
     if not self.project_kernel:
       return x
     return ConvNormAct(
-        self.features, kernel=self.project_kernel, name='project'
+        self.features,
+        kernel=self.project_kernel,
+        norm=self.norm,
+        name='project',
     )(x, train)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
+from segjax.layers.dropout import channel_dropout
 from segjax.layers.head import classifier
 from segjax.layers.norm import BatchNorm
 from segjax.ops.resize import resize
@@ -98,8 +99,3 @@ class Model(nn.Module):
     logits = classifier(self.num_classes)(x)
     logits = resize(logits, image.shape[1:3], align_corners=self.align_corners)
     return {'logits': logits, 'aux': {}}
-
-
-def channel_dropout(rate: float, train: bool) -> nn.Module:
-  """Returns a layer that zeroes whole channels of an image in training."""
-  return nn.Dropout(rate, broadcast_dims=(1, 2), deterministic=not train)

@@ -230,3 +230,13 @@ def test_an_absolute_scale_has_no_sign_and_does_not_begin_at_0(block):
     assert scale.min() > 0
     variables['params'][name]['norm']['scale'] = -scale
   np.testing.assert_array_equal(apply(variables), expected)
+
+
+def test_channel_attention_ends_each_block():
+  plain, attending = (
+      shapes('resnet/tiny', channel_attention=on)[1]['params']
+      for on in (False, True)
+  )
+  for name, block in attending.items():
+    assert ('attention' in block) == name.startswith('stage')
+    assert set(block) - {'attention'} == set(plain[name])

@@ -18,11 +18,13 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
+    'acfnet': 108_996_351,
     'ann': 46_230_154,
     'bayesian_segnet': 29_455_125,
     'bisenetv1': 13_426_495,
     'bisenetv2': 14_809_033,
     'convcrf': 42_543_655,
+    'cpnet': 52_155_530,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
@@ -84,9 +86,15 @@ def configured(name):
   return models.create(config.model_name, CLASSES, **config.model)
 
 
+def size(model):
+  """(height, width) of logits: IMAGE's, or what the model takes alone."""
+  return getattr(model, 'sides', None) or IMAGE.shape[1:3]
+
+
 def image(model):
-  """An image, as a shape, that the model has logits of IMAGE's size for."""
-  batch, height, width, channels = IMAGE.shape
+  """An image, as a shape, that the model has logits of that `size` for."""
+  batch, _, _, channels = IMAGE.shape
+  height, width = size(model)
   more = 2 * getattr(model, 'halo', 0)
   shape = (batch, height + more, width + more, channels)
   return jax.ShapeDtypeStruct(shape, jnp.bfloat16)
@@ -135,10 +143,11 @@ def test_models_are_found_by_their_files():
 
 @pytest.mark.parametrize('name', NAMES)
 def test_outputs_are_logits_at_the_size_of_the_image_less_its_margin(name):
-  out, _ = outputs(configured(name), train=False)
+  model = configured(name)
+  out, _ = outputs(model, train=False)
   assert {'logits', 'aux'} <= set(out)
   for logits in (out['logits'], *out['aux'].values()):
-    assert logits.shape == (2, 65, 97, CLASSES)
+    assert logits.shape == (2, *size(model), CLASSES)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -162,6 +171,7 @@ def test_training_keeps_the_shapes_of_moving_state(name):
     'name',
     [
         'ann',
+        'cpnet',
         'deeplabv3',
         'dnlnet',
         'emanet',
