@@ -49,6 +49,7 @@ PARAMETERS = {
     'sds': 130_658_421,
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
+    'segformer': 3_720_565,
     'semantic_fpn': 28_498_165,
     'setr': 316_697_172,
     'unet': 29_063_146,
