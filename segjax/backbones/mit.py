@@ -125,6 +125,7 @@ class Backbone(nn.Module):
   drop_path: float = 0.1
   epsilon: float = 1e-6
   reduced_epsilon: float = 1e-6  # Of the norms of patches and reduced maps.
+  num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c2', 'c3', 'c4', 'c5')
 
@@ -156,6 +157,9 @@ class Backbone(nn.Module):
         )(x, train)
       x = layer_norm(f'norm{i + 1}', epsilon=self.epsilon)(x)
       feats[f'c{i + 2}'] = x
+    if self.num_classes:
+      mean = x.mean((1, 2))
+      feats['class_logits'] = dense(self.num_classes, name='classifier')(mean)
     return feats
 
 

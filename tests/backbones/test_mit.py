@@ -26,6 +26,11 @@ def test_levels_begin_at_stride_4():
     assert feat.shape == (2, -(-65 // stride), -(-97 // stride), width)
 
 
+def test_class_logits_are_one_row_for_an_image():
+  feats, _ = shapes('mit/tiny', (2, 33, 49, 3), num_classes=7)
+  assert feats['class_logits'].shape == (2, 7)
+
+
 def test_an_image_that_leaves_no_keys_is_refused():
   assert shapes('mit/tiny', (1, 29, 29, 3))[0]['c5'].shape[1:3] == (1, 1)
   with pytest.raises(ValueError, match='A map of 8 x 7 is too small'):

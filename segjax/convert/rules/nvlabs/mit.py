@@ -1,6 +1,6 @@
 """Mix Transformers from SegFormer's authors: `mit_b0` and others.
 
-Their field: `reduced_epsilon=1e-5`. The classifier of ImageNet is dropped.
+Their field: `reduced_epsilon=1e-5`.
 """
 
 from segjax.convert.joints import split
@@ -21,5 +21,5 @@ RULES = (
     (rf'{BLOCK}\.mlp\.fc2', rf'{TARGET}/mlp/reduce'),
     (r'norm(\d)', r'norm\1'),
     *split(r'stage\d_\d+/attention', 'key_value', ('key', 'value')),
-    ('head', None),
+    ('head', 'classifier'),
 )
