@@ -2,7 +2,10 @@ r"""SegFormer, https://arxiv.org/abs/2105.15203.
 
 The paper reports 37.4 mIoU on ADE20K val and 76.2 on Cityscapes val (MiT-B0,
 one scale). mmsegmentation, whose network and recipe these are, reports 37.41
-and 76.54 with MiT-B0, 49.13 and 82.25 with MiT-B5.
+and 76.54 with MiT-B0, 49.13 and 82.25 with MiT-B5. Ours: 54.7 on val of
+`shapes`, a tiny MiT from random weights, 700 steps in 1.7 CPU minutes, by the
+first command. It misses the thin sticks (0.6) at stride 4; without them the
+mean is 62.5. No other learning rate was tried.
 
   bash launch/local.sh --config=configs/segformer.py
   python -m segjax.main --workdir=runs/cityscapes \
