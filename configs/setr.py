@@ -3,7 +3,10 @@ r"""SETR, https://arxiv.org/abs/2012.15840.
 The authors' code: 79.34 mIoU on Cityscapes val with the decoder 'pup' and 77.90
 with 'naive' (ViT-L, 80k steps), 50.28 on ADE20K val with 'mla' and several
 scales. mmsegmentation, whose network and recipes these are, reports 79.21,
-78.10 and 77.00 on Cityscapes with 'pup', 'naive' and 'mla'.
+78.10 and 77.00 on Cityscapes with 'pup', 'naive' and 'mla'. Ours: 16.9 on val
+of `shapes`, a narrow ViT from random weights, 700 steps in 3 CPU minutes, by
+the first command. It finds the shapes but takes all of them for disks: without
+pretraining, so few images do not teach a transformer to tell them apart.
 
   bash launch/local.sh --config=configs/setr.py
   python -m segjax.main --workdir=runs/cityscapes \

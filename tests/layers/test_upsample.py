@@ -32,6 +32,17 @@ def test_a_pixel_is_stamped_with_the_kernel_as_it_is():
   )
 
 
+def test_without_mixing_a_channel_is_stamped_with_its_own_kernel():
+  x = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
+  kernel = np.random.default_rng(1).normal(size=(6, 6, 1, 2))
+  y = Upsample(3, padding=1, mix=False).apply({'params': {'kernel': kernel}}, x)
+  expected = np.zeros((12, 15, 2))
+  for row, column in np.ndindex(3, 4):
+    where = slice(3 * row, 3 * row + 6), slice(3 * column, 3 * column + 6)
+    expected[where] += x[0, row, column] * kernel[:, :, 0]
+  np.testing.assert_allclose(y[0], expected[1:-1, 1:-1], atol=1e-5)
+
+
 def test_a_bias_is_there_where_it_is_asked_for():
   x = np.ones((1, 2, 2, 3), np.float32)
   assert set(Upsample(2).init(jax.random.key(0), x)['params']) == {'kernel'}

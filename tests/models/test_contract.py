@@ -62,6 +62,7 @@ PARAMETERS = {
     'sds': 130_658_421,
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
+    'segformer': 3_720_565,
     'semantic_fpn': 28_498_165,
     'setr': 316_697_172,
     'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.

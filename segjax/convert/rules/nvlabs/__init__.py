@@ -1,0 +1,1 @@
+"""Modules of NVlabs, https://github.com/NVlabs: SegFormer."""
