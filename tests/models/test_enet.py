@@ -55,7 +55,7 @@ def test_a_block_reaches_as_far_as_its_convolution(dilation, reach):
   x = 1 + jax.random.uniform(jax.random.key(0), (1, 11, 11, 4))
   variables = jax.tree.map(
       lambda v: jnp.full(v.shape, 0.1),
-      jax.eval_shape(block.init, jax.random.key(1), x, False),
+      jax.eval_shape(lambda: block.init(jax.random.key(1), x, False)),
   )
 
   def center(x):
