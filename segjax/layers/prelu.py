@@ -14,12 +14,12 @@ class PReLU(nn.Module):
   """
 
   init: float = 0.25  # Slope at the start; with 0 it starts as ReLU.
+  shared: bool = False  # One slope for all channels.
 
   @nn.compact
   def __call__(self, x):
-    slope = self.param(
-        'slope', nn.initializers.constant(self.init), x.shape[-1:]
-    )
+    shape = (1,) if self.shared else x.shape[-1:]
+    slope = self.param('slope', nn.initializers.constant(self.init), shape)
     return jnp.where(x < 0, slope.astype(x.dtype) * x, x)
 
 

@@ -1,6 +1,7 @@
 """Max pooling with the positions of the maxima, and unpooling by them.
 
-Windows are 2x2 at stride 2. As in Caffe, sizes round up: a last odd row or
+Windows are 2x2 at stride 2, but for the two functions of overlapping windows at
+the end. As in Caffe, sizes round up: a last odd row or
 column has windows of its own. Of equal values the first, row by row, is taken.
 The choice matters, since after a ReLU all values of a window are often 0 and
 the unpooled value is not.
@@ -60,3 +61,75 @@ def unpool(x: jax.Array, place: jax.Array, size: tuple[int, int]) -> jax.Array:
   x = jnp.where(chosen, x[:, :, None, :, None], jnp.zeros((), x.dtype))
   x = x.reshape(batch, 2 * rows, 2 * columns, channels)
   return x[:, : size[0], : size[1]]
+
+
+def overlapping_positions(x: jax.Array) -> jax.Array:
+  """Returns the positions of the maxima in 3x3 windows at stride 2.
+
+  They are the windows of a ResNet's pooling: the image is padded by 1 on each
+  side, and the padding is never the maximum. Of equal values the first counts.
+
+  Args:
+    x: [B, H, W, C].
+
+  Returns:
+    uint8 [B, ceil(H / 2), ceil(W / 2), C], 0 to 8 row by row.
+  """
+  rows, columns = (-(-side // 2) for side in x.shape[1:3])
+  # An odd side has an even one's last window, which ends in the padding.
+  padding = [
+      (1, 1 + 2 * n - side)
+      for n, side in zip((rows, columns), x.shape[1:3], strict=True)
+  ]
+  x = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-jnp.inf)
+  best = jnp.full_like(x[:, : 2 * rows : 2, : 2 * columns : 2], -jnp.inf)
+  place = jnp.zeros(best.shape, jnp.uint8)
+  for i in range(9):
+    row, column = divmod(i, 3)
+    other = x[:, row : row + 2 * rows : 2, column : column + 2 * columns : 2][
+        :, :rows, :columns
+    ]
+    larger = other > best
+    best = jnp.where(larger, other, best)
+    place = jnp.where(larger, jnp.uint8(i), place)
+  return place
+
+
+def unpool_overlapping(
+    x: jax.Array, place: jax.Array, size: tuple[int, int]
+) -> jax.Array:
+  """Writes values at the positions of maxima of overlapping windows.
+
+  A pixel may be the maximum of several windows: it gets the value of the last
+  one, row by row, as PyTorch on a CPU leaves it.
+
+  Args:
+    x: [B, h, w, C].
+    place: from `overlapping_positions`, of the same shape.
+    size: (height, width) of its input, and of the result.
+
+  Returns:
+    [B, height, width, C] in the type of `x`, 0 at other pixels.
+  """
+  batch, rows, columns, channels = x.shape
+  # Beyond the last row and column there are windows that chose nothing.
+  border = ((0, 0), (0, 1), (0, 1), (0, 0))
+  x = jnp.pad(x, border)
+  place = jnp.pad(place, border, constant_values=9)
+  # An even row is the middle of one window, an odd one the last row of a window
+  # and the first of the next: (window, row in it), the last one wins.
+  windows = (((0, 1),), ((0, 2), (1, 0)))
+  parts = []
+  for of_row in windows:
+    for of_column in windows:
+      part = jnp.zeros((batch, rows, columns, channels), x.dtype)
+      for i, row in of_row:
+        for j, column in of_column:
+          here = slice(i, i + rows), slice(j, j + columns)
+          chosen = place[:, *here] == 3 * row + column
+          part = jnp.where(chosen, x[:, *here], part)
+      parts.append(part)
+  y = jnp.stack(parts, 3).reshape(batch, rows, columns, 2, 2, channels)
+  y = y.transpose(0, 1, 3, 2, 4, 5)
+  y = y.reshape(batch, 2 * rows, 2 * columns, channels)
+  return y[:, : size[0], : size[1]]

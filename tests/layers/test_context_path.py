@@ -5,10 +5,10 @@ from segjax.layers.context_path import AttentionRefinement
 from segjax.layers.context_path import ContextPath
 
 
-def fill(module, *inputs):
+def fill(module, x):
   """Variables of a module, drawn at random."""
   rng = np.random.default_rng(0)
-  shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs, False)
+  shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), x, False))
   return jax.tree.map(
       lambda x: rng.uniform(0.1, 0.5, x.shape).astype(x.dtype), shapes
   )

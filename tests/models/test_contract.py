@@ -37,6 +37,7 @@ PARAMETERS = {
     'drn': 15_896_901,  # The code of its authors: 15,884,597 of 5 classes.
     'emanet': 42_350_986,
     'encnet': 35_894_527,
+    'enet': 358_632,  # Its code: 356,328 of 5 classes.
     'erfnet': 2_084_353,  # mmsegmentation: 2,082,289 of 5 classes.
     'fast_scnn': 1_457_007,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
@@ -63,6 +64,7 @@ PARAMETERS = {
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
     'segformer': 3_720_565,
+    'segresnet': 53_564_309,
     'semantic_fpn': 28_498_165,
     'setr': 316_697_172,
     'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.

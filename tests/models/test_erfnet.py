@@ -7,7 +7,7 @@ from segjax import models
 from segjax.models.erfnet import Downsampler
 from segjax.models.erfnet import NonBottleneck
 
-NARROW = dict(widths=(4, 8, 8), depth=1, dilations=(2,), head_features=4)
+NARROW = dict(widths=(4, 8, 12), depth=1, dilations=(2,), head_features=4)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_the_columns_and_rows_of_a_block_dilate_the_second_time():
   x = 10 + jax.random.normal(jax.random.key(0), (1, 21, 21, 2))
   variables = jax.tree.map(
       lambda v: jnp.full(v.shape, 0.1),
-      jax.eval_shape(block.init, jax.random.key(1), x, False),
+      jax.eval_shape(lambda: block.init(jax.random.key(1), x, False)),
   )
 
   def center(x):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from segjax.ops.unpool import max_pool
+from segjax.ops.unpool import overlapping_positions
 from segjax.ops.unpool import unpool
+from segjax.ops.unpool import unpool_overlapping
 
 SIZES = [(4, 6), (5, 7), (1, 4), (3, 1), (1, 1)]
 
@@ -112,3 +114,23 @@ def test_a_size_that_was_not_pooled_is_refused(size):
   values, place = max_pool(jnp.zeros((1, 6, 7, 2)))
   with pytest.raises(ValueError, match='do not come from a pool of'):
     unpool(values, place, size)
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_of_overlapping_windows_the_last_one_is_written(size):
+  x = numbers((2, *size, 3))
+  place = overlapping_positions(x)
+  values = np.random.default_rng(1).normal(size=place.shape)
+  values = values.astype(np.float32)
+  padded = np.pad(x, ((0, 0), (1, 2), (1, 2), (0, 0)), constant_values=-np.inf)
+  expected = np.zeros(x.shape, np.float32)
+  for b, i, j, c in np.ndindex(place.shape):
+    window = padded[b, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3, c]
+    assert place[b, i, j, c] == window.argmax()
+    row, column = np.unravel_index(window.argmax(), window.shape)
+    row, column = 2 * i + row - 1, 2 * j + column - 1
+    expected[b, row, column, c] = values[b, i, j, c]
+  assert place.shape == (2, -(-size[0] // 2), -(-size[1] // 2), 3)
+  np.testing.assert_array_equal(
+      unpool_overlapping(values, place, size), expected
+  )

@@ -1,0 +1,1 @@
+"""pytorch-segmentation by yassouali, on GitHub."""
