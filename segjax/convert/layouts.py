@@ -144,7 +144,7 @@ LAYOUTS = types.MappingProxyType(
         'torch': Layout(
             form=r'(?P<whole>(?:(?P<module>.*)\.)?(?P<leaf>[^.]+))',
             leaves={
-                'weight': ('kernel', 'scale', 'embedding'),
+                'weight': ('kernel', 'scale', 'embedding', 'slope'),
                 'bias': ('bias',),
                 'running_mean': ('mean',),
                 'running_var': ('var',),

@@ -49,6 +49,34 @@ def cells(old: int, new: int) -> np.ndarray:
   return matrix
 
 
+def avg_pool(
+    x: jax.Array,
+    window: tuple[int, int],
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> jax.Array:
+  """Averages over each window; padded zeros count in the mean.
+
+  It is meant for small windows: it adds up as many arrays as a window has
+  pixels.
+
+  Args:
+    x: [B, H, W, C], any float type; the arithmetic is float32.
+    window: (rows, columns).
+    strides: (rows, columns) from a window to the next.
+    padding: ((above, below), (left, right)) of zeros.
+
+  Returns:
+    [B, height, width, C] in the type of `x`.
+
+  References:
+    PyTorch's `avg_pool2d` with its default `count_include_pad=True`.
+  """
+  padded = _pad(x.astype(jnp.float32), padding, 0)
+  total = functools.reduce(jnp.add, _taps(padded, window, strides))
+  return (total / np.prod(window)).astype(x.dtype)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def max_pool(
     x: jax.Array,

@@ -65,6 +65,22 @@ def test_max_pooling_and_its_gradient_are_those_of_xla(case):
   np.testing.assert_allclose(gradient(dy)[0], wanted(dy)[0], atol=1e-6)
 
 
+@pytest.mark.parametrize('case', POOLS)
+def test_average_pooling_counts_padding_in_the_mean(case):
+  window, strides, padding = POOLS[case]
+  x = np.asarray(jax.random.normal(jax.random.key(0), (2, 9, 8, 3)))
+  y = pool.avg_pool(x, window, strides, padding)
+  padded = np.pad(x, ((0, 0), *padding, (0, 0)))
+  expected = np.zeros(y.shape)
+  for i, j in np.ndindex(*y.shape[1:3]):
+    top, left = i * strides[0], j * strides[1]
+    part = padded[:, top : top + window[0], left : left + window[1]]
+    assert part.shape[1:3] == window
+    expected[:, i, j] = part.mean((1, 2))
+  np.testing.assert_allclose(y, expected, atol=1e-6)
+  assert pool.avg_pool(jnp.bfloat16(x), window, strides).dtype == jnp.bfloat16
+
+
 def test_max_pooling_of_an_accelerator_is_that_of_xla():
   x = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.bfloat16)
   step = jax.jit(

@@ -20,9 +20,10 @@ part. The first rule that matches holds.
 
 The target of one tensor is the path of a variable. That of a module is the path
 of a module here; `layouts.py` says which variables its tensors are: 'weight' is
-the `kernel`, `scale` or `embedding`, whichever the model has there, and
-'running_mean' the `mean`. The engine finds the collection that has such a
-variable. If two have one, the rule begins with the collection: 'moving/bases'.
+the `kernel`, `scale`, `embedding` or, of a PReLU, `slope`, whichever the model
+has there, and 'running_mean' the `mean`. The engine finds the collection that
+has such a variable. If two have one, the rule begins with the collection:
+'moving/bases'.
 
 A variable called `kernel` gets the order of axes that kernels have here. Their
 order there is a matter of the source: a package of Keras or MXNet has
