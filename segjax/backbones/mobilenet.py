@@ -78,6 +78,9 @@ class InvertedResidual(nn.Module):
   # Pads the input of the block instead of that of the depthwise convolution.
   # The latter then reads, beyond the border, what conv and norm make of zeros.
   pad_input: bool = False
+  # Has the first 1x1 convolution even where it does not widen, as in the public
+  # code of ContextNet.
+  always_expand: bool = False
 
   @remat.block
   @nn.compact
@@ -88,7 +91,7 @@ class InvertedResidual(nn.Module):
       reach = self.dilation * (kernel - 1) // 2
       y = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
       padding = 0
-    if expanded != x.shape[-1]:
+    if expanded != x.shape[-1] or self.always_expand:
       y = ConvNormAct(
           expanded, kernel=1, norm=self.norm, act=act, name='expand'
       )(y, train)

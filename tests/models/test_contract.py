@@ -20,6 +20,8 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 PARAMETERS = {
     'ann': 46_230_154,
     'bayesian_segnet': 29_455_125,
+    'cgnet': 496_839,  # Its authors' code: 496,306 of 19 classes, no bias.
+    'contextnet': 914_442,  # SegmenTron's: 912,012 of 6 classes.
     'convcrf': 42_543_655,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'deconvnet': 251_805_653,
@@ -31,12 +33,14 @@ PARAMETERS = {
     'dilatednet': 141_149_720,
     'emanet': 42_350_986,
     'encnet': 35_894_527,
+    'espnet': 366_589,  # Its authors' code: 365,109 of 20 classes.
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
+    'icnet': 47_828_607,  # mmsegmentation: 47,822,415 of 5 classes.
     'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
