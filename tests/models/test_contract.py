@@ -19,6 +19,7 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
     'ann': 46_230_154,
+    'atanbori': 897_954,  # By its authors' code 889,962 of 13 classes.
     'bayesian_segnet': 29_455_125,
     'cgnet': 496_839,  # Its authors' code: 496,306 of 19 classes, no bias.
     'contextnet': 914_442,  # SegmenTron's: 912,012 of 6 classes.
