@@ -1,7 +1,9 @@
 """ESPNet and ESPNet-C from their authors, `espnet_p_2_q_8.pth` and others.
 
-ESPNet-C has the field `decoder=False`. They see BGR from 0 to 255, minus the
-mean of Cityscapes, over its deviation, and then over 255.
+ESPNet-C has the field `decoder=False`. Those for Cityscapes have 20 classes,
+the last of which is that of ignored pixels: `--num_classes=20`. They see BGR
+from 0 to 255, minus the mean of Cityscapes, over its deviation, and then over
+255.
 """
 
 from segjax.convert.rules import under
