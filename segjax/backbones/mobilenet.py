@@ -79,7 +79,8 @@ class InvertedResidual(nn.Module):
   # Pads the input of the block instead of that of the depthwise convolution.
   # The latter then reads, beyond the border, what conv and norm make of zeros.
   pad_input: bool = False
-  # Whether a block that widens nothing has the first 1x1 convolution, too.
+  # Has the first 1x1 convolution even where it does not widen, as in the public
+  # code of ContextNet.
   always_expand: bool = False
 
   @remat.block

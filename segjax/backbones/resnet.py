@@ -4,12 +4,13 @@ A bottleneck strides in its 3x3 convolution ("v1b"), as in torchvision 0.28 and
 most published weights. The variants differ in stem and shortcuts:
 
 - v1c and v1s have a stem of three 3x3 convolutions, with 32, 32, 64 and with
-64,
-  64, 128 channels, and v1d has v1c's stem and shortcuts that average where they
-  stride: Bag of Tricks, https://arxiv.org/abs/1812.01187.
+  64, 64, 128 channels, and v1d has v1c's stem and shortcuts that average where
+  they stride: Bag of Tricks, https://arxiv.org/abs/1812.01187.
 - 'caffe' is DeepLabv2's: like the network that the authors of ResNet published
   it strides in the first 1x1 convolution; it dilates all blocks of a stage
   alike, and its pooling rounds sizes up.
+- 'icnet' is that of ICNet's authors, pruned to half the width: it strides and
+  dilates as 'caffe' does, and has v1c's stem.
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
 - 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
@@ -26,6 +27,7 @@ from collections.abc import Callable
 import functools
 
 from flax import linen as nn
+import jax
 
 from segjax.layers import norm as norms
 from segjax.layers import remat
@@ -193,6 +195,10 @@ class Backbone(nn.Module):
   absolute_scale: bool = False
   # Whether `ChannelAttention` ends each block, as in the code of ACFNet.
   channel_attention: bool = False
+  # Changes features on their way: `after('c3', x)` returns what the next stage
+  # reads instead of 'c3', and `after('c3_first', x)` what the blocks after the
+  # first one of that stage read. ICNet halves sizes there.
+  after: Callable[[str, jax.Array], jax.Array] | None = None
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
@@ -248,7 +254,11 @@ class Backbone(nn.Module):
             channel_attention=self.channel_attention,
             name=f'stage{level - 1}_{i}',
         )(x, train)
+        if i == 0 and self.after:
+          x = self.after(f'c{level}_first', x)
       feats[f'c{level}'] = x
+      if self.after:
+        x = self.after(f'c{level}', x)
     if self.num_classes:
       feats['class_logits'] = nn.Dense(self.num_classes, name='classifier')(
           x.mean((1, 2))
@@ -287,6 +297,14 @@ VARIANTS = {
     '101_caffe': dict(
         block=functools.partial(Bottleneck, stride_first=True),
         depths=(3, 4, 23, 3),
+        ceil_pool=True,
+        dilate_first=True,
+    ),
+    '50_icnet': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 6, 3),
+        width=32,
+        deep_stem=(32, 32, 64),
         ceil_pool=True,
         dilate_first=True,
     ),

@@ -77,6 +77,18 @@ def avg_pool(
   return (total / np.prod(window)).astype(x.dtype)
 
 
+def halve(x: jax.Array) -> jax.Array:
+  """Averages 3x3 pixels around every second one, zeros beyond the border too.
+
+  Args:
+    x: [B, H, W, C].
+
+  Returns:
+    [B, H / 2, W / 2, C], odd sides rounded up.
+  """
+  return avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def max_pool(
     x: jax.Array,

@@ -19,6 +19,7 @@ PARAMETERS = {
     'next101_32x8d': 88_791_336 - (2048 + 1) * 1000,
     'wide50_2': 68_883_240 - (2048 + 1) * 1000,
     'wide101_2': 126_886_696 - (2048 + 1) * 1000,
+    '50_icnet': 5_921_760,  # The prototxt's, of its layers conv1 to conv5_3.
     '101_caffe': 44_549_160 - (2048 + 1) * 1000,  # As many in other places.
     # mmsegmentation's, of the backbone alone.
     '50_v1c': 23_527_264,
@@ -189,6 +190,18 @@ def test_a_rate_of_0_keeps_the_dilation_of_the_stage_before(
 ):
   found = dilations(output_stride=output_stride, multi_grid=(0, 2, 4))
   assert tuple(found[f'stage4_{i}/conv2/conv'] for i in range(3)) == rates
+
+
+def test_features_can_be_changed_after_a_stage_and_its_first_block():
+  names = []
+
+  def halve(name, x):
+    names.append(name)
+    return x[:, ::2, ::2] if name in ('c2', 'c3_first') else x
+
+  feats, _ = shapes('resnet/18', (1, 64, 64, 3), after=halve)
+  assert names == [f'c{i}{end}' for i in range(2, 6) for end in ('_first', '')]
+  assert [x.shape[1] for x in feats.values()] == [32, 16, 2, 1, 1]
 
 
 def test_multi_grid_wants_a_rate_for_each_block():

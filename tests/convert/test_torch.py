@@ -119,7 +119,7 @@ def test_all_that_is_amiss_is_in_one_error(state, template):
       ' to be [4, 5]',
       'neck.weight [2]: no rule matches',
       'body.block2.0.weight [4, 4, 1, 1]: the model has no body/stage2/conv'
-      ' with a kernel or scale or embedding',
+      ' with a kernel or scale or embedding or slope',
       "head.table [2, 2]: no layer is known to have a 'table'",
       'params/body/stage1/norm/bias [4]: no tensor fills it',
   ]

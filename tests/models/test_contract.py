@@ -20,9 +20,12 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 PARAMETERS = {
     'acfnet': 108_996_351,
     'ann': 46_230_154,
+    'atanbori': 897_954,  # By its authors' code 889,962 of 13 classes.
     'bayesian_segnet': 29_455_125,
     'bisenetv1': 13_426_495,
     'bisenetv2': 14_809_033,
+    'cgnet': 496_839,  # Its authors' code: 496,306 of 19 classes, no bias.
+    'contextnet': 914_442,  # SegmenTron's: 912,012 of 6 classes.
     'convcrf': 42_543_655,
     'cpnet': 52_155_530,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
@@ -40,6 +43,7 @@ PARAMETERS = {
     'enet': 358_632,  # Its code: 356,328 of 5 classes.
     'erfnet': 2_084_353,  # mmsegmentation: 2,082,289 of 5 classes.
     'fast_scnn': 1_457_007,
+    'espnet': 366_589,  # Its authors' code: 365,109 of 20 classes.
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
@@ -48,6 +52,7 @@ PARAMETERS = {
     'gcn': 59_369_620,
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
+    'icnet': 47_828_607,  # mmsegmentation: 47,822,415 of 5 classes.
     'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.

@@ -1,0 +1,1 @@
+"""ESPNet's authors, https://github.com/sacmehta/ESPNet."""

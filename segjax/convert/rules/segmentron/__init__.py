@@ -1,0 +1,1 @@
+"""SegmenTron, https://github.com/LikeLy-Journey/SegmenTron."""

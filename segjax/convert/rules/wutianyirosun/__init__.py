@@ -1,0 +1,1 @@
+"""CGNet's authors, https://github.com/wutianyiRosun/CGNet."""
