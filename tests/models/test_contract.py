@@ -29,8 +29,10 @@ PARAMETERS = {
     'deeplabv3plus': 41_055_413,
     'denseaspp': 8_282_517,  # The code of its authors: 8,269,189 of 5 classes.
     'dilatednet': 141_149_720,
+    'dupsampling': 29_340_897,
     'emanet': 42_350_986,
     'encnet': 35_894_527,
+    'exfuse': 97_367_316,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
@@ -41,6 +43,7 @@ PARAMETERS = {
     'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'lw_refinenet': 27_357_525,
+    'panet': 166_955_881,  # JaveyWang's, without ImageNet's classifier.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
