@@ -22,7 +22,8 @@ def tolerance(case, spec, output, theirs):
     return case.differing.get(output, 0.0)
   if output.startswith('train_'):
     # The statistics of a batch of few pixels amplify rounding.
-    return max(1e-2, 20 * spec.get('float32_error', {}).get(output, 0.0))
+    within = getattr(case, 'within_train', 1e-2)
+    return max(within, 20 * spec.get('float32_error', {}).get(output, 0.0))
   return getattr(case, 'within', 1e-3)
 
 

@@ -63,8 +63,10 @@ CASES = {
             },
         },
         parts=('detail', 'enlarge_c2', 'score_c2'),
-        # Of products of features with the statistics of a few pixels.
-        float64=True,
         whole=False,
+        # Products of features with the statistics of few pixels: a change of
+        # the image by a millionth changes the original's scores by a hundredth
+        # of their standard deviation. Ours in float64 is as far from them.
+        within_train=2e-2,
     ),
 }
