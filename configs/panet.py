@@ -1,7 +1,10 @@
 r"""PAN, Pyramid Attention Network, https://arxiv.org/abs/1805.10180.
 
 Paper: 84.0 mIoU on VOC 2012 test (without COCO). JaveyWang's code, whose
-network it is, has 78.5 on VOC 2012 val, at stride 4 of images of 256x256.
+network it is, has 78.5 on VOC 2012 val, at stride 4 of images of 256x256. Ours:
+59.3 mIoU on val of `shapes`, which is drawn, after 700 steps from random
+weights, in 1.9 CPU minutes, by the first command; it still rises, from 55.3
+after 350 steps. A longer run or a wider backbone was not tried.
 
   bash launch/local.sh --config=configs/panet.py
   python -m segjax.main --workdir=runs/voc \
