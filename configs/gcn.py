@@ -1,7 +1,11 @@
 r"""GCN, "Large Kernel Matters", https://arxiv.org/abs/1703.02719.
 
 Paper: 82.2 mIoU on VOC 2012 test and 76.9 on Cityscapes test (ResNet-152, also
-trained on COCO and on coarse labels).
+trained on COCO and on coarse labels). Ours: 55.1 mIoU on val of `shapes`, which
+is drawn, after 700 steps from random weights, in 2.8 CPU minutes, by the first
+command. It still rises, from 50.7 after 350 steps: all that the decoder has are
+maps of as many channels as there are classes, and without norms the first
+scores are far off, with a loss of 11.
 
   bash launch/local.sh --config=configs/gcn.py
   python -m segjax.main --workdir=runs/voc \

@@ -309,6 +309,7 @@ VARIANTS = {
         dilate_first=True,
     ),
     'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
+    'next101_32x4d': {**PLAIN['101'], 'block': next_block(32, 4)},
     'next101_32x8d': {**PLAIN['101'], 'block': next_block(32, 8)},
     'wide50_2': {**PLAIN['50'], 'block': WIDE},
     'wide101_2': {**PLAIN['101'], 'block': WIDE},

@@ -178,24 +178,28 @@ class ResizeConvNormAct(nn.Module):
 
 
 class TransposedConvNormAct(nn.Module):
-  """Applies a transposed convolution with stride 1, a norm and ReLU."""
+  """Applies a transposed convolution, a norm and an activation."""
 
   features: int
   kernel: int = 3
+  stride: int = 1
   padding: int = 0  # See `ConvTranspose`.
+  bias: bool = True
   norm: Callable[..., nn.Module] = norms.BatchNorm
+  act: Callable | None = nn.relu
 
   @nn.compact
   def __call__(self, x, train):
     x = ConvTranspose(
         self.features,
         self.kernel,
-        stride=1,
+        stride=self.stride,
         padding=self.padding,
-        bias=True,
+        bias=self.bias,
         name='conv',
     )(x)
-    return nn.relu(self.norm(train, name='norm')(x))
+    x = self.norm(train, name='norm')(x)
+    return self.act(x) if self.act else x
 
 
 class SeparableConvNormAct(nn.Module):

@@ -44,6 +44,10 @@ PARAMETERS = {
     'erfnet': 2_084_353,  # mmsegmentation: 2,082,289 of 5 classes.
     'fast_scnn': 1_457_007,
     'espnet': 366_589,  # Its authors' code: 365,109 of 20 classes.
+    'dupsampling': 29_340_897,
+    'emanet': 42_350_986,
+    'encnet': 35_894_527,
+    'exfuse': 97_367_316,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
@@ -57,6 +61,7 @@ PARAMETERS = {
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'lw_refinenet': 27_357_525,
+    'panet': 166_955_881,  # JaveyWang's, without ImageNet's classifier.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
