@@ -34,6 +34,9 @@ class Attention(nn.Module):
   features: int
   value_features: int
   depth: int = 1  # Number of convolutions of queries, and of keys.
+  # Number of convolutions of values, each with batch norm and ReLU; 0: a single
+  # one with a bias and neither.
+  value_depth: int = 0
   shared: bool = False  # Whether queries and keys have the same convolutions.
   # Rows and columns of grids over which keys and values are averaged, as in
   # https://arxiv.org/abs/1908.07678; () keeps every position.
@@ -56,11 +59,17 @@ class Attention(nn.Module):
       key = query
     else:
       key = Projection(self.features, self.depth, name='key')
-    value = conv(self.value_features, 1, bias=True, name='value')
+    if self.value_depth:
+      projection = Projection(
+          self.value_features, self.value_depth, name='value'
+      )
+      value = projection(source, train)
+    else:
+      value = conv(self.value_features, 1, bias=True, name='value')(source)
     y = attention(
         _positions(query(x, train)),
         self._pooled(key(source, train)),
-        self._pooled(value(source)),
+        self._pooled(value),
         scale=self.features**-0.5,
     )
     return y.reshape(*x.shape[:-1], self.value_features)

@@ -28,7 +28,7 @@ def classifier(
 
 
 class FCNHead(nn.Module):
-  """Applies a 3x3 convolution, dropout and a classifier.
+  """Applies a convolution, dropout and a classifier.
 
   The auxiliary head of PSPNet, https://arxiv.org/abs/1612.01105, section 3.3,
   as torchvision and mmsegmentation attach it to stage 4 of a ResNet.
@@ -37,11 +37,15 @@ class FCNHead(nn.Module):
   num_classes: int
   dropout: float = 0.1
   features: int = 0  # Channels of the convolution; 0: a quarter of the input's.
+  kernel: int = 3
+  bias: bool = False  # Of the convolution, in front of its norm.
 
   @nn.compact
   def __call__(self, x, train):
     features = self.features or x.shape[-1] // 4
-    x = ConvNormAct(features, name='conv')(x, train)
+    x = ConvNormAct(features, kernel=self.kernel, bias=self.bias, name='conv')(
+        x, train
+    )
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     return classifier(self.num_classes)(x)
 

@@ -39,6 +39,8 @@ PARAMETERS = {
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'isanet': 37_708_938,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
+    'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.
+    'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
