@@ -17,8 +17,8 @@ def residual_log_det(x: jax.Array, y: jax.Array, ridge: float) -> jax.Array:
   determinant is the product of the squared lengths of what is left of y.
 
   Args:
-    x: [..., P, N], variables in N places, centred.
-    y: [..., Q, N], the other variables in the same places, centred.
+    x: [..., P, N] float32, variables in N places, centred.
+    y: [..., Q, N] float32, others in the same places, centred.
     ridge: added to the diagonals; positive.
 
   Returns:
@@ -34,8 +34,16 @@ def residual_log_det(x: jax.Array, y: jax.Array, ridge: float) -> jax.Array:
 
 def _forward(x, y, ridge):
   lower, rows = _orthogonalized(x, y, ridge)
-  left = jnp.square(rows[..., x.shape[-2] :, :]).sum(-1)
-  return jnp.log(left).sum(-1), (x, y, lower, rows)
+  explaining, places = x.shape[-2:]
+  rest = rows[..., explaining:, :]
+  squares = jnp.square(rest).sum(-1, keepdims=True)
+  saved = (
+      lower[..., :explaining, :explaining],
+      lower[..., explaining:, :explaining],
+      lower[..., explaining:, explaining:],
+      (rest / squares)[..., :places],
+  )
+  return jnp.log(squares).sum((-2, -1)), saved
 
 
 def _gradient(ridge, saved, d):
@@ -46,22 +54,15 @@ def _gradient(ridge, saved, d):
   has, too, cancels.
   """
   del ridge
-  x, y, lower, rows = saved
-  number, places = x.shape[-2], x.shape[-1]
-  rest = rows[..., number:, :]
-  rest = (rest / jnp.square(rest).sum(-1, keepdims=True))[..., :places]
-  of_y = _inverse(lower[..., number:, number:])
-  of_x = jnp.matmul(
-      jnp.matmul(of_y, lower[..., number:, :number], precision='highest'),
-      _inverse(lower[..., :number, :number]),
-      precision='highest',
-  )
-  d = 2 * d[..., None, None]
+  of_xx, of_yx, of_yy, rest = saved
+  of_y = _inverse(of_yy)
+  of_x = jnp.matmul(of_y, of_yx, precision='highest')
+  of_x = jnp.matmul(of_x, _inverse(of_xx), precision='highest')
   return tuple(
-      (
-          d * jnp.einsum('...ji,...jn->...in', m, rest, precision='highest')
-      ).astype(like.dtype)
-      for m, like in ((-of_x, x), (of_y, y))
+      2
+      * d[..., None, None]
+      * jnp.einsum('...ji,...jn->...in', matrix, rest, precision='highest')
+      for matrix in (-of_x, of_y)
   )
 
 
@@ -75,9 +76,11 @@ def _orthogonalized(x, y, ridge):
     L, [..., M, M], lower triangular with ones on its diagonal; and Q, [..., M,
     N + M], whose rows are orthogonal. M is P + Q.
   """
-  rows = jnp.concatenate([x, y], -2).astype(jnp.float32)
+  rows = jnp.concatenate([x, y], -2)
   number = rows.shape[-2]
-  unit = jnp.broadcast_to(jnp.eye(number), (*rows.shape[:-1], number))
+  unit = jnp.broadcast_to(
+      jnp.eye(number, dtype=jnp.float32), (*rows.shape[:-1], number)
+  )
   rows = jnp.concatenate([rows, jnp.sqrt(jnp.float32(ridge)) * unit], -1)
 
   def step(i, lower_and_rows):

@@ -65,7 +65,8 @@ def test_the_recipe_of_the_authors_is_for_hrnets():
   # 484 epochs of 2975 images, to a hundredth.
   assert abs(config.total_steps * config.batch_size / 2975 / 484 - 1) < 0.01
   config = get_config('pascal_context')
-  assert config.optim.factors and config.lr.base == 1e-3
+  assert config.optim.factors
+  assert config.lr.base == 1e-3
   config = get_config('dataset=cityscapes,backbone=resnet/101_v1c')
   assert config.model.backbone == 'resnet/101_v1c(output_stride=8)'
   assert not config.model.align_corners
