@@ -54,14 +54,15 @@ def rmi(
   """
   target, valid = one_hot(labels, logits.shape[-1], ignore)
   probs = valid * jax.nn.sigmoid(logits.astype(jnp.float32))
-  x, y = (_regions(_cells(maps, pool), radius) for maps in (probs, target))
-  if not x.shape[-1]:
+  probs, target = _cells(probs, pool), _cells(target, pool)
+  if min(probs.shape[1:3]) < radius:
     least = radius * pool - pool // 2 * 2
     raise ValueError(
         f'rmi(radius={radius}, pool={pool}) wants images of at least'
         f' {least} x {least} pixels, and these have {logits.shape[1]} x'
         f' {logits.shape[2]}: lower radius or pool.'
     )
+  x, y = _regions(probs, radius), _regions(target, radius)
   loss = 0.5 * residual_log_det(x, y, ridge).sum(-1) / radius**2
   counted = valid.any((1, 2, 3))
   return mean_over((loss * counted).sum(), counted.sum())
@@ -83,7 +84,7 @@ def _cells(x, side):
 
 def _regions(x, side):
   """Returns the regions of maps [B, h, w, K], centred: [B, K, side^2, N]."""
-  rows, columns = (max(length - side + 1, 0) for length in x.shape[1:3])
+  rows, columns = (length - side + 1 for length in x.shape[1:3])
   x = jnp.stack(
       [
           x[:, i : i + rows, j : j + columns].reshape(

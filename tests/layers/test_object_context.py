@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 
@@ -9,6 +11,20 @@ def draw():
   keys = jax.random.split(jax.random.key(0))
   x = jax.random.normal(keys[0], (2, 3, 5, 4))
   return x, 2 * jax.random.normal(keys[1], (2, 3, 5, 3))
+
+
+LAYER = ObjectContext(features=6, key_features=4)
+
+
+@functools.cache
+def variables():
+  init = jax.jit(LAYER.init, static_argnums=3)
+  return init(jax.random.key(1), *draw(), False)
+
+
+@jax.jit
+def apply(variables, x, scores):
+  return LAYER.apply(variables, x, scores, False, capture_intermediates=True)
 
 
 def test_a_region_is_the_mean_of_the_pixels_that_score_for_its_class():
@@ -23,10 +39,8 @@ def test_a_region_is_the_mean_of_the_pixels_that_score_for_its_class():
 
 def test_pixels_gather_from_regions_by_scaled_products():
   x, scores = draw()
-  layer = ObjectContext(features=6, key_features=4)
-  variables = layer.init(jax.random.key(1), x, scores, False)
-  y = layer.apply(variables, x, scores, False)
-  params = variables['params']
+  y, captured = apply(variables(), x, scores)
+  params = variables()['params']
 
   def convolve(x, *path):
     node = params
@@ -39,9 +53,6 @@ def test_pixels_gather_from_regions_by_scaled_products():
       x = convolve(x, 'attention', name, f'conv{i}')
     return x
 
-  _, captured = layer.apply(
-      variables, x, scores, False, capture_intermediates=True
-  )
   (pixels,) = captured['intermediates']['pixels']['__call__']
   regions = object_regions(pixels, scores)
   query, key = project(pixels, 'query', 2), project(regions, 'key', 2)
@@ -53,11 +64,10 @@ def test_pixels_gather_from_regions_by_scaled_products():
 
 def test_coarse_scores_learn_from_what_is_gathered():
   x, scores = draw()
-  layer = ObjectContext(features=6, key_features=4)
-  variables = layer.init(jax.random.key(1), x, scores, False)
+  weights = variables()
 
   def total(scores):
-    return layer.apply(variables, x, scores, False).sum()
+    return LAYER.apply(weights, x, scores, False).sum()
 
-  gradient = jax.grad(total)(scores)
+  gradient = jax.jit(jax.grad(total))(scores)
   assert (np.abs(gradient).max((1, 2)) > 1e-6).all()

@@ -10,9 +10,6 @@ from segjax.models import nvidia_hmsa
 from segjax.ops.resize import resize
 
 CLASSES = 3
-FIELDS = dict(
-    backbone='hrnet/tiny', features=8, key_features=4, attention_features=4
-)
 
 
 def draw(size, channels, seed):
@@ -67,26 +64,6 @@ def test_the_scale_of_the_image_has_to_be_there():
     chain((0.5, 2.0), (7, 9))
   logits, outputs = chain((1.0,), (7, 9))
   np.testing.assert_array_equal(logits, outputs[7, 9][0])
-
-
-def test_training_mixes_two_scales_of_one_network(random_variables):
-  model = models.create('nvidia_hmsa', CLASSES, **FIELDS, scales=(0.5, 1.0))
-  image = jax.random.normal(jax.random.key(0), (1, 65, 70, 3))
-  variables = random_variables(model, image.shape)
-  assert list(variables['params']) == ['network']
-  out = jax.jit(model.apply)(variables, image)
-  network = nvidia_hmsa.Network(CLASSES, **FIELDS, dropout=0.0)
-  parts = {name: tree['network'] for name, tree in variables.items()}
-  low = jax.jit(network.apply, static_argnums=2)(
-      parts, nvidia_hmsa.scaled(image, 0.5), False
-  )
-  assert low['attention'].shape == (1, 32, 35, 1)
-  np.testing.assert_allclose(
-      out['logits'],
-      nvidia_hmsa.mix(low['logits'], out['aux']['high'], low['attention']),
-      rtol=1e-3,
-      atol=1e-4 * np.abs(out['logits']).max(),
-  )
 
 
 def test_only_the_mixed_scores_have_the_region_loss():
