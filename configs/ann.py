@@ -25,9 +25,7 @@ AUGMENTED = (
 RECIPES = {
     'cityscapes': dict(
         train=AUGMENTED.format(769),
-        class_weights='0.8373, 0.9180, 0.8660, 1.0345, 1.0166, 0.9969, 0.9754,'
-        ' 1.0489, 0.8786, 1.0023, 0.9539, 0.9843, 1.1116, 0.9037, 1.0865,'
-        ' 1.0955, 1.0865, 1.1529, 1.0507',
+        class_weights=common.CITYSCAPES_WEIGHTS,
         steps=60_000,
         batch=8,
         lr=0.01,

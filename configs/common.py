@@ -14,6 +14,13 @@ import ml_collections
 # depends on the data set.
 USUAL = 'random_scale(0.5, 2.0)|random_crop({})|flip|photometric|normalize'
 
+# Weights of the 19 classes of Cityscapes, which many authors' codes share.
+CITYSCAPES_WEIGHTS = (
+    '0.8373, 0.9180, 0.8660, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786,'
+    ' 1.0023, 0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529,'
+    ' 1.0507'
+)
+
 # The default standard deviation of `normalize`.
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
@@ -318,6 +325,7 @@ def base(dataset, *, small=False, **changes):
   config.dtype = 'float32'  # Type of activations; or 'bfloat16'.
 
   config.loss = 'cross_entropy'  # A sum of calls of segjax/losses.
+  config.aux_loss = ''  # The same of auxiliary heads; '' takes `loss`.
   # Factor of the loss of each auxiliary head, or {name: factor}; a config gives
   # the latter to `base`, since a number cannot become a dict later.
   config.aux_weight = recipe.get('aux_weight', 0.4)

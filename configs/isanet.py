@@ -19,9 +19,7 @@ from configs import common
 CITYSCAPES = dict(
     train='random_scale(0.5, 2.0)|random_crop(512, 1024, cat_max_ratio=1.0)'
     '|flip|photometric(10.0, (1.0, 1.0), (1.0, 1.0), 1)|normalize',
-    class_weights='0.8373, 0.9180, 0.8660, 1.0345, 1.0166, 0.9969, 0.9754,'
-    ' 1.0489, 0.8786, 1.0023, 0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955,'
-    ' 1.0865, 1.1529, 1.0507',
+    class_weights=common.CITYSCAPES_WEIGHTS,
     steps=40_000,
 )
 

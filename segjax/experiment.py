@@ -98,6 +98,7 @@ def system(
       label_map,
       task=config.task,
       loss=config.loss,
+      aux_loss=config.aux_loss,
       class_weights=class_weights,
       aux=aux.to_dict() if isinstance(aux, Config) else aux,
       system_loss=config.system_loss.to_dict(),

@@ -162,6 +162,7 @@ def build(
     *,
     task: str = 'semantic',
     loss: str = 'cross_entropy',
+    aux_loss: str = '',
     class_weights: np.ndarray | None = None,
     aux: float | Mapping[str, float] = 0.0,
     system_loss: Mapping[str, Any] | None = None,
@@ -180,6 +181,7 @@ def build(
     label_map: classes that are told apart.
     task: see `tasks.build`.
     loss: of pixels, see `losses.build`.
+    aux_loss: the same of auxiliary heads; '' takes `loss`.
     class_weights: [K] or None.
     aux: factor of the losses of auxiliary heads, one for all or {name: factor}.
     system_loss: keyword arguments of the model file's `loss`.
@@ -192,6 +194,13 @@ def build(
     raise ValueError(f'config.dtype={dtype!r} is not one of {DTYPES}.')
   hooks = models.module(name) if name in models.names() else None
   kind, of_loss, of_predict = tasks.build(task)
+  if aux_loss:
+    if 'aux_pixel' not in inspect.signature(kind.loss).parameters:
+      raise ValueError(
+          f'config.aux_loss={aux_loss!r}: the task {task!r} has no auxiliary'
+          ' heads with a loss of their own, so leave it empty.'
+      )
+    of_loss = {**of_loss, 'aux_pixel': losses.build(aux_loss, class_weights)}
   base = functools.partial(
       kind.loss,
       pixel=losses.build(loss, class_weights),
@@ -205,9 +214,8 @@ def build(
   own_predict = getattr(hooks, 'predict', None)
 
   def predict(apply, batch, key):
-    size = tuple(side - 2 * halo for side in batch['image'].shape[1:3])
-
     def fitted(batch, key):
+      size = tuple(side - 2 * halo for side in batch['image'].shape[1:3])
       missing = _missing(batch['image'].shape[1:3], multiple, sides)
       return _cropped(apply(_padded(batch, missing), key), size)
 

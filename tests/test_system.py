@@ -11,6 +11,7 @@ from segjax import system
 from segjax.data.label_map import numbered
 from segjax.inference import whole
 from segjax.inference.views import Inference
+from segjax.losses.binary_cross_entropy import binary_cross_entropy
 from tests.systems import system_of
 
 CLASSES = 3
@@ -109,6 +110,22 @@ def test_auxiliary_heads_have_factors_of_their_own_and_may_be_coarse():
     lacking.loss(out, batch, None)
 
 
+def test_auxiliary_heads_may_have_a_loss_of_their_own():
+  batch = make_batch()
+  built = system_of(Net(), CLASSES, aux=0.5, aux_loss='binary_cross_entropy')
+  out = apply(built, batch)
+  total, parts = built.loss(out, batch, None)
+  expected = binary_cross_entropy(out['logits'], batch['label'])
+  np.testing.assert_allclose(parts['aux_whole'], expected, rtol=1e-6)
+  np.testing.assert_allclose(
+      total,
+      parts['cross_entropy'] + 0.5 * (expected + parts['aux_half']),
+      rtol=1e-6,
+  )
+  with pytest.raises(ValueError, match="'proposals' has no auxiliary heads"):
+    system_of(Net(), CLASSES, task='proposals', aux_loss='dice')
+
+
 def test_a_model_file_adds_terms_to_the_loss_of_its_task(hooked):
   def loss(out, batch, rng, *, base, weight=1.0):
     total, parts = base(out, batch, rng)
@@ -148,6 +165,26 @@ def test_a_model_file_predicts_by_several_applications(hooked):
   )
   logits = built.apply(variables, batch)[0]['logits']
   np.testing.assert_allclose(predicted['logits'], 2 * logits, atol=1e-5)
+
+
+def test_a_model_file_may_apply_the_model_to_images_of_other_sizes(hooked):
+  def twice(x):
+    return x.repeat(2, axis=1).repeat(2, axis=2)
+
+  def predict(model, apply, batch, key):
+    del model
+    spatial = {name: twice(batch[name]) for name in ('image', 'proposals')}
+    out = apply({**batch, **spatial}, key)
+    return {'logits': out['logits'][:, ::2, ::2], 'aux': {}}
+
+  batch = make_batch()
+  built = hooked(predict=predict)
+  variables = built.init(0, batch['image'].shape)
+  predicted = built.predict(
+      lambda batch, key: built.apply(variables, batch)[0], batch, None
+  )
+  expected = built.apply(variables, batch)[0]['logits']
+  np.testing.assert_allclose(predicted['logits'], expected, atol=1e-6)
 
 
 def test_prediction_pads_to_the_multiple_of_a_model_and_crops():

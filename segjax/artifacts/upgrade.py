@@ -35,6 +35,7 @@ def _new_options(config):
       'shard_state': False,
       'remat': False,
       'system_loss': {},
+      'aux_loss': '',
       'precise_norms': 0,
   }
   groups = {

@@ -3,7 +3,8 @@
 Branches at strides 4 to 32 run in parallel and exchange features after every
 few blocks. Checked against the authors' HRNet-Semantic-Segmentation (branch
 pytorch-v1.1) and, with `resize_twice=True`, against mmsegmentation 1.2.2.
-'w18_small' is W18-Small-v2 in the former and hr18s in the latter.
+'w18_small' is W18-Small-v2 in the former and hr18s in the latter;
+'w18_small_v1' is W18-Small-v1 in the former, in spite of its width of 16.
 
 The momentum of running statistics is 0.9 as in mmsegmentation; the authors' is
 0.99.
@@ -75,6 +76,7 @@ class Backbone(nn.Module):
   depth: int = 4  # Blocks of each branch of a module.
   modules: tuple[int, int, int] = (1, 4, 3)  # Modules of stages 2, 3 and 4.
   stem: int = 64  # Channels of the stem.
+  bottleneck: int = 64  # Channels within the blocks of the first stage.
   # How a branch is enlarged to the size of another. The authors' branch
   # pytorch-v1.1 has False for both, and their branch HRNet-OCR aligns corners.
   # mmsegmentation first enlarges by the ratio of strides and then resizes,
@@ -89,7 +91,7 @@ class Backbone(nn.Module):
     c1 = ConvNormAct(self.stem, stride=2, name='stem1')(image, train)
     x = ConvNormAct(self.stem, stride=2, name='stem2')(c1, train)
     for i in range(self.bottlenecks):
-      x = Bottleneck(self.stem, name=f'stage1_{i}')(x, train)
+      x = Bottleneck(self.bottleneck, name=f'stage1_{i}')(x, train)
     branches = [ConvNormAct(self.width, name='transition1_0')(x, train)]
     for stage, modules in enumerate(self.modules, 2):
       # The new branch begins with the lowest resolution so far.
@@ -112,7 +114,17 @@ class Backbone(nn.Module):
 
 SMALL = dict(bottlenecks=2, depth=2, modules=(1, 3, 2))
 VARIANTS = {
-    'tiny': dict(width=4, bottlenecks=1, depth=1, modules=(1, 1, 1), stem=8),
+    'tiny': dict(
+        width=4,
+        bottlenecks=1,
+        depth=1,
+        modules=(1, 1, 1),
+        stem=8,
+        bottleneck=8,
+    ),
+    'w18_small_v1': dict(
+        width=16, bottlenecks=1, depth=2, modules=(1, 1, 1), bottleneck=32
+    ),
     'w18_small': dict(width=18, **SMALL),
     'w18': dict(width=18),
     'w32': dict(width=32),

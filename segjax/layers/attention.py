@@ -38,6 +38,9 @@ class Attention(nn.Module):
   features: int
   value_features: int
   depth: int = 1  # Number of convolutions of queries, and of keys.
+  # Number of convolutions of values, each with batch norm and ReLU; 0: a single
+  # one with a bias and neither.
+  value_depth: int = 0
   shared: bool = False  # Whether queries and keys have the same convolutions.
   # Rows and columns of grids over which keys and values are averaged, as in
   # https://arxiv.org/abs/1908.07678; () keeps every position.
@@ -64,8 +67,14 @@ class Attention(nn.Module):
       key = query
     else:
       key = Projection(self.features, self.depth, self.conv, name='key')
-    value = conv(self.value_features, 1, bias=True, name='value')
-    maps = query(x, train), key(source, train), value(source)
+    if self.value_depth:
+      projection = Projection(
+          self.value_features, self.value_depth, self.conv, name='value'
+      )
+      value = projection(source, train)
+    else:
+      value = conv(self.value_features, 1, bias=True, name='value')(source)
+    maps = query(x, train), key(source, train), value
     scale = self.features**-0.5
     if self.cells > 1:
       return attention_in_cells(*maps, self.cells, scale=scale)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from segjax.ops.reduce import class_mean
 from segjax.ops.reduce import mean_over
+from segjax.ops.reduce import sum_over
 from segjax.ops.targets import one_hot
 
 
@@ -14,6 +15,8 @@ def binary_cross_entropy(
     *,
     class_weights: jax.Array | None = None,
     pos_weight: float = 1.0,
+    average: bool = True,
+    extra_pixels: float = 0.0,
     ignore: int = 255,
 ) -> jax.Array:
   """Computes the mean sigmoid cross entropy over pixels and channels.
@@ -27,6 +30,9 @@ def binary_cross_entropy(
     class_weights: [K] or None, weights of the channels in their mean. Of
       one channel, [2]: weights of the pixels of class 0 and of class 1.
     pos_weight: factor of the pixels of the class (the positives).
+    average: whether it is the mean over channels, else the sum.
+    extra_pixels: added to the number of valid pixels that the sum is divided
+      by; NVIDIA's code adds 1.
     ignore: label of pixels that do not count.
 
   Returns:
@@ -44,6 +50,11 @@ def binary_cross_entropy(
   if loss.shape[-1] == 1 and class_weights is not None:
     counted = valid * jnp.where(target == 1, class_weights[1], class_weights[0])
   else:
+    channels = loss.shape[-1]
     loss = class_mean(loss, class_weights)[..., None]
+    if not average:
+      loss = channels * loss
     counted = valid
-  return mean_over((loss * counted).sum(), counted.sum())
+  # Each device and part of a batch has its share of the extra pixels.
+  extra = extra_pixels / sum_over(1.0)
+  return mean_over((loss * counted).sum(), counted.sum() + extra)

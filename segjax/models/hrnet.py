@@ -2,29 +2,21 @@
 
 The backbone's branches at four resolutions are enlarged to the highest,
 concatenated and classified (figure 4b). The defaults are the authors'
-HRNet-Semantic-Segmentation, branch pytorch-v1.1; mmsegmentation 1.2.2 has
-`fuse_bias=False` on 'hrnet/w48(resize_twice=True)'. Checked against both.
+HRNet-Semantic-Segmentation, branch pytorch-v1.1; their branch HRNet-OCR has
+`align_corners=True`, and mmsegmentation 1.2.2 has `fuse_bias=False` on
+'hrnet/w48(resize_twice=True)'. Checked against the first and the last. The
+authors call 'hrnet/w18_small' W18-Small-v2, and 'hrnet/w18_small_v1', whose
+width is 16, W18-Small-v1.
 """
 
 from flax import linen as nn
-import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import segmentation_outputs
-from segjax.ops.resize import resize
+from segjax.layers.levels import join_levels
 
 LEVELS = ('c2', 'c3', 'c4', 'c5')
-
-
-def join(feats, align_corners=False):
-  """Concatenates the branches, enlarged to the highest resolution."""
-  size = feats['c2'].shape[1:3]
-  branches = [
-      resize(feats[level], size, align_corners=align_corners)
-      for level in LEVELS
-  ]
-  return jnp.concatenate(branches, -1)
 
 
 class Model(nn.Module):
@@ -43,7 +35,7 @@ class Model(nn.Module):
         align_corners=self.align_corners,
         name='backbone',
     )(image, train)
-    x = join(feats, self.align_corners)
+    x = join_levels(feats, LEVELS, align_corners=self.align_corners)
     x = ConvNormAct(x.shape[-1], kernel=1, bias=self.fuse_bias, name='fuse')(
         x, train
     )

@@ -10,7 +10,8 @@ A task is a module of seven names; `build` finds it by its file.
 - `loss(out, batch, rng, *, pixel, aux, **options)`: the loss of a model's
   outputs, and its parts {name: scalar}. `pixel(logits, label, weight)` is the
   configured loss of pixels, see `segjax.losses.build`, and `aux` the factor of
-  auxiliary heads, one for all or {name: factor}.
+  auxiliary heads, one for all or {name: factor}. A task whose auxiliary heads
+  may have a loss of their own has a keyword `aux_pixel`, too.
 - `predict(out, label_map, **options)`: what is predicted of an image, made on
   the device: {name: array [B, ...]}. A task per pixel returns `logits`
   [B, H, W, K], one a class, and whatever else is to be averaged over views.
@@ -29,7 +30,7 @@ import types
 from segjax import specs
 
 # Arguments of `loss` and `predict` that the program gives.
-GIVEN = ('out', 'batch', 'rng', 'pixel', 'aux', 'label_map')
+GIVEN = ('out', 'batch', 'rng', 'pixel', 'aux', 'aux_pixel', 'label_map')
 
 
 def build(text: str) -> tuple[types.ModuleType, dict, dict]:

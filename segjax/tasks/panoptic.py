@@ -51,6 +51,7 @@ def loss(
     *,
     pixel,
     aux: float | dict[str, float] = 0.0,
+    aux_pixel=None,
     center_weight: float = 200.0,
     offset_weight: float = 0.01,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -66,11 +67,14 @@ def loss(
     rng: given to the task 'semantic'.
     pixel: from `losses.build`.
     aux: factor of the loss of each auxiliary head, or {name: factor}.
+    aux_pixel: loss of auxiliary heads; None: `pixel`.
     center_weight: factor of the error of the heat map.
     offset_weight: factor of the error of the offsets, a mean over pixels and
       their two coordinates.
   """
-  total, parts = semantic.loss(out, batch, rng, pixel=pixel, aux=aux)
+  total, parts = semantic.loss(
+      out, batch, rng, pixel=pixel, aux=aux, aux_pixel=aux_pixel
+  )
   objects = batch['instances'] > 0
   crowds = jnp.pad(batch['instance_crowds'], ((0, 0), (1, 0)))
   single = jax.vmap(lambda row, ids: row[ids])(crowds, batch['instances']) == 0

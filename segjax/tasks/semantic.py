@@ -39,7 +39,13 @@ def channels(num_classes: int) -> int:
 
 
 def loss(
-    out, batch, rng, *, pixel, aux: float | dict[str, float] = 0.0
+    out,
+    batch,
+    rng,
+    *,
+    pixel,
+    aux: float | dict[str, float] = 0.0,
+    aux_pixel=None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Returns the loss to minimise and its parts, scalars by name.
 
@@ -50,6 +56,7 @@ def loss(
     pixel: from `losses.build`.
     aux: factor of the loss of each auxiliary head, or {name: factor}. A head on
       a coarser grid is compared with the label at the middle of its cells.
+    aux_pixel: loss of auxiliary heads, from `losses.build`; None: `pixel`.
   """
   del rng
   label, weight = batch['label'], batch.get('weight')
@@ -65,7 +72,7 @@ def loss(
           f' of pixels, {label.shape[1:3]}: leave border_weights out.'
       )
     shrunk = shrink_label(label, size) if coarse else label
-    value, _ = pixel(logits, shrunk, weight)
+    value, _ = (aux_pixel or pixel)(logits, shrunk, weight)
     parts[f'aux_{name}'] = value
     total = total + factor * value
   return total, parts

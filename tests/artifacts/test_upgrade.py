@@ -14,7 +14,7 @@ def old(module, arg, **model):
   config = module.get_config(arg).to_dict()
   config['model']['backbone'], _, _ = config['model']['backbone'].partition('(')
   config['model'] |= model
-  for name in ('loader_timeout', 'mesh', 'shard_state', 'remat'):
+  for name in ('loader_timeout', 'mesh', 'shard_state', 'remat', 'aux_loss'):
     del config[name]
   return config
 

@@ -20,6 +20,7 @@ CALLS = (
     "ohem_cross_entropy(threshold=0.0, min_kept=9, divide_by='all')",
     'hardest_cross_entropy(fraction=0.1)',
     'binary_cross_entropy(pos_weight=3.0)',
+    'binary_cross_entropy(average=False, extra_pixels=1.0)',
     'focal(gamma=0.5)',
     'binary_focal(gamma=0.5)',
     'dice',
@@ -34,6 +35,7 @@ CALLS = (
     'lovasz_hinge(per_image=False)',
     'lovasz_softmax',
     'lovasz_softmax(per_image=True, all_classes=True)',
+    'rmi(pool=2)',
 )
 CASES = [
     (call, channels)

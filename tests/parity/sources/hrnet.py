@@ -2,7 +2,7 @@
 
 from segjax import models
 from segjax.convert.rules.hrnet import hrnet as rules
-from segjax.models import hrnet
+from segjax.layers.levels import join_levels
 from tests.parity.case import Case
 from tests.parity.case import inside
 
@@ -15,7 +15,7 @@ CASES = {
         {
             'logits': inside('classifier'),
             'features_every10': (
-                lambda out, parts: hrnet.join(parts['backbone'])[..., ::10]
+                lambda out, parts: join_levels(parts['backbone'])[..., ::10]
             ),
         },
         parts=('backbone', 'classifier'),
