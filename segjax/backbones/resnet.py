@@ -10,29 +10,43 @@ most published weights. The variants differ in stem and shortcuts:
 - 'caffe' is DeepLabv2's: like the network that the authors of ResNet published
   it strides in the first 1x1 convolution; it dilates all blocks of a stage
   alike, and its pooling rounds sizes up.
+- 'tf' is DeepLabv2's in TensorFlow: it pads even sides by one pixel more at
+  their end where it strides, and its norms add 1e-3 to the variance.
+- 'duc' is that of HDC and DUC, https://arxiv.org/abs/1702.08502: v1s that
+  strides in the first 1x1 convolution, and whose pooling has no padding.
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
 - 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
 Checked against torchvision 0.28, mmsegmentation 1.2.2 (v1b, v1c, v1d), timm
-1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe).
-mmsegmentation dilates only the first convolution of a basic block, so its
-ResNet-18 at output stride 8 is a different network.
+1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe), and
+against PyTorch networks built after divelab/dilated (tf) and
+TuSimple/TuSimple-DUC (duc). mmsegmentation dilates only the first convolution
+of a basic block, so its ResNet-18 at output stride 8 is a different network.
 """
 
 from collections.abc import Callable
 import functools
+import itertools
 
 from flax import linen as nn
+import jax.numpy as jnp
 
 from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.smoothed_conv import smoothed
 from segjax.ops.pool import max_pool
 
-# The scale of the last norm in a block starts at 0, so that the block starts as
-# the identity: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section
-# 5.1.
-last_norm = functools.partial(norms.BatchNorm, scale_init=nn.initializers.zeros)
+
+@functools.cache
+def block_norms(epsilon):
+  """Returns the norm of a block's convolutions, and that of its last one.
+
+  The scale of the last norm starts at 0, so that the block starts as the
+  identity: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 5.1.
+  """
+  norm = functools.partial(norms.BatchNorm, epsilon=epsilon)
+  return norm, functools.partial(norm, scale_init=nn.initializers.zeros)
 
 
 class BasicBlock(nn.Module):
@@ -43,14 +57,20 @@ class BasicBlock(nn.Module):
   dilation: int = 1
   first_dilation: int = 0  # Dilation of the first 3x3; 0: `dilation`.
   average: bool = False  # See `shortcut`.
+  epsilon: float = 1e-5  # Of all norms.
+  smoothing: str = ''  # Of what dilates, see `smoothed`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
+    norm, last_norm = block_norms(self.epsilon)
+    layer = smoothed(self.smoothing)
     y = ConvNormAct(
         self.width,
         stride=self.stride,
         dilation=self.first_dilation or self.dilation,
+        norm=norm,
+        layer=layer,
         name='conv1',
     )(x, train)
     y = ConvNormAct(
@@ -58,9 +78,10 @@ class BasicBlock(nn.Module):
         dilation=self.dilation,
         norm=last_norm,
         act=None,
+        layer=layer,
         name='conv2',
     )(y, train)
-    return nn.relu(y + shortcut(x, y, self.stride, self.average, train))
+    return nn.relu(y + shortcut(x, y, self.stride, self.average, norm, train))
 
 
 class Bottleneck(nn.Module):
@@ -74,27 +95,34 @@ class Bottleneck(nn.Module):
   groups: int = 1  # Groups of the 3x3 convolution.
   widen: int = 1  # Factor on the channels of the 3x3 convolution.
   stride_first: bool = False  # Strides in the first 1x1 convolution.
+  epsilon: float = 1e-5  # Of all norms.
+  smoothing: str = ''  # Of what dilates, see `smoothed`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
+    norm, last_norm = block_norms(self.epsilon)
     inner = self.width * self.widen
     strides = (self.stride, 1) if self.stride_first else (1, self.stride)
-    y = ConvNormAct(inner, kernel=1, stride=strides[0], name='conv1')(x, train)
+    y = ConvNormAct(
+        inner, kernel=1, stride=strides[0], norm=norm, name='conv1'
+    )(x, train)
     y = ConvNormAct(
         inner,
         stride=strides[1],
         dilation=self.first_dilation or self.dilation,
         groups=self.groups,
+        norm=norm,
+        layer=smoothed(self.smoothing),
         name='conv2',
     )(y, train)
     y = ConvNormAct(
         4 * self.width, kernel=1, norm=last_norm, act=None, name='conv3'
     )(y, train)
-    return nn.relu(y + shortcut(x, y, self.stride, self.average, train))
+    return nn.relu(y + shortcut(x, y, self.stride, self.average, norm, train))
 
 
-def shortcut(x, y, stride, average, train):
+def shortcut(x, y, stride, average, norm, train):
   """Returns `x`, projected by a 1x1 convolution where its shape differs.
 
   Args:
@@ -103,6 +131,7 @@ def shortcut(x, y, stride, average, train):
     stride: stride of the block.
     average: averages `stride` x `stride` pixels before a 1x1 convolution with
       stride 1, instead of taking every `stride`-th pixel.
+    norm: of the 1x1 convolution.
     train: whether the norm takes its statistics from the batch.
   """
   if x.shape == y.shape:
@@ -114,18 +143,33 @@ def shortcut(x, y, stride, average, train):
     mean = nn.avg_pool(x, window, window, 'SAME', count_include_pad=False)
     x, stride = mean.astype(x.dtype), 1
   return ConvNormAct(
-      y.shape[-1], kernel=1, stride=stride, act=None, name='shortcut'
+      y.shape[-1], kernel=1, stride=stride, norm=norm, act=None, name='shortcut'
   )(x, train)
 
 
-def pool(x, ceil=False):
+def pool(x, ceil=False, pad=True):
   """Applies 3x3 max pooling with stride 2.
 
   `ceil` rounds sizes up as Caffe does: even sides have one window more, which
-  begins at the last pixel.
+  begins at the last pixel. Without `pad`, no window reaches beyond the image.
   """
-  padding = (1, 2 if ceil else 1)
+  padding = (1, 2 if ceil else 1) if pad else (0, 0)
   return max_pool(x, (3, 3), (2, 2), (padding, padding))
+
+
+def pad_as_tensorflow(x, kernel, value=0.0):
+  """Pads an image as 'SAME' does for a window with stride 2.
+
+  Sides of n pixels become n / 2 pixels, rounded up. Where the padding is an odd
+  number of pixels, one more is behind than in front.
+
+  Args:
+    x: [B, H, W, C].
+    kernel: rows and columns of the window, an odd number.
+    value: of the padding.
+  """
+  edges = [(kernel // 2 - (1 - n % 2), kernel // 2) for n in x.shape[1:3]]
+  return jnp.pad(x, ((0, 0), *edges, (0, 0)), constant_values=value)
 
 
 class Backbone(nn.Module):
@@ -143,6 +187,12 @@ class Backbone(nn.Module):
   deep_stem: tuple[int, ...] = ()
   average_shortcut: bool = False
   ceil_pool: bool = False  # See `pool`.
+  pad_pool: bool = True  # See `pool`.
+  # Whether a stem of one convolution, and the pooling, pad as TensorFlow does.
+  tensorflow_padding: bool = False
+  epsilon: float = 1e-5  # Added by norms to the variance.
+  # How dilated convolutions are smoothed, see `layers.smoothed_conv`.
+  smoothing: str = ''
   output_stride: int = 32
   # Unit rates of the blocks of the last stage, multiplied with its dilation:
   # DeepLabv3, section 3.2.1. Empty: the rule above. A rate of 0 leaves a block
@@ -154,7 +204,10 @@ class Backbone(nn.Module):
   # Dilations of the four stages, whatever their strides, in place of the rule
   # above; as there, the first convolution of a stage has that of the stage
   # before. mmsegmentation's FastFCN dilates at output stride 32: (1, 1, 2, 4).
-  dilations: tuple[int, ...] = ()
+  # A stage may have a tuple, the dilations of its blocks, which begins again
+  # where there are more blocks: (1, 1, (1, 2, 5, 9), (5, 9, 17)) is the hybrid
+  # dilated convolution of https://arxiv.org/abs/1702.08502.
+  dilations: tuple[int | tuple[int, ...], ...] = ()
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c1', 'c2', 'c3', 'c4', 'c5')
@@ -170,20 +223,37 @@ class Backbone(nn.Module):
           f'multi_grid={self.multi_grid} wants one rate for each of the'
           f' {self.depths[-1]} blocks of the last stage.'
       )
+    if self.multi_grid and isinstance((*self.dilations, 0)[3], tuple):
+      raise ValueError(
+          f'multi_grid={self.multi_grid} and dilations={self.dilations} both'
+          ' name the dilations of the blocks of the last stage: leave one out.'
+      )
     if len(self.dilations) not in (0, 4):
       raise ValueError(
           f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
+    norm, _ = block_norms(self.epsilon)
     if self.deep_stem:
       x = image
       for i, features in enumerate(self.deep_stem, 1):
-        x = ConvNormAct(features, stride=2 if i == 1 else 1, name=f'stem{i}')(
-            x, train
-        )
+        x = ConvNormAct(
+            features, stride=2 if i == 1 else 1, norm=norm, name=f'stem{i}'
+        )(x, train)
     else:
-      x = ConvNormAct(self.width, kernel=7, stride=2, name='stem')(image, train)
+      x = pad_as_tensorflow(image, 7) if self.tensorflow_padding else image
+      x = ConvNormAct(
+          self.width,
+          kernel=7,
+          stride=2,
+          padding=0 if self.tensorflow_padding else None,
+          norm=norm,
+          name='stem',
+      )(x, train)
     feats = {'c1': x}
-    x = pool(x, self.ceil_pool)
+    if self.tensorflow_padding:
+      x = pool(pad_as_tensorflow(x, 3, -jnp.inf), pad=False)
+    else:
+      x = pool(x, self.ceil_pool, self.pad_pool)
     total, dilation = 4, 1
     for level, depth in enumerate(self.depths, 2):
       stride, before = 1 if level == 2 else 2, dilation
@@ -194,15 +264,23 @@ class Backbone(nn.Module):
       if self.dilations:
         dilation = self.dilations[level - 2]
       rates = self.multi_grid if level == 5 else ()
-      if rates or self.dilate_first:
+      if isinstance(dilation, tuple):
+        blocks = tuple(itertools.islice(itertools.cycle(dilation), depth))
+      else:
+        blocks = tuple(dilation * rate or before for rate in rates or (1,))
+        blocks *= 1 if rates else depth
+      if rates or self.dilate_first or isinstance(dilation, tuple):
         first = 0
-      for i, rate in enumerate(rates or (1,) * depth):
+      dilation = blocks[-1]
+      for i, rate in enumerate(blocks):
         x = self.block(
             self.width * 2 ** (level - 2),
             stride=stride if i == 0 else 1,
-            dilation=dilation * rate or before,
+            dilation=rate,
             first_dilation=first if i == 0 else 0,
             average=self.average_shortcut,
+            epsilon=self.epsilon,
+            smoothing=self.smoothing,
             name=f'stage{level - 1}_{i}',
         )(x, train)
       feats[f'c{level}'] = x
@@ -246,6 +324,20 @@ VARIANTS = {
         depths=(3, 4, 23, 3),
         ceil_pool=True,
         dilate_first=True,
+    ),
+    '101_tf': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 23, 3),
+        tensorflow_padding=True,
+        dilate_first=True,
+        epsilon=1e-3,
+    ),
+    '101_duc': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 23, 3),
+        **STYLES['v1s'],
+        pad_pool=False,
+        epsilon=1e-6,
     ),
     'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
     'next101_32x8d': {**PLAIN['101'], 'block': next_block(32, 8)},

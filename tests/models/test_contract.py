@@ -20,14 +20,17 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 PARAMETERS = {
     'ann': 46_230_154,
     'bayesian_segnet': 29_455_125,
+    'ccnet': 49_827_595,  # mmsegmentation: 49,815,275 of 5 classes.
     'convcrf': 42_543_655,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
+    'danet': 49_850_166,  # mmsegmentation: 49,821,430 of 5 classes.
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
     'denseaspp': 8_282_517,  # The code of its authors: 8,269,189 of 5 classes.
+    'dgcwnet': 41_052_906,  # 41,040,586 of 5 classes.
     'dilatednet': 141_149_720,
     'emanet': 42_350_986,
     'encnet': 35_894_527,
@@ -146,7 +149,9 @@ def test_training_keeps_the_shapes_of_moving_state(name):
     'name',
     [
         'ann',
+        'ccnet',
         'deeplabv3',
+        'dgcwnet',
         'emanet',
         'encnet',
         'fastfcn',
