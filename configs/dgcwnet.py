@@ -38,7 +38,7 @@ def get_config(arg=''):
       aux_level='c4',
   )
   if arg.small:
-    config.model.update(features=64, key_features=32)
+    config.model.update(features=32, key_features=16)
   if assumed:
     config.lr.schedule = 'poly(power=0.9)'
   return config

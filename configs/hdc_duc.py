@@ -48,7 +48,7 @@ def get_config(arg=''):
       norm_scores=False,
   )
   if arg.small:  # In small feature maps, larger rates would read only padding.
-    config.model.update(rates=(1, 2, 3, 4))
+    config.model.update(rates=(1, 2), cell_width=4)
   if paper:
     config.optim.factors = (('/norm/', 0.0),)
     config.optim.weight_decay = 5e-5

@@ -38,6 +38,7 @@ PARAMETERS = {
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
     'fully_dilated': 9_420_373,
+    'hdc_duc': 67_397_888,  # 65,038,464 of 19 classes in its code.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'isanet': 37_708_938,
@@ -51,6 +52,7 @@ PARAMETERS = {
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
     'semantic_fpn': 28_498_165,
+    'smoothed_dilated': 44_049_668,  # 42,869,956 of 5 classes.
     'unet': 29_063_146,
     'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
     'upernet': 66_416_778,
