@@ -31,13 +31,13 @@ class GroupInteractionConv(nn.Module):
   features: int
   kernel: int
   dilation: int
-  init: Callable = he_normal
+  kernel_init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x):
     side, (height, width) = self.dilation, x.shape[1:3]
     shape = self.kernel, self.kernel, x.shape[-1], self.features
-    kernel = self.param('kernel', self.init, shape)
+    kernel = self.param('kernel', self.kernel_init, shape)
     weights = self.param('smoothing', _identity, (side**2, side**2))
     x, kernel, weights = promote_dtype(x, kernel, weights)
     behind = [(0, -n % side) for n in (height, width)]
@@ -56,13 +56,13 @@ class SeparableSharedConv(nn.Module):
   features: int
   kernel: int
   dilation: int
-  init: Callable = he_normal
+  kernel_init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x):
     side = 2 * self.dilation - 1
     shape = self.kernel, self.kernel, x.shape[-1], self.features
-    kernel = self.param('kernel', self.init, shape)
+    kernel = self.param('kernel', self.kernel_init, shape)
     weights = self.param('smoothing', nn.initializers.zeros, (side, side))
     x, kernel, weights = promote_dtype(x, kernel, weights)
     window = _window(self.kernel, self.dilation)

@@ -44,7 +44,7 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    if STRIDE % self.cell_width:
+    if self.cell_width not in (1, 2, 4, 8):
       raise ValueError(
           f'cell_width={self.cell_width}: features are at stride {STRIDE}, so'
           ' it is 1, 2, 4 or 8.'

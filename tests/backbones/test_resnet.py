@@ -167,7 +167,7 @@ def test_the_last_stage_has_one_list_of_dilations():
     shapes('resnet/50', dilations=(1, 1, 2, (5, 9)), multi_grid=(1, 2, 4))
 
 
-@pytest.mark.parametrize('side', [33, 34, 35, 36])
+@pytest.mark.parametrize('side', [33, 36])
 def test_padding_as_in_tensorflow_equals_same(side):
   image = np.random.default_rng(0).normal(size=(1, side, side + 1, 3))
   image = image.astype(np.float32)
