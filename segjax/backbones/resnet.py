@@ -11,6 +11,10 @@ most published weights. The variants differ in stem and shortcuts:
   alike, and its pooling rounds sizes up.
 - 'icnet' is that of ICNet's authors, pruned to half the width: it strides and
   dilates as 'caffe' does, and has v1c's stem.
+- 'tf' is DeepLabv2's in TensorFlow: it pads even sides by one pixel more at
+  their end where it strides, and its norms add 1e-3 to the variance.
+- 'duc' is that of HDC and DUC, https://arxiv.org/abs/1702.08502: v1s that
+  strides in the first 1x1 convolution, and whose pooling has no padding.
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
 - 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
@@ -18,37 +22,40 @@ The option `absolute_scale=True` is for weights that were trained with
 activated batch norms, as OCNet's: see `layers.norm.activated_batch_norm`.
 
 Checked against torchvision 0.28, mmsegmentation 1.2.2 (v1b, v1c, v1d), timm
-1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe).
-mmsegmentation dilates only the first convolution of a basic block, so its
-ResNet-18 at output stride 8 is a different network.
+1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe), and
+against PyTorch networks built after divelab/dilated (tf) and
+TuSimple/TuSimple-DUC (duc). mmsegmentation dilates only the first convolution
+of a basic block, so its ResNet-18 at output stride 8 is a different network.
 """
 
 from collections.abc import Callable
 import functools
+import itertools
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 
 from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.channel_attention import ChannelAttention
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.smoothed_conv import smoothed
 from segjax.ops.pool import max_pool
 
-# The scale of the last norm in a block starts at 0, so that the block starts as
-# the identity: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section
-# 5.1.
-last_norm = functools.partial(norms.BatchNorm, scale_init=nn.initializers.zeros)
 
+def block_norms(epsilon, absolute_scale):
+  """Returns the norm of a block's convolutions, and that of its last one.
 
-def block_norms(absolute_scale):
-  """Returns the norm of a block, and that of its last convolution.
-
-  An absolute scale has no gradient at 0, so none begins there.
+  The scale of the last norm starts at 0, so that the block starts as the
+  identity: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 5.1. An
+  absolute scale has no gradient at 0, so none begins there.
   """
   if absolute_scale:
-    return norms.activated_batch_norm, norms.activated_batch_norm
-  return norms.BatchNorm, last_norm
+    norm = functools.partial(norms.activated_batch_norm, epsilon=epsilon)
+    return norm, norm
+  norm = functools.partial(norms.BatchNorm, epsilon=epsilon)
+  return norm, functools.partial(norm, scale_init=nn.initializers.zeros)
 
 
 class BasicBlock(nn.Module):
@@ -61,16 +68,20 @@ class BasicBlock(nn.Module):
   average: bool = False  # See `shortcut`.
   absolute_scale: bool = False  # See `Backbone`.
   channel_attention: bool = False  # See `Backbone`.
+  epsilon: float = 1e-5  # Of all norms.
+  smoothing: str = ''  # Of what dilates, see `smoothed`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
-    norm, last = block_norms(self.absolute_scale)
+    norm, last = block_norms(self.epsilon, self.absolute_scale)
+    layer = smoothed(self.smoothing)
     y = ConvNormAct(
         self.width,
         stride=self.stride,
         dilation=self.first_dilation or self.dilation,
         norm=norm,
+        layer=layer,
         name='conv1',
     )(x, train)
     y = ConvNormAct(
@@ -78,6 +89,7 @@ class BasicBlock(nn.Module):
         dilation=self.dilation,
         norm=last,
         act=None,
+        layer=layer,
         name='conv2',
     )(y, train)
     if self.channel_attention:
@@ -98,11 +110,13 @@ class Bottleneck(nn.Module):
   stride_first: bool = False  # Strides in the first 1x1 convolution.
   absolute_scale: bool = False  # See `Backbone`.
   channel_attention: bool = False  # See `Backbone`.
+  epsilon: float = 1e-5  # Of all norms.
+  smoothing: str = ''  # Of what dilates, see `smoothed`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
-    norm, last = block_norms(self.absolute_scale)
+    norm, last = block_norms(self.epsilon, self.absolute_scale)
     inner = self.width * self.widen
     strides = (self.stride, 1) if self.stride_first else (1, self.stride)
     y = ConvNormAct(
@@ -114,6 +128,7 @@ class Bottleneck(nn.Module):
         dilation=self.first_dilation or self.dilation,
         groups=self.groups,
         norm=norm,
+        layer=smoothed(self.smoothing),
         name='conv2',
     )(y, train)
     y = ConvNormAct(
@@ -134,7 +149,7 @@ def shortcut(x, y, stride, average, train, norm):
     average: averages `stride` x `stride` pixels before a 1x1 convolution with
       stride 1, instead of taking every `stride`-th pixel.
     train: whether the norm takes its statistics from the batch.
-    norm: norm of the 1x1 convolution.
+    norm: of the 1x1 convolution.
   """
   if x.shape == y.shape:
     return x
@@ -154,14 +169,29 @@ def shortcut(x, y, stride, average, train, norm):
   )(x, train)
 
 
-def pool(x, ceil=False):
+def pool(x, ceil=False, pad=True):
   """Applies 3x3 max pooling with stride 2.
 
   `ceil` rounds sizes up as Caffe does: even sides have one window more, which
-  begins at the last pixel.
+  begins at the last pixel. Without `pad`, no window reaches beyond the image.
   """
-  padding = (1, 2 if ceil else 1)
+  padding = (1, 2 if ceil else 1) if pad else (0, 0)
   return max_pool(x, (3, 3), (2, 2), (padding, padding))
+
+
+def pad_as_tensorflow(x, kernel, value=0.0):
+  """Pads an image as 'SAME' does for a window with stride 2.
+
+  Sides of n pixels become n / 2 pixels, rounded up. Where the padding is an odd
+  number of pixels, one more is behind than in front.
+
+  Args:
+    x: [B, H, W, C].
+    kernel: rows and columns of the window, an odd number.
+    value: of the padding.
+  """
+  edges = [(kernel // 2 - (1 - n % 2), kernel // 2) for n in x.shape[1:3]]
+  return jnp.pad(x, ((0, 0), *edges, (0, 0)), constant_values=value)
 
 
 class Backbone(nn.Module):
@@ -179,6 +209,12 @@ class Backbone(nn.Module):
   deep_stem: tuple[int, ...] = ()
   average_shortcut: bool = False
   ceil_pool: bool = False  # See `pool`.
+  pad_pool: bool = True  # See `pool`.
+  # Whether a stem of one convolution, and the pooling, pad as TensorFlow does.
+  tensorflow_padding: bool = False
+  epsilon: float = 1e-5  # Added by norms to the variance.
+  # How dilated convolutions are smoothed, see `layers.smoothed_conv`.
+  smoothing: str = ''
   output_stride: int = 32
   # Unit rates of the blocks of the last stage, multiplied with its dilation:
   # DeepLabv3, section 3.2.1. Empty: the rule above. A rate of 0 leaves a block
@@ -190,7 +226,10 @@ class Backbone(nn.Module):
   # Dilations of the four stages, whatever their strides, in place of the rule
   # above; as there, the first convolution of a stage has that of the stage
   # before. mmsegmentation's FastFCN dilates at output stride 32: (1, 1, 2, 4).
-  dilations: tuple[int, ...] = ()
+  # A stage may have a tuple, the dilations of its blocks, which begins again
+  # where there are more blocks: (1, 1, (1, 2, 5, 9), (5, 9, 17)) is the hybrid
+  # dilated convolution of https://arxiv.org/abs/1702.08502.
+  dilations: tuple[int | tuple[int, ...], ...] = ()
   # Whether norms multiply by the absolute value of their scale.
   absolute_scale: bool = False
   # Whether `ChannelAttention` ends each block, as in the code of ACFNet.
@@ -214,11 +253,16 @@ class Backbone(nn.Module):
           f'multi_grid={self.multi_grid} wants one rate for each of the'
           f' {self.depths[-1]} blocks of the last stage.'
       )
+    if self.multi_grid and isinstance((*self.dilations, 0)[3], tuple):
+      raise ValueError(
+          f'multi_grid={self.multi_grid} and dilations={self.dilations} both'
+          ' name the dilations of the blocks of the last stage: leave one out.'
+      )
     if len(self.dilations) not in (0, 4):
       raise ValueError(
           f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
-    norm, _ = block_norms(self.absolute_scale)
+    norm, _ = block_norms(self.epsilon, self.absolute_scale)
     if self.deep_stem:
       x = image
       for i, features in enumerate(self.deep_stem, 1):
@@ -226,11 +270,20 @@ class Backbone(nn.Module):
             features, stride=2 if i == 1 else 1, norm=norm, name=f'stem{i}'
         )(x, train)
     else:
-      x = ConvNormAct(self.width, kernel=7, stride=2, norm=norm, name='stem')(
-          image, train
-      )
+      x = pad_as_tensorflow(image, 7) if self.tensorflow_padding else image
+      x = ConvNormAct(
+          self.width,
+          kernel=7,
+          stride=2,
+          padding=0 if self.tensorflow_padding else None,
+          norm=norm,
+          name='stem',
+      )(x, train)
     feats = {'c1': x}
-    x = pool(x, self.ceil_pool)
+    if self.tensorflow_padding:
+      x = pool(pad_as_tensorflow(x, 3, -jnp.inf), pad=False)
+    else:
+      x = pool(x, self.ceil_pool, self.pad_pool)
     total, dilation = 4, 1
     for level, depth in enumerate(self.depths, 2):
       stride, before = 1 if level == 2 else 2, dilation
@@ -241,17 +294,25 @@ class Backbone(nn.Module):
       if self.dilations:
         dilation = self.dilations[level - 2]
       rates = self.multi_grid if level == 5 else ()
-      if rates or self.dilate_first:
+      if isinstance(dilation, tuple):
+        blocks = tuple(itertools.islice(itertools.cycle(dilation), depth))
+      else:
+        blocks = tuple(dilation * rate or before for rate in rates or (1,))
+        blocks *= 1 if rates else depth
+      if rates or self.dilate_first or isinstance(dilation, tuple):
         first = 0
-      for i, rate in enumerate(rates or (1,) * depth):
+      dilation = blocks[-1]
+      for i, rate in enumerate(blocks):
         x = self.block(
             self.width * 2 ** (level - 2),
             stride=stride if i == 0 else 1,
-            dilation=dilation * rate or before,
+            dilation=rate,
             first_dilation=first if i == 0 else 0,
             average=self.average_shortcut,
             absolute_scale=self.absolute_scale,
             channel_attention=self.channel_attention,
+            epsilon=self.epsilon,
+            smoothing=self.smoothing,
             name=f'stage{level - 1}_{i}',
         )(x, train)
         if i == 0 and self.after:
@@ -307,6 +368,20 @@ VARIANTS = {
         deep_stem=(32, 32, 64),
         ceil_pool=True,
         dilate_first=True,
+    ),
+    '101_tf': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 23, 3),
+        tensorflow_padding=True,
+        dilate_first=True,
+        epsilon=1e-3,
+    ),
+    '101_duc': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 23, 3),
+        **STYLES['v1s'],
+        pad_pool=False,
+        epsilon=1e-6,
     ),
     'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
     'next101_32x4d': {**PLAIN['101'], 'block': next_block(32, 4)},

@@ -6,6 +6,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers import norm as norms
+from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import SeparableConvNormAct
 
@@ -58,3 +59,27 @@ class ASPP(nn.Module):
         norm=self.norm,
         name='project',
     )(x, train)
+
+
+class AtrousClassifiers(nn.Module):
+  """Sums the scores of 3x3 convolutions with several dilations.
+
+  DeepLabv2, https://arxiv.org/abs/1606.00915, figure 7.
+  """
+
+  num_classes: int
+  rates: tuple[int, ...]
+
+  @nn.compact
+  def __call__(self, x):
+    return sum(
+        Conv(
+            self.num_classes,
+            (3, 3),
+            padding=rate,
+            kernel_dilation=rate,
+            kernel_init=nn.initializers.normal(0.01),
+            name=f'atrous{i}',
+        )(x)
+        for i, rate in enumerate(self.rates)
+    )

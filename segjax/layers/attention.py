@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
 from segjax.layers.conv import ConvNormAct
@@ -88,6 +89,44 @@ class Attention(nn.Module):
       return _positions(x)
     grids = [adaptive_avg_pool(x, (rows, rows)) for rows in self.bins]
     return jnp.concatenate([_positions(grid) for grid in grids], 1)
+
+
+class ResidualAttention(nn.Module):
+  """Adds to each position what it gathers from others of its map.
+
+  What is gathered is multiplied by a number `gamma` that is learnt and starts
+  at 0, so that the layer starts as the identity, as in SAGAN,
+  https://arxiv.org/abs/1805.08318, section 3. Scores are not scaled.
+  """
+
+  features: int  # Channels of queries and keys; values have those of the map.
+  # Averages values [B, H, W, V] by how well keys match queries [B, H, W, D].
+  attend: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+  @nn.compact
+  def __call__(self, x):
+    query = conv(self.features, 1, bias=True, name='query')(x)
+    key = conv(self.features, 1, bias=True, name='key')(x)
+    value = conv(x.shape[-1], 1, bias=True, name='value')(x)
+    gamma = self.param('gamma', nn.initializers.zeros, ())
+    return gamma.astype(x.dtype) * self.attend(query, key, value) + x
+
+
+def attend_everywhere(
+    query: jax.Array, key: jax.Array, value: jax.Array
+) -> jax.Array:
+  """Averages the values of all positions, for a `ResidualAttention`.
+
+  Args:
+    query: [B, H, W, D].
+    key: [B, H, W, D].
+    value: [B, H, W, V].
+
+  Returns:
+    [B, H, W, V].
+  """
+  y = attention(_positions(query), _positions(key), _positions(value))
+  return y.reshape(value.shape)
 
 
 def _positions(x):

@@ -140,10 +140,11 @@ class ConvNormAct(nn.Module):
   norm: Callable[..., nn.Module] | None = norms.BatchNorm
   act: Callable | None = nn.relu
   init: Callable = he_normal
+  layer: Callable[..., nn.Module] = conv  # Any with the arguments of `conv`.
 
   @nn.compact
   def __call__(self, x, train):
-    x = conv(
+    x = self.layer(
         self.features,
         self.kernel,
         stride=self.stride,

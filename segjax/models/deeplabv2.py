@@ -16,7 +16,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax import backbones
-from segjax.layers.conv import Conv
+from segjax.layers.aspp import AtrousClassifiers
 from segjax.ops.resize import rescale
 from segjax.ops.resize import resize
 
@@ -40,27 +40,6 @@ class Model(nn.Module):
         'logits': resize(largest(scores), size),
         'aux': {f'scale{i}': resize(x, size) for i, x in enumerate(scores)},
     }
-
-
-class AtrousClassifiers(nn.Module):
-  """Sums the scores of 3x3 convolutions with several dilations."""
-
-  num_classes: int
-  rates: tuple[int, ...]
-
-  @nn.compact
-  def __call__(self, x):
-    return sum(
-        Conv(
-            self.num_classes,
-            (3, 3),
-            padding=rate,
-            kernel_dilation=rate,
-            kernel_init=nn.initializers.normal(0.01),
-            name=f'atrous{i}',
-        )(x)
-        for i, rate in enumerate(self.rates)
-    )
 
 
 def largest(scores):

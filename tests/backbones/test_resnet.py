@@ -21,6 +21,9 @@ PARAMETERS = {
     'wide101_2': 126_886_696 - (2048 + 1) * 1000,
     '50_icnet': 5_921_760,  # The prototxt's, of its layers conv1 to conv5_3.
     '101_caffe': 44_549_160 - (2048 + 1) * 1000,  # As many in other places.
+    '101_tf': 44_549_160 - (2048 + 1) * 1000,
+    # TuSimple's for Cityscapes, 65,038,464, less its four classifiers.
+    '101_duc': 65_038_464 - 4 * (9 * 2048 + 1) * 19 * 16,
     # mmsegmentation's, of the backbone alone.
     '50_v1c': 23_527_264,
     '50_v1d': 23_527_264,
@@ -148,6 +151,44 @@ def test_given_dilations_leave_the_strides():
 def test_dilations_are_of_all_stages():
   with pytest.raises(ValueError, match='one for each stage'):
     shapes('resnet/50', dilations=(2, 4))
+
+
+def test_hybrid_dilations_of_a_stage_begin_again():
+  found = dilations(output_stride=8, dilations=(1, 1, (1, 2, 5, 9), (5, 9, 17)))
+  assert [found[f'stage3_{i}/conv2/conv'] for i in range(6)] == [
+      *(1, 2, 5, 9),
+      *(1, 2),
+  ]
+  assert [found[f'stage4_{i}/conv2/conv'] for i in range(3)] == [5, 9, 17]
+  assert {found[f'stage2_{i}/conv2/conv'] for i in range(4)} == {1}
+
+
+def test_the_last_stage_has_one_list_of_dilations():
+  with pytest.raises(ValueError, match='leave one out'):
+    shapes('resnet/50', dilations=(1, 1, 2, (5, 9)), multi_grid=(1, 2, 4))
+
+
+@pytest.mark.parametrize('side', [33, 36])
+def test_padding_as_in_tensorflow_equals_same(side):
+  image = np.random.default_rng(0).normal(size=(1, side, side + 1, 3))
+  image = image.astype(np.float32)
+  model = backbones.build('resnet/tiny', tensorflow_padding=True)
+  feats, variables = jax.jit(model.init_with_output)(jax.random.key(0), image)
+  kernel = variables['params']['stem']['conv']['kernel']
+  stem = jax.lax.conv_general_dilated(
+      image, kernel, (2, 2), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
+  expected = nn.relu(stem / np.sqrt(1 + 1e-5))
+  np.testing.assert_allclose(feats['c1'], expected, rtol=1e-4, atol=1e-5)
+  # Blocks begin as the identity.
+  pooled = nn.max_pool(feats['c1'], (3, 3), (2, 2), 'SAME')
+  np.testing.assert_array_equal(feats['c2'], pooled)
+
+
+@pytest.mark.parametrize(('side', 'expected'), [(64, 15), (66, 16), (800, 199)])
+def test_the_pool_of_a_duc_resnet_has_no_padding(side, expected):
+  feats, _ = shapes('resnet/101_duc', (1, side, side, 3))
+  assert feats['c2'].shape[1:3] == (expected, expected)
 
 
 def test_a_caffe_bottleneck_strides_in_its_first_convolution():

@@ -26,15 +26,18 @@ PARAMETERS = {
     'bisenetv2': 14_809_033,
     'cgnet': 496_839,  # Its authors' code: 496,306 of 19 classes, no bias.
     'contextnet': 914_442,  # SegmenTron's: 912,012 of 6 classes.
+    'ccnet': 49_827_595,  # mmsegmentation: 49,815,275 of 5 classes.
     'convcrf': 42_543_655,
     'cpnet': 52_155_530,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
+    'danet': 49_850_166,  # mmsegmentation: 49,821,430 of 5 classes.
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
     'denseaspp': 8_282_517,  # The code of its authors: 8,269,189 of 5 classes.
+    'dgcwnet': 41_052_906,  # 41,040,586 of 5 classes.
     'dilatednet': 141_149_720,
     'dnlnet': 50_025_867,  # mmsegmentation: 50,013,547 of 5 classes.
     'drn': 15_896_901,  # The code of its authors: 15,884,597 of 5 classes.
@@ -45,8 +48,6 @@ PARAMETERS = {
     'fast_scnn': 1_457_007,
     'espnet': 366_589,  # Its authors' code: 365,109 of 20 classes.
     'dupsampling': 29_340_897,
-    'emanet': 42_350_986,
-    'encnet': 35_894_527,
     'exfuse': 97_367_316,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
@@ -54,6 +55,7 @@ PARAMETERS = {
     'fully_dilated': 9_420_373,
     'gcnet': 49_631_755,  # mmsegmentation: 49,619,435 of 5 classes.
     'gcn': 59_369_620,
+    'hdc_duc': 67_397_888,  # 65,038,464 of 19 classes in its code.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'icnet': 47_828_607,  # mmsegmentation: 47,822,415 of 5 classes.
@@ -80,6 +82,7 @@ PARAMETERS = {
     'semantic_fpn': 28_498_165,
     'setr': 316_697_172,
     'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.
+    'smoothed_dilated': 44_049_668,  # 42,869,956 of 5 classes.
     'unet': 29_063_146,
     'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
     'upernet': 66_416_778,
@@ -189,6 +192,9 @@ def test_training_keeps_the_shapes_of_moving_state(name):
         'cpnet',
         'deeplabv3',
         'dnlnet',
+        'ccnet',
+        'deeplabv3',
+        'dgcwnet',
         'emanet',
         'encnet',
         'fastfcn',

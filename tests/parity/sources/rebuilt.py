@@ -5,6 +5,10 @@ Nobody has weights by these names, so that their rules are here.
 
 import numpy as np
 
+from segjax import models
+from segjax.convert.rules import conv_norm
+from segjax.convert.rules import under
+from segjax.convert.rules.zhanghang1989 import resnet
 from segjax.models import fully_dilated
 from segjax.models import retinal_dilatednet
 from tests.parity.case import Case
@@ -63,7 +67,33 @@ FD_NET = (
     ('classifier', 'classifier'),
 )
 
+DGCWNET = (
+    (r'pretrained\.fc', None),
+    *under('pretrained', resnet.RULES, 'backbone'),
+    *conv_norm('conv5', 'reduce'),
+    *conv_norm(r'dgcw\.dist', 'attention/weights/reduce'),
+    (r'dgcw\.dist\.3', 'attention/weights/expand'),
+    (r'dgcw\.(query|key|value)', r'attention/\1'),
+    *conv_norm(r'dgcw\.out', 'attention/project'),
+    *conv_norm('conv6', 'fuse'),
+    (r'cls\.1', 'classifier'),
+    *conv_norm(r'auxlayer\.conv5', 'aux/conv'),
+    (r'auxlayer\.conv5\.4', 'aux/classifier'),
+)
+
 CASES = {
+    'dgcwnet': Case(
+        lambda spec: models.create('dgcwnet', spec['num_classes'], dropout=0.0),
+        DGCWNET,
+        {
+            # Before they are enlarged.
+            'logits': inside('classifier'),
+            'aux_0': inside('aux'),
+            'channel_weights_first64': inside('attention/weights', first=64),
+            'dgcw_first64': inside('attention', first=64),
+        },
+        parts=('attention/weights', 'attention', 'classifier', 'aux'),
+    ),
     'retinal_dilatednet': Case(
         lambda spec: retinal_dilatednet.Model(spec['num_classes']),
         RETINAL,
