@@ -193,7 +193,7 @@ def test_training_keeps_the_shapes_of_moving_state(name):
         'deeplabv3',
         'dnlnet',
         'ccnet',
-        'deeplabv3',
+        'danet',
         'dgcwnet',
         'emanet',
         'encnet',
