@@ -10,8 +10,8 @@ had labelled itself, and 84.7 with fine labels alone.
       --config.init_from=runs/mapillary
 
 On Cityscapes it is the recipe of the authors' code for fine labels, 175 epochs
-from weights trained on Mapillary, but that it draws all images alike, not half
-of them by their classes, and adds to the brightness instead of scaling it.
+from weights trained on Mapillary, half of the crops laid over their classes, but
+that it adds to the brightness instead of scaling it.
 """
 
 from configs import common
@@ -37,6 +37,8 @@ def get_config(arg=''):
       aux_weight=dict(objects=0.4, low=0.05, high=0.05),
       **(CITYSCAPES if authors else {}),
   )
+  if authors:
+    config.dataset.class_uniform = 0.5
   config.model_name = 'nvidia_hmsa'
   config.model = dict(
       backbone=arg.backbone or ('hrnet/tiny' if arg.small else 'hrnet/w48'),
