@@ -10,8 +10,8 @@ had labelled itself, and 84.7 with fine labels alone.
       --config.init_from=runs/mapillary
 
 On Cityscapes it is the recipe of the authors' code for fine labels, 175 epochs
-from weights trained on Mapillary, half of the crops laid over their classes, but
-that it adds to the brightness instead of scaling it.
+from weights trained on Mapillary, half of the crops laid over classes, but that
+it adds to the brightness instead of scaling it.
 """
 
 from configs import common
