@@ -253,7 +253,7 @@ class Backbone(nn.Module):
           f'multi_grid={self.multi_grid} wants one rate for each of the'
           f' {self.depths[-1]} blocks of the last stage.'
       )
-    if self.multi_grid and isinstance((*self.dilations, 0)[3], tuple):
+    if self.multi_grid and isinstance((*self.dilations, *4 * [0])[3], tuple):
       raise ValueError(
           f'multi_grid={self.multi_grid} and dilations={self.dilations} both'
           ' name the dilations of the blocks of the last stage: leave one out.'
