@@ -118,6 +118,7 @@ class Workdir:
       write_json(self.config, config.to_dict())
       write_json(self.versions, versions())
       self.metrics.unlink(missing_ok=True)
+      self.bad_steps.unlink(missing_ok=True)
       return
     self.check(config)
     before = json.loads(self.versions.read_text())
@@ -210,9 +211,8 @@ class Workdir:
       seed: of the run.
       names: of the examples of its batch.
     """
-    with self.bad_steps.open('a') as file:
-      entry = {'step': step, 'seed': seed, 'examples': names}
-      file.write(json.dumps(entry) + '\n')
+    entry = {'step': step, 'seed': seed, 'examples': names}
+    _append_json(self.bad_steps, entry)
 
   def write_score(self, about, step, scores):
     """Writes the scores of a step and how they were computed.
@@ -288,6 +288,13 @@ def from_json(text: str) -> Any:
     return tuple(map(tuples, value)) if isinstance(value, list) else value
 
   return tuples(json.loads(text))
+
+
+def _append_json(path, value):
+  """Adds a line to a small file; one in a bucket can only be written anew."""
+  before = path.read_text() if path.exists() else ''
+  with atomic.replacing(path) as file:
+    file.write(f'{before}{json.dumps(value)}\n'.encode())
 
 
 def write_json(path, value):
