@@ -2,6 +2,8 @@
 
 The state and the batch of each step follow from the config, so the step can be
 computed again: from the last checkpoint before it, through the steps between.
+A score that has lowered the learning rate since that checkpoint is not known
+here; the rate of the steps after it is then that of before.
 """
 
 import contextlib
@@ -66,7 +68,8 @@ def replay(workdir: Workdir, step: int) -> str:
   where = [name for name, share in found.items() if share > 0]
   if where:
     lines.append(
-        f'The first value that is not finite is in: {_readable(min(where))}.'
+        'The first value that is not finite is in:'
+        f' {min(where).partition(" ")[2]}.'  # Without its number.
     )
   else:
     lines.append(
@@ -88,23 +91,22 @@ def _state_before(setup, workdir, step):
   if workdir.checkpoints.exists():
     saved = Checkpoints(workdir.checkpoints, read_only=True)
     with contextlib.closing(saved) as checkpoints:
-      earlier = [saved for saved in checkpoints.steps() if saved < step]
+      earlier = [other for other in checkpoints.steps() if other < step]
       if earlier:
-        kept = checkpoints.read(max(earlier))
-        return flax.serialization.from_state_dict(state, kept)
+        newest = max(earlier)
+        kept = checkpoints.read(newest)
+        state = flax.serialization.from_state_dict(state, kept)
+        scores = checkpoints.scores(newest)
+        best = setup.system.task.BEST
+        return train.observed(state, scores[best]) if scores else state
   return train.first_state(setup, state)
 
 
 def _spoilt_parameters(state):
   """Returns the names of variables of a state that are not finite."""
-  variables = parallel.whole(state.variables)
+  variables = parallel.whole({'params': state.params, **state.mutable})
   return [
       '/'.join(key.key for key in path)
       for path, x in jax.tree.leaves_with_path(variables)
       if not np.isfinite(x).all()
   ]
-
-
-def _readable(name):
-  """Returns the name of a finding without its number."""
-  return name.partition(' ')[2]

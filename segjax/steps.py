@@ -185,15 +185,13 @@ def make_train_step(
   loss = functools.partial(objective, system, frozen=frozen)
 
   def step(state, batch):
-    rng = jax.random.fold_in(jax.random.key(seed), state.step)
     grads, scalars, mutable = in_parts(
         compute,
         loss,
         accumulate,
         {'params': state.params, **state.mutable},
         batch,
-        rng=parallel.fold_in_device(rng),
-        progress=state.step / total_steps,
+        **_moment(state, seed, total_steps),
     )
     grads, scalars, mutable = parallel.pmean((grads, scalars, mutable))
     mutable = {  # A mean of equal numbers may differ from them by rounding.
@@ -217,6 +215,15 @@ def make_train_step(
     return state.replace(step=state.step + 1), scalars
 
   return step
+
+
+def _moment(state, seed, total_steps):
+  """Returns the key of a step on this device, and the share of the run done."""
+  rng = jax.random.fold_in(jax.random.key(seed), state.step)
+  return {
+      'rng': parallel.fold_in_device(rng),
+      'progress': state.step / total_steps,
+  }
 
 
 def objective(
@@ -271,13 +278,13 @@ def make_statistics_step(
 
   def step(state, batch):
     variables = state.variables
-    rng = jax.random.fold_in(jax.random.key(seed), state.step)
+    moment = _moment(state, seed, total_steps)
     with freeze_norms(frozen):
       _, changed = system.apply(
           {**variables, ONE_BATCH: variables['batch_stats']},
-          {**batch, 'progress': state.step / total_steps},
+          {**batch, 'progress': moment['progress']},
           train=True,
-          rng=parallel.fold_in_device(rng),
+          rng=moment['rng'],
       )
     return state, {ONE_BATCH: parallel.pmean(changed[ONE_BATCH])}
 
@@ -329,15 +336,10 @@ def make_search_step(
     return grads, found, mutable
 
   def step(state, batch):
-    rng = jax.random.fold_in(jax.random.key(seed), state.step)
+    variables = {'params': state.params, **state.mutable}
+    moment = _moment(state, seed, total_steps)
     _, found, _ = in_parts(
-        compute,
-        loss,
-        accumulate,
-        {'params': state.params, **state.mutable},
-        batch,
-        rng=parallel.fold_in_device(rng),
-        progress=state.step / total_steps,
+        compute, loss, accumulate, variables, batch, **moment
     )
     return state, parallel.pmean(found)
 

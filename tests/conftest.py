@@ -26,7 +26,7 @@ jax.config.update('jax_cpu_enable_async_dispatch', False)
 # of the programs in full, set the variable to false.
 FAST = 'JAX_DISABLE_MOST_OPTIMIZATIONS'
 os.environ.setdefault(FAST, 'true')
-jax.config.update('jax_disable_most_optimizations', os.environ[FAST] == 'true')
+jax.config.update('jax_disable_most_optimizations', os.environ[FAST] != 'false')
 # TensorFlow, which CLU's writers import, talks about its build.
 os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
 

@@ -119,6 +119,7 @@ class Workdir:
       write_json(self.config, config.to_dict())
       write_json(self.versions, versions())
       self.metrics.unlink(missing_ok=True)
+      self.bad_steps.unlink(missing_ok=True)
       return
     self.check(config)
     before = json.loads(self.versions.read_text())
@@ -295,9 +296,10 @@ def from_json(text: str) -> Any:
 
 
 def _append_json(path, value):
-  """Adds a line to a file."""
-  with path.open('a') as file:
-    file.write(f'{json.dumps(value)}\n')
+  """Adds a line to a small file; one in a bucket can only be written anew."""
+  before = path.read_text() if path.exists() else ''
+  with atomic.replacing(path) as file:
+    file.write(f'{before}{json.dumps(value)}\n'.encode())
 
 
 def write_json(path, value):

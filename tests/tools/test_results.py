@@ -39,7 +39,7 @@ def make_run(path, *, seed=0, score=0.5, steps=12, starts=1):
 def test_a_log_has_facts_and_the_scores_of_each_evaluation(tmp_path):
   facts, first, last = results.read(make_run(tmp_path / 'run', starts=2))
   assert facts['system'] == 'deeplabv3'
-  assert facts['steps'], facts['images'] == (12, 8)
+  assert (facts['steps'], facts['images']) == (12, 8)
   assert facts['cpu_minutes'] == 2.2
   assert facts['date'].startswith('2001-09-09')
   assert facts['commit'] == 'c1'

@@ -315,7 +315,7 @@ class ScaledCrop(grain.transforms.RandomMap):
         lambda image: _mirror(_resized_window(image, size, wide), beyond),
         lambda array, _: _Resized(array, size)[window],
         lambda array: _resized_window(array, size, window),
-        lambda points: (
+        points=lambda points: (
             _scaled_points(points, old, size) - [part.start for part in window]
         ),
     )
@@ -387,7 +387,7 @@ class Rotate(Sometimes):
     def rotated(points):
       return (points[:, ::-1] @ matrix[:, :2].T + matrix[:, 2])[:, ::-1]
 
-    return _move(features, linear, nearest, linear, rotated)
+    return _move(features, linear, nearest, linear, points=rotated)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -434,10 +434,10 @@ class Elastic(Sometimes):
       ]
       return np.stack(np.unravel_index(nearest_pixels, size), 1)
 
-    return _move(features, linear, nearest, linear, moved_points)
+    return _move(features, linear, nearest, linear, points=moved_points)
 
 
-def _move(features, image, nearest, linear=None, points=None):
+def _move(features, image, nearest, linear=None, *, points):
   """Moves the pixels of all fields of an example.
 
   Args:
@@ -511,7 +511,9 @@ def _resize(features, size):
       lambda image: _interpolate(image, size),
       lambda array, _: _pick(array, size),
       lambda array: _interpolate(array, size),
-      lambda points: _scaled_points(points, features['image'].shape[:2], size),
+      points=lambda points: _scaled_points(
+          points, features['image'].shape[:2], size
+      ),
   )
 
 
