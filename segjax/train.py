@@ -44,7 +44,6 @@ def run(config, workdir, stopped_code=None):
   with contextlib.ExitStack() as stack:
     hosts.from_first(stack.enter_context, workdir.locked())
     hosts.from_first(workdir.claim, config)
-    hosts.from_first(lambda: workdir.note_start(machine.start()))
     notice = stack.enter_context(sigterm.noticed(stopped_code))
     return train(config, workdir, notice)
 
@@ -75,6 +74,7 @@ def train(config, workdir, notice):
     report(workdir, config, hosts.from_first(workdir.read_labels)[0], scores)
     return scores
 
+  hosts.from_first(lambda: workdir.note_start(machine.start()))
   started_at = time.monotonic()
   setup = experiment.training(config)
   eval_set = experiment.eval_dataset(config)
