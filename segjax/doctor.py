@@ -272,7 +272,9 @@ def _check_classes(split, problems):
   counts = split.counts
   names = split.dataset.label_map.names
   occurs = counts[:, :-1].sum(0) > 0
-  if split.role == 'train' and occurs.sum() < 2:
+  # A class that may overlap others is told apart from what is not of it.
+  least = 1 if split.dataset.label_map.overlapping else 2
+  if split.role == 'train' and occurs.sum() < least:
     what = f'only {names[occurs.argmax()]!r}' if occurs.any() else 'no class'
     problems.errors.append(
         f'The masks of the {split.title} hold {what}: nothing can be learned.'

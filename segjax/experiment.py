@@ -75,9 +75,9 @@ def task(config: Config) -> types.ModuleType:
   return tasks.build(config.task)[0]
 
 
-def model(config: Config, num_classes: int) -> nn.Module:
-  """Returns the configured model, for a data set of `num_classes`."""
-  channels = task(config).channels(num_classes)
+def model(config: Config, label_map: LabelMap) -> nn.Module:
+  """Returns the configured model, for the classes of a data set."""
+  channels = task(config).channels(label_map)
   return models.create(config.model_name, channels, **config.model)
 
 
@@ -94,7 +94,7 @@ def system(
   aux = config.aux_weight
   return systems.build(
       config.model_name,
-      model(config, label_map.num_classes),
+      model(config, label_map),
       label_map,
       task=config.task,
       loss=config.loss,
@@ -110,16 +110,19 @@ def inference(config: Config, system: System) -> Inference:
   """Returns the options of prediction, with a batch for all local devices."""
   options = Inference(**config.predict)
   num_classes = system.label_map.num_classes
-  if options.threshold != 0.5 and num_classes != 2:
+  overlapping = system.label_map.overlapping
+  if options.threshold != 0.5 and num_classes != 2 and not overlapping:
     raise ValueError(
-        f'config.predict.threshold={options.threshold} is for two classes, and'
-        f' the data set has {num_classes}: leave it at 0.5.'
+        f'config.predict.threshold={options.threshold} is for two classes, or'
+        f' such as overlap, and the data set has {num_classes}: leave it at'
+        ' 0.5.'
     )
   return dataclasses.replace(
       options,
       batch_size=options.batch_size * layout(config).groups(local=True),
       reads=system.reads,
       halo=system.halo,
+      overlapping=overlapping,
   )
 
 
@@ -514,6 +517,11 @@ def class_uniform(
     )
   if not share:
     return None
+  if train_set.label_map.overlapping:
+    raise ValueError(
+        f'config.dataset.class_uniform={share} is for pixels of one class, and'
+        ' the classes of the data set overlap: leave it at 0.'
+    )
   centers = hosts.from_first(
       lambda: class_centers(train_set, on_bad_example=config.on_bad_example)
   )
@@ -533,6 +541,12 @@ def class_weights(
   text = config.class_weights
   if not text:
     return None
+  if label_map.overlapping:
+    raise ValueError(
+        f'config.class_weights={text!r} is for pixels of one class, and the'
+        ' classes of the data set overlap: leave it empty, or give the loss'
+        ' weights of its own, as in binary_cross_entropy(pos_weight=2.0).'
+    )
   try:
     weights = np.array([float(word) for word in text.split(',')])
   except ValueError:

@@ -12,6 +12,7 @@ from segjax import train
 from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import datasets
+from segjax.data import label_map as label_maps
 from segjax.data.datasets import shapes
 from segjax.data.label_map import IGNORE
 from segjax.tasks import semantic
@@ -51,14 +52,14 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope='module')
 def variables(workdir, random_variables):
   """Those of a model that has learnt nothing but predicts many classes."""
-  model = experiment.model(workdir.read_config(), 8)
+  model = experiment.model(workdir.read_config(), label_maps.numbered(8))
   return random_variables(model, (1, 32, 48, 3))
 
 
 @pytest.fixture(scope='module')
 def expected(workdir, variables):
   """Confusion counts of one image at a time, by the model alone."""
-  model = experiment.model(workdir.read_config(), 8)
+  model = experiment.model(workdir.read_config(), label_maps.numbered(8))
   apply = jax.jit(lambda image: model.apply(variables, image)['logits'])
   counts = np.zeros((8, 8), int)
   for example in TwoSizes():

@@ -296,7 +296,7 @@ def sampled(tmp_path_factory, random_variables):
   config.model = dict(depths=(1,) * 5, width=4, dropout=0.5, samples=4)
   workdir.claim(config)
   workdir.write_labels(shapes.LABEL_MAP, channels=3)
-  model = experiment.model(config, shapes.LABEL_MAP.num_classes)
+  model = experiment.model(config, shapes.LABEL_MAP)
   variables = random_variables(model, (1, 32, 48, 3))
   params = variables.pop('params')
   saved = Checkpoints(workdir.checkpoints)

@@ -54,6 +54,47 @@ def colorize(label, colors):
   return table[label]
 
 
+def mixed(label, colors):
+  """Paints overlapping classes: each pixel in the mean colour of its classes.
+
+  Args:
+    label: [H, W, K], 1 where a pixel is of a class; 255 in all is ignored.
+    colors: [K, 3] of the classes.
+
+  Returns:
+    [H, W, 3] uint8; pixels of no class are white, ignored ones light grey.
+  """
+  label = np.asarray(label)
+  if label.ndim != 3 or label.shape[2] != len(colors):
+    raise ValueError(
+        f'a label [H, W, {len(colors)}] is expected, not {label.shape}'
+    )
+  inside = (label == 1).astype(np.float32)
+  number = inside.sum(-1, keepdims=True)
+  mean = inside @ np.float32(colors) / np.maximum(number, 1)
+  picture = np.where(number > 0, mean, np.float32(PAPER))
+  picture[(label == IGNORE).all(-1)] = IGNORED
+  return np.rint(picture).astype(np.uint8)
+
+
+def mixed_overlay(image, label, label_map, alpha=0.5):
+  """Tints an image with its overlapping classes, and adds a legend.
+
+  Args:
+    image: [H, W, C] as for `displayable`.
+    label: see `mixed`; pixels of no class stay as they are.
+    label_map: the `LabelMap` with names and colours.
+    alpha: from 0, the image alone, to 1, the colours alone.
+  """
+  picture = displayable(image)
+  _check_sizes(image=picture, label=label)
+  colors = mixed(label, label_map.colors)
+  tinted = cv2.addWeighted(picture, 1 - alpha, colors, alpha, 0)
+  inside = label == 1
+  picture = np.where(inside.any(-1, keepdims=True), tinted, picture)
+  return add_legend(picture, np.flatnonzero(inside.any((0, 1))), label_map)
+
+
 def uncertainty(variance):
   """Draws how much probabilities vary, brighter where more.
 

@@ -169,6 +169,7 @@ class Workdir:
             'boundary_class': label_map.boundary_class,
             'values': dataclasses.asdict(values) if values else None,
             'things': label_map.things,
+            'overlapping': label_map.overlapping,
         },
     )
 
@@ -181,6 +182,7 @@ class Workdir:
         colors=tuple(map(tuple, labels['colors'])),
         ids={i: i for i in range(len(names))},
         # A run of an older version does not tell these.
+        overlapping=labels.get('overlapping', False),
         boundary_class=labels.get('boundary_class'),
         things=tuple(labels.get('things', ())),
     )

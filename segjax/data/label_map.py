@@ -14,7 +14,7 @@ from segjax.data.image import BadExample
 IGNORE = 255
 _UNKNOWN = 256  # Fills the tables between the values that are known.
 
-_KEYS = {'classes', 'ignore', 'ignored_colors'}
+_KEYS = {'classes', 'ignore', 'ignored_colors', 'overlapping'}
 _CLASS_KEYS = {'name', 'color', 'ids'}
 
 
@@ -34,6 +34,10 @@ class LabelMap:
     boundary_class: of a data set whose partition of the image is scored, too,
       the train id between the parts, such as a membrane's.
     things: train ids of the classes that are counted objects; others are stuff.
+    overlapping: whether a pixel may be of any number of classes. Raw ids are
+      then the places of bits in the values of a mask, and labels are [H, W, K],
+      1 where a pixel is of a class, else 0, and `IGNORE` in all classes where a
+      bit says so.
   """
 
   names: tuple[str, ...]
@@ -43,6 +47,7 @@ class LabelMap:
   ignored_colors: tuple[tuple[int, int, int], ...] = ()
   boundary_class: int | None = None
   things: tuple[int, ...] = ()
+  overlapping: bool = False
 
   def __post_init__(self):
     if not 1 <= len(self.names) <= IGNORE:
@@ -64,6 +69,11 @@ class LabelMap:
       raise ValueError(
           f'things are {sorted(wrong)}; train ids are 0..{self.num_classes - 1}'
       )
+    wrong = [bit for bit in self.ids if not 0 <= bit < IGNORE]
+    if self.overlapping and wrong:
+      raise ValueError(
+          f'ids of overlapping classes are places of bits, not {wrong[:5]}'
+      )
     known = self.colors + self.ignored_colors
     repeated = {color for color in known if known.count(color) > 1}
     if self.color_coded and repeated:
@@ -79,6 +89,8 @@ class LabelMap:
   def apply(self, mask, name):
     """Returns the train ids of a mask, uint8 [H, W].
 
+    Where classes overlap, it is [H, W, K], see `overlapping`.
+
     Args:
       mask: raw ids [H, W] or colours [H, W, 3], as `image.read_mask` gives.
       name: what to call the mask where it holds a value that is not known.
@@ -90,6 +102,8 @@ class LabelMap:
           ' indexed); a set is colour-coded when every class has a colour and'
           ' no class has ids'
       )
+    if self.overlapping:
+      return self._apply_bits(mask, name)
     raw = _pack(mask) if colored else mask
     first, table = self._color_table if colored else self._id_table
     if raw.dtype == np.uint8:  # A table of all there can be is faster.
@@ -100,6 +114,33 @@ class LabelMap:
     if unknown.any():
       raise BadExample(self._complaint(raw[unknown], colored, name))
     return label.astype(np.uint8)
+
+  def _apply_bits(self, mask, name):
+    """Returns which classes the bits of each value name, [H, W, K]."""
+    if mask.ndim != 2 or mask.dtype.itemsize > 4 or mask.min() < 0:
+      raise BadExample(
+          f'{name}: a mask of overlapping classes holds whole numbers of up to'
+          f' 32 bits, [H, W], this is {mask.dtype} {mask.shape}'
+      )
+    mask = mask.astype(np.int64)
+    unknown = mask & ~sum(1 << bit for bit in self.ids if bit < 32)
+    if unknown.any():
+      bits = [bit for bit in range(32) if (unknown >> bit & 1).any()]
+      raise BadExample(
+          f'{name}: the bits {bits} of its values name no class; it knows the'
+          f" bits {_ranges(self.ids)}; a set of one's own lists them in"
+          " dataset.json, in 'ids' of a class or in 'ignore'"
+      )
+    label = np.zeros((*mask.shape, self.num_classes), np.uint8)
+    ignored = np.zeros(mask.shape, bool)
+    for bit, train_id in self.ids.items():
+      inside = (mask >> min(bit, 32) & 1).astype(bool)
+      if train_id == IGNORE:
+        ignored |= inside
+      else:
+        label[..., train_id] |= inside
+    label[ignored] = IGNORE
+    return label
 
   @functools.cached_property
   def _id_table(self):
@@ -153,6 +194,10 @@ def parse(content, where):
   With colours and without ids the set is colour-coded: masks mean their
   colours, also grey and indexed ones.
 
+  With {"overlapping": true} pixels may be of several classes: the ids of
+  classes, and those in 'ignore', are the places of bits in the values of a
+  mask, by default the train ids; the lowest bit is 0.
+
   Args:
     content: what `json.load` returned.
     where: name of the file, for errors.
@@ -185,11 +230,15 @@ def _parse(content):
   colors = default_colors(len(classes))
   if 'color' in given:
     colors = tuple(_color(entry['color']) for entry in classes)
+  overlapping = content.get('overlapping', False)
+  if type(overlapping) is not bool:
+    raise ValueError(f"'overlapping' is true or false, not {overlapping!r}")
   return LabelMap(
       names=names,
       colors=colors,
       ids=_ids(classes, content.get('ignore', [])),
-      color_coded=given == {'color'},
+      color_coded=given == {'color'} and not overlapping,
+      overlapping=overlapping,
       ignored_colors=tuple(map(_color, content.get('ignored_colors', []))),
   )
 

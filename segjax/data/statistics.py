@@ -10,15 +10,21 @@ import grain
 import numpy as np
 
 from segjax.data.image import BadExample
+from segjax.data.label_map import IGNORE
 
 
 def pixel_counts(label: np.ndarray, num_classes: int) -> np.ndarray:
   """Counts the pixels of each class in one image, [K + 1] int64.
 
   Args:
-    label: [H, W], train ids; any other value is counted as ignored.
+    label: [H, W], train ids; any other value is counted as ignored. Where
+      classes overlap, [H, W, K]: pixels of several classes count for each, and
+      those that are ignored in all are ignored.
     num_classes: number of classes K.
   """
+  if label.ndim == 3:
+    ignored = (label == IGNORE).all(-1).sum()
+    return np.append((label == 1).sum((0, 1)), ignored)
   ids = np.minimum(label, num_classes).ravel()
   return np.bincount(ids, minlength=num_classes + 1)
 

@@ -62,7 +62,7 @@ def iou(
     truth: [K], pixels of each class in the truth.
     predicted: [K], pixels of each class in the prediction.
   """
-  return _divide(hit, truth + predicted - hit)
+  return divide(hit, truth + predicted - hit)
 
 
 def mean(
@@ -83,8 +83,7 @@ def mean(
   Returns:
     The mean, NaN if there is no pixel.
   """
-  if absent not in ABSENT:
-    raise ValueError(f'absent={absent!r} is not one of {list(ABSENT)}.')
+  check_absent(absent)
   if absent == 'zero' and (truth + predicted).any():
     return np.nan_to_num(values).mean()
   counted = ~np.isnan(values)
@@ -109,23 +108,29 @@ def scores(matrix: np.ndarray, absent: str = 'skip') -> dict[str, np.ndarray]:
   """
   hit, truth, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
   class_iou = iou(hit, truth, predicted)
-  class_accuracy = _divide(hit, truth)
-  class_dice = _divide(2 * hit, truth + predicted)
+  class_accuracy = divide(hit, truth)
+  class_dice = divide(2 * hit, truth + predicted)
   return {
       'mIoU': mean(class_iou, truth, predicted, absent),
       'mean_accuracy': mean(class_accuracy, truth, predicted, absent),
-      'accuracy': _divide(hit.sum(), truth.sum()),
-      'fwIoU': _divide((truth * np.nan_to_num(class_iou)).sum(), truth.sum()),
+      'accuracy': divide(hit.sum(), truth.sum()),
+      'fwIoU': divide((truth * np.nan_to_num(class_iou)).sum(), truth.sum()),
       'dice': mean(class_dice, truth, predicted, absent),
       'class_IoU': class_iou,
       'class_accuracy': class_accuracy,
-      'class_precision': _divide(hit, predicted),
+      'class_precision': divide(hit, predicted),
       'class_dice': class_dice,
   }
 
 
-def _divide(numerator, denominator):
-  """Divides in float64; the result is NaN where the denominator is 0."""
+def check_absent(absent: str) -> None:
+  """Raises ValueError unless it is a key of `ABSENT`."""
+  if absent not in ABSENT:
+    raise ValueError(f'absent={absent!r} is not one of {tuple(ABSENT)}.')
+
+
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+  """Divides counts in float64; NaN where the denominator is 0."""
   return np.where(
       denominator > 0, numerator / np.maximum(denominator, 1), np.nan
   )[()]

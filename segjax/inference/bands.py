@@ -154,19 +154,25 @@ def _scroll(band, rows):
   return jax.tree.map(scroll, band)
 
 
-@programs.bounded_jit
+@programs.bounded_jit(static_argnums=5)
 def accumulate(
-    total: Any, weight: Any, band: dict[str, jax.Array], rows: Any, columns: Any
+    total: Any,
+    weight: Any,
+    band: dict[str, jax.Array],
+    rows: Any,
+    columns: Any,
+    overlapping: bool = False,
 ) -> dict[str, jax.Array]:
   """Resizes a band by linear interpolation and adds it to a weighted sum.
 
   Args:
     total: the sum so far, {name: [H, W, K]}, or 0.0 for the first band.
     weight: weight of the band.
-    band: {name: [h, w, K]}. 'logits' become 'probabilities' by a softmax; other
-      outputs are added as they are.
+    band: {name: [h, w, K]}. 'logits' become 'probabilities' by a softmax, or by
+      a sigmoid where classes overlap; other outputs are added as they are.
     rows: taps of the rows, from `windows.taps`.
     columns: taps of the columns.
+    overlapping: whether a pixel may be of several classes.
 
   Returns:
     {name: [H, W, K]}.
@@ -181,7 +187,8 @@ def accumulate(
     return values[:, x] * (1 - dx) + values[:, right] * dx
 
   resized = {name: resize(values) for name, values in band.items()}
-  resized['probabilities'] = jax.nn.softmax(resized.pop('logits'))
+  activate = jax.nn.sigmoid if overlapping else jax.nn.softmax
+  resized['probabilities'] = activate(resized.pop('logits'))
   if not isinstance(total, dict):
     return jax.tree.map(lambda x: weight * x, resized)
   return jax.tree.map(lambda sum_, x: sum_ + weight * x, total, resized)
@@ -198,11 +205,17 @@ def decide(probabilities: jax.Array, threshold: float) -> np.ndarray:
   return np.asarray(decide_on_device(probabilities, threshold)[0])
 
 
-@programs.bounded_jit
+@programs.bounded_jit(static_argnums=2)
 def decide_on_device(
-    probabilities: jax.Array, threshold: Any
+    probabilities: jax.Array, threshold: Any, overlapping: bool = False
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns the most probable classes [H, W], and whether there is any NaN."""
+  """Returns the most probable classes [H, W], and whether there is any NaN.
+
+  Where classes overlap, the classes are [H, W, K], 1 above the threshold.
+  """
+  if overlapping:
+    chosen = (probabilities > threshold).astype(jnp.uint8)
+    return chosen, jnp.isnan(probabilities).any()
   if probabilities.shape[-1] == 2:  # With threshold 0.5 nothing changes.
     probabilities *= jnp.stack([threshold, 1 - threshold])
   ids = jnp.argmax(probabilities, -1).astype(jnp.uint8)

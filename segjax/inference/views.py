@@ -44,8 +44,8 @@ WEIGHTS = ('flat', 'hann')
 class Inference:
   """Options of prediction.
 
-  They are the fields of `config.predict`; the last two come from the model, see
-  `segjax.system.System`.
+  They are the fields of `config.predict`; the last three come from the system,
+  see `segjax.system.System`.
   """
 
   mode: str = 'whole'
@@ -62,7 +62,7 @@ class Inference:
   longest: int = 0
   flip: bool = False  # Also predicts the mirrored image, and averages.
   # With two classes, the second one is chosen where its probability is above
-  # this.
+  # this; of classes that overlap, each.
   threshold: float = 0.5
   # A file of segjax/refine with its options, such as 'dense_crf(iterations=5)',
   # that is applied to the average over views; '' applies none.
@@ -74,6 +74,8 @@ class Inference:
   pad_to: int = 1
   reads: tuple[str, ...] = ('image',)  # Fields that the model reads.
   halo: int = 0  # Pixels that the model loses on each side.
+  # Whether a pixel may be of several classes, see `segjax.tasks.multilabel`.
+  overlapping: bool = False
 
   def __post_init__(self):
     for name, known in (('mode', MODES), ('weights', WEIGHTS)):
@@ -102,6 +104,11 @@ class Inference:
     if not 0 < self.threshold < 1:
       raise ValueError(f'threshold={self.threshold} must be between 0 and 1.')
     refine.build(self.refine)  # Raises if it cannot be read.
+    if self.refine and self.overlapping:
+      raise ValueError(
+          f'refine={self.refine!r} is for pixels of one class, and these'
+          ' classes overlap: leave it empty.'
+      )
     for name in ('batch_size', 'pad_to'):
       if getattr(self, name) < 1:
         raise ValueError(f'{name}={getattr(self, name)} must be at least 1.')
@@ -142,9 +149,9 @@ def predict(
   Yields:
     (example, prediction), in the order in which images are finished, since
     several are in progress at a time. A prediction has the `labels` [H, W]
-    uint8, with `probabilities` also the `probabilities` [H, W, K] float32, and
-    the other outputs of `forward`, averaged over windows and views, [H, W, K]
-    float32.
+    uint8, or [H, W, K] where classes overlap, with `probabilities` also the
+    `probabilities` [H, W, K] float32, and the other outputs of `forward`,
+    averaged over windows and views, [H, W, K] float32.
   """
   examples, size = iter(examples), options.batch_size
   in_progress = 0
@@ -268,7 +275,7 @@ class _Image:
 def _predict_image(example, options, probabilities):
   """Yields windows, is sent their outputs, and returns the prediction."""
   name = example.get('name', 'an image')
-  size = example['label'].shape if 'label' in example else example['size']
+  size = example['label'].shape[:2] if 'label' in example else example['size']
   height, width = size
   # The result is computed in chunks of rows, all in arrays of one shape.
   chunk = height
@@ -285,18 +292,24 @@ def _predict_image(example, options, probabilities):
   weight = 1 / (num_sizes * (1 + options.flip))
   refinement = refine.build(options.refine)
 
-  labels, results = np.empty(size, np.uint8), {}
+  labels, results = None, {}
   for start in starts:
     total = 0.0
     for view in views:
       band, rows, columns = yield from view.band(start)
-      total = accumulate(total, weight, band, rows, columns)
-    ids, has_nan = decide_on_device(total['probabilities'], options.threshold)
+      total = accumulate(
+          total, weight, band, rows, columns, options.overlapping
+      )
+    ids, has_nan = decide_on_device(
+        total['probabilities'], options.threshold, options.overlapping
+    )
     if has_nan:
       raise ValueError(
           f'The logits of {name!r} are not finite: the parameters or the image'
           ' contain NaN or infinity.'
       )
+    if labels is None:
+      labels = np.empty((*size, *ids.shape[2:]), np.uint8)
     labels[start : start + chunk] = np.asarray(ids)[:chunk, :width]
     if not probabilities and not refinement:
       total.pop('probabilities')

@@ -127,7 +127,7 @@ def _predict_batch(forward, group, options):
   outputs = jax.device_get(forward(batch))
   predicted = []
   for i, example in enumerate(group):
-    size = example['label'].shape if 'label' in example else example['size']
+    size = example['label'].shape[:2] if 'label' in example else example['size']
     # What was padded is cut off.
     height, width = map(round, example.get('content', sides))
     prediction = {

@@ -6,7 +6,7 @@ A task is a module of seven names; `build` finds it by its file.
 - `BEST`: the score by which the best checkpoint is chosen, higher is better.
 - `PER_PIXEL`: whether an image may be seen in views (tiles, scales, mirrors)
   whose outputs are averaged; otherwise it is predicted as a whole.
-- `channels(num_classes)`: of the logits, for so many classes.
+- `channels(label_map)`: of the logits, for these classes.
 - `loss(out, batch, rng, *, pixel, aux, **options)`: the loss of a model's
   outputs, and its parts {name: scalar}. `pixel(logits, label, weight)` is the
   configured loss of pixels, see `segjax.losses.build`, and `aux` the factor of

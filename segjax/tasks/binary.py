@@ -5,6 +5,7 @@ As `semantic`, for a data set of two classes, but that logits have one channel,
 its probability is above `config.predict.threshold`.
 """
 
+from segjax.data.label_map import LabelMap
 from segjax.tasks import semantic
 
 TRUTH = semantic.TRUTH
@@ -15,15 +16,16 @@ predict = semantic.predict
 scores = semantic.scores
 
 
-def channels(num_classes: int) -> int:
+def channels(label_map: LabelMap) -> int:
   """Returns the channels of the logits, one.
 
   Raises:
-    ValueError: the data set does not have two classes.
+    ValueError: the data set does not have two classes, or they overlap.
   """
-  if num_classes != 2:
+  semantic.check_exclusive(label_map)
+  if label_map.num_classes != 2:
     raise ValueError(
-        f'The data set has {num_classes} classes; the task binary is for two.'
-        " Set config.task to 'semantic'."
+        f'The data set has {label_map.num_classes} classes; the task binary'
+        " is for two. Set config.task to 'semantic'."
     )
   return 1

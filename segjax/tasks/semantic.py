@@ -25,17 +25,28 @@ BEST = 'mIoU'
 PER_PIXEL = True
 
 
-def channels(num_classes: int) -> int:
+def channels(label_map: LabelMap) -> int:
   """Returns the channels of the logits: one a class.
 
   Raises:
-    ValueError: there is nothing to tell apart.
+    ValueError: there is nothing to tell apart, or classes overlap.
   """
-  if num_classes < 2:
+  check_exclusive(label_map)
+  if label_map.num_classes < 2:
     raise ValueError(
-        f'The data set has {num_classes} class; at least 2 are needed.'
+        f'The data set has {label_map.num_classes} class; at least 2 are'
+        ' needed.'
     )
-  return num_classes
+  return label_map.num_classes
+
+
+def check_exclusive(label_map: LabelMap) -> None:
+  """Raises ValueError if a pixel may be of several classes."""
+  if label_map.overlapping:
+    raise ValueError(
+        'The classes of the data set overlap, and this task is for pixels of'
+        " one class: set config.task to 'multilabel'."
+    )
 
 
 def loss(
@@ -257,8 +268,5 @@ def scores(label_map: LabelMap, *, absent: str = 'skip') -> Scores:
   Raises:
     ValueError: there is no such convention.
   """
-  if absent not in semantic.ABSENT:
-    raise ValueError(
-        f'config.absent={absent!r} is not one of {tuple(semantic.ABSENT)}.'
-    )
+  semantic.check_absent(absent)
   return Scores(label_map, absent)

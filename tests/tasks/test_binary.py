@@ -9,6 +9,7 @@ from segjax import predict
 from segjax import train
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
+from segjax.data import label_map as label_maps
 from segjax.data.datasets import shapes
 from segjax.tasks import binary
 from segjax.tasks import semantic
@@ -51,7 +52,7 @@ def workdir(config, tmp_path_factory):
 
 
 def test_a_system_has_one_channel(config):
-  model = experiment.model(config, 2)
+  model = experiment.model(config, label_maps.numbered(2))
   out = jax.eval_shape(
       model.init_with_output, jax.random.key(0), np.zeros((1, 32, 48, 3))
   )[0]
@@ -91,6 +92,6 @@ def test_a_pixel_is_an_object_above_the_threshold(config, workdir):
 
 def test_one_class_alone_is_no_task():
   with pytest.raises(ValueError, match='1 class; at least 2'):
-    semantic.channels(1)
+    semantic.channels(label_maps.numbered(1))
   with pytest.raises(ValueError, match='1 classes; .* is for two'):
-    binary.channels(1)
+    binary.channels(label_maps.numbered(1))

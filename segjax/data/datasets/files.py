@@ -83,7 +83,7 @@ class Files(Dataset):
     pixels = self.read_image(example)
     image.check_finite(pixels, example.image)
     label = self.read_label(example)
-    if pixels.shape[:2] != label.shape:
+    if pixels.shape[:2] != label.shape[:2]:
       raise BadExample(
           f'{example.mask} is {_size(label)} but its image {example.image} is'
           f' {_size(pixels)} (height x width){_about_turned(example)}'
@@ -91,7 +91,7 @@ class Files(Dataset):
     features = {'image': pixels, 'label': label, 'name': example.name}
     if self.proposals:
       features['proposals'] = proposals.read(
-          self._region_file(example), label.shape, self.proposals
+          self._region_file(example), label.shape[:2], self.proposals
       )
     return features
 
@@ -158,7 +158,7 @@ class Files(Dataset):
     return image.read_image(example.image, channels=self.channels)
 
   def read_label(self, example):
-    """Returns the train ids of an example, [H, W]."""
+    """Returns the train ids of an example, see `LabelMap.apply`."""
     mask = image.read_mask(example.mask, colors=self.label_map.color_coded)
     return self.label_map.apply(mask, example.mask)
 

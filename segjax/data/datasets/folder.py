@@ -6,6 +6,11 @@
 Each folder with a subfolder `images` is a split, and may have any name. An
 image and its mask have the same stem; formats are those of `image.SUFFIXES`.
 The optional dataset.json names the classes as `label_map.parse` describes.
+Where classes overlap, a mask has a bit for each, or each class a folder:
+`masks/CLASS/a.png`, in which all values but 0 are of the class. An image that a
+class has no mask for does not show it, and pixels in a mask of the folder
+`masks/ignore` are ignored.
+
 Without it, the label map is made from the ids in the masks of train, and
 logged. Region proposals are read from NAME.npz in the split's subfolder
 `proposals`.
@@ -45,13 +50,75 @@ def load(split, root, *, proposals=0):
   else:
     files.check_split('folder', 'train', splits)  # `count` reads its masks.
     labels = count(_examples(root, 'train'))
-  return files.Files(
-      split,
-      _examples(root, split),
-      labels,
-      proposals=proposals,
-      proposals_folder=root / split / 'proposals',
-  )
+  given = dict(proposals=proposals, proposals_folder=root / split / 'proposals')
+  if labels.overlapping and (layers := _layers(root / split / 'masks', labels)):
+    return Layered(split, root / split / 'images', layers, labels, **given)
+  return files.Files(split, _examples(root, split), labels, **given)
+
+
+class Layered(files.Files):
+  """A split of overlapping classes whose masks lie in a folder each."""
+
+  def __init__(self, split, images, layers, label_map, **options):
+    """Pairs images with masks.
+
+    Args:
+      split: name of the split.
+      images: folder of the images.
+      layers: {train id or IGNORE: {name: path}} of the masks.
+      label_map: the classes.
+      **options: see `files.Files`.
+
+    Raises:
+      FileNotFoundError: an image has no mask of any class.
+    """
+    paths = files.list_files(images, image.SUFFIXES)
+    first = {
+        name: path for layer in layers.values() for name, path in layer.items()
+    }
+    if unpaired := [path for name, path in paths.items() if name not in first]:
+      raise FileNotFoundError(
+          f'{len(unpaired)} of {len(paths)} images have no mask of any class;'
+          f' the first is {unpaired[0]}'
+      )
+    examples = [
+        files.Example(name, path, first[name]) for name, path in paths.items()
+    ]
+    super().__init__(split, examples, label_map, **options)
+    self._layers = layers
+
+  def read_label(self, example):
+    inside = {
+        train_id: image.read_mask(layer[example.name])
+        for train_id, layer in self._layers.items()
+        if example.name in layer
+    }
+    shapes = {train_id: mask.shape for train_id, mask in inside.items()}
+    shape = next(iter(shapes.values()))
+    for train_id, other in shapes.items():
+      if len(other) != 2 or other != shape:
+        raise image.BadExample(
+            f'{self._layers[train_id][example.name]}: the mask of a class is'
+            f' grey and as large as those of others, {shape}, this is {other}'
+        )
+    label = np.zeros((*shape, self.label_map.num_classes), np.uint8)
+    for train_id, mask in inside.items():
+      if train_id != IGNORE:
+        label[..., train_id] = mask > 0
+    if IGNORE in inside:
+      label[inside[IGNORE] > 0] = IGNORE
+    return label
+
+
+def _layers(folder, labels):
+  """Returns {train id or IGNORE: {name: path}} of class folders, {} of none."""
+  titles = {name: i for i, name in enumerate(labels.names)}
+  titles = {'ignore': IGNORE, **titles}
+  return {
+      train_id: files.list_files(folder / title, image.SUFFIXES)
+      for title, train_id in titles.items()
+      if (folder / title).is_dir()
+  }
 
 
 def count(examples):

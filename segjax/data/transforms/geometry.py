@@ -242,7 +242,8 @@ class RandomCrop(Crop):
   """Crops at random, and draws up to 10 times again for a varied label.
 
   A label is varied if it has at least two classes, and none has `cat_max_ratio`
-  or more of the pixels that are not ignored.
+  or more of the pixels that are not ignored; and any label is whose classes
+  overlap.
   """
 
   cat_max_ratio: float = 0.75
@@ -262,7 +263,9 @@ class RandomCrop(Crop):
     return self._window(size, rng.integers(self._margin(size), endpoint=True))
 
   def _is_varied(self, label):
-    """Tells whether no class has too many pixels of a label [H, W]."""
+    """Tells whether no class has too many pixels of a label."""
+    if label.ndim == 3:
+      return True
     counts = _class_counts(label)
     most = self.cat_max_ratio * counts.sum()
     return np.count_nonzero(counts) > 1 and counts.max() < most
@@ -281,9 +284,16 @@ class ClassBalancedCrop(Crop):
     if label is None:
       raise ValueError('class_balanced_crop needs a label')
     label = label[:, :]  # Turns a lazily resized label into an array.
-    classes = np.flatnonzero(_class_counts(label))
-    train_id = rng.choice(classes) if classes.size else IGNORE
-    pixel = rng.choice(np.flatnonzero(label == train_id))
+    overlapping = label.ndim == 3
+    classes = np.flatnonzero(
+        (label == 1).any((0, 1)) if overlapping else _class_counts(label)
+    )
+    if not classes.size:
+      inside = np.ones(size, bool)
+    else:
+      train_id = rng.choice(classes)
+      inside = label[..., train_id] == 1 if overlapping else label == train_id
+    pixel = rng.choice(np.flatnonzero(inside))
     corner = np.subtract(
         np.unravel_index(pixel, size), np.floor_divide(self.size, 2)
     )

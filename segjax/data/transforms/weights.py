@@ -38,6 +38,10 @@ class BorderWeights(grain.transforms.Map):
     if 'label' not in features:
       raise ValueError('border_weights needs a label')
     label = features['label']
+    if label.ndim != 2:
+      raise ValueError(
+          'border_weights is for pixels of one class, and these classes overlap'
+      )
     near = np.square(sum(self._distances(label))) / (2 * self.sigma**2)
     weight = _class_balance(label) + self.w0 * np.exp(-near)
     weight[label == IGNORE] = 0

@@ -1,0 +1,226 @@
+"""Multilabel segmentation: classes that overlap, so a pixel has any number.
+
+Each class is a binary problem of its own: one channel of the logits and a
+sigmoid. The `label` of a batch is [B, H, W, K], 1 where a pixel is of a class,
+0 where it is not, and 255 where it is ignored; see `LabelMap.overlapping`.
+Outputs of a system are those of the task 'semantic'. A pixel is of a class
+where its probability is above `config.predict.threshold`.
+"""
+
+from etils import epath
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax.artifacts import pictures
+from segjax.data import image as images
+from segjax.data.label_map import LabelMap
+from segjax.evaluation import collections
+from segjax.evaluation import multilabel
+from segjax.evaluation import semantic as semantic_scores
+from segjax.runtime import atomic
+from segjax.tasks import semantic
+
+TRUTH = ('label',)
+BEST = 'mIoU'
+PER_PIXEL = True
+
+
+def channels(label_map: LabelMap) -> int:
+  """Returns the channels of the logits: one a class.
+
+  Raises:
+    ValueError: the classes of the data set do not overlap.
+  """
+  if not label_map.overlapping:
+    raise ValueError(
+        'The task multilabel is for classes that overlap, and each pixel of the'
+        " data set has one class: set config.task to 'semantic', or write"
+        ' "overlapping": true in dataset.json if masks hold a bit a class.'
+    )
+  return label_map.num_classes
+
+
+def loss(
+    out,
+    batch,
+    rng,
+    *,
+    pixel,
+    aux: float | dict[str, float] = 0.0,
+    aux_pixel=None,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Returns the loss to minimise and its parts, scalars by name.
+
+  Args:
+    out: outputs of a system.
+    batch: what they are outputs for, with `label` [B, H, W, K].
+    rng: not used.
+    pixel: from `losses.build`. It is applied to each class as to a binary
+      problem, and averaged over the classes.
+    aux: see `semantic.loss`.
+    aux_pixel: see `semantic.loss`.
+  """
+
+  def by_class(pixel):
+    def one(logits, label):
+      return pixel(logits[..., None], label)
+
+    def loss(logits, label, pixel_weights=None):
+      del pixel_weights  # They are made of labels with one class a pixel.
+      values = jax.vmap(one, in_axes=(-1, -1))(logits, label)
+      return jax.tree.map(jnp.mean, values)
+
+    return loss
+
+  return semantic.loss(
+      out,
+      batch,
+      rng,
+      pixel=by_class(pixel),
+      aux=aux,
+      aux_pixel=aux_pixel and by_class(aux_pixel),
+  )
+
+
+def predict(out, label_map: LabelMap | None = None) -> dict[str, jax.Array]:
+  """Returns the logits of each class.
+
+  Args:
+    out: outputs of a system.
+    label_map: not used.
+  """
+  del label_map
+  return {'logits': out['logits'].astype(jnp.float32)}
+
+
+class Scores:
+  """Scores of overlapping classes, added up over images; see `semantic.Scores`.
+
+  A prediction is a dict of arrays of one image: `labels` [H, W, K] uint8, 0 or
+  1, and maybe `probabilities` [H, W, K].
+  """
+
+  summary = ''
+
+  def __init__(self, label_map: LabelMap, absent: str):
+    self._label_map, self._absent = label_map, absent
+    self._counts = np.zeros((3, label_map.num_classes), np.int64)
+
+  def add(self, example: dict, prediction: dict) -> None:
+    """Counts the pixels of an image.
+
+    Args:
+      example: with the `label` [H, W, K].
+      prediction: of the same size.
+    """
+    self._counts += multilabel.counts(prediction['labels'], example['label'])
+
+  def gather(self) -> None:
+    """Sums over processes, each of which saw a part of the split."""
+    self._counts = collections.sum_over_processes(self._counts)
+
+  def compute(self) -> dict[str, float]:
+    """Returns all scores by name."""
+    return multilabel.scores(self._counts, self._label_map.names, self._absent)
+
+  def describe(self, scores: dict[str, float]) -> str:
+    """Returns the lines in which scores are told."""
+    names = self._label_map.names
+    width = max(map(len, names))
+    lines = [
+        f'  {name:<{width}}  {scores[f"IoU/{name}"]:7.4f}'
+        f'  {scores[f"precision/{name}"]:9.4f}  {scores[f"recall/{name}"]:6.4f}'
+        for name in names
+    ]
+    return (
+        f'mIoU {scores["mIoU"]:.4f}'
+        f' ({semantic_scores.ABSENT[self._absent]}), IoU of all classes'
+        f' together {scores["micro_IoU"]:.4f}, Dice {scores["dice"]:.4f}; IoU,'
+        ' precision and recall per class:\n' + '\n'.join(lines)
+    )
+
+  def conventions(self) -> dict[str, str]:
+    """Returns how the scores were counted, to be written beside them."""
+    return {'absent classes': semantic_scores.ABSENT[self._absent]}
+
+  def pictures(self) -> dict[str, np.ndarray]:
+    """Returns pictures of the sums: none."""
+    return {}
+
+  def draw(self, example: dict, prediction: dict) -> np.ndarray:
+    """Returns image, label and prediction side by side, [H, W, 3] uint8."""
+    colors = self._label_map.colors
+    return pictures.beside(
+        pictures.displayable(example['raw']),
+        pictures.mixed(example['label'], colors),
+        pictures.mixed(prediction['labels'], colors),
+    )
+
+  def files(
+      self, name: str, *, probabilities: bool = False, variance: bool = False
+  ) -> list[str]:
+    """Returns the names of the files that `write` makes of an image.
+
+    Args:
+      name: of the image.
+      probabilities: whether these are written.
+      variance: not used; sampled variances are for classes that exclude each
+        other.
+    """
+    del variance
+    names = [*self._masks(name), f'{name}_overlay.png']
+    return [*names, f'{name}.npz'] if probabilities else names
+
+  def _masks(self, name):
+    """Returns the names of the files that hold the classes of an image."""
+    bits = 16 if self._label_map.num_classes > 8 else 8
+    if self._label_map.num_classes <= bits:
+      return [f'{name}.png']
+    return [f'{name}_{k}.png' for k in range(self._label_map.num_classes)]
+
+  def write(
+      self,
+      folder: epath.Path,
+      example: dict,
+      prediction: dict,
+      *,
+      probabilities: bool = False,
+  ) -> None:
+    """Writes the prediction of an image as files.
+
+    Bit k of the values of NAME.png tells class k; with more than 16 classes,
+    NAME_k.png is 255 where a pixel is of class k. NAME_overlay.png shows the
+    mean of the colours of a pixel's classes over the image.
+
+    Args:
+      folder: to write to.
+      example: with the image as it was read, `raw`, and the `name`.
+      prediction: see `Scores`.
+      probabilities: whether to write NAME.npz, [H, W, K] float16, too.
+    """
+    name, labels = example['name'], prediction['labels']
+    files = self._masks(name)
+    if len(files) > 1:
+      for k, file in enumerate(files):
+        images.write_png(folder / file, labels[..., k] * np.uint8(255))
+    else:
+      images.write_png(folder / files[0], multilabel.as_bits(labels))
+    images.write_png(
+        folder / f'{name}_overlay.png',
+        pictures.mixed_overlay(example['raw'], labels, self._label_map),
+    )
+    if probabilities:
+      with atomic.replacing(folder / f'{name}.npz') as file:
+        np.savez_compressed(
+            file, probabilities=prediction['probabilities'].astype(np.float16)
+        )
+
+  def finish(self, folder: epath.Path) -> None:
+    """Writes what is about all images together: nothing, of masks."""
+
+
+def scores(label_map: LabelMap, *, absent: str = 'skip') -> Scores:
+  """Returns empty scores; see `semantic.scores`."""
+  semantic_scores.check_absent(absent)
+  return Scores(label_map, absent)
