@@ -126,7 +126,7 @@ def scores(matrix: np.ndarray, absent: str = 'skip') -> dict[str, np.ndarray]:
 def check_absent(absent: str) -> None:
   """Raises ValueError unless it is a key of `ABSENT`."""
   if absent not in ABSENT:
-    raise ValueError(f'absent={absent!r} is not one of {tuple(ABSENT)}.')
+    raise ValueError(f'config.absent={absent!r} is not one of {tuple(ABSENT)}.')
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_mean_iou_follows_each_convention_for_absent_classes(
 
 
 def test_an_unknown_convention_is_refused():
-  with pytest.raises(ValueError, match=r"'drop' is not one of \['skip'"):
+  with pytest.raises(ValueError, match=r"'drop' is not one of \('skip'"):
     semantic.scores(np.eye(2), 'drop')
 
 
