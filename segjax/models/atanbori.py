@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from segjax.layers.conv import conv
 from segjax.layers.head import classifier
 from segjax.layers.norm import BatchNorm
+from segjax.ops.pixel_shuffle import depth_to_space
 from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
 
@@ -119,22 +120,3 @@ def extend(x: jax.Array, size: tuple[int, int]) -> jax.Array:
       (0, side - have) for side, have in zip(size, x.shape[1:3], strict=True)
   ]
   return jnp.pad(x, ((0, 0), *missing, (0, 0)), mode='edge')
-
-
-def depth_to_space(x: jax.Array, factor: int) -> jax.Array:
-  """Spreads each pixel's channels over `factor` x `factor` pixels.
-
-  Of the channels, the row varies slowest, then the column, then the channel of
-  the result, as in TensorFlow. PyTorch's pixel shuffle has another order.
-
-  Args:
-    x: [B, H, W, factor**2 * C].
-    factor: rows and columns that a pixel becomes.
-
-  Returns:
-    [B, H * factor, W * factor, C].
-  """
-  batch, height, width, _ = x.shape
-  x = x.reshape(batch, height, width, factor, factor, -1)
-  x = x.transpose(0, 1, 3, 2, 4, 5)
-  return x.reshape(batch, height * factor, width * factor, -1)

@@ -10,12 +10,12 @@ SGD; the tool computes the minimum of the same error.
 """
 
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
+from segjax.ops.pixel_shuffle import depth_to_space
 from segjax.ops.resize import resize
 
 
@@ -46,24 +46,6 @@ class Model(nn.Module):
     x = conv(self.code_features, 1, bias=True, name='encode')(x)
     x = conv(self.factor**2 * self.num_classes, 1, name='expand')(x)
     temperature = self.param('temperature', nn.initializers.ones, ())
-    logits = to_pixels(x, self.factor) / temperature.astype(x.dtype)
+    logits = depth_to_space(x, self.factor) / temperature.astype(x.dtype)
     height, width = image.shape[1:3]
     return {'logits': logits[:, :height, :width], 'aux': {}}
-
-
-def to_pixels(x: jax.Array, factor: int) -> jax.Array:
-  """Lays patches of scores side by side.
-
-  Args:
-    x: [B, h, w, factor * factor * K], of each patch row by row the K scores of
-      its pixels.
-    factor: rows and columns of a patch.
-
-  Returns:
-    [B, h * factor, w * factor, K].
-  """
-  batch, height, width, channels = x.shape
-  x = x.reshape(
-      batch, height, width, factor, factor, channels // factor**2
-  ).transpose(0, 1, 3, 2, 4, 5)
-  return x.reshape(batch, height * factor, width * factor, -1)

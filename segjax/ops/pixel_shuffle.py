@@ -1,4 +1,4 @@
-"""Pixel shuffle: from channels to pixels."""
+"""Pixel shuffle: from channels to pixels, in two orders of the channels."""
 
 import jax
 
@@ -24,4 +24,23 @@ def pixel_shuffle(x: jax.Array, factor: int) -> jax.Array:
   batch, height, width, _ = x.shape
   x = x.reshape(batch, height, width, -1, factor, factor)
   x = x.transpose(0, 1, 4, 2, 5, 3)
+  return x.reshape(batch, height * factor, width * factor, -1)
+
+
+def depth_to_space(x: jax.Array, factor: int) -> jax.Array:
+  """Spreads each pixel's channels over `factor` x `factor` pixels.
+
+  Of the channels, the row varies slowest, then the column, then the channel of
+  the result, as in TensorFlow. PyTorch's pixel shuffle has another order.
+
+  Args:
+    x: [B, H, W, factor**2 * C].
+    factor: rows and columns that a pixel becomes.
+
+  Returns:
+    [B, H * factor, W * factor, C].
+  """
+  batch, height, width, _ = x.shape
+  x = x.reshape(batch, height, width, factor, factor, -1)
+  x = x.transpose(0, 1, 3, 2, 4, 5)
   return x.reshape(batch, height * factor, width * factor, -1)

@@ -6,6 +6,7 @@ import pytest
 from configs import atanbori as configs
 from segjax import models
 from segjax.models import atanbori
+from segjax.ops.pixel_shuffle import depth_to_space
 
 CLASSES = 4
 
@@ -47,7 +48,7 @@ def test_all_convolutions_are_separable_but_the_first_of_two(
 
 def test_channels_are_spread_by_rows_then_columns():
   x = np.arange(2 * 3 * 12, dtype=np.float32).reshape(1, 2, 3, 12)
-  y = np.asarray(atanbori.depth_to_space(x, 2))
+  y = np.asarray(depth_to_space(x, 2))
   assert y.shape == (1, 4, 6, 3)
   for row, column in np.ndindex(4, 6):
     first = 3 * (2 * (row % 2) + column % 2)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from segjax import models
-from segjax.models.dupsampling import to_pixels
+from segjax.ops.pixel_shuffle import depth_to_space
 
 
 def test_patches_lie_side_by_side():
   factor, classes = 3, 2
   x = np.arange(2 * 2 * 3 * factor**2 * classes, dtype=np.float32)
   x = x.reshape(2, 2, 3, -1)
-  pixels = to_pixels(x, factor)
+  pixels = depth_to_space(x, factor)
   assert pixels.shape == (2, 6, 9, classes)
   for i, j in np.ndindex(6, 9):
     start = (i % factor * factor + j % factor) * classes

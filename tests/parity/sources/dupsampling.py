@@ -4,7 +4,7 @@ import numpy as np
 
 from segjax import models
 from segjax.convert.rules.linzhuochen import dupsampling
-from segjax.models.dupsampling import to_pixels
+from segjax.ops.pixel_shuffle import depth_to_space
 from tests.parity import forward
 from tests.parity import reference
 from tests.parity.case import ProcedureCase
@@ -48,7 +48,7 @@ def reconstruction_error(spec, variables):
   decode = np.asarray(variables['params']['expand']['kernel'])[0, 0]
   decoded = patches @ encode.T @ decode
   # A decoded patch has the pixels of the patch.
-  lost = to_pixels(decoded, factor) - one_hot.reshape(*shape, classes)
+  lost = depth_to_space(decoded, factor) - one_hot.reshape(*shape, classes)
   return np.mean(np.square(lost))
 
 
