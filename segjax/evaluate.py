@@ -14,6 +14,7 @@ from segjax import parallel
 from segjax.artifacts import checkpoint
 from segjax.data import datasets
 from segjax.experiment import Evaluation
+from segjax.exported import ExportedPredictor
 from segjax.inference import whole
 from segjax.runtime import hosts
 from segjax.runtime import progress
@@ -123,3 +124,47 @@ def run(config, workdir):
       workdir.pictures,
   )
   return scores
+
+
+def run_exported(config, workdir, path) -> dict[str, float]:
+  """Scores an exported model on the split, beside the run that it is of.
+
+  Args:
+    config: of the run, which names the split.
+    workdir: of the run.
+    path: of the file that `segjax.export` wrote.
+
+  Returns:
+    The scores of the exported model, by name.
+
+  Raises:
+    ValueError: the model was exported from a run of other classes.
+  """
+  dataset = experiment.eval_dataset(config)
+  model = ExportedPredictor(path)
+  if model.label_map.names != dataset.label_map.names:
+    raise ValueError(
+        f'{path} knows the classes {", ".join(model.label_map.names[:5])}, ...,'
+        f' and {dataset.split!r} has {", ".join(dataset.label_map.names[:5])},'
+        ' ...'
+    )
+  scores = model.task.scores(dataset.label_map, absent=config.absent)
+  indices = range(len(dataset))
+  examples = (dataset[i] for i in indices)
+  for example, prediction in progress.track(
+      model.stream(examples), len(indices), 'Evaluating'
+  ):
+    scores.add(example, prediction)
+  found = scores.compute()
+  logging.info('%s on %s: %s', path, dataset.split, scores.describe(found))
+  best = model.task.BEST
+  if before := workdir.read_score(dataset.split):
+    logging.info(
+        '%s of the run at step %d: %.4f; exported, of step %d: %.4f.',
+        best,
+        before['step'],
+        before[best],
+        model.step,
+        found[best],
+    )
+  return found

@@ -18,6 +18,9 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
     'mode', 'train', ('train', 'eval'), 'eval scores the best checkpoint.'
 )
+_EXPORTED = flags.DEFINE_string(
+    'exported', '', 'With --mode=eval, the file of segjax.export to score.'
+)
 _STOPPED_CODE = flags.DEFINE_integer(
     'stopped_code', 0, 'Exit code of a run that SIGTERM has stopped.'
 )
@@ -79,8 +82,13 @@ def run():
   if _MODE.value == 'eval':
     from segjax import evaluate
 
-    evaluate.run(config, workdir)
+    if _EXPORTED.value:
+      evaluate.run_exported(config, workdir, _EXPORTED.value)
+    else:
+      evaluate.run(config, workdir)
     return
+  if _EXPORTED.value:
+    raise ValueError(f'--exported={_EXPORTED.value!r} is for --mode=eval.')
   # TensorFlow, which writes summaries, logs about its build when imported.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   from segjax import train

@@ -1,6 +1,7 @@
 """Predicts labels of images with a trained model.
 
   python -m segjax.predict --workdir=runs/deeplabv3 IMAGES --output=DIR
+  python -m segjax.predict --exported=deeplabv3.stablehlo IMAGES --output=DIR
 
 In Python:
 
@@ -42,6 +43,7 @@ from segjax.data import image as images
 from segjax.data import listing
 from segjax.data import proposals as proposal_files
 from segjax.data import transforms
+from segjax.exported import ExportedPredictor
 from segjax.inference import boxes as box_inference
 from segjax.inference import whole
 from segjax.ops.resize import resize
@@ -54,6 +56,9 @@ from segjax.runtime import terminal
 RECORD = '.prediction.json'
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+_EXPORTED = flags.DEFINE_string(
+    'exported', None, 'File that segjax.export wrote, in the place of a run.'
+)
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for the predictions.')
 _PROPOSALS = flags.DEFINE_string(
     'proposals',
@@ -82,6 +87,9 @@ class Predictor:
     channels: number of channels of the images.
     step: step of the checkpoint, the best of the run.
     system: the `System` of the run.
+    task: the module of its task.
+    samples: whether it samples, and predictions have a variance.
+    num_proposals: region proposals to read from a file; 0 reads none.
   """
 
   def __init__(self, workdir, **options):
@@ -107,7 +115,7 @@ class Predictor:
     self._options = experiment.inference(config, self.system)
     # The smallest batch: one image for each group of devices.
     self._smallest_batch = experiment.layout(config).groups(local=True)
-    # Number of region proposals to read from a file; 0 reads none.
+    self.task, self.samples = self.system.task, self.system.samples
     self.num_proposals = config.dataset.options.get('proposals', 0)
 
   def __call__(self, image, **more):
@@ -127,7 +135,7 @@ class Predictor:
       ValueError: a field is missing, or the model does not read it, or the task
         does not predict label maps, see `predict_one`.
     """
-    if not self.system.task.PER_PIXEL:
+    if not self.task.PER_PIXEL:
       raise ValueError(
           'This system predicts no label map; call `predict_one`, which returns'
           ' all that it predicts by name.'
@@ -163,7 +171,7 @@ class Predictor:
     Raises:
       ValueError: the system does not sample.
     """
-    if not self.system.samples:
+    if not self.samples:
       raise ValueError(
           'This system predicts no variance: it does not sample, as'
           ' bayesian_segnet does.'
@@ -228,7 +236,7 @@ class Predictor:
       them.
     """
     yield from whole.predict_by_task(
-        self.system.task,
+        self.task,
         lambda batch: self._forward(self._variables, batch),
         self._prepared(examples, on_error),
         options or self._options,
@@ -338,7 +346,7 @@ def find_images(paths: Sequence[str | os.PathLike]) -> list[epath.Path]:
 
 
 def write(
-    predictor: Predictor,
+    predictor: Predictor | ExportedPredictor,
     paths: Sequence[str | os.PathLike],
     output: str | os.PathLike,
     *,
@@ -354,7 +362,7 @@ def write(
   and images the files are of.
 
   Args:
-    predictor: a `Predictor`.
+    predictor: a `Predictor`, or an `ExportedPredictor`.
     paths: image files, and folders of image files.
     output: folder to write to.
     probabilities: whether to write NAME.npz with the probabilities too.
@@ -369,12 +377,12 @@ def write(
   """
   output = epath.Path(output)
   sources = {path.stem: path for path in find_images(paths)}
-  results = predictor.system.task.scores(predictor.label_map)
+  results = predictor.task.scores(predictor.label_map)
   files = {
       name: results.files(
           name,
           probabilities=probabilities,
-          variance=predictor.system.samples,
+          variance=predictor.samples,
       )
       for name in sources
   }
@@ -531,7 +539,18 @@ def main(argv):
     compile_cache.enable()
     compile_cache.relax_gc()
     options = specs.options(_OPTIONS.value)
-    predictor = load(_WORKDIR.value, **options)
+    if (_WORKDIR.value is None) == (_EXPORTED.value is None):
+      raise ValueError('Give --workdir or --exported, one of them.')
+    if _EXPORTED.value and options:
+      raise ValueError(
+          f'--options={_OPTIONS.value!r} are of a run: an exported model'
+          ' predicts in one way, leave them out.'
+      )
+    predictor = (
+        ExportedPredictor(_EXPORTED.value)
+        if _EXPORTED.value
+        else load(_WORKDIR.value, **options)
+    )
     write(
         predictor,
         argv[1:],
@@ -542,5 +561,5 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['workdir', 'output'])
+  flags.mark_flags_as_required(['output'])
   app.run(main, flags_parser=terminal.parse_flags)

@@ -45,6 +45,8 @@ MAY_IMPORT = {
     'train': ANYTHING,
     'evaluate': ANYTHING,
     'predict': ANYTHING,
+    'export': ANYTHING,
+    'exported': 'tasks artifacts data inference',
     'doctor': ANYTHING,
     'replay': ANYTHING,
     'tools': ANYTHING,
@@ -56,6 +58,7 @@ MAY_IMPORT = {
 # keeps it. All others take a `System` and plain values.
 SEE_CONFIGS = {
     *('experiment', 'main', 'train', 'evaluate', 'predict', 'doctor', 'replay'),
+    'export',
     *('tools', 'convert/__main__', 'convert/workdirs'),
     *('artifacts/workdir', 'artifacts/upgrade'),
 }

@@ -232,11 +232,19 @@ class Workdir:
     Returns:
       The path of the file.
     """
-    path = self.path / f'score-{about["split"]}.json'
+    path = self._score(about['split'])
     # JSON has no NaN.
     counted = {k: None if math.isnan(v) else v for k, v in scores.items()}
     write_json(path, {'step': step} | about | counted)
     return path
+
+  def read_score(self, split: str) -> dict | None:
+    """Returns what `write_score` wrote of a split, None if there is nothing."""
+    path = self._score(split)
+    return json.loads(path.read_text()) if path.exists() else None
+
+  def _score(self, split):
+    return self.path / f'score-{split}.json'
 
   def read_config(self) -> ml_collections.ConfigDict:
     """Reads the config of the run, upgraded to the current version.

@@ -213,10 +213,20 @@ def decide_on_device(
 
   Where classes overlap, the classes are [H, W, K], 1 above the threshold.
   """
+  ids = chosen(probabilities, threshold, overlapping)
+  return ids, jnp.isnan(probabilities).any()
+
+
+def chosen(
+    probabilities: jax.Array, threshold: Any, overlapping: bool
+) -> jax.Array:
+  """Returns the classes that probabilities [..., K] stand for, uint8.
+
+  They are the most probable ones, [...]. With two classes, the second one is
+  chosen above the threshold. Where classes overlap, each is, [..., K].
+  """
   if overlapping:
-    chosen = (probabilities > threshold).astype(jnp.uint8)
-    return chosen, jnp.isnan(probabilities).any()
+    return (probabilities > threshold).astype(jnp.uint8)
   if probabilities.shape[-1] == 2:  # With threshold 0.5 nothing changes.
     probabilities *= jnp.stack([threshold, 1 - threshold])
-  ids = jnp.argmax(probabilities, -1).astype(jnp.uint8)
-  return ids, jnp.isnan(probabilities).any()
+  return jnp.argmax(probabilities, -1).astype(jnp.uint8)
