@@ -166,6 +166,28 @@ def panel(image, label, prediction, label_map):
   )
 
 
+def captioned(picture, words):
+  """Returns a picture [H, W, 3] under a line of text; wider if the text is."""
+  title = _text(words, 13)
+  width = max(picture.shape[1], title.shape[1])
+  page = np.full((picture.shape[0] + title.shape[0], width, 3), PAPER, np.uint8)
+  _paste(page, title, 0, 0)
+  _paste(page, picture, title.shape[0], 0)
+  return page
+
+
+def grid(drawn, columns):
+  """Returns pictures [h, w, 3] in rows of so many, on one page."""
+  gap = 8
+  height, width = (max(x.shape[i] for x in drawn) + gap for i in (0, 1))
+  rows = -(-len(drawn) // columns)
+  page = np.full((rows * height, columns * width, 3), PAPER, np.uint8)
+  for i, picture in enumerate(drawn):
+    row, column = divmod(i, columns)
+    _paste(page, picture, row * height, column * width)
+  return page
+
+
 def beside(image, label, prediction):
   """Returns three pictures [H, W, 3] next to each other, [H, 3 * W + 8, 3]."""
   _check_sizes(image=image, label=label, prediction=prediction)

@@ -1,12 +1,151 @@
-"""Upsampling by a trained transposed convolution."""
+"""Trained upsampling: by transposed convolutions, and by what replaces them.
+
+A transposed convolution whose kernel is no multiple of its stride covers the
+pixels of the result unevenly, and paints a checkerboard; one that is may learn
+to. Odena et al., Deconvolution and Checkerboard Artifacts, 2016,
+https://doi.org/10.23915/distill.00003, enlarge by repeating or interpolating
+pixels instead, and convolve then. `segjax.tools.checkerboard` draws both.
+"""
+
+from collections.abc import Callable
 
 from flax import linen as nn
 import jax.numpy as jnp
 
+from segjax.layers.conv import Conv
+from segjax.layers.conv import ConvTranspose
+from segjax.layers.conv import he_normal
 from segjax.ops import conv
+from segjax.ops.pixel_shuffle import pixel_shuffle
+from segjax.ops.resize import resize
+
+MODES = ('transposed', 'nearest', 'bilinear', 'subpixel')
 
 
-class Upsample(nn.Module):
+def upsample(
+    mode: str,
+    features: int,
+    kernel: int = 2,
+    *,
+    stride: int = 2,
+    padding: int = 0,
+    output_padding: int = 0,
+    bias: bool = False,
+    kernel_init: Callable = he_normal,
+    name: str,
+) -> nn.Module:
+  """Returns a layer that multiplies the size of its input by `stride`.
+
+  Args:
+    mode: 'transposed', a transposed convolution; 'nearest' or 'bilinear', which
+      enlarge and then convolve; or 'subpixel', which convolves to the channels
+      of all pixels of the result.
+    features: number of output channels.
+    kernel: side of the kernel. The other modes have odd ones, 3 for 2 and 5 for
+      4, and 'subpixel' has 3.
+    stride: the factor.
+    padding: of a transposed convolution; see `ConvTranspose`.
+    output_padding: the same.
+    bias: whether a bias is added.
+    kernel_init: initialiser of the kernel of a transposed convolution.
+    name: name of the layer's parameters in its parent.
+
+  Raises:
+    ValueError: there is no such mode, or the sides of the transposed
+      convolution are not multiplied by the stride.
+  """
+  if mode not in MODES:
+    raise ValueError(f'upsampling={mode!r} is not one of {", ".join(MODES)}.')
+  if kernel - 2 * padding + output_padding != stride:
+    raise ValueError(
+        f'kernel={kernel}, padding={padding}, output_padding={output_padding}:'
+        f' the result is not {stride} times as large.'
+    )
+  if mode == 'subpixel':
+    return SubpixelConv(features, factor=stride, bias=bias, name=name)
+  if mode != 'transposed':
+    return EnlargedConv(
+        features,
+        kernel=kernel + 1 - kernel % 2,
+        factor=stride,
+        method=mode,
+        bias=bias,
+        name=name,
+    )
+  return ConvTranspose(
+      features,
+      kernel=kernel,
+      stride=stride,
+      padding=padding,
+      output_padding=output_padding,
+      bias=bias,
+      kernel_init=kernel_init,
+      name=name,
+  )
+
+
+class EnlargedConv(nn.Module):
+  """Enlarges by a method of `ops.resize`, and applies a convolution.
+
+  Pixels are mirrored beyond the border, where zeros would leave a rim.
+  """
+
+  features: int
+  kernel: int = 3  # Odd.
+  factor: int = 2
+  method: str = 'nearest'
+  bias: bool = False
+
+  @nn.compact
+  def __call__(self, x):
+    x = resize(
+        x,
+        tuple(self.factor * side for side in x.shape[1:3]),
+        method=self.method,
+    )
+    border = (self.kernel // 2,) * 2
+    x = jnp.pad(x, ((0, 0), border, border, (0, 0)), mode='symmetric')
+    return Conv(
+        self.features,
+        (self.kernel, self.kernel),
+        padding='VALID',
+        use_bias=self.bias,
+        kernel_init=he_normal,
+        name='conv',
+    )(x)
+
+
+class SubpixelConv(nn.Module):
+  """Convolves to the channels of all pixels that a pixel becomes.
+
+  It begins with the same kernel for each of them, so that it repeats pixels at
+  first (ICNR: Aitken et al., 2017, https://arxiv.org/abs/1707.02937).
+  """
+
+  features: int
+  factor: int = 2
+  bias: bool = False
+
+  @nn.compact
+  def __call__(self, x):
+    count = self.factor**2
+
+    def init(key, shape, dtype=jnp.float32):
+      first = he_normal(key, (*shape[:-1], self.features), dtype)
+      return jnp.repeat(first, count, axis=-1)
+
+    x = Conv(
+        self.features * count,
+        (3, 3),
+        padding=((1, 1), (1, 1)),
+        use_bias=self.bias,
+        kernel_init=init,
+        name='conv',
+    )(x)
+    return pixel_shuffle(x, self.factor)
+
+
+class BilinearUpsample(nn.Module):
   """Enlarges by a transposed convolution that starts as bilinear.
 
   FCN, https://arxiv.org/abs/1411.4038, section 3.3. The kernel has 2 * factor

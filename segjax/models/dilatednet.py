@@ -17,7 +17,7 @@ from segjax import backbones
 from segjax.backbones import vgg
 from segjax.layers.conv import conv
 from segjax.layers.head import classifier
-from segjax.layers.upsample import Upsample
+from segjax.layers.upsample import BilinearUpsample
 from segjax.ops.upsample_aligned import upsample_aligned
 
 STRIDE = 8
@@ -70,7 +70,9 @@ class Model(nn.Module):
     )
     x = self.scores(image[:, rows, columns], train)
     if self.learned_upsampling:
-      x = Upsample(STRIDE, padding=STRIDE // 2, mix=False, name='upsample')(x)
+      x = BilinearUpsample(
+          STRIDE, padding=STRIDE // 2, mix=False, name='upsample'
+      )(x)
       logits = x[:, :height, :width]
     else:
       logits = interpolate(x, (height, width))

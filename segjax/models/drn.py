@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from segjax import backbones
 from segjax.layers.head import classifier
-from segjax.layers.upsample import Upsample
+from segjax.layers.upsample import BilinearUpsample
 
 STRIDE = 8
 
@@ -29,6 +29,6 @@ class Model(nn.Module):
         self.backbone, ('c5',), output_stride=STRIDE, name='backbone'
     )(image, train)
     scores = classifier(self.num_classes)(feats['c5'])
-    upsample = Upsample(STRIDE, STRIDE // 2, mix=False, name='upsample')
+    upsample = BilinearUpsample(STRIDE, STRIDE // 2, mix=False, name='upsample')
     logits = upsample(scores)[:, : image.shape[1], : image.shape[2]]
     return {'logits': logits, 'aux': {}}

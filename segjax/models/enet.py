@@ -13,12 +13,14 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers import remat
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.layers.norm import BatchNorm
 from segjax.layers.prelu import PReLU
+from segjax.layers.upsample import upsample
 from segjax.ops.unpool import max_pool
 from segjax.ops.unpool import unpool
+
+double = functools.partial(upsample, kernel=3, padding=1, output_padding=1)
 
 
 class Initial(nn.Module):
@@ -48,6 +50,7 @@ class Bottleneck(nn.Module):
   dropout: float = 0.0  # Rate for whole channels.
   relu: bool = False  # ReLU instead of PReLU, as the decoder has.
   size: tuple[int, int] = (0, 0)  # (height, width) of the result of 'up'.
+  upsampling: str = 'transposed'  # Of 'up', see `Model`.
 
   @remat.block
   @nn.compact
@@ -75,7 +78,7 @@ class Bottleneck(nn.Module):
       y = conv(width, 1, name='conv1')(y)
     y = norm_act(y, '1')
     if self.kind == 'up':
-      y = ConvTranspose(width, 3, padding=1, output_padding=1, name='conv2')(y)
+      y = double(self.upsampling, width, name='conv2')(y)
     elif self.dilation:
       y = conv(width, dilation=self.dilation, name='conv2')(y)
     else:
@@ -112,6 +115,7 @@ class Model(nn.Module):
   dilations: tuple[int, ...] = (1, 2, 0, 4, 1, 8, 0, 16)
   stages: int = 2  # Number of these stages.
   dropouts: tuple[float, float] = (0.01, 0.1)  # At stride 4, and after it.
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -132,14 +136,14 @@ class Model(nn.Module):
             dropout=late,
             name=f'stage{2 + stage}_{i}',
         )(x, train)
-    block = functools.partial(Bottleneck, dropout=late, relu=True)
+    block = functools.partial(
+        Bottleneck, dropout=late, relu=True, upsampling=self.upsampling
+    )
     x = block(second, 'up', size=inner_size, name='up1')(x, train, inner)
     for i in range(2):
       x = block(second, name=f'decoder1_{i}')(x, train)
     x = block(first, 'up', size=outer_size, name='up2')(x, train, outer)
     x = block(first, name='decoder2_0')(x, train)
-    logits = ConvTranspose(
-        self.num_classes, 3, padding=1, output_padding=1, name='classifier'
-    )(x)
+    logits = double(self.upsampling, self.num_classes, name='classifier')(x)
     height, width = image.shape[1:3]
     return {'logits': logits[:, :height, :width], 'aux': {}}

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.upsample import upsample
 from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
 
@@ -70,10 +70,12 @@ class Upsampler(nn.Module):
   """Doubles the size by a transposed convolution, with batch norm and ReLU."""
 
   features: int
+  upsampling: str  # See `Model`.
 
   @nn.compact
   def __call__(self, x, train):
-    x = ConvTranspose(
+    x = upsample(
+        self.upsampling,
         self.features,
         kernel=3,
         padding=1,
@@ -96,6 +98,7 @@ class Model(nn.Module):
   # Channels of the head's convolution; 0: the classes follow the decoder.
   head_features: int = 128
   dropout: float = 0.1  # Of the head.
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @property
   def multiple(self):
@@ -114,11 +117,13 @@ class Model(nn.Module):
     for i, dilation in enumerate(self.dilations):
       x = block(dilation, self.dropouts[1], name=f'stage3_{i}')(x, train)
     for stage, width in ((4, second), (5, first)):
-      x = Upsampler(width, name=f'up{stage}')(x, train)
+      x = Upsampler(width, self.upsampling, name=f'up{stage}')(x, train)
       for i in range(2):
         x = block(name=f'stage{stage}_{i}')(x, train)
     if not self.head_features:
-      logits = ConvTranspose(self.num_classes, bias=True, name='classifier')(x)
+      logits = upsample(
+          self.upsampling, self.num_classes, bias=True, name='classifier'
+      )(x)
       return {'logits': logits, 'aux': {}}
     x = ConvNormAct(self.head_features, name='conv')(x, train)
     return segmentation_outputs(

@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 
 from segjax.layers import remat
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.layers.norm import BatchNorm
 from segjax.layers.prelu import ConvNormPReLU
 from segjax.layers.prelu import NormPReLU
+from segjax.layers.upsample import upsample
 from segjax.ops.pool import halve
 from segjax.ops.resize import resize
 from segjax.ops.targets import shrink_label
@@ -105,6 +105,7 @@ class Model(nn.Module):
   depths: tuple[int, int] = (2, 8)  # Pyramids after the strided ones: p and q.
   features: tuple[int, int, int] = (16, 64, 128)  # Of stem and stages.
   decoder: bool = True  # False: ESPNet-C.
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -125,7 +126,8 @@ class Model(nn.Module):
     def double(x, like, name):
       """Doubles the size by a trained kernel, less a row that is too much."""
       height, width = like.shape[1:3]
-      return ConvTranspose(classes, name=name)(x)[:, :height, :width]
+      x = upsample(self.upsampling, classes, name=name)(x)
+      return x[:, :height, :width]
 
     x = BatchNorm(train, epsilon=EPSILON, name='norm')(x)
     x = double(x, middle, 'up_middle')

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.layers.global_conv import GlobalConv
 from segjax.layers.global_conv import he_normal
+from segjax.layers.upsample import upsample
 from segjax.ops.pixel_shuffle import pixel_shuffle
 from segjax.ops.resize import resize
 
@@ -67,6 +67,7 @@ class Model(nn.Module):
   # Classes of whole images, which semantic supervision learns while the
   # backbone is pretrained; 0 leaves it out.
   image_classes: int = 0
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -96,8 +97,13 @@ class Model(nn.Module):
         ('c1', feats['c1']),
         ('image', image),
     ):
-      x = ConvTranspose(
-          dense, kernel=4, padding=1, bias=True, name=f'enlarge_{level}'
+      x = upsample(
+          self.upsampling,
+          dense,
+          kernel=4,
+          padding=1,
+          bias=True,
+          name=f'enlarge_{level}',
       )(x)
       x = crop(x, finer)
       if level in scores:

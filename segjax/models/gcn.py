@@ -14,7 +14,7 @@ import jax
 from segjax import backbones
 from segjax.layers.global_conv import BoundaryRefinement
 from segjax.layers.global_conv import GlobalConv
-from segjax.layers.upsample import Upsample
+from segjax.layers.upsample import BilinearUpsample
 from segjax.ops.resize import resize
 
 
@@ -55,6 +55,6 @@ class Model(nn.Module):
     """Returns scores at the size of a level, which is about twice theirs."""
     if not self.deconvolution:
       return resize(x, size, align_corners=True)
-    x = Upsample(2, padding=1, bias=True, name=f'enlarge_{level}')(x)
+    x = BilinearUpsample(2, padding=1, bias=True, name=f'enlarge_{level}')(x)
     height, width = size
     return x[:, :height, :width]

@@ -11,9 +11,9 @@ from flax import linen as nn
 from segjax import backbones
 from segjax.backbones.resnet import Bottleneck
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.layers.norm import BatchNorm
+from segjax.layers.upsample import upsample
 from segjax.ops.unpool import overlapping_positions
 from segjax.ops.unpool import unpool_overlapping
 
@@ -23,15 +23,16 @@ class DecoderBottleneck(nn.Module):
 
   features: int
   up: bool  # Whether transposed convolutions double the size.
+  upsampling: str  # See `Model`.
 
   @nn.compact
   def __call__(self, x, train):
     width = x.shape[-1] // 4
     y = ConvNormAct(width, kernel=1, name='conv1')(x, train)
     if self.up:
-      y = ConvTranspose(width, name='up')(y)
+      y = upsample(self.upsampling, width, name='up')(y)
       y = nn.relu(BatchNorm(train, name='up_norm')(y))
-      x = ConvTranspose(self.features, name='shortcut_up')(x)
+      x = upsample(self.upsampling, self.features, name='shortcut_up')(x)
       x = BatchNorm(train, name='shortcut_norm')(x)
     else:
       y = ConvNormAct(width, name='conv2')(y, train)
@@ -48,6 +49,7 @@ class Model(nn.Module):
   num_classes: int
   backbone: str = 'resnet/50'
   depths: tuple[int, int, int, int] = (3, 4, 6, 3)  # Blocks, as the backbone's.
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -61,7 +63,10 @@ class Model(nn.Module):
         x = Bottleneck(x.shape[-1] // 4, name=f'decoder{level}_{i}')(x, train)
       finer = feats[f'c{level - 1}']
       x = DecoderBottleneck(
-          finer.shape[-1], up=level > 2, name=f'decoder{level}_last'
+          finer.shape[-1],
+          level > 2,
+          self.upsampling,
+          name=f'decoder{level}_last',
       )(x, train)
     stem = feats['c1']
     positions = overlapping_positions(stem)
@@ -72,7 +77,7 @@ class Model(nn.Module):
     rows, columns = positions.shape[1:3]
     x = x[:, top : top + rows, left : left + columns]
     x = unpool_overlapping(x, positions, stem.shape[1:3])
-    x = ConvTranspose(x.shape[-1], name='up')(x)
+    x = upsample(self.upsampling, x.shape[-1], name='up')(x)
     logits = conv(self.num_classes, bias=True, name='classifier')(x)
     height, width = image.shape[1:3]
     return {'logits': logits[:, :height, :width], 'aux': {}}

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 
 from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.head import FCNHead
 from segjax.layers.head import auxiliary
 from segjax.layers.head import classifier
+from segjax.layers.upsample import upsample
 from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
 
@@ -58,6 +58,7 @@ class Up(nn.Module):
   features: int  # Channels of the output.
   up_features: int  # Channels of the enlarged features.
   padded: bool
+  upsampling: str  # Unpadded; see `layers.upsample`.
 
   @nn.compact
   def __call__(self, x, skip, train):
@@ -66,8 +67,11 @@ class Up(nn.Module):
       x = ConvNormAct(self.up_features, kernel=1, name='up')(x, train)
       x = jnp.concatenate([skip, x], -1)
     else:
-      x = ConvTranspose(
-          self.up_features, bias=True, kernel_init=he_normal, name='up'
+      x = upsample(
+          self.upsampling,
+          self.up_features,
+          bias=True,
+          name='up',
       )(x)
       # The released network has this ReLU; the paper does not mention it.
       x = nn.relu(x)
@@ -81,6 +85,8 @@ class Model(nn.Module):
   num_classes: int
   width: int = 64  # Channels of the first level; they double with each.
   padded: bool = True
+  # How the unpadded one enlarges, see `layers.upsample`.
+  upsampling: str = 'transposed'
   last_up: int = 0  # Channels that the last upsampling makes; 0: `width`.
   dropout: float = 0.1  # Before the classifier; unpadded: in levels 3 and 4.
   aux_level: str = 'up1'  # Level of the auxiliary head; '' omits it.
@@ -114,6 +120,7 @@ class Model(nn.Module):
           features,
           features if level else self.last_up or features,
           self.padded,
+          self.upsampling,
           name=f'up{level}',
       )(x, skips[level], train)
       feats[f'up{level}'] = x

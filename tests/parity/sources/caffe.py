@@ -6,7 +6,7 @@ from segjax import models
 from segjax.convert.rules.caffe import deeplabv1
 from segjax.convert.rules.caffe import dilatednet
 from segjax.convert.rules.caffe import parsenet
-from segjax.layers.upsample import Upsample
+from segjax.layers.upsample import BilinearUpsample
 from segjax.models.dilatednet import Context
 from segjax.models.dilatednet import Model as DilatedNet
 from tests.parity.case import Case
@@ -33,7 +33,7 @@ class ContextAlone(nn.Module):
   def __call__(self, x, train=False):
     x = Context(self.kind, self.rates, name='context')(x)
     if self.upsample:
-      x = Upsample(8, padding=4, mix=False, name='upsample')(x)
+      x = BilinearUpsample(8, padding=4, mix=False, name='upsample')(x)
     return {'logits': x}
 
 
