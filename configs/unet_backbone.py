@@ -1,11 +1,12 @@
 r"""U-Net on a backbone, as in segmentation_models_pytorch.
 
 The library publishes neither scores nor a recipe; this recipe is
-mmsegmentation's for other systems on ResNets.
+mmsegmentation's for other systems on ResNets. With `scse` it is the U-Net of
+https://arxiv.org/abs/1803.02579, whose scans are not among the data sets here.
 
   bash launch/local.sh --config=configs/unet_backbone.py
   python -m segjax.main --workdir=runs/voc2012 \
-      --config=configs/unet_backbone.py:dataset=voc2012
+      --config=configs/unet_backbone.py:dataset=voc2012 --config.model.scse=sum
 """
 
 from configs import common
@@ -19,7 +20,9 @@ def get_config(arg=''):
   config.model = dict(
       backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/34'),
       features=(256, 128, 64, 32, 16),
+      scse='',
+      reduction=16,
   )
   if arg.small:
-    config.model.update(features=(64, 64, 32, 32, 16))
+    config.model.update(features=(32, 24, 16, 16, 8))
   return config

@@ -185,6 +185,7 @@ class TransposedConvNormAct(nn.Module):
   kernel: int = 3
   stride: int = 1
   padding: int = 0  # See `ConvTranspose`.
+  output_padding: int = 0
   bias: bool = True
   norm: Callable[..., nn.Module] = norms.BatchNorm
   act: Callable | None = nn.relu
@@ -196,6 +197,7 @@ class TransposedConvNormAct(nn.Module):
         self.kernel,
         stride=self.stride,
         padding=self.padding,
+        output_padding=self.output_padding,
         bias=self.bias,
         name='conv',
     )(x)
@@ -218,6 +220,8 @@ class SeparableConvNormAct(nn.Module):
   norm: Callable[..., nn.Module] = norms.BatchNorm
   depthwise_act: Callable | None = nn.relu
   act: Callable | None = nn.relu
+  # Whether the first of the two has a norm and an activation of its own.
+  between: bool = True
 
   @nn.compact
   def __call__(self, x, train):
@@ -227,8 +231,8 @@ class SeparableConvNormAct(nn.Module):
         stride=self.stride,
         dilation=self.dilation,
         groups=x.shape[-1],
-        norm=self.norm,
-        act=self.depthwise_act,
+        norm=self.norm if self.between else None,
+        act=self.depthwise_act if self.between else None,
         name='depthwise',
     )(x, train)
     return ConvNormAct(
