@@ -106,6 +106,7 @@ class ResizeConv(nn.Module):
   """
 
   features: int
+  bias: bool = False
 
   @nn.compact
   def __call__(self, x, skip, size):
@@ -120,7 +121,11 @@ class ResizeConv(nn.Module):
     shape = 3, 3, channels, self.features
     kernel = self.param('kernel', he_normal, shape)
     x, skip, kernel = promote_dtype(x, skip, kernel)
-    return resize_conv(x, skip, kernel, size)
+    y = resize_conv(x, skip, kernel, size)
+    if self.bias:
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      y += bias.astype(y.dtype)
+    return y
 
 
 class ConvNormAct(nn.Module):
@@ -171,10 +176,11 @@ class ResizeConvNormAct(nn.Module):
   """Applies a `ResizeConv`, batch norm and ReLU."""
 
   features: int
+  bias: bool = False
 
   @nn.compact
   def __call__(self, x, skip, size, train):
-    x = ResizeConv(self.features, name='conv')(x, skip, size)
+    x = ResizeConv(self.features, self.bias, name='conv')(x, skip, size)
     return nn.relu(norms.BatchNorm(train, name='norm')(x))
 
 

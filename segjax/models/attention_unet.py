@@ -15,9 +15,10 @@ is the network for images. There are two gates:
   with a norm follows, and the finest skip is not gated. Encoder and decoder
   are those of the port.
 
-The port has biases in front of norms, which take them away; there are none
-here. It takes sides that are multiples of 16; here any size fits.
+The code of both wants sides that are multiples of 16; here any size fits.
 """
+
+import functools
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
 
 LEVELS = 5
+biased_conv = functools.partial(ConvNormAct, bias=True)
 
 
 class AdditiveGate(nn.Module):
@@ -49,7 +51,7 @@ class AdditiveGate(nn.Module):
     """
 
     def layer(features, act, name):
-      return ConvNormAct(features, kernel=1, act=act, name=name)
+      return biased_conv(features, kernel=1, act=act, name=name)
 
     total = layer(self.features, None, 'gating')(gating, train)
     total += layer(self.features, None, 'skip')(skip, train)
@@ -85,7 +87,7 @@ class GridGate(nn.Module):
   def __call__(self, skip, gating, train):
     """Returns [B, H, W, C]; see `GridWeights`."""
     weighted = skip * GridWeights(self.features, name='weights')(skip, gating)
-    return ConvNormAct(skip.shape[-1], kernel=1, act=None, name='output')(
+    return biased_conv(skip.shape[-1], kernel=1, act=None, name='output')(
         weighted, train
     )
 
@@ -107,12 +109,13 @@ class Model(nn.Module):
     for level in range(LEVELS):
       if level:
         x = max_pool(x, (2, 2), (2, 2))
-      x = DoubleConv(self.width * 2**level, name=f'down{level}')(x, train)
+      features = self.width * 2**level
+      x = DoubleConv(features, biased_conv, name=f'down{level}')(x, train)
       skips.append(x)
     for level in reversed(range(LEVELS - 1)):
       coarse, skip = x, skips[level]
       features = skip.shape[-1]
-      x = ResizeConvNormAct(features, name=f'enlarge{level}')(
+      x = ResizeConvNormAct(features, bias=True, name=f'enlarge{level}')(
           coarse, None, skip.shape[1:3], train
       )
       if self.gate == 'additive':
@@ -120,5 +123,5 @@ class Model(nn.Module):
       elif level:
         skip = GridGate(features, name=f'gate{level}')(skip, coarse, train)
       x = jnp.concatenate([skip, x], -1)
-      x = DoubleConv(features, name=f'up{level}')(x, train)
+      x = DoubleConv(features, biased_conv, name=f'up{level}')(x, train)
     return {'logits': classifier(self.num_classes)(x), 'aux': {}}

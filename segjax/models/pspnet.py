@@ -7,11 +7,11 @@ authors' network (hszhao/semseg, and Caffe for the paper) has
 images whose sides are multiples of 8, plus 1. CSAIL's for ADE20K
 (CSAILVision/semantic-segmentation-pytorch, `ppm_deepsup`) has
 `aux_features=512` on 'resnet/50_v1s(output_stride=8)'.
-segmentation_models_pytorch's is another one that reads a level of stride 8 of
-any backbone and does not dilate: `level='c3', pool_features=32, plain_mean=True,
-fuse_kernel=1, classifier_kernel=3, align_corners=True, dropout=0.2,
-drop_channels=True, aux_level=''` on 'resnet/34', where 32 is a quarter of the
-channels of 'c3'. Checked against all.
+segmentation_models_pytorch's pools a level of stride 8 without dilation:
+`level='c3', pool_features=32, plain_mean=True, fuse_kernel=1,
+classifier_kernel=3, align_corners=True, dropout=0.2, drop_channels=True,
+aux_level=''` on 'resnet/34', where 32 is a quarter of the channels of 'c3'.
+Checked against all.
 """
 
 from flax import linen as nn

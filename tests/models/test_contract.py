@@ -21,6 +21,7 @@ PARAMETERS = {
     'acfnet': 108_996_351,
     'ann': 46_230_154,
     'atanbori': 897_954,  # By its authors' code 889,962 of 13 classes.
+    'attention_unet': 34_879_873,  # Its code: 34,878,833 of 5 classes.
     'bayesian_segnet': 29_455_125,
     'bisenetv1': 13_426_495,
     'bisenetv2': 14_809_033,
@@ -64,6 +65,7 @@ PARAMETERS = {
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'lw_refinenet': 27_357_525,
+    'pan': 21_481_596,  # smp.PAN('resnet34', classes=21).
     'panet': 166_955_881,  # JaveyWang's, without ImageNet's classifier.
     'manet': 31_786_533,  # smp.MAnet('resnet34', classes=21).
     'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.

@@ -3,7 +3,6 @@
 from flax import linen as nn
 
 from segjax import models
-from segjax.convert.joints import bias_in_mean
 from segjax.convert.rules import conv_norm
 from segjax.convert.rules.leejunhyun import attention_unet
 from segjax.layers.conv import conv
@@ -54,7 +53,6 @@ CASES = {
             (r'gate\.theta', 'gate/weights/skip'),
             (r'gate\.phi', 'gate/weights/gating'),
             (r'gate\.psi', 'gate/weights/weights'),
-            bias_in_mean('gate/output'),
         ),
         {'gated': returned(), 'attention': inside('gate/weights')},
         parts=('gate/weights',),

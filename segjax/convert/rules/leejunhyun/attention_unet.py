@@ -1,9 +1,5 @@
-"""Attention U-Net from Image_Segmentation: `AttU_Net`.
+"""Attention U-Net from Image_Segmentation: `AttU_Net`."""
 
-Convolutions in front of a norm have a bias there, but none here.
-"""
-
-from segjax.convert.joints import bias_in_mean
 from segjax.convert.rules import conv_norm
 
 
@@ -31,5 +27,4 @@ RULES = (
     *(rule for i in range(5) for rule in _double(f'Conv{i + 1}', f'down{i}')),
     *(rule for level in range(4) for rule in _up(level)),
     ('Conv_1x1', 'classifier'),
-    bias_in_mean('.*'),
 )
