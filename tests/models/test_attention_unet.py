@@ -21,13 +21,14 @@ def test_weights_of_the_grid_are_made_at_half_the_size_of_the_skip():
   assert weights.shape == (1, 5, 7, 1)
   assert variables['params']['skip']['kernel'].shape == (2, 2, 4, 3)
   assert 0 < weights.min() < weights.max() < 1
-  # A pixel of the skip changes those around its 2x2 cell alone.
+  # A pixel of the skip changes the weights between the centre of its 2x2 cell
+  # and those of the next ones alone.
   other = skip.copy()
   other[0, 0, 0] += 5
   changed = gate.apply(variables, other, coarse) != weights
   assert changed[0, :2, :2].any()
-  assert not changed[0, 3:].any()
-  assert not changed[0, :, 3:].any()
+  assert not changed[0, 4:].any()
+  assert not changed[0, :, 4:].any()
 
 
 def test_a_gate_that_is_shut_lets_nothing_of_the_skip_through():
