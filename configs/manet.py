@@ -24,5 +24,5 @@ def get_config(arg=''):
       reduction=16,
   )
   if arg.small:
-    config.model.update(features=(32, 24, 16, 16, 8), attention_features=16)
+    config.model.update(features=(96, 64, 32, 16, 8), attention_features=16)
   return config

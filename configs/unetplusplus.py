@@ -26,5 +26,5 @@ def get_config(arg=''):
       deep_supervision=False,
   )
   if arg.small:
-    config.model.update(features=(32, 24, 16, 16, 8))
+    config.model.update(features=(96, 64, 32, 16, 8))
   return config

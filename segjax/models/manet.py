@@ -54,7 +54,7 @@ def attend_over_pairs(
     value: [B, H, W, C].
 
   Returns:
-    [B, H * W, C] in the type of `value`.
+    [B, H, W, C] in the type of `value`.
   """
   query, key, values = (
       x.reshape(len(x), -1, x.shape[-1]) for x in (query, key, value)
