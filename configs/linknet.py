@@ -13,6 +13,8 @@ where it divides shares by the largest one.
 
 from configs import common
 
+# Stages narrow to a quarter of the channels: 4 would be left of 16.
+SMALL = 'resnet/tiny(width=32)'
 RECIPES = {
     'cityscapes': dict(
         train='resize(512, 1024)|normalize',
@@ -37,7 +39,7 @@ def get_config(arg=''):
   config = common.base(arg.dataset, small=arg.small, **recipe)
   config.model_name = 'linknet'
   config.model = dict(
-      backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/18'),
+      backbone=arg.backbone or (SMALL if arg.small else 'resnet/18'),
       variant='paper',
   )
   if recipe:
