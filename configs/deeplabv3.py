@@ -35,8 +35,10 @@ def get_config(arg=''):
       features=256,
       image_first=False,
       project_kernel=1,
+      aspp_dropout=0.0,
       fuse=True,
       dropout=0.1,
+      align_corners=False,
       aux_level='c4',
   )
   if arg.small:  # In small feature maps, larger rates would read only padding.

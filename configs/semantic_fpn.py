@@ -27,8 +27,11 @@ def get_config(arg=''):
       or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
       pyramid_features=256,
       features=128,
+      smooth=True,
       group_norm=False,
       dropout=0.1,
+      drop_channels=False,
+      align_corners=False,
   )
   if arg.small:
     config.model.update(pyramid_features=64, features=64)

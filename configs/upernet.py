@@ -25,10 +25,12 @@ def get_config(arg=''):
   config.model = dict(
       backbone=arg.backbone
       or ('resnet/tiny' if arg.small else 'resnet/50_v1c'),
+      norm_levels=False,
       bins=(1, 2, 3, 6),
       features=512,
       enlarge_first=False,
       dropout=0.1,
+      align_corners=False,
       aux_level='c4',
   )
   if arg.small:

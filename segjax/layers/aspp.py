@@ -1,6 +1,7 @@
 """Atrous spatial pyramid pooling."""
 
 from collections.abc import Callable
+import functools
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ class ASPP(nn.Module):
   features: int = 256
   rates: tuple[int, ...] = (6, 12, 18)
   separable: bool = False  # The 3x3 convolutions: DeepLabv3+, section 3.1.
+  between: bool = True  # Of these, see `SeparableConvNormAct`.
   image_first: bool = False
   project_kernel: int = 1  # 0 returns the concatenation as it is.
   norm: Callable[..., nn.Module] = norms.BatchNorm  # But of the image's mean.
@@ -32,7 +34,9 @@ class ASPP(nn.Module):
 
   @nn.compact
   def __call__(self, x, train):
-    conv = SeparableConvNormAct if self.separable else ConvNormAct
+    conv = ConvNormAct
+    if self.separable:
+      conv = functools.partial(SeparableConvNormAct, between=self.between)
     point = ConvNormAct(self.features, kernel=1, norm=self.norm, name='point')
     branches = [point(x, train)]
     for i, rate in enumerate(self.rates, 1):

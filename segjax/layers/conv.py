@@ -106,6 +106,7 @@ class ResizeConv(nn.Module):
   """
 
   features: int
+  bias: bool = False
 
   @nn.compact
   def __call__(self, x, skip, size):
@@ -120,7 +121,11 @@ class ResizeConv(nn.Module):
     shape = 3, 3, channels, self.features
     kernel = self.param('kernel', he_normal, shape)
     x, skip, kernel = promote_dtype(x, skip, kernel)
-    return resize_conv(x, skip, kernel, size)
+    y = resize_conv(x, skip, kernel, size)
+    if self.bias:
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      y += bias.astype(y.dtype)
+    return y
 
 
 class ConvNormAct(nn.Module):
@@ -171,10 +176,11 @@ class ResizeConvNormAct(nn.Module):
   """Applies a `ResizeConv`, batch norm and ReLU."""
 
   features: int
+  bias: bool = False
 
   @nn.compact
   def __call__(self, x, skip, size, train):
-    x = ResizeConv(self.features, name='conv')(x, skip, size)
+    x = ResizeConv(self.features, self.bias, name='conv')(x, skip, size)
     return nn.relu(norms.BatchNorm(train, name='norm')(x))
 
 
@@ -185,6 +191,7 @@ class TransposedConvNormAct(nn.Module):
   kernel: int = 3
   stride: int = 1
   padding: int = 0  # See `ConvTranspose`.
+  output_padding: int = 0
   bias: bool = True
   norm: Callable[..., nn.Module] = norms.BatchNorm
   act: Callable | None = nn.relu
@@ -196,6 +203,7 @@ class TransposedConvNormAct(nn.Module):
         self.kernel,
         stride=self.stride,
         padding=self.padding,
+        output_padding=self.output_padding,
         bias=self.bias,
         name='conv',
     )(x)
@@ -218,6 +226,8 @@ class SeparableConvNormAct(nn.Module):
   norm: Callable[..., nn.Module] = norms.BatchNorm
   depthwise_act: Callable | None = nn.relu
   act: Callable | None = nn.relu
+  # Whether the first of the two has a norm and an activation of its own.
+  between: bool = True
 
   @nn.compact
   def __call__(self, x, train):
@@ -227,8 +237,8 @@ class SeparableConvNormAct(nn.Module):
         stride=self.stride,
         dilation=self.dilation,
         groups=x.shape[-1],
-        norm=self.norm,
-        act=self.depthwise_act,
+        norm=self.norm if self.between else None,
+        act=self.depthwise_act if self.between else None,
         name='depthwise',
     )(x, train)
     return ConvNormAct(

@@ -21,6 +21,7 @@ class FPN(nn.Module):
   norm: Callable[..., nn.Module] | None = None
   act: Callable | None = None
   method: str = 'nearest'  # Of the enlarging, see `resize`.
+  smooth: bool = True  # Whether the 3x3 convolutions end it.
 
   @nn.compact
   def __call__(self, feats, train, top=None):
@@ -48,12 +49,13 @@ class FPN(nn.Module):
       x = layer(1, f'lateral_{level}')(feats[level], train)
       if above is not None:
         x += resize(above, x.shape[1:3], method=self.method)
-      pyramid[level] = layer(3, f'output_{level}')(x, train)
-      above = x
+      above = pyramid[level] = x
+      if self.smooth:
+        pyramid[level] = layer(3, f'output_{level}')(x, train)
     return {level: pyramid[level] for level in feats}
 
 
-def sum_levels(pyramid, features, norm, train):
+def sum_levels(pyramid, features, norm, train, *, align_corners=False):
   """Returns the levels of a pyramid, summed at the size of the finest.
 
   Panoptic Feature Pyramid Networks, https://arxiv.org/abs/1901.02446, figure 3:
@@ -66,13 +68,15 @@ def sum_levels(pyramid, features, norm, train):
     features: channels of the convolutions.
     norm: of the convolutions, see `ConvNormAct`.
     train: whether norms take their statistics from the batch.
+    align_corners: whether enlarging aligns the centres of corner pixels.
   """
   total, finest = 0, next(iter(pyramid.values())).shape[1:3]
   for doublings, (level, x) in enumerate(pyramid.items()):
     for i in range(1, max(doublings, 1) + 1):
       x = ConvNormAct(features, norm=norm, name=f'{level}_conv{i}')(x, train)
       if doublings:
-        x = resize(x, (2 * x.shape[1], 2 * x.shape[2]))
+        double = 2 * x.shape[1], 2 * x.shape[2]
+        x = resize(x, double, align_corners=align_corners)
     # Sides that do not divide by 32 have become longer than the finest.
-    total += resize(x, finest)
+    total += resize(x, finest, align_corners=align_corners)
   return total

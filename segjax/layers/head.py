@@ -15,18 +15,40 @@ from segjax.ops.resize import resize
 
 
 def classifier(
-    num_classes: int, name: str = 'classifier', std: float = 0.01
+    num_classes: int,
+    name: str = 'classifier',
+    std: float = 0.01,
+    kernel: int = 1,
 ) -> nn.Module:
-  """Returns a 1x1 convolution to class scores.
+  """Returns a convolution to class scores.
 
   Args:
     num_classes: number of scores.
     name: name of the layer's parameters in its parent.
     std: standard deviation of the initial weights; small ones begin with nearly
       equal probabilities.
+    kernel: side of the kernel.
   """
   init = nn.initializers.normal(std)
-  return Conv(num_classes, (1, 1), kernel_init=init, name=name)
+  return Conv(num_classes, (kernel, kernel), kernel_init=init, name=name)
+
+
+def xavier_classifier(num_classes: int, kernel: int = 3) -> nn.Module:
+  """Returns the convolution to class scores that ends a decoder.
+
+  Its weights begin by the rule of Glorot and Bengio, 2010, as in
+  segmentation_models_pytorch; a parent knows it as 'classifier'.
+
+  Args:
+    num_classes: number of scores.
+    kernel: side of the kernel.
+  """
+  return Conv(
+      num_classes,
+      (kernel, kernel),
+      kernel_init=nn.initializers.xavier_uniform(),
+      name='classifier',
+  )
 
 
 class FCNHead(nn.Module):
@@ -60,6 +82,8 @@ def segmentation_outputs(
     train: bool,
     *,
     dropout: float = 0.0,
+    dropout_dims: tuple[int, ...] = (),
+    kernel: int = 1,
     feats: Mapping[str, jax.Array] | None = None,
     aux_level: str = '',
     aux_features: int = 0,
@@ -78,6 +102,9 @@ def segmentation_outputs(
     size: (height, width) of the logits.
     train: whether dropout is on, and norms take statistics from the batch.
     dropout: dropout rate.
+    dropout_dims: axes along which the first dropout is the same; (1, 2) drops
+      whole channels.
+    kernel: side of the classifier's kernel.
     feats: {level: features [B, h, w, C]} of the backbone.
     aux_level: level of `feats` that the auxiliary head reads; '' leaves the
       head out.
@@ -88,8 +115,8 @@ def segmentation_outputs(
     {'logits': [B, height, width, K], 'aux': {aux_level: [B, height, width,
     K]}}.
   """
-  x = nn.Dropout(dropout)(x, deterministic=not train)
-  logits = classifier(num_classes)(x)
+  x = nn.Dropout(dropout, dropout_dims)(x, deterministic=not train)
+  logits = classifier(num_classes, kernel=kernel)(x)
   head = FCNHead(num_classes, dropout, aux_features, name='aux')
   return {
       'logits': resize(logits, size, align_corners=align_corners),

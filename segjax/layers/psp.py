@@ -26,6 +26,9 @@ class PyramidPooling(nn.Module):
   # norm then takes statistics over all pixels.
   enlarge_first: bool = False
   norm: Callable[..., nn.Module] = norms.BatchNorm
+  # Whether the projection of the grid of one cell has a bias in the place of a
+  # norm, whose statistics would be of as few numbers as a batch has images.
+  plain_mean: bool = False
 
   @nn.compact
   def __call__(self, x, train):
@@ -34,8 +37,13 @@ class PyramidPooling(nn.Module):
       y = adaptive_avg_pool(x, (rows, rows))
       if self.enlarge_first:
         y = resize(y, x.shape[1:3], align_corners=self.align_corners)
+      plain = self.plain_mean and rows == 1
       y = ConvNormAct(
-          self.features, kernel=1, norm=self.norm, name=f'level{i}'
+          self.features,
+          kernel=1,
+          bias=plain,
+          norm=None if plain else self.norm,
+          name=f'level{i}',
       )(y, train)
       if not self.enlarge_first:
         y = resize(y, x.shape[1:3], align_corners=self.align_corners)

@@ -17,6 +17,8 @@ def binary_cross_entropy(
     pos_weight: float = 1.0,
     average: bool = True,
     extra_pixels: float = 0.0,
+    label_smoothing: float = 0.0,
+    divide_by: str = 'valid',
     ignore: int = 255,
 ) -> jax.Array:
   """Computes the mean sigmoid cross entropy over pixels and channels.
@@ -33,6 +35,9 @@ def binary_cross_entropy(
     average: whether it is the mean over channels, else the sum.
     extra_pixels: added to the number of valid pixels that the sum is divided
       by; NVIDIA's code adds 1.
+    label_smoothing: targets are this and 1 minus this, in the place of 0 and 1.
+    divide_by: what the sum over valid pixels is divided by: the number of
+      'valid' pixels, or of 'all', as in segmentation_models_pytorch.
     ignore: label of pixels that do not count.
 
   Returns:
@@ -40,12 +45,19 @@ def binary_cross_entropy(
     valid.
 
   References:
-    PyTorch's BCEWithLogitsLoss.
+    PyTorch's BCEWithLogitsLoss; SoftBCEWithLogitsLoss of
+    segmentation_models_pytorch 0.6.0 for `label_smoothing`.
   """
+  if divide_by not in ('valid', 'all'):
+    raise ValueError(
+        f"binary_cross_entropy(divide_by={divide_by!r}): known are 'valid' and"
+        " 'all'."
+    )
   logits = logits.astype(jnp.float32)
   target, valid = one_hot(labels, logits.shape[-1], ignore)
-  positive = pos_weight * target * jax.nn.log_sigmoid(logits)
-  negative = (1 - target) * jax.nn.log_sigmoid(-logits)
+  share = target + label_smoothing * (1 - 2 * target)  # Of the positives.
+  positive = pos_weight * share * jax.nn.log_sigmoid(logits)
+  negative = (1 - share) * jax.nn.log_sigmoid(-logits)
   loss = -(positive + negative)
   if loss.shape[-1] == 1 and class_weights is not None:
     counted = valid * jnp.where(target == 1, class_weights[1], class_weights[0])
@@ -57,4 +69,5 @@ def binary_cross_entropy(
     counted = valid
   # Each device and part of a batch has its share of the extra pixels.
   extra = extra_pixels / sum_over(1.0)
-  return mean_over((loss * counted).sum(), counted.sum() + extra)
+  count = counted.sum() if divide_by == 'valid' else counted.size
+  return mean_over((loss * counted).sum(), count + extra)

@@ -11,6 +11,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers import remat
+from segjax.layers.channel_attention import Excitation
 from segjax.layers.conv import conv
 from segjax.layers.prelu import ConvNormPReLU
 from segjax.layers.prelu import NormPReLU
@@ -18,23 +19,6 @@ from segjax.ops.pool import halve
 from segjax.ops.resize import resize
 
 EPSILON = 1e-3  # Of all norms.
-
-
-class Gate(nn.Module):
-  """Multiplies channels by weights that are made of their means.
-
-  Figure 3 of the paper, f_glo.
-  """
-
-  reduction: int  # Divides the channels of the hidden layer.
-
-  @nn.compact
-  def __call__(self, x):
-    channels = x.shape[-1]
-    y = x.mean((1, 2), keepdims=True)
-    y = conv(channels // self.reduction, 1, bias=True, name='squeeze')(y)
-    y = conv(channels, 1, bias=True, name='excite')(nn.relu(y))
-    return x * nn.sigmoid(y)
 
 
 class ContextGuided(nn.Module):
@@ -45,7 +29,7 @@ class ContextGuided(nn.Module):
 
   features: int
   dilation: int  # Of the convolution that sees the surroundings.
-  reduction: int  # See `Gate`.
+  reduction: int  # See `Excitation`.
   down: bool = False  # Halves the size.
   slope: float = 0.25  # See `PReLU`.
 
@@ -69,7 +53,8 @@ class ContextGuided(nn.Module):
     y = NormPReLU(EPSILON, self.slope, name='join')(y, train)
     if self.down:
       y = conv(self.features, 1, name='project')(y)
-    y = Gate(self.reduction, name='gate')(y)
+    # f_glo of figure 3.
+    y *= Excitation(self.reduction, name='gate')(y)
     return y if self.down else x + y
 
 
@@ -80,7 +65,7 @@ class Model(nn.Module):
   depths: tuple[int, int] = (3, 21)  # Blocks of each stage: M and N.
   features: tuple[int, int, int] = (32, 64, 128)  # Of stem and stages.
   dilations: tuple[int, int] = (2, 4)
-  reductions: tuple[int, int] = (8, 16)  # See `Gate`.
+  reductions: tuple[int, int] = (8, 16)  # See `Excitation`.
   slope: float = 0.25  # Of negative values at the start, see `PReLU`.
   classifier_bias: bool = True
   dropout: float = 0.0  # Of whole channels, before the classifier.

@@ -4,8 +4,11 @@ Atrous convolution keeps the last stages of the backbone at its `output_stride`,
 and ASPP convolves the result with several dilations (figure 5). The 3x3
 convolution after ASPP is torchvision's; the paper has none, `fuse=False`. In
 mmsegmentation ASPP's projection is a 3x3 convolution:
-`features=512, image_first=True, project_kernel=3, fuse=False`.
-Checked against torchvision 0.28 and mmsegmentation 1.2.2.
+`features=512, image_first=True, project_kernel=3, fuse=False`. In
+segmentation_models_pytorch dropout follows the projection: `rates=(12, 24, 36),
+aspp_dropout=0.5, dropout=0.0, align_corners=True, aux_level=''` on
+'resnet/34(output_stride=8, dilate_first=True)'. Checked against torchvision
+0.28, mmsegmentation 1.2.2 and segmentation_models_pytorch 0.6.0.
 """
 
 from flax import linen as nn
@@ -26,8 +29,10 @@ class Model(nn.Module):
   # Whether ASPP concatenates the image's mean before the other branches.
   image_first: bool = False
   project_kernel: int = 1  # Kernel of the convolution that ends ASPP.
+  aspp_dropout: float = 0.0  # Rate after ASPP.
   fuse: bool = True  # Whether a 3x3 convolution follows ASPP.
   dropout: float = 0.1
+  align_corners: bool = False  # Of the last upsampling.
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
 
   @nn.compact
@@ -42,6 +47,7 @@ class Model(nn.Module):
         project_kernel=self.project_kernel,
         name='aspp',
     )(feats['c5'], train)
+    x = nn.Dropout(self.aspp_dropout)(x, deterministic=not train)
     if self.fuse:
       x = ConvNormAct(self.features, name='fuse')(x, train)
     return segmentation_outputs(
@@ -52,4 +58,5 @@ class Model(nn.Module):
         dropout=self.dropout,
         feats=feats,
         aux_level=self.aux_level,
+        align_corners=self.align_corners,
     )

@@ -14,10 +14,16 @@ Other networks with published weights:
   'xception/65_jfzhang(output_stride=16)',
   'resnet/101(output_stride=16, multi_grid=(1, 2, 4))', and 'drn/d_54' with
   `rates=(12, 24, 36)`.
+- segmentation_models_pytorch: `rates=(12, 24, 36), between=False,
+  image_first=False, aspp_refine=True, refinements=1, dropout=(0.5, 0.0, 0.0)`
+  on 'resnet/34(output_stride=16, dilate_first=True)'.
 
-Checked against mmsegmentation 1.2.2, jfzhang95's code, and a PyTorch network
-built from TensorFlow's code.
+Checked against mmsegmentation 1.2.2, jfzhang95's code,
+segmentation_models_pytorch 0.6.0, and a PyTorch network built from TensorFlow's
+code.
 """
+
+import functools
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -39,9 +45,12 @@ class Model(nn.Module):
   features: int = 256
   low_features: int = 48  # Channels that features of stride 4 are reduced to.
   separable: bool = True
+  between: bool = True  # Of separable ones, see `SeparableConvNormAct`.
   # Whether ASPP concatenates the image's mean before the other branches.
   image_first: bool = True
   project_kernel: int = 1  # Kernel of the convolution that ends ASPP.
+  aspp_refine: bool = False  # Whether a 3x3 convolution follows ASPP.
+  refinements: int = 2  # Number of 3x3 convolutions of the decoder.
   align_corners: bool = True
   # Rates after ASPP and after each convolution of the decoder.
   dropout: tuple[float, float, float] = (0.1, 0.0, 0.0)
@@ -57,20 +66,26 @@ class Model(nn.Module):
         self.features,
         self.rates,
         separable=self.separable,
+        between=self.between,
         image_first=self.image_first,
         project_kernel=self.project_kernel,
         name='aspp',
     )(feats['c5'], train)
     x = nn.Dropout(self.dropout[0])(x, deterministic=not train)
+    conv = ConvNormAct
+    if self.separable:
+      conv = functools.partial(SeparableConvNormAct, between=self.between)
+    if self.aspp_refine:
+      x = conv(self.features, name='aspp_refine')(x, train)
     low = ConvNormAct(self.low_features, kernel=1, name='low')(
         feats['c2'], train
     )
     x = resize(x, low.shape[1:3], align_corners=self.align_corners)
     x = jnp.concatenate([x, low], -1)
-    conv = SeparableConvNormAct if self.separable else ConvNormAct
-    x = conv(self.features, name='refine1')(x, train)
-    x = nn.Dropout(self.dropout[1])(x, deterministic=not train)
-    x = conv(self.features, name='refine2')(x, train)
+    for i in range(1, self.refinements + 1):
+      if i > 1:
+        x = nn.Dropout(self.dropout[1])(x, deterministic=not train)
+      x = conv(self.features, name=f'refine{i}')(x, train)
     return segmentation_outputs(
         x,
         self.num_classes,

@@ -1,14 +1,15 @@
 """PAN, Pyramid Attention Network, https://arxiv.org/abs/1805.10180.
 
-Not PANet for instances, https://arxiv.org/abs/1803.01534. A small pyramid of
-large kernels says where to look in the coarsest features, and on the way to
-finer ones the mean of the coarser features says which channels of the finer
-ones matter. The authors published no code; it follows
-JaveyWang/Pyramid-Attention-Networks-pytorch and was checked against it: the
-pyramid has an attention map for each channel, upsampling is trained, and a
-linear layer, whose gradient ends there, says which classes but the first occur
-in an image. That code leaves scores at stride 4, and wants images with sides of
-multiples of 128; here scores are enlarged, and any size fits.
+Not PANet for instances, https://arxiv.org/abs/1803.01534; `pan` is another
+reading of the same paper. A small pyramid of large kernels says where to look
+in the coarsest features, and on the way to finer ones the mean of the coarser
+features says which channels of the finer ones matter. The authors published no
+code; it follows JaveyWang/Pyramid-Attention-Networks-pytorch and was checked
+against it: the pyramid has an attention map for each channel, upsampling is
+trained, and a linear layer, whose gradient ends there, says which classes but
+the first occur in an image. That code leaves scores at stride 4, and wants
+images with sides of multiples of 128; here scores are enlarged, and any size
+fits.
 """
 
 from collections.abc import Callable

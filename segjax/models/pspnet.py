@@ -6,7 +6,12 @@ authors' network (hszhao/semseg, and Caffe for the paper) has
 `align_corners=True` on 'resnet/50_v1s(output_stride=8, dilate_first=True)', for
 images whose sides are multiples of 8, plus 1. CSAIL's for ADE20K
 (CSAILVision/semantic-segmentation-pytorch, `ppm_deepsup`) has
-`aux_features=512` on 'resnet/50_v1s(output_stride=8)'. Checked against all.
+`aux_features=512` on 'resnet/50_v1s(output_stride=8)'.
+segmentation_models_pytorch's pools a level of stride 8 without dilation:
+`level='c3', pool_features=32, plain_mean=True, fuse_kernel=1,
+classifier_kernel=3, align_corners=True, dropout=0.2, drop_channels=True,
+aux_level=''` on 'resnet/34', where 32 is a quarter of the channels of 'c3'.
+Checked against all.
 """
 
 from flax import linen as nn
@@ -22,28 +27,40 @@ class Model(nn.Module):
 
   num_classes: int
   backbone: str = 'resnet/50_v1c(output_stride=8)'
+  level: str = 'c5'  # Level that is pooled.
   bins: tuple[int, ...] = (1, 2, 3, 6)  # Rows and columns of the grids.
   features: int = 512
+  pool_features: int = 0  # Channels of each grid; 0: `features`.
+  plain_mean: bool = False  # See `PyramidPooling`.
+  fuse_kernel: int = 3  # Of the convolution after pooling.
+  classifier_kernel: int = 1
   align_corners: bool = False
   dropout: float = 0.1
+  drop_channels: bool = False  # Whole ones; else single numbers.
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
   aux_features: int = 0  # Channels in that head; 0: a quarter of the level's.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone, (self.level, self.aux_level), name='backbone'
     )(image, train)
     x = PyramidPooling(
-        self.features, self.bins, self.align_corners, name='ppm'
-    )(feats['c5'], train)
-    x = ConvNormAct(self.features, name='fuse')(x, train)
+        self.pool_features or self.features,
+        self.bins,
+        self.align_corners,
+        plain_mean=self.plain_mean,
+        name='ppm',
+    )(feats[self.level], train)
+    x = ConvNormAct(self.features, self.fuse_kernel, name='fuse')(x, train)
     return segmentation_outputs(
         x,
         self.num_classes,
         image.shape[1:3],
         train,
         dropout=self.dropout,
+        dropout_dims=(1, 2) if self.drop_channels else (),
+        kernel=self.classifier_kernel,
         feats=feats,
         aux_level=self.aux_level,
         aux_features=self.aux_features,

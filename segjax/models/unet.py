@@ -10,11 +10,13 @@ dropout=0.5, aux_level=''`; the weights that its authors released need
 against a network built from the paper with the names of the released weights.
 """
 
+import functools
+
 from flax import linen as nn
 import jax.numpy as jnp
 
-from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.double_conv import DoubleConv
 from segjax.layers.head import FCNHead
 from segjax.layers.head import auxiliary
 from segjax.layers.head import classifier
@@ -28,28 +30,9 @@ HALO = 92  # Pixels that the unpadded convolutions lose on each side.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
-class DoubleConv(nn.Module):
-  """Applies the two 3x3 convolutions of a level."""
-
-  features: int
-  padded: bool
-
-  @remat.block
-  @nn.compact
-  def __call__(self, x, train):
-    for i in (1, 2):
-      if self.padded:
-        x = ConvNormAct(self.features, name=f'conv{i}')(x, train)
-      else:
-        x = ConvNormAct(
-            self.features,
-            padding=0,
-            bias=True,
-            norm=None,
-            init=he_normal,
-            name=f'conv{i}',
-        )(x, train)
-    return x
+unpadded_conv = functools.partial(
+    ConvNormAct, padding=0, bias=True, norm=None, init=he_normal
+)
 
 
 class Up(nn.Module):
@@ -76,7 +59,8 @@ class Up(nn.Module):
       # The released network has this ReLU; the paper does not mention it.
       x = nn.relu(x)
       x = jnp.concatenate([x, _crop(skip, x.shape[1:3])], -1)
-    return DoubleConv(self.features, self.padded, name='convs')(x, train)
+    conv = ConvNormAct if self.padded else unpadded_conv
+    return DoubleConv(self.features, conv, name='convs')(x, train)
 
 
 class Model(nn.Module):
@@ -105,12 +89,13 @@ class Model(nn.Module):
       )
     size = tuple(side - 2 * self.halo for side in image.shape[1:3])
     x = image if self.padded else _fit(image)
+    conv = ConvNormAct if self.padded else unpadded_conv
     skips, feats = [], {}
     for level in range(LEVELS):
       if level:
         x = max_pool(x, (2, 2), (2, 2))
       features = self.width * 2**level
-      x = DoubleConv(features, self.padded, name=f'down{level}')(x, train)
+      x = DoubleConv(features, conv, name=f'down{level}')(x, train)
       if not self.padded and level >= LEVELS - 2:
         x = nn.Dropout(self.dropout)(x, deterministic=not train)
       skips.append(x)

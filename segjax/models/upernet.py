@@ -6,7 +6,10 @@ classified (figure 4, the branch for objects and parts). This is the network of
 mmsegmentation 1.2.2, against which it was checked. The authors' code differs:
 it enlarges the pooled features before their 1x1 convolutions, and has neither
 dropout nor an auxiliary head: `enlarge_first=True, dropout=0.0, aux_level=''`
-on 'resnet/50_v1s'. It was checked against that too.
+on 'resnet/50_v1s'. segmentation_models_pytorch normalises the levels of the
+backbone first, each position by its channels: `features=256, norm_levels=True,
+dropout=0.0, align_corners=True, aux_level=''` on 'resnet/34'. It was checked
+against both.
 """
 
 from flax import linen as nn
@@ -28,10 +31,12 @@ class Model(nn.Module):
 
   num_classes: int
   backbone: str = 'resnet/50_v1c'
+  norm_levels: bool = False  # Whether layer norms precede all else.
   bins: tuple[int, ...] = (1, 2, 3, 6)  # Grids of pyramid pooling.
   features: int = 512
   enlarge_first: bool = False  # See `PyramidPooling`.
   dropout: float = 0.1
+  align_corners: bool = False  # Of the last upsampling.
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
 
   @nn.compact
@@ -39,12 +44,18 @@ class Model(nn.Module):
     feats = backbones.build(
         self.backbone, (*LEVELS, 'c5', self.aux_level), name='backbone'
     )(image, train)
+    levels = {level: feats[level] for level in (*LEVELS, 'c5')}
+    if self.norm_levels:
+      levels = {
+          level: norms.layer_norm(f'norm_{level}')(x)
+          for level, x in levels.items()
+      }
     top = PyramidPooling(
         self.features,
         self.bins,
         enlarge_first=self.enlarge_first,
         name='ppm',
-    )(feats['c5'], train)
+    )(levels.pop('c5'), train)
     top = ConvNormAct(self.features, name='top')(top, train)
     pyramid = FPN(
         self.features,
@@ -52,10 +63,11 @@ class Model(nn.Module):
         act=nn.relu,
         method='bilinear',
         name='fpn',
-    )({level: feats[level] for level in LEVELS}, train, top)
+    )(levels, train, top)
     finest = pyramid['c2'].shape[1:3]
-    levels = [resize(level, finest) for level in (*pyramid.values(), top)]
-    x = jnp.concatenate(levels, -1)
+    x = jnp.concatenate(
+        [resize(level, finest) for level in (*pyramid.values(), top)], -1
+    )
     x = ConvNormAct(self.features, name='fuse')(x, train)
     return segmentation_outputs(
         x,
@@ -65,4 +77,5 @@ class Model(nn.Module):
         dropout=self.dropout,
         feats=feats,
         aux_level=self.aux_level,
+        align_corners=self.align_corners,
     )

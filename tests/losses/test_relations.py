@@ -14,6 +14,7 @@ from segjax.losses.dice import dice
 from segjax.losses.focal import focal
 from segjax.losses.lovasz_hinge import lovasz_hinge
 from segjax.losses.lovasz_softmax import lovasz_softmax
+from segjax.losses.mcc import mcc
 from segjax.losses.ohem_cross_entropy import ohem_cross_entropy
 from segjax.losses.tversky import tversky
 
@@ -75,6 +76,15 @@ def test_an_even_tversky_loss_is_a_dice_loss(logits, labels, per_image):
       even(logits, labels, per_image=per_image),
       dice(logits, labels, per_image=per_image),
   )
+
+
+def test_the_correlation_of_certain_answers_is_that_of_counts():
+  labels = np.array([[[1, 1, 1, 0, 0, 0, 0, 255]]])
+  answers = np.array([[[1, 1, 0, 0, 0, 0, 1, 1]]])
+  logits = (200.0 * answers - 100)[..., None]
+  # Of 7 pixels 2 are hits, 3 rejections, 1 each is wrong.
+  expected = 1 - (2 * 3 - 1 * 1) / np.sqrt(3 * 3 * 4 * 4)
+  np.testing.assert_allclose(mcc(logits, labels), expected, rtol=1e-4)
 
 
 def test_combo_is_made_of_cross_entropy_and_dice(binary, logits, labels):

@@ -42,19 +42,6 @@ def test_stages_are_joined_in_the_order_of_the_paper():
   }
 
 
-def test_the_gate_weighs_channels_by_their_means():
-  gate = cgnet.Gate(reduction=2)
-  x = np.random.default_rng(1).normal(size=(2, 3, 5, 4)).astype(np.float32)
-  variables = draw_variables(gate, x)
-  layers = variables['params']
-  hidden = x.mean((1, 2)) @ layers['squeeze']['kernel'][0, 0]
-  hidden = np.maximum(hidden + layers['squeeze']['bias'], 0)
-  score = hidden @ layers['excite']['kernel'][0, 0] + layers['excite']['bias']
-  expected = x / (1 + np.exp(-score))[:, None, None]
-  y = jax.jit(gate.apply)(variables, x)
-  np.testing.assert_allclose(y, expected, atol=1e-6)
-
-
 def test_a_block_sees_itself_its_neighbours_and_its_surroundings():
   block = cgnet.ContextGuided(4, dilation=3, reduction=2)
   x = np.zeros((1, 9, 9, 4), np.float32)

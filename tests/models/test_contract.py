@@ -21,6 +21,7 @@ PARAMETERS = {
     'acfnet': 108_996_351,
     'ann': 46_230_154,
     'atanbori': 897_954,  # By its authors' code 889,962 of 13 classes.
+    'attention_unet': 34_879_873,  # Its code: 34,878,833 of 5 classes.
     'bayesian_segnet': 29_455_125,
     'bisenetv1': 13_426_495,
     'bisenetv2': 14_809_033,
@@ -60,10 +61,13 @@ PARAMETERS = {
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'icnet': 47_828_607,  # mmsegmentation: 47,822,415 of 5 classes.
     'isanet': 37_708_938,
+    'linknet': 11_535_957,  # The code of its authors.
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'lw_refinenet': 27_357_525,
+    'pan': 21_481_596,  # smp.PAN('resnet34', classes=21).
     'panet': 166_955_881,  # JaveyWang's, without ImageNet's classifier.
+    'manet': 31_786_533,  # smp.MAnet('resnet34', classes=21).
     'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.
     'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
@@ -85,6 +89,7 @@ PARAMETERS = {
     'smoothed_dilated': 44_049_668,  # 42,869,956 of 5 classes.
     'unet': 29_063_146,
     'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
+    'unetplusplus': 26_081_509,  # smp.UnetPlusPlus('resnet34', classes=21).
     'upernet': 66_416_778,
 }
 # Those that may stand on any of several backbones.

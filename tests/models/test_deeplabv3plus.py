@@ -49,6 +49,22 @@ def test_scores_are_computed_at_stride_4(separable):
   assert ('depthwise' in refine) == separable
 
 
+def test_separable_convolutions_may_have_one_norm_and_follow_aspp():
+  model = models.create(
+      'deeplabv3plus',
+      5,
+      **FIELDS,
+      between=False,
+      aspp_refine=True,
+      refinements=1,
+  )
+  params = jax.eval_shape(model.init, jax.random.key(0), IMAGE)['params']
+  assert 'refine2' not in params
+  for layer in (params['refine1'], params['aspp_refine']):
+    assert set(layer['depthwise']) == {'conv'}
+    assert set(layer['pointwise']) == {'conv', 'norm'}
+
+
 def test_each_dropout_is_switched_on_alone(random_variables):
   image = jax.random.normal(jax.random.key(0), IMAGE.shape)
   rng = {'dropout': jax.random.key(1)}

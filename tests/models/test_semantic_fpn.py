@@ -26,3 +26,10 @@ def test_a_coarse_level_has_a_convolution_for_each_doubling():
   assert convs == ['c2_conv1', 'c3_conv1', 'c4_conv1', 'c4_conv2'] + [
       f'c5_conv{i}' for i in (1, 2, 3)
   ]
+
+
+def test_a_pyramid_that_is_not_smoothed_has_laterals_alone():
+  _, variables = initialised(smooth=False)
+  assert set(variables['params']['fpn']) == {
+      f'lateral_c{i}' for i in (2, 3, 4, 5)
+  }

@@ -1,17 +1,16 @@
-"""U-Net from segmentation_models_pytorch: `Unet` on ResNets, without scSE."""
+"""U-Net from segmentation_models_pytorch: `Unet` on ResNets.
 
-from segjax.convert.rules import conv_norm
-from segjax.convert.rules import under
-from segjax.convert.rules.torchvision import resnet
+With `decoder_attention_type='scse'` there it is `scse='sum'` here.
+"""
+
+from segjax.convert.rules.smp import parts
 
 RULES = (
-    *under('encoder', resnet.RULES, 'backbone'),
+    *parts.ENDS,
     *(
         rule
-        for block in range(5)
-        for rule in conv_norm(
-            rf'decoder\.blocks\.{block}\.conv(\d)', rf'up{4 - block}/conv\1'
-        )
+        for i in range(4)
+        for rule in parts.block(rf'decoder\.blocks\.{i}', f'up{4 - i}')
     ),
-    (r'segmentation_head\.0', 'classifier'),
+    *parts.last_block(r'decoder\.blocks\.4', 'up0'),
 )

@@ -1,0 +1,1 @@
+"""LeeJunHyun/Image_Segmentation on GitHub, U-Nets for images."""
