@@ -49,6 +49,8 @@ def get_config(arg=''):
       epsilon=1e-4,
       batch_at_test=False,
   )
+  if arg.small:
+    config.model.dropout = 0.0  # Features are too few to drop some.
   if recipe:
     config.optim.optimizer = 'rmsprop'
     # The authors add 1e-4 times the sum of squares to the loss.

@@ -190,6 +190,7 @@ class TransposedConvNormAct(nn.Module):
   bias: bool = True
   norm: Callable[..., nn.Module] = norms.BatchNorm
   act: Callable | None = nn.relu
+  init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x, train):
@@ -199,6 +200,7 @@ class TransposedConvNormAct(nn.Module):
         stride=self.stride,
         padding=self.padding,
         bias=self.bias,
+        kernel_init=self.init,
         name='conv',
     )(x)
     x = self.norm(train, name='norm')(x)

@@ -1,4 +1,4 @@
-"""Padding of images at their lower and right ends."""
+"""Padding of images, more at their lower and right ends."""
 
 import jax
 import jax.numpy as jnp
@@ -21,3 +21,23 @@ def pad_to_multiple(x: jax.Array, multiple: int) -> jax.Array:
   if missing == [(0, 0), (0, 0)]:
     return x
   return jnp.pad(x, ((0, 0), *missing, (0, 0)))
+
+
+def pad_as_tensorflow(
+    x: jax.Array, kernel: int, value: float = 0.0
+) -> jax.Array:
+  """Pads an image as 'SAME' does for a window with stride 2.
+
+  Sides of n pixels become n / 2 pixels, rounded up. Where the padding is an odd
+  number of pixels, one more is behind than in front.
+
+  Args:
+    x: [B, H, W, C].
+    kernel: rows and columns of the window, an odd number.
+    value: of the padding.
+
+  Returns:
+    [B, height, width, C], for a convolution or a pool without padding.
+  """
+  edges = [(kernel // 2 - (1 - n % 2), kernel // 2) for n in x.shape[1:3]]
+  return jnp.pad(x, ((0, 0), *edges, (0, 0)), constant_values=value)

@@ -88,6 +88,7 @@ PARAMETERS = {
     'setr': 316_697_172,
     'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.
     'smoothed_dilated': 44_049_668,  # 42,869,956 of 5 classes.
+    'tf_pets_unet': 6_497_333,
     'unet': 29_063_146,
     'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
     'upernet': 66_416_778,
