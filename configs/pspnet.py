@@ -31,6 +31,7 @@ def get_config(arg=''):
       bins=(1, 2, 3, 6),
       features=512,
       align_corners=False,
+      align_pyramid=False,
       dropout=0.1,
       aux_level='c4',
       aux_features=0,

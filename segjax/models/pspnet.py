@@ -7,6 +7,7 @@ authors' network (hszhao/semseg, and Caffe for the paper) has
 images whose sides are multiples of 8, plus 1. CSAIL's for ADE20K
 (CSAILVision/semantic-segmentation-pytorch, `ppm_deepsup`) has
 `aux_features=512` on 'resnet/50_v1s(output_stride=8)'. Checked against all.
+yassouali/pytorch-segmentation has `aux_features=512, align_pyramid=True` there.
 """
 
 from flax import linen as nn
@@ -25,6 +26,7 @@ class Model(nn.Module):
   bins: tuple[int, ...] = (1, 2, 3, 6)  # Rows and columns of the grids.
   features: int = 512
   align_corners: bool = False
+  align_pyramid: bool = False  # The same where the pyramid is enlarged, alone.
   dropout: float = 0.1
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
   aux_features: int = 0  # Channels in that head; 0: a quarter of the level's.
@@ -35,7 +37,10 @@ class Model(nn.Module):
         self.backbone, ('c5', self.aux_level), name='backbone'
     )(image, train)
     x = PyramidPooling(
-        self.features, self.bins, self.align_corners, name='ppm'
+        self.features,
+        self.bins,
+        self.align_corners or self.align_pyramid,
+        name='ppm',
     )(feats['c5'], train)
     x = ConvNormAct(self.features, name='fuse')(x, train)
     return segmentation_outputs(
