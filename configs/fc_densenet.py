@@ -16,7 +16,8 @@ then go on with whole images and a batch of 1, which is a second run:
       --config=configs/fc_densenet.py:dataset=camvid,variant=103 \
       --config.init_from=runs/camvid --config.batch_size=1 \
       --config.preprocess.train='random_crop(360, 480)|flip|normalize' \
-      --config.lr.base=1e-4
+      --config.lr.base=1e-4 \
+      --config.lr.schedule='exponential(factor=0.995, every=367)'
 
 They test with statistics of the batch; for those of a single image add
 `--config.model.batch_at_test=True`.

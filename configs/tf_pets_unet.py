@@ -16,10 +16,10 @@ ImageNet. It has been trained on values from -1 to 1, which
   python -m segjax.main --workdir=runs/pets --config.init_from=runs/keras \
       --config=configs/tf_pets_unet.py:dataset=oxford_iiit_pet
 
-segjax/convert/rules/keras/__init__.py says how Keras writes model.npz. Of the
-last block of the backbone a norm is left over there, which the log names. A
-later version of the tutorial gives pets and background twice the weight of the
-border, `--config.class_weights='0.4, 0.4, 0.2'`.
+segjax/convert/rules/keras/__init__.py says how Keras writes model.npz. What the
+U-Net has no use for, such as the norm of the last block, is listed in the log.
+A later version of the tutorial gives pets and background twice the weight of
+the border: `--config.class_weights='0.4, 0.4, 0.2'`.
 """
 
 from configs import common

@@ -28,6 +28,7 @@ def get_config(arg=''):
       bins=(1, 2, 3, 6),
       features=512,
       enlarge_first=False,
+      shared=False,
       dropout=0.1,
       aux_level='c4',
   )

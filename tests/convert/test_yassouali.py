@@ -1,5 +1,7 @@
 """Every tensor of systems of pytorch-segmentation finds its place."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,6 +114,41 @@ def fcn():
   return names
 
 
+def upernet():
+  names = Names()
+  names.pair('backbone.initial.0', 'backbone.initial.1', 64, 3, 7, 7)
+  names.resnet50('backbone.', 64)
+  for i in range(4):
+    stage = f'PPN.stages.{i}'
+    names.pair(f'{stage}.1', f'{stage}.2', 512, 2048, 1, 1)
+  names.pair('PPN.bottleneck.0', 'PPN.bottleneck.1', 2048, 4096, 3, 3)
+  for i in range(3):
+    names.conv(f'FPN.conv1x1.{i}', 256, 512 * 2**i, 1, 1)
+    names.conv(f'FPN.smooth_conv.{i}', 256, 256, 3, 3)
+  names.pair('FPN.conv_fusion.0', 'FPN.conv_fusion.1', 256, 1024, 3, 3)
+  names.conv('head', CLASSES, 256, 3, 3)
+  return names
+
+
+def unet():
+  names = Names()
+
+  def convs(name, into, out):
+    names.pair(f'{name}.0', f'{name}.1', out // 2, into, 3, 3)
+    names.pair(f'{name}.3', f'{name}.4', out, out // 2, 3, 3)
+
+  convs('start_conv', 3, 64)
+  for i in (1, 2, 3, 4):
+    convs(f'down{i}.down_conv', 32 * 2**i, 64 * 2**i)
+    into = 2048 // 2**i
+    names[f'up{i}.up.weight'] = into, into // 2, 2, 2
+    names[f'up{i}.up.bias'] = (into // 2,)
+    convs(f'up{i}.up_conv', into, into // 2)
+  convs('middle_conv', 1024, 1024)
+  names.conv('final_conv', CLASSES, 64, 1, 1)
+  return names
+
+
 @pytest.mark.parametrize(
     ('names', 'fields'),
     [
@@ -133,6 +170,17 @@ def fcn():
         ),
         (gcn, dict(backbone='resnet/50', kernel=11, last_conv=True)),
         (fcn, dict(scales=(0.01, 0.0001))),
+        (
+            upernet,
+            dict(
+                backbone='resnet/50(output_stride=16, dilate_first=True)',
+                shared=True,
+                features=256,
+                bins=(1, 2, 4, 6),
+                aux_level='',
+            ),
+        ),
+        (unet, dict(narrow=True, aux_level='')),
     ],
 )
 def test_every_tensor_has_a_place_and_comes_back(names, fields):
@@ -142,6 +190,9 @@ def test_every_tensor_has_a_place_and_comes_back(names, fields):
       name: np.broadcast_to(np.float32(number), shape)
       for number, (name, shape) in enumerate(shapes.items())
   }
+  for name in state:  # One convolution under three names.
+    if name.startswith('FPN.smooth_conv'):
+      state[name] = state[re.sub(r'\.\d\.', '.0.', name)]
   model = models.create(stem, CLASSES, **fields)
   image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
   template = jax.eval_shape(model.init, jax.random.key(0), image)

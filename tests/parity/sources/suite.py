@@ -87,9 +87,8 @@ def mobile_unet(skip):
           ),
       },
       parts=('body/down5_3',),
-      float64=True,
-      # Norms at stride 32 see 12 values a channel: rounding in the middle of
-      # the network alone changes the last scores by some hundredths.
+      # Norms at stride 32 see 12 values a channel, and rounding grows: ours in
+      # float64 are 0.03 from the fixture, those in float32 0.04.
       within_train=0.1,
   )
 
