@@ -30,6 +30,7 @@ def get_config(arg=''):
       backbone=arg.backbone or 'resnet/152',
       kernel=7,
       deconvolution=False,
+      last_conv=False,
   )
   if arg.small:  # The channels of scores are few, so those of features count.
     config.model.update(

@@ -48,6 +48,9 @@ def get_config(arg=''):
       rates=(6, 12, 18, 24),
       cell_width=2,
       norm_scores=False,
+      decoder=False,
+      features=256,
+      dropout=(0.5, 0.1),
   )
   if arg.small:  # In small feature maps, larger rates would read only padding.
     config.model.update(rates=(1, 2), cell_width=4)

@@ -36,6 +36,7 @@ def get_config(arg=''):
       fuse_kernel=3,
       classifier_kernel=1,
       align_corners=False,
+      align_pyramid=False,
       dropout=0.1,
       drop_channels=False,
       aux_level='c4',

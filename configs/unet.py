@@ -59,6 +59,7 @@ def get_config(arg=''):
       last_up=0,
       dropout=0.1,
       aux_level='up1',
+      narrow=False,
   )
   if arg.small:
     config.model.update(width=8 if arg.dataset == 'shapes' else 16)

@@ -29,6 +29,7 @@ def get_config(arg=''):
       bins=(1, 2, 3, 6),
       features=512,
       enlarge_first=False,
+      shared=False,
       dropout=0.1,
       align_corners=False,
       aux_level='c4',

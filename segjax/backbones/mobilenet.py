@@ -9,7 +9,8 @@ Weights fit any output stride, but published dilated networks differ in which
 convolutions dilate, see `RATES`: weights load with the wrong rule too, and only
 scores suffer. 'v3_large' and 'v3_small' follow torchvision, 'v2_mmseg'
 mmsegmentation 1.2.2, 'v2_jfzhang' jfzhang95/pytorch-deeplab-xception, and
-'v2_drsleep' DrSleep/light-weight-refinenet.
+'v2_drsleep' DrSleep/light-weight-refinenet. 'v2_keras' is that of Keras, which
+pads even sides at their end alone where it strides, and adds 1e-3 to variances.
 'v3_large_seg' and 'v3_small_seg' have half the channels after the last stride,
 as in the authors' segmentation networks: tensorflow/models,
 research/deeplab/core/feature_extractor.py.
@@ -26,9 +27,12 @@ from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
+from segjax.ops.pad import pad_as_tensorflow
 
 # Batch norm of torchvision's MobileNetV3. PyTorch calls this momentum 0.01.
 v3_norm = functools.partial(norms.BatchNorm, momentum=0.99, epsilon=1e-3)
+
+keras_norm = functools.partial(norms.BatchNorm, momentum=0.999, epsilon=1e-3)
 
 # Rules for the dilation of a block, from three values: whether the block is the
 # first of its width, and the dilations before and after the stride of that
@@ -82,6 +86,9 @@ class InvertedResidual(nn.Module):
   # Has the first 1x1 convolution even where it does not widen, as in the public
   # code of ContextNet.
   always_expand: bool = False
+  tensorflow_padding: bool = False  # See `Backbone`.
+  last_norm: bool = True  # Whether a norm ends the block.
+  expose: bool = False  # Returns what the depthwise convolution reads, too.
 
   @remat.block
   @nn.compact
@@ -96,6 +103,9 @@ class InvertedResidual(nn.Module):
       y = ConvNormAct(
           expanded, kernel=1, norm=self.norm, act=act, name='expand'
       )(y, train)
+    expanded_features = y
+    if self.tensorflow_padding and self.stride > 1:
+      y, padding = pad_as_tensorflow(y, kernel), 0
     y = ConvNormAct(
         expanded,
         kernel=kernel,
@@ -109,10 +119,12 @@ class InvertedResidual(nn.Module):
     )(y, train)
     if squeeze:
       y = SqueezeExcite(divisible(expanded // 4), name='squeeze')(y)
-    y = ConvNormAct(
-        features, kernel=1, norm=self.norm, act=None, name='project'
-    )(y, train)
-    return x + y if x.shape == y.shape else y
+    norm = self.norm if self.last_norm else None
+    y = ConvNormAct(features, kernel=1, norm=norm, act=None, name='project')(
+        y, train
+    )
+    y = x + y if x.shape == y.shape else y
+    return (y, expanded_features) if self.expose else y
 
 
 def divisible(width):
@@ -128,7 +140,9 @@ class Backbone(nn.Module):
   the first ones, which torchvision's segmentation networks read, and 'c4_inner'
   is the last block before the width changes at a stride. In MobileNetV3
   'c5' is the 1x1 convolution after the blocks; in MobileNetV2 this convolution
-  belongs to the classifier, and exists only with `num_classes`.
+  belongs to the classifier, and exists only with `num_classes`. With `expanded`
+  there are 'c1_expanded' to 'c4_expanded', too: what the widening convolution
+  of the block makes that leaves this stride.
   """
 
   blocks: tuple[Row, ...]
@@ -140,6 +154,11 @@ class Backbone(nn.Module):
   rates: str = 'exact'  # A key of `RATES`.
   pad_input: bool = False  # See `InvertedResidual`.
   always_expand: bool = False  # See `InvertedResidual`.
+  # Whether convolutions with a stride pad as TensorFlow does: even sides by one
+  # pixel at their end.
+  tensorflow_padding: bool = False
+  expanded: bool = False  # Whether there are the levels of the wide features.
+  last_norm: bool = True  # Whether the last block ends with a norm.
   output_stride: int = 32
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
@@ -150,6 +169,8 @@ class Backbone(nn.Module):
     for row in self.blocks:
       level = names[-1][:2]
       if row.stride > 1:
+        if self.expanded:
+          names.append(f'{level}_expanded')
         level = f'c{int(level[1:]) + 1}'
         names += [level, f'{level}_first']
       elif row.features != features:
@@ -164,7 +185,10 @@ class Backbone(nn.Module):
           f'output_stride={self.output_stride}: a MobileNet has 8, 16 or 32.'
       )
     conv = functools.partial(ConvNormAct, norm=self.norm, act=self.act)
-    x = conv(self.stem, stride=2, name='stem')(image, train)
+    x, padding = image, None
+    if self.tensorflow_padding:
+      x, padding = pad_as_tensorflow(image, 3), 0
+    x = conv(self.stem, stride=2, padding=padding, name='stem')(x, train)
     feats, level, total, dilation = {'c1': x}, 1, 2, 1
     features = 0
     for i, row in enumerate(self.blocks, 1):
@@ -184,9 +208,14 @@ class Backbone(nn.Module):
           norm=self.norm,
           pad_input=self.pad_input,
           always_expand=self.always_expand,
+          tensorflow_padding=self.tensorflow_padding,
+          last_norm=self.last_norm or i < len(self.blocks),
+          expose=self.expanded and row.stride > 1,
           name=f'block{i}',
       )(x, train)
       if row.stride > 1:
+        if self.expanded:
+          x, feats[f'c{level}_expanded'] = x
         level += 1
         feats[f'c{level}_first'] = x
       feats[f'c{level}'] = x
@@ -235,8 +264,7 @@ def v2(**fields):
       last=1280,
       stem=32,
       act=nn.relu6,
-      norm=norms.BatchNorm,
-      **fields,
+      **{'norm': norms.BatchNorm, **fields},
   )
 
 
@@ -298,6 +326,7 @@ VARIANTS = {
     'v2_mmseg': v2(rates='first'),
     'v2_jfzhang': v2(rates='late', pad_input=True),
     'v2_drsleep': v2(always_expand=True),
+    'v2_keras': v2(norm=keras_norm, tensorflow_padding=True),
     'v3_large': v3(
         *LARGE,
         (5, 672, 160, True, HS, 2),

@@ -41,6 +41,7 @@ from segjax.layers import remat
 from segjax.layers.channel_attention import ChannelAttention
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.smoothed_conv import smoothed
+from segjax.ops.pad import pad_as_tensorflow
 from segjax.ops.pool import max_pool
 
 
@@ -177,21 +178,6 @@ def pool(x, ceil=False, pad=True):
   """
   padding = (1, 2 if ceil else 1) if pad else (0, 0)
   return max_pool(x, (3, 3), (2, 2), (padding, padding))
-
-
-def pad_as_tensorflow(x, kernel, value=0.0):
-  """Pads an image as 'SAME' does for a window with stride 2.
-
-  Sides of n pixels become n / 2 pixels, rounded up. Where the padding is an odd
-  number of pixels, one more is behind than in front.
-
-  Args:
-    x: [B, H, W, C].
-    kernel: rows and columns of the window, an odd number.
-    value: of the padding.
-  """
-  edges = [(kernel // 2 - (1 - n % 2), kernel // 2) for n in x.shape[1:3]]
-  return jnp.pad(x, ((0, 0), *edges, (0, 0)), constant_values=value)
 
 
 class Backbone(nn.Module):

@@ -65,9 +65,7 @@ def convert(
   """
   label_map = _label_map(config, num_classes)
   state = torch_file.read(path, key, ema)
-  renaming = rules.find(
-      source, config.model_name, config.model.get('backbone', '')
-  )
+  renaming = rules.find(source, config.model_name, _kind(config))
   system = experiment.system(config, label_map)
   side = 128 + 2 * system.halo
   template = _template(
@@ -81,6 +79,11 @@ def convert(
   workdir.write_labels(label_map, channels)
   plan = torch.Plan(state, renaming, template, layout)
   _save(workdir, variables, source, config.model_name, state, plan)
+
+
+def _kind(config):
+  """Returns what rules depend on: the backbone, or the variant without one."""
+  return config.model.get('backbone', config.model.get('variant', ''))
 
 
 def convert_backbone(
@@ -141,9 +144,7 @@ def write_back(workdir, to, *, source='', like=''):
   else:
     origin = _origin(workdir)
     source, shapes = origin['source'], origin['shapes']
-  renaming = rules.find(
-      source, config.model_name, config.model.get('backbone', '')
-  )
+  renaming = rules.find(source, config.model_name, _kind(config))
   state = torch.export(variables, renaming, shapes, rules.layout(source))
   torch_file.write(to, state)
   logging.info(

@@ -74,7 +74,9 @@ class ConvTranspose(nn.Module):
   features: int
   kernel: int = 2
   stride: int = 2
-  padding: int = 0  # Pixels cut off on each side of the output.
+  # Pixels cut off on each side of the output, or (in front, behind). TensorFlow
+  # has (0, 1) where a kernel of 3 doubles the size.
+  padding: int | tuple[int, int] = 0
   output_padding: int = 0  # Pixels added below and at the right.
   bias: bool = False
   kernel_init: Callable = he_normal
@@ -85,10 +87,10 @@ class ConvTranspose(nn.Module):
     shape = side, side, self.features, x.shape[-1]
     kernel = self.param('kernel', self.kernel_init, shape)
     x, kernel = promote_dtype(x, kernel)
-    window = ops.Window(
-        strides=(self.stride, self.stride), padding=((self.padding,) * 2,) * 2
-    )
-    more = side - 2 * self.padding + self.output_padding
+    cut = self.padding
+    cut = cut if isinstance(cut, tuple) else (cut, cut)
+    window = ops.Window(strides=(self.stride, self.stride), padding=(cut, cut))
+    more = side - sum(cut) + self.output_padding
     size = tuple((n - 1) * self.stride + more for n in x.shape[1:3])
     y = ops.transpose(x, kernel, window, size)
     if self.bias:
@@ -190,11 +192,12 @@ class TransposedConvNormAct(nn.Module):
   features: int
   kernel: int = 3
   stride: int = 1
-  padding: int = 0  # See `ConvTranspose`.
+  padding: int | tuple[int, int] = 0  # See `ConvTranspose`.
   output_padding: int = 0
   bias: bool = True
   norm: Callable[..., nn.Module] = norms.BatchNorm
   act: Callable | None = nn.relu
+  init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x, train):
@@ -205,6 +208,7 @@ class TransposedConvNormAct(nn.Module):
         padding=self.padding,
         output_padding=self.output_padding,
         bias=self.bias,
+        kernel_init=self.init,
         name='conv',
     )(x)
     x = self.norm(train, name='norm')(x)
@@ -223,6 +227,7 @@ class SeparableConvNormAct(nn.Module):
   kernel: int = 3
   stride: int = 1
   dilation: int = 1
+  bias: bool = False
   norm: Callable[..., nn.Module] = norms.BatchNorm
   depthwise_act: Callable | None = nn.relu
   act: Callable | None = nn.relu
@@ -237,10 +242,16 @@ class SeparableConvNormAct(nn.Module):
         stride=self.stride,
         dilation=self.dilation,
         groups=x.shape[-1],
+        bias=self.bias,
         norm=self.norm if self.between else None,
         act=self.depthwise_act if self.between else None,
         name='depthwise',
     )(x, train)
     return ConvNormAct(
-        self.features, kernel=1, norm=self.norm, act=self.act, name='pointwise'
+        self.features,
+        kernel=1,
+        bias=self.bias,
+        norm=self.norm,
+        act=self.act,
+        name='pointwise',
     )(x, train)

@@ -173,6 +173,10 @@ def layer_norm(name: str, *, epsilon: float = 1e-6) -> nn.Module:
 # This epsilon is that of the batch norm in SegNet's and DeconvNet's Caffe.
 caffe_batch_norm = functools.partial(BatchNorm, epsilon=1e-9)
 
+# The norm of TensorFlow's slim where nothing is set, as in GeorgeSeif's
+# Semantic-Segmentation-Suite.
+slim_batch_norm = functools.partial(BatchNorm, use_scale=False, epsilon=1e-3)
+
 # In-place activated batch normalisation, https://arxiv.org/abs/1712.02616,
 # which OCNet, ACFNet and NoamRosenberg's Auto-DeepLab use. Its code multiplies
 # by |scale| + epsilon. It is followed by `act=nn.leaky_relu` with a slope of

@@ -5,7 +5,8 @@ much of the map, and the scores are summed from coarse to fine. A residual block
 refines the boundaries in each map of scores. The defaults are those of
 zijundeng/pytorch-semantic-segmentation, which it was checked against: kernels
 of 7 and bilinear upsampling. The paper's best kernel is 15, and it upsamples by
-trained deconvolutions, `kernel=15, deconvolution=True`.
+trained deconvolutions, `kernel=15, deconvolution=True`. That of
+yassouali/pytorch-segmentation has `kernel=11, last_conv=True`, on 'resnet/50'.
 """
 
 from flax import linen as nn
@@ -14,6 +15,7 @@ import jax
 from segjax import backbones
 from segjax.layers.global_conv import BoundaryRefinement
 from segjax.layers.global_conv import GlobalConv
+from segjax.layers.head import classifier
 from segjax.layers.upsample import BilinearUpsample
 from segjax.ops.resize import resize
 
@@ -25,6 +27,9 @@ class Model(nn.Module):
   backbone: str = 'resnet/152'
   kernel: int = 7  # Length of the rows and columns of the global convolutions.
   deconvolution: bool = False  # Trained upsampling, which starts as bilinear.
+  # Leaves out the level of stride 2, where scores stay at stride 4, and ends
+  # with a 1x1 convolution of the scores.
+  last_conv: bool = False
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -36,12 +41,15 @@ class Model(nn.Module):
       scores = self.score(level, feats[level])
       x = self.enlarge(level, x, scores.shape[1:3]) + scores
       x = BoundaryRefinement(name=f'refine_sum_{level}')(x)
+    stage1 = feats['c2' if self.last_conv else 'c1']
     for level, size in (
-        ('c1', feats['c1'].shape[1:3]),
+        ('c1', stage1.shape[1:3]),
         ('image', image.shape[1:3]),
     ):
       x = self.enlarge(level, x, size)
       x = BoundaryRefinement(name=f'refine_sum_{level}')(x)
+    if self.last_conv:
+      x = classifier(self.num_classes, 'last')(x)
     return {'logits': x, 'aux': {}}
 
   def score(self, level: str, feats: jax.Array) -> jax.Array:

@@ -11,7 +11,8 @@ segmentation_models_pytorch's pools a level of stride 8 without dilation:
 `level='c3', pool_features=32, plain_mean=True, fuse_kernel=1,
 classifier_kernel=3, align_corners=True, dropout=0.2, drop_channels=True,
 aux_level=''` on 'resnet/34', where 32 is a quarter of the channels of 'c3'.
-Checked against all.
+Checked against all. yassouali/pytorch-segmentation has `aux_features=512,
+align_pyramid=True` on 'resnet/50_v1s(output_stride=8)'.
 """
 
 from flax import linen as nn
@@ -35,6 +36,7 @@ class Model(nn.Module):
   fuse_kernel: int = 3  # Of the convolution after pooling.
   classifier_kernel: int = 1
   align_corners: bool = False
+  align_pyramid: bool = False  # The same where the pyramid is enlarged, alone.
   dropout: float = 0.1
   drop_channels: bool = False  # Whole ones; else single numbers.
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
@@ -48,7 +50,7 @@ class Model(nn.Module):
     x = PyramidPooling(
         self.pool_features or self.features,
         self.bins,
-        self.align_corners,
+        self.align_corners or self.align_pyramid,
         plain_mean=self.plain_mean,
         name='ppm',
     )(feats[self.level], train)

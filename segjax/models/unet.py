@@ -8,6 +8,10 @@ unpadded convolutions, which lose a `halo`, and transposed ones: `padded=False,
 dropout=0.5, aux_level=''`; the weights that its authors released need
 `last_up=128` as well. The former was checked against mmsegmentation, the latter
 against a network built from the paper with the names of the released weights.
+
+That of yassouali/pytorch-segmentation has `narrow=True, aux_level=''`: batch
+norm, transposed convolutions, and half the channels between the two of a level.
+It is written after that code, and was not compared.
 """
 
 import functools
@@ -74,6 +78,7 @@ class Model(nn.Module):
   last_up: int = 0  # Channels that the last upsampling makes; 0: `width`.
   dropout: float = 0.1  # Before the classifier; unpadded: in levels 3 and 4.
   aux_level: str = 'up1'  # Level of the auxiliary head; '' omits it.
+  narrow: bool = False  # The network of yassouali, see above.
 
   @property
   def halo(self):
@@ -87,6 +92,14 @@ class Model(nn.Module):
           f'aux_level={self.aux_level!r}: only a padded U-Net has an auxiliary'
           " head; set aux_level=''."
       )
+    if self.narrow:
+      if not self.padded or self.aux_level:
+        raise ValueError(
+            f'narrow=True with padded={self.padded} and'
+            f' aux_level={self.aux_level!r}: this network is padded and has no'
+            " auxiliary head; set padded=True and aux_level=''."
+        )
+      return {'logits': self._narrow(image, train), 'aux': {}}
     size = tuple(side - 2 * self.halo for side in image.shape[1:3])
     x = image if self.padded else _fit(image)
     conv = ConvNormAct if self.padded else unpadded_conv
@@ -119,6 +132,31 @@ class Model(nn.Module):
         'logits': logits[:, : size[0], : size[1]],
         'aux': auxiliary(head, feats, self.aux_level, size, train),
     }
+
+  def _narrow(self, image, train):
+    """Returns scores of the network of yassouali, [B, H, W, K]."""
+
+    def convs(x, features, name):
+      for i, width in enumerate((features // 2, features), 1):
+        x = ConvNormAct(width, name=f'{name}_conv{i}')(x, train)
+      return x
+
+    x = convs(image, self.width, 'down0')
+    skips = [x]
+    for level in range(1, LEVELS):
+      x = convs(x, self.width * 2**level, f'down{level}')
+      # Odd sides are rounded up.
+      padding = tuple((0, side % 2) for side in x.shape[1:3])
+      x = max_pool(x, (2, 2), (2, 2), padding)
+      skips.append(x)
+    x = convs(skips.pop(), x.shape[-1], 'middle')
+    for level in reversed(range(LEVELS - 1)):
+      x = ConvTranspose(x.shape[-1] // 2, bias=True, name=f'up{level}')(x)
+      skip = skips[level]
+      x = resize(x, skip.shape[1:3], align_corners=True)
+      x = jnp.concatenate([skip, x], -1)
+      x = convs(x, self.width * 2**level, f'up{level}')
+    return classifier(self.num_classes)(x)
 
 
 def _crop(x, size):

@@ -137,6 +137,34 @@ def test_padding_the_input_changes_the_border_only():
   assert np.abs(a - b)[:, 0].max() > 1e-3
 
 
+@pytest.mark.parametrize(('size', 'first'), [(8, 0), (9, -1)])
+def test_keras_pads_even_sides_at_their_end_alone(size, first):
+  row = mobilenet.Row(3, 4, 4, False, nn.relu6, 2)
+  block = mobilenet.InvertedResidual(row, stride=2, tensorflow_padding=True)
+  x = jax.random.normal(jax.random.key(1), (1, size, size, 4))
+  variables = block.init(jax.random.key(0), x, False)
+  kernel = variables['params']['depthwise']['conv']['kernel']
+  # Each output is the pixel where its window begins, if that is in the image.
+  only_first = np.zeros(kernel.shape, np.float32)
+  only_first[0, 0] = 1.0
+  variables['params']['depthwise']['conv']['kernel'] = only_first
+  variables['params']['project']['conv']['kernel'] = np.eye(4)[None, None]
+  y = block.apply(variables, x, False)
+  expected = np.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))[:, 1 + first :: 2]
+  expected = np.clip(expected[:, :, 1 + first :: 2], 0, 6)
+  rows = -(-size // 2)
+  np.testing.assert_allclose(y, expected[:, :rows, :rows], atol=1e-4)
+
+
+def test_the_levels_of_wide_features_are_six_times_wider():
+  feats, _ = shapes('mobilenet/v2_keras', (1, 64, 96, 3), expanded=True)
+  for level, (stride, channels) in enumerate(
+      ((2, 96), (4, 144), (8, 192), (16, 576)), 1
+  ):
+    shape = (1, 64 // stride, 96 // stride, channels)
+    assert feats[f'c{level}_expanded'].shape == shape
+
+
 def test_an_output_stride_that_a_mobilenet_has_not_is_refused():
   with pytest.raises(ValueError, match='output_stride=4: .* 8, 16 or 32'):
     shapes('mobilenet/v2', output_stride=4)

@@ -19,6 +19,7 @@ IMAGE = jax.ShapeDtypeStruct((2, 65, 97, 3), jnp.float32)
 # Of `Model(num_classes=21)`, and where the number is published, if it is.
 PARAMETERS = {
     'acfnet': 108_996_351,
+    'adapnet': 21_069_356,  # 21,069,148 of 5 classes.
     'ann': 46_230_154,
     'atanbori': 897_954,  # By its authors' code 889,962 of 13 classes.
     'attention_unet': 34_879_873,  # Its code: 34,878,833 of 5 classes.
@@ -44,6 +45,7 @@ PARAMETERS = {
     'drn': 15_896_901,  # The code of its authors: 15,884,597 of 5 classes.
     'emanet': 42_350_986,
     'encnet': 35_894_527,
+    'encoder_decoder': 34_969_109,
     'enet': 358_632,  # Its code: 356,328 of 5 classes.
     'erfnet': 2_084_353,  # mmsegmentation: 2,082,289 of 5 classes.
     'fast_scnn': 1_457_007,
@@ -51,8 +53,10 @@ PARAMETERS = {
     'dupsampling': 29_340_897,
     'exfuse': 97_367_316,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
+    'fc_densenet': 9_324_661,  # bfortuner's: 9,322,091 of 11 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.
+    'frrn': 17_746_901,
     'fully_dilated': 9_420_373,
     'gcnet': 49_631_755,  # mmsegmentation: 49,619,435 of 5 classes.
     'gcn': 59_369_620,
@@ -68,6 +72,7 @@ PARAMETERS = {
     'pan': 21_481_596,  # smp.PAN('resnet34', classes=21).
     'panet': 166_955_881,  # JaveyWang's, without ImageNet's classifier.
     'manet': 31_786_533,  # smp.MAnet('resnet34', classes=21).
+    'mobile_unet': 8_873_237,  # 8,872,197 of 5 classes.
     'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.
     'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
@@ -87,6 +92,7 @@ PARAMETERS = {
     'setr': 316_697_172,
     'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.
     'smoothed_dilated': 44_049_668,  # 42,869,956 of 5 classes.
+    'tf_pets_unet': 6_497_333,
     'unet': 29_063_146,
     'unet_backbone': 24_439_269,  # smp.Unet('resnet34', classes=21).
     'unetplusplus': 26_081_509,  # smp.UnetPlusPlus('resnet34', classes=21).

@@ -41,3 +41,13 @@ def test_scores_are_those_of_their_cells(random_variables):
   logits = jax.jit(model.apply)(variables, image)['logits']
   for i, j, k in np.ndindex(16, 24, 3):
     assert logits[0, i, j, k] == 64 * k + 8 * (i % 8) + j % 8
+
+
+@pytest.mark.parametrize('size', [(32, 48), (33, 47)])
+def test_the_decoder_scores_images_of_any_size(size):
+  image = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+  out, variables = outputs(image, decoder=True, features=8)
+  assert out['logits'].shape == (2, *size, 3)
+  decoder = variables['params']['decoder']
+  assert decoder['duc_features']['cells']['conv']['kernel'].shape[-1] == 4 * 8
+  assert decoder['duc_scores']['cells']['conv']['kernel'].shape[-1] == 16 * 3

@@ -91,3 +91,32 @@ def test_unpadded_convolutions_compute_in_the_type_they_are_given():
   )
   types = {x.dtype for x in jax.tree.leaves((out, collections))}
   assert types == {np.dtype(jnp.bfloat16)}
+
+
+@pytest.mark.parametrize('size', [(32, 48), (33, 47)])
+def test_a_narrow_network_scores_images_of_any_size(size):
+  model = models.create('unet', 5, width=4, narrow=True, aux_level='')
+  image = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+  out, variables = jax.eval_shape(
+      model.init_with_output, jax.random.key(0), image
+  )
+  assert out == {
+      'logits': jax.ShapeDtypeStruct((2, *size, 5), jnp.float32),
+      'aux': {},
+  }
+  params = variables['params']
+  for name, first, second in (
+      ('down0', (3, 2), (2, 4)),
+      ('down2', (8, 8), (8, 16)),
+      ('middle', (64, 32), (32, 64)),
+      ('up3', (64, 16), (16, 32)),
+  ):
+    for i, channels in ((1, first), (2, second)):
+      kernel = params[f'{name}_conv{i}']['conv']['kernel']
+      assert kernel.shape[2:] == channels
+
+
+def test_a_narrow_network_has_no_auxiliary_head():
+  model = models.create('unet', 5, narrow=True)
+  with pytest.raises(ValueError, match="narrow=True .* aux_level=''"):
+    jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

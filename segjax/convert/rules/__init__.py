@@ -4,7 +4,8 @@ r"""What other sources call the parts of our systems, as data.
 source writes it; the stem is that of its file in segjax/models or
 segjax/backbones. A system inherits the rules of its backbone:
 `under('backbone', resnet.RULES)`. Where the names differ between backbones,
-`RULES` is a dict of rules by variant ('16_bn') or family ('resnet').
+`RULES` is a dict of rules by variant ('16_bn') or family ('resnet'); of a
+system without a backbone, by its field `variant`.
 
 Every tensor of a file has to go somewhere or to be dropped by a rule, and every
 variable has to be filled once; otherwise the conversion fails with a list.
@@ -72,7 +73,8 @@ def find(source, stem, backbone):
   Args:
     source: name of a folder of this package.
     stem: name of a file in it, without its ending.
-    backbone: 'family/variant', with or without options in parentheses.
+    backbone: 'family/variant', with or without options in parentheses, or the
+      variant of a system without a backbone.
 
   Raises:
     ValueError: there are no such rules; lists those that there are.

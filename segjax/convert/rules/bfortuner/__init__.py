@@ -1,0 +1,1 @@
+"""pytorch_tiramisu by bfortuner, on GitHub, a port of FC-DenseNet."""
