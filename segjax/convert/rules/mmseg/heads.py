@@ -37,3 +37,39 @@ def refinement(source, target):
           rf'{source}\.atten_conv_layer\.1', f'{target}/gate', 'conv', 'bn'
       ),
   )
+
+
+def residual_group(source, target, shortcut=('conv', 'bn')):
+  """Returns the rules of an `OpenGroup`; `shortcut` names conv and norm."""
+  block = rf'{source}\.(\d)'
+  return (
+      *(
+          rule
+          for i in (1, 2, 3)
+          for rule in conv_norm(
+              rf'{block}\.conv{i}', rf'{target}/block\1/conv{i}', 'conv', 'bn'
+          )
+      ),
+      *conv_norm(
+          rf'{block}\.downsample', rf'{target}/block\1/shortcut', *shortcut
+      ),
+  )
+
+
+def norm_act_conv(source, target):
+  """Returns the rules of a `NormActConv`."""
+  return conv_norm(source, target, 'conv', 'bn')
+
+
+POOLED_PYRAMID = (
+    *norm_act_conv(r'spp\.scales\.0', 'scale0'),
+    *norm_act_conv(r'spp\.scales\.(\d)\.1', r'scale\1'),
+    *(
+        rule
+        for i in range(4)
+        for rule in norm_act_conv(rf'spp\.processes\.{i}', f'process{i + 1}')
+    ),
+    *norm_act_conv(r'spp\.processes', 'process'),
+    *norm_act_conv(r'spp\.compression', 'fuse'),
+    *norm_act_conv(r'spp\.shortcut', 'shortcut'),
+)
