@@ -39,21 +39,23 @@ def refinement(source, target):
   )
 
 
-def residual_group(source, target, shortcut=('conv', 'bn')):
-  """Returns the rules of an `OpenGroup`; `shortcut` names conv and norm."""
-  block = rf'{source}\.(\d)'
+def residual_block(source, target, shortcut=('conv', 'bn')):
+  """Returns the rules of a block; `shortcut` names its conv and its norm."""
   return (
       *(
           rule
           for i in (1, 2, 3)
           for rule in conv_norm(
-              rf'{block}\.conv{i}', rf'{target}/block\1/conv{i}', 'conv', 'bn'
+              rf'{source}\.conv{i}', f'{target}/conv{i}', 'conv', 'bn'
           )
       ),
-      *conv_norm(
-          rf'{block}\.downsample', rf'{target}/block\1/shortcut', *shortcut
-      ),
+      *conv_norm(rf'{source}\.downsample', f'{target}/shortcut', *shortcut),
   )
+
+
+def residual_group(source, target, shortcut=('conv', 'bn')):
+  """Returns the rules of an `OpenGroup`; see `residual_block`."""
+  return residual_block(rf'{source}\.(\d)', rf'{target}/block\1', shortcut)
 
 
 def norm_act_conv(source, target):
