@@ -2,7 +2,7 @@ r"""DDRNet, https://arxiv.org/abs/2101.06085.
 
 mmsegmentation, whose network and recipe Cityscapes has, reports 77.84 mIoU on
 Cityscapes val with DDRNet-23-slim and 79.99 with DDRNet-23, from backbones
-trained on ImageNet (one scale, 120k steps). OURS
+trained on ImageNet (one scale, 120k steps).
 
   bash launch/local.sh --config=configs/ddrnet.py
   python -m segjax.main --workdir=runs/cityscapes \

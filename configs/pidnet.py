@@ -2,7 +2,7 @@ r"""PIDNet, https://arxiv.org/abs/2206.02066.
 
 mmsegmentation, whose network and recipe Cityscapes has, reports 78.74 mIoU on
 Cityscapes val with PIDNet-S, 80.22 with M and 80.89 with L, from backbones
-trained on ImageNet (one scale, 120k steps). OURS
+trained on ImageNet (one scale, 120k steps).
 
   bash launch/local.sh --config=configs/pidnet.py
   python -m segjax.main --workdir=runs/cityscapes \

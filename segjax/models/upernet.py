@@ -6,7 +6,8 @@ classified (figure 4, the branch for objects and parts). This is the network of
 mmsegmentation 1.2.2, against which it was checked. The authors' code differs:
 it enlarges the pooled features before their 1x1 convolutions, and has neither
 dropout nor an auxiliary head: `enlarge_first=True, dropout=0.0, aux_level=''`
-on 'resnet/50_v1s'. It was checked against that too.
+on 'resnet/50_v1s'. It was checked against that too, and against transformers
+5.24 on Swin and ConvNeXt, backbones of today: 'swin/tiny', 'convnext/tiny'.
 """
 
 from flax import linen as nn
@@ -33,6 +34,7 @@ class Model(nn.Module):
   enlarge_first: bool = False  # See `PyramidPooling`.
   dropout: float = 0.1
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
+  aux_features: int = 0  # Its channels; 0: a quarter of the level's.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -65,4 +67,5 @@ class Model(nn.Module):
         dropout=self.dropout,
         feats=feats,
         aux_level=self.aux_level,
+        aux_features=self.aux_features,
     )
