@@ -98,7 +98,7 @@ DEEP = (3, 3, 27, 3)
 VARIANTS = {
     'mini': dict(widths=(16, 32, 48, 64), depths=(1, 1, 2, 1), drop_path=0.1),
     'tiny': dict(widths=(96, 192, 384, 768), depths=(3, 3, 9, 3)),
-    'small': dict(widths=(96, 192, 384, 768), depths=DEEP),
+    'small': dict(widths=(96, 192, 384, 768), depths=DEEP, drop_path=0.3),
     'base': dict(widths=(128, 256, 512, 1024), depths=DEEP),
     'large': dict(widths=(192, 384, 768, 1536), depths=DEEP),
     'xlarge': dict(widths=(256, 512, 1024, 2048), depths=DEEP),
