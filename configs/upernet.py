@@ -5,7 +5,7 @@ with ResNet-101. mmsegmentation, whose network and recipe these are, reports
 42.05 and 43.82 (crops of 512x512, 160k steps). `csail=True` is the network and
 recipe of the authors.
 
-Swin and ConvNeXt have their own recipes for ADE20K, mmsegmentation's, from
+Swin and ConvNeXt have their own recipes, mmsegmentation's for ADE20K, from
 backbones trained on ImageNet: 44.41 mIoU with Swin-T, 47.72 with S, 47.99 with
 B; 46.11 with ConvNeXt-T, 48.56 with S, 48.71 with B, and after ImageNet-22k,
 with crops of 640x640, 53.16 with L and 53.58 with XL (one scale, 160k steps).
@@ -26,8 +26,8 @@ makes.
 from configs import common
 
 
-def transformer_recipe(config, backbone):
-  """Sets what mmsegmentation trains Swin and ConvNeXt with, on ADE20K.
+def modern_recipe(config, backbone):
+  """Sets what mmsegmentation trains Swin and ConvNeXt with.
 
   Args:
     config: the config to change.
@@ -55,14 +55,14 @@ def transformer_recipe(config, backbone):
       ('^backbone/patches', 0.9 ** (groups + 1)),
       *((f'^backbone/stage{i}_', 0.9 ** (groups + 1 - i)) for i in range(1, 5)),
   )
-  side = 640 if variant in ('large', 'xlarge') else 512
-  config.preprocess.train = (
-      f"resize({side}, mode='short')|{common.USUAL.format(side)}"
-  )
-  config.preprocess.eval = f"resize({side}, mode='short')|normalize"
-  config.predict.mode = 'slide'
-  config.predict.window = (side, side)
-  config.predict.stride = (2 * side // 3,) * 2
+  if config.dataset.name == 'ade20k':
+    side = 640 if variant in ('large', 'xlarge') else 512
+    short = f"resize({side}, mode='short')"
+    config.preprocess.train = f'{short}|{common.USUAL.format(side)}'
+    config.preprocess.eval = f'{short}|normalize'
+    config.predict.mode = 'slide'
+    config.predict.window = (side, side)
+    config.predict.stride = (2 * side // 3, 2 * side // 3)
 
 
 def get_config(arg=''):
@@ -84,10 +84,8 @@ def get_config(arg=''):
   )
   if arg.small:
     config.model.update(features=32)
-  elif arg.dataset == 'ade20k' and arg.backbone.startswith(
-      ('swin/', 'convnext/')
-  ):
-    transformer_recipe(config, arg.backbone)
+  elif arg.backbone.startswith(('swin/', 'convnext/')):
+    modern_recipe(config, arg.backbone)
   if arg.csail:
     common.ade20k_of_csail(config, steps=150_000)
     config.model.update(

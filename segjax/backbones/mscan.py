@@ -126,7 +126,10 @@ class Backbone(nn.Module):
 WIDE = (64, 128, 320, 512)
 VARIANTS = {
     'mini': dict(
-        widths=(16, 32, 32, 64), depths=(1, 1, 1, 1), ratios=(4, 4, 4, 4)
+        widths=(16, 32, 32, 64),
+        depths=(1, 1, 1, 1),
+        ratios=(4, 4, 4, 4),
+        strips=(7, 11),
     ),
     'tiny': dict(widths=(32, 64, 160, 256), depths=(3, 3, 5, 2)),
     'small': dict(widths=WIDE, depths=(2, 2, 4, 2)),

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 from segjax.backbones import convnext
+from segjax.convert import rules
+from segjax.convert import torch
 from tests.backbones.shapes import shapes
 
 # Millions of parameters of the classifiers, table 1 of the paper.
@@ -47,3 +49,30 @@ def test_a_block_begins_with_its_branch_times_the_scale(scale):
   trained, evaluated = run(x)
   np.testing.assert_array_equal(trained, x)  # Every image skips it.
   assert np.array_equal(evaluated, x) == (scale == 0)
+
+
+NAMES = [
+    ('timm', 'stem.0.weight', 'patches1/kernel'),
+    ('timm', 'stem.1.weight', 'patches1_norm/scale'),
+    ('timm', 'stages.2.downsample.0.weight', 'patches3_norm/scale'),
+    ('timm', 'stages.2.downsample.1.weight', 'patches3/kernel'),
+    ('timm', 'stages.2.blocks.1.gamma', 'stage3_1/scale/scale'),
+    ('timm', 'stages.0.blocks.0.conv_dw.bias', 'stage1_0/depthwise/bias'),
+    ('timm', 'head.norm.weight', 'norm/scale'),
+    ('mmseg', 'downsample_layers.0.0.weight', 'patches1/kernel'),
+    ('mmseg', 'downsample_layers.3.0.weight', 'patches4_norm/scale'),
+    ('mmseg', 'downsample_layers.3.1.weight', 'patches4/kernel'),
+    ('mmseg', 'stages.2.1.pointwise_conv2.bias', 'stage3_1/reduce/bias'),
+    ('mmseg', 'norm0.bias', 'norm1/bias'),
+]
+
+
+@pytest.mark.parametrize(('source', 'name', 'path'), NAMES)
+def test_tensors_have_their_variables(source, name, path):
+  _, variables = shapes(
+      'convnext/mini', num_classes=7 if source == 'timm' else 0
+  )
+  found = rules.find(source, 'convnext', 'convnext/mini')
+  plan = torch.Plan({name: None}, found, variables, 'torch')
+  rank = 4 if path.endswith('kernel') else 1
+  assert plan.locate(name, rank)[0] == f'params/{path}'

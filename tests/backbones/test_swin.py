@@ -62,38 +62,43 @@ def test_merging_joins_neighbours_column_by_column():
   )
 
 
-@pytest.mark.parametrize(
-    ('family', 'name', 'path'),
-    [
-        ('swin', 'layers.1.downsample.norm.weight', 'merge2/norm/scale'),
-        (
-            'swin',
-            'layers.3.blocks.1.attn.relative_position_bias_table',
-            'stage4_1/attention/positions',
-        ),
-        (
-            'swin',
-            'layers.0.blocks.1.attn.qkv.bias',
-            'stage1_1/attention/qkv/bias',
-        ),
-        ('swin', 'norm.bias', 'norm/bias'),
-        ('swin', 'head.fc.weight', 'classifier/kernel'),
-        ('convnext', 'stem.0.weight', 'patches1/kernel'),
-        ('convnext', 'stages.2.downsample.1.weight', 'patches3/kernel'),
-        ('convnext', 'stages.2.blocks.1.gamma', 'stage3_1/scale/scale'),
-        (
-            'convnext',
-            'stages.0.blocks.0.conv_dw.bias',
-            'stage1_0/depthwise/bias',
-        ),
-        ('convnext', 'head.norm.weight', 'norm/scale'),
-    ],
-)
-def test_tensors_of_timm_have_their_variables(family, name, path):
-  _, variables = shapes(f'{family}/mini', num_classes=7)
-  found = rules.find('timm', family, f'{family}/mini')
+NAMES = [
+    ('timm', 'layers.1.downsample.norm.weight', 'merge2/norm/scale'),
+    (
+        'timm',
+        'layers.3.blocks.1.attn.relative_position_bias_table',
+        'stage4_1/attention/positions',
+    ),
+    (
+        'timm',
+        'layers.0.blocks.1.attn.qkv.bias',
+        'stage1_1/attention/qkv/bias',
+    ),
+    ('timm', 'norm.bias', 'norm/bias'),
+    ('timm', 'head.fc.weight', 'classifier/kernel'),
+    ('mmseg', 'patch_embed.norm.weight', 'patches_norm/scale'),
+    ('mmseg', 'stages.1.blocks.1.norm2.bias', 'stage2_1/norm2/bias'),
+    (
+        'mmseg',
+        'stages.3.blocks.0.attn.w_msa.proj.weight',
+        'stage4_0/attention/out/kernel',
+    ),
+    (
+        'mmseg',
+        'stages.0.blocks.1.ffn.layers.0.0.weight',
+        'stage1_1/expand/kernel',
+    ),
+    ('mmseg', 'stages.2.downsample.reduction.weight', 'merge4/reduce/kernel'),
+    ('mmseg', 'norm3.weight', 'norm4/scale'),
+]
+
+
+@pytest.mark.parametrize(('source', 'name', 'path'), NAMES)
+def test_tensors_have_their_variables(source, name, path):
+  _, variables = shapes('swin/mini', num_classes=7 if source == 'timm' else 0)
+  found = rules.find(source, 'swin', 'swin/mini')
   plan = torch.Plan({name: None}, found, variables, 'torch')
-  rank = 4 if name == 'stem.0.weight' or '.downsample.1' in name else 2
+  rank = 1 if path.endswith(('scale', 'bias')) else 2
   assert plan.locate(name, rank)[0] == f'params/{path}'
 
 
@@ -125,3 +130,37 @@ def test_the_learning_rate_of_convnext_falls_towards_the_image():
         'fuse/conv/kernel': 0,
     }.items():
       np.testing.assert_allclose(optim.factor(factors, name), 0.9**power)
+
+
+def test_merging_of_mmsegmentation_reads_pixels_of_a_channel_in_a_row():
+  x = np.random.default_rng(0).normal(size=(1, 2, 2, 16)).astype(np.float32)
+  layer = swin.PatchMerging()
+  template = {
+      'params': {
+          'merge2': jax.eval_shape(lambda: layer.init(jax.random.key(0), x))[
+              'params'
+          ]
+      }
+  }
+  rng = np.random.default_rng(1)
+  state = {
+      f'stages.0.downsample.{name}': rng.normal(size=shape).astype(np.float32)
+      for name, shape in (
+          ('norm.weight', (64,)),
+          ('norm.bias', (64,)),
+          ('reduction.weight', (32, 64)),
+      )
+  }
+  found = rules.find('mmseg', 'swin', 'swin/tiny')
+  variables = torch.convert(state, found, template)
+  # Its `unfold`: channel by channel, the pixels row by row.
+  joined = np.moveaxis(x[0], -1, 0).ravel()
+  weight, bias, kernel = state.values()
+  normalized = (joined - joined.mean()) / np.sqrt(joined.var() + 1e-5)
+  expected = kernel @ (normalized * weight + bias)
+  y = layer.apply({'params': variables['params']['merge2']}, x)
+  np.testing.assert_allclose(y[0, 0, 0], expected, rtol=1e-4, atol=1e-4)
+  shapes_there = {name: tensor.shape for name, tensor in state.items()}
+  back = torch.export(variables, found, shapes_there)
+  for name, tensor in state.items():
+    np.testing.assert_array_equal(back[name], tensor)

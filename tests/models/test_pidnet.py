@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from segjax import models
+from segjax.convert import torch
+from segjax.convert.rules.mmseg import pidnet as rules
 from segjax.models import pidnet
 from segjax.ops.boundary import boundary_loss
 from segjax.ops.boundary import boundary_target
@@ -34,6 +36,35 @@ def test_any_size_has_scores_of_that_size(large):
   out, _ = shapes((63, 65), **NARROW, large=large)
   assert out['logits'].shape == out['aux']['p'].shape == (2, 63, 65, 19)
   assert out['boundary'].shape == (2, 63, 65, 1)
+
+
+# What the three networks do not have alike.
+NAMES = {
+    's': {
+        'backbone.d_branch_layers.1.0.conv3.bn.bias': (
+            'd4/block0/conv3/norm/bias'
+        ),
+        'backbone.spp.processes.conv.weight': 'pyramid/process/conv/kernel',
+        'backbone.dfm.f_p.bn.weight': 'fusion/detail/norm/scale',
+    },
+    'l': {
+        'backbone.d_branch_layers.1.conv2.bn.bias': 'd4/block0/conv2/norm/bias',
+        'backbone.spp.processes.2.conv.weight': 'pyramid/process3/conv/kernel',
+        'backbone.dfm.conv.bn.weight': 'fusion/conv/norm/scale',
+        'backbone.p_branch_layers.0.2.conv1.conv.weight': (
+            'p3/block2/conv1/conv/kernel'
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize('network', NAMES)
+def test_tensors_of_mmsegmentation_have_their_variables(network):
+  _, variables = shapes(**{**NETWORKS[network], **NARROW})
+  plan = torch.Plan(NAMES[network], rules.RULES, variables, 'torch')
+  for name, path in NAMES[network].items():
+    rank = 4 if path.endswith('kernel') else 1
+    assert plan.locate(name, rank)[0] == f'params/{path}'
 
 
 def identity_kernels(layer, *inputs):

@@ -1,4 +1,4 @@
-"""MSCAN from mmsegmentation, without its classifier."""
+"""MSCAN from mmsegmentation and its authors, without a classifier."""
 
 BLOCK = r'block(\d)\.(\d+)'
 UNIT = rf'{BLOCK}\.attn\.spatial_gating_unit'
@@ -22,7 +22,8 @@ RULES = (
         for j, strip in ((1, 'row'), (2, 'column'))
     ),
     (rf'{BLOCK}\.mlp\.fc1', r'stage\1_\2/mlp/expand'),
-    (rf'{BLOCK}\.mlp\.dwconv', r'stage\1_\2/mlp/depthwise'),
+    # The authors' files say `dwconv` twice.
+    (rf'{BLOCK}\.mlp\.dwconv(?:\.dwconv)?', r'stage\1_\2/mlp/depthwise'),
     (rf'{BLOCK}\.mlp\.fc2', r'stage\1_\2/mlp/reduce'),
     (r'norm(\d)', r'norm\1'),
 )
