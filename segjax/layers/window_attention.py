@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from segjax.ops.window_partition import from_windows
 from segjax.ops.window_partition import joined_by_shift
-from segjax.ops.window_partition import relative_positions
+from segjax.ops.window_partition import relative_bias
 from segjax.ops.window_partition import to_windows
 
 normal = nn.initializers.normal(0.02)
@@ -55,17 +55,16 @@ class WindowAttention(nn.Module):
     # [3, B, N, heads, P, channels of a head].
     qkv = qkv.reshape(batch, number, pixels, 3, self.heads, -1)
     query, key, value = qkv.transpose(3, 0, 1, 4, 2, 5)
-    table = self.param(
-        'positions', normal, (1, (2 * self.window - 1) ** 2, self.heads)
-    )
-    bias = table[0, relative_positions(window, self.window - 1)]
+    reach = 2 * self.window - 1
+    table = self.param('positions', normal, (1, reach**2, self.heads))
+    bias = relative_bias(table.reshape(reach, reach, self.heads), window)
     scores = jnp.einsum(
         'bnhpd,bnhqd->bnhpq',
         query * (channels // self.heads) ** -0.5,
         key,
         preferred_element_type=jnp.float32,
     )
-    scores += bias.transpose(2, 0, 1).astype(jnp.float32)
+    scores += bias.astype(jnp.float32)
     if any(shift):
       joined = joined_by_shift(size, window, shift)[:, None]
       scores += jnp.where(joined, 0.0, APART)

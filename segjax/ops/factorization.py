@@ -51,7 +51,9 @@ def factorize(
   return (coefficients @ bases.swapaxes(1, 2)).astype(x.dtype)
 
 
-def random_bases(key: jax.Array, batch: int, channels: int, rank: int):
+def random_bases(
+    key: jax.Array, batch: int, channels: int, rank: int
+) -> jax.Array:
   """Draws bases of length 1 to begin a factorisation with, [B, C, R]."""
   bases = jax.random.uniform(key, (batch, channels, rank))
   return bases / jnp.linalg.norm(bases, axis=1, keepdims=True)

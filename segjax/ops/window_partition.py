@@ -1,6 +1,7 @@
 """Windows of a map, for attention within them."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -42,26 +43,41 @@ def from_windows(
   return x.swapaxes(2, 3).reshape(len(x), height, width, x.shape[-1])
 
 
-def relative_positions(window: tuple[int, int], reach: int) -> np.ndarray:
-  """Returns the row of a table of relative positions, for pairs of pixels.
+def relative_bias(table: jax.Array, window: tuple[int, int]) -> jax.Array:
+  """Looks up the relative positions of all pairs of pixels of a window.
+
+  It multiplies by ones and zeros, whose gradient needs no scatter.
 
   Args:
-    window: (rows, columns) of a window.
-    reach: largest distance along an axis that the table has rows for: it has
-      (2 * reach + 1) ** 2 rows, those of the first axis one after another.
+    table: [2 * R + 1, 2 * R + 1, D], rows and columns by which the first pixel
+      lies below and right of the second, from -R on.
+    window: (rows, columns) of a window, R + 1 at most.
 
   Returns:
-    [P, P], P = rows * columns: the row for the position of the first pixel
-    seen from the second.
+    [D, P, P], P = rows * columns.
   """
-  places = np.stack(np.indices(window).reshape(2, -1), -1)
-  offset = places[:, None] - places + reach
-  return offset[..., 0] * (2 * reach + 1) + offset[..., 1]
+  reach = len(table) // 2
+  pick_row, pick_column = (
+      np.float32(
+          np.subtract.outer(np.arange(side), np.arange(side))[..., None]
+          == np.arange(-reach, reach + 1)
+      )
+      for side in window
+  )
+  bias = jnp.einsum(
+      'iak,jbl,kld->dijab',
+      pick_row,
+      pick_column,
+      table.astype(jnp.float32),
+      precision=jax.lax.Precision.HIGHEST,
+  )
+  pixels = window[0] * window[1]
+  return bias.reshape(-1, pixels, pixels).astype(table.dtype)
 
 
 def joined_by_shift(
     size: tuple[int, int], window: tuple[int, int], shift: tuple[int, int]
-) -> np.ndarray:
+) -> jax.Array:
   """Tells which pixels of a window were neighbours before a cyclic shift.
 
   The map was rolled up and to the left, so that windows of the last row and
@@ -75,10 +91,11 @@ def joined_by_shift(
   Returns:
     [N, P, P], whether two pixels of a window lie in the same part of the map.
   """
-  parts = [
-      np.int32(np.arange(side) >= side - step if step else np.zeros(side))
+  # Computed where it is used: as a constant it would be as large as the scores.
+  row, column = (
+      (jnp.arange(side) >= side - step) & (step > 0)
       for side, step in zip(size, shift, strict=True)
-  ]
-  part = 2 * parts[0][:, None] + parts[1]
+  )
+  part = 2 * row[:, None] + column.astype(jnp.int32)
   part = to_windows(part[None, :, :, None], window)[0, ..., 0]
   return part[:, :, None] == part[:, None]

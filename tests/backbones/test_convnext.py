@@ -1,7 +1,9 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax import backbones
 from segjax.backbones import convnext
 from segjax.convert import rules
 from segjax.convert import torch
@@ -49,6 +51,20 @@ def test_a_block_begins_with_its_branch_times_the_scale(scale):
   trained, evaluated = run(x)
   np.testing.assert_array_equal(trained, x)  # Every image skips it.
   assert np.array_equal(evaluated, x) == (scale == 0)
+
+
+def test_it_computes_in_the_type_it_is_given():
+  backbone = backbones.build('convnext/mini')
+  image = jnp.zeros((1, 32, 32, 3), jnp.bfloat16)
+
+  def run(image):
+    variables = backbone.init(jax.random.key(0), image)
+    variables = jax.tree.map(lambda x: x.astype(jnp.bfloat16), variables)
+    return backbone.apply(variables, image, capture_intermediates=True)
+
+  feats, collections = jax.eval_shape(run, image)
+  values = jax.tree.leaves((feats, collections['intermediates']))
+  assert {value.dtype for value in values} == {jnp.dtype('bfloat16')}
 
 
 NAMES = [

@@ -1,9 +1,11 @@
 import importlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax import backbones
 from segjax import optim
 from segjax.backbones import swin
 from segjax.convert import rules
@@ -60,6 +62,20 @@ def test_merging_joins_neighbours_column_by_column():
       normalized @ variables['params']['reduce']['kernel'],
       atol=1e-6,
   )
+
+
+def test_it_computes_in_the_type_it_is_given():
+  backbone = backbones.build('swin/mini')
+  image = jnp.zeros((1, 32, 32, 3), jnp.bfloat16)
+
+  def run(image):
+    variables = backbone.init(jax.random.key(0), image)
+    variables = jax.tree.map(lambda x: x.astype(jnp.bfloat16), variables)
+    return backbone.apply(variables, image, capture_intermediates=True)
+
+  feats, collections = jax.eval_shape(run, image)
+  values = jax.tree.leaves((feats, collections['intermediates']))
+  assert {value.dtype for value in values} == {jnp.dtype('bfloat16')}
 
 
 NAMES = [

@@ -5,7 +5,7 @@ import pytest
 from segjax.layers.window_attention import WindowAttention
 from segjax.ops.window_partition import from_windows
 from segjax.ops.window_partition import joined_by_shift
-from segjax.ops.window_partition import relative_positions
+from segjax.ops.window_partition import relative_bias
 from segjax.ops.window_partition import to_windows
 
 
@@ -17,13 +17,14 @@ def test_windows_are_put_together_as_they_were_cut():
   np.testing.assert_array_equal(from_windows(windows, (3, 2), (6, 8)), x)
 
 
-@pytest.mark.parametrize('window', [(2, 2), (1, 2), (2, 1)])
-def test_equal_offsets_have_one_row_of_the_table(window):
-  rows = relative_positions(window, reach=1)
+@pytest.mark.parametrize('window', [(3, 3), (1, 3), (3, 2)])
+def test_pairs_of_pixels_have_the_bias_of_their_offset(window):
+  table = np.random.default_rng(0).normal(size=(5, 5, 2)).astype(np.float32)
+  bias = relative_bias(table, window)
   places = list(np.ndindex(window))
-  for i, j in np.ndindex(rows.shape):
-    down, right = np.subtract(places[i], places[j])
-    assert rows[i, j] == 3 * (down + 1) + right + 1
+  for i, j in np.ndindex(bias.shape[1:]):
+    down, right = np.subtract(places[i], places[j]) + 2
+    np.testing.assert_array_equal(bias[:, i, j], table[down, right])
 
 
 def expected_attention(x, params, window, shift, heads):
