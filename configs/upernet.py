@@ -82,9 +82,12 @@ def get_config(arg=''):
       aux_level='c4',
       aux_features=0,
   )
+  modern = arg.backbone.startswith(('swin/', 'convnext/'))
   if arg.small:
     config.model.update(features=32)
-  elif arg.backbone.startswith(('swin/', 'convnext/')):
+    if modern:
+      config.lr.base = 2e-3
+  elif modern:
     modern_recipe(config, arg.backbone)
   if arg.csail:
     common.ade20k_of_csail(config, steps=150_000)

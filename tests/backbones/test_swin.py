@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segjax import backbones
+from segjax import models
 from segjax import optim
 from segjax.backbones import swin
 from segjax.convert import rules
@@ -62,6 +63,17 @@ def test_merging_joins_neighbours_column_by_column():
       normalized @ variables['params']['reduce']['kernel'],
       atol=1e-6,
   )
+
+
+@pytest.mark.parametrize(
+    ('system', 'backbone'),
+    [('semantic_fpn', 'swin/mini'), ('segformer', 'convnext/mini')],
+)
+def test_systems_that_read_levels_stand_on_it(system, backbone):
+  model = models.create(system, 3, backbone=backbone)
+  image = jax.ShapeDtypeStruct((1, 65, 97, 3), jnp.float32)
+  out, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
+  assert out['logits'].shape == (1, 65, 97, 3)
 
 
 def test_it_computes_in_the_type_it_is_given():
