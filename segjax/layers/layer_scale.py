@@ -7,7 +7,7 @@ class LayerScale(nn.Module):
   """Multiplies each channel by a learnt factor, which begins small.
 
   A deep network of such branches begins near the identity; CaiT,
-  https://arxiv.org/abs/2103.17239, section 2.2.
+  https://arxiv.org/abs/2103.17239.
   """
 
   init: float

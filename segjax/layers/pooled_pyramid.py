@@ -14,10 +14,10 @@ WINDOWS = ((5, 2), (9, 4), (17, 8))
 class PooledPyramid(nn.Module):
   """Joins features with means over larger and larger windows.
 
-  As DAPPM, https://arxiv.org/abs/2101.06085, figure 5, a scale passes through a
-  3x3 convolution with the result of the scale before added to it. As PAPPM,
-  https://arxiv.org/abs/2206.02066, figure 5, all scales have the features
-  themselves added, and one convolution in groups: these run at the same time.
+  As DAPPM, https://arxiv.org/abs/2101.06085, a scale passes through a 3x3
+  convolution with the result of the scale before added to it. As PAPPM,
+  https://arxiv.org/abs/2206.02066, all scales have the features themselves
+  added, and one convolution in groups: these run at the same time.
   """
 
   features: int  # Channels of a scale.

@@ -19,7 +19,7 @@ from segjax.ops.resize import resize
 
 
 class Exchange(nn.Module):
-  """Adds details to context and context to details; figure 4.
+  """Adds details to context and context to details (bilateral fusion).
 
   Both read what the other was before. Details become smaller by one strided
   convolution for each width of `down`, and ReLU lies between these.

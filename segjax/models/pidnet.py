@@ -27,10 +27,7 @@ from segjax.ops.resize import resize
 
 
 class AttentionFusion(nn.Module):
-  """Mixes details and context by how well they match at a pixel (Pag).
-
-  Figure 4.
-  """
+  """Mixes details and context by how well they match at a pixel (Pag)."""
 
   features: int  # Channels of what is compared.
 
@@ -49,7 +46,7 @@ class AttentionFusion(nn.Module):
 
 
 class BoundaryFusion(nn.Module):
-  """Takes details at boundaries, and context elsewhere (Bag); figure 6.
+  """Takes details at boundaries, and context elsewhere (Bag).
 
   The light one, of PIDNet-S and M, adds two projections, in which details and
   context are left out at the places of the other alone.

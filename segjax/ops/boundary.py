@@ -63,7 +63,7 @@ def boundary_loss(logits: jax.Array, target: jax.Array) -> jax.Array:
     A float32 scalar, the mean over all pixels.
 
   References:
-    PIDNet, https://arxiv.org/abs/2206.02066, section 3.4.
+    PIDNet, https://arxiv.org/abs/2206.02066.
   """
   logits = logits[..., 0].astype(jnp.float32)
   target = target.astype(jnp.float32)

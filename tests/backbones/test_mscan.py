@@ -5,8 +5,8 @@ import pytest
 from segjax.backbones import mscan
 from tests.backbones.shapes import shapes
 
-# Millions of parameters of the whole networks, table 8 of the paper; a head of
-# 256 channels has 0.34 of them, one of 512 1.3.
+# Millions of parameters of the whole networks, by the paper, less those of the
+# head.
 PUBLISHED = {'tiny': 4.3 - 0.34, 'small': 13.9 - 0.45, 'base': 27.6 - 1.3}
 
 

@@ -13,7 +13,7 @@ from segjax.convert import rules
 from segjax.convert import torch
 from tests.backbones.shapes import shapes
 
-# Millions of parameters of the classifiers, tables 1 and 7 of the paper.
+# Millions of parameters of the classifiers, table 1 of the paper.
 PUBLISHED = {'tiny': 29, 'base': 88}
 
 

@@ -15,7 +15,7 @@ def shapes(size=(33, 41), **fields):
   return jax.eval_shape(model.init_with_output, jax.random.key(0), image)
 
 
-# Millions of parameters without the auxiliary head, table 4 of the paper.
+# Millions of parameters without the auxiliary head, by the paper.
 @pytest.mark.parametrize(
     ('fields', 'millions'),
     [({}, 5.7), (dict(width=64, head_features=128), 20.1)],
