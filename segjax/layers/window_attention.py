@@ -14,13 +14,13 @@ APART = -100.0  # Added to scores of pixels that a shift brought together.
 
 
 class WindowAttention(nn.Module):
-  """Applies multi-head attention within windows, https://arxiv.org/abs/2103.14030.
+  """Applies multi-head attention within windows of a map.
 
-  Scores have a learnt bias for the relative position of two pixels (equation
-  4). With a shift, the map is rolled before it is cut, and pixels that come
-  together from different ends of it do not see each other (figure 4). Sides
-  that are no multiples of the window are padded with zeros below and on the
-  right, which take part.
+  Swin, https://arxiv.org/abs/2103.14030, section 3.2. Scores have a learnt bias
+  for the relative position of two pixels. With a shift, the map is rolled
+  before it is cut, and pixels that come together from different ends of it do
+  not see each other (figure 4). Sides that are no multiples of the window are
+  padded with zeros below and on the right, which take part.
   """
 
   heads: int
