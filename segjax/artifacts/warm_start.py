@@ -126,14 +126,19 @@ def _sees_image(other, value, channels):
 
 
 def _grids(*tables):
-  """Returns the grids [(n, n), ...] of tables [1, 1 + n * n, C], or None."""
-  sides = [math.isqrt(table.shape[1] - 1) for table in tables]
-  square = all(
-      side * side + 1 == table.shape[1]
-      for side, table in zip(sides, tables, strict=True)
-  )
-  same_width = len({table.shape[2] for table in tables}) == 1
-  return [(side, side) for side in sides] if square and same_width else None
+  """Returns the grids [(n, n), ...] of tables [1, N + n * n, C], or None.
+
+  N is 1 for all of them, the class token of a ViT, or 0: positions in windows.
+  """
+  for tokens in (0, 1):
+    sides = [math.isqrt(table.shape[1] - tokens) for table in tables]
+    square = all(
+        side * side + tokens == table.shape[1]
+        for side, table in zip(sides, tables, strict=True)
+    )
+    if square and len({table.shape[2] for table in tables}) == 1:
+      return [(side, side) for side in sides]
+  return None
 
 
 def _spread(kernel, channels):

@@ -16,6 +16,7 @@ import numpy as np
 from segjax.backbones.vit import dense
 from segjax.layers import remat
 from segjax.layers.conv import conv
+from segjax.layers.dropout import drop_path
 from segjax.layers.norm import layer_norm
 from segjax.ops.attention import attention
 
@@ -104,8 +105,7 @@ class Block(nn.Module):
         1,
     ):
       y = branch(layer_norm(f'norm{i}', epsilon=self.epsilon)(x))
-      skip = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3))
-      x += skip(y, deterministic=not train)
+      x += drop_path(self.drop_path, train)(y)
     return x
 
 

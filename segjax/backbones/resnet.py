@@ -71,6 +71,7 @@ class BasicBlock(nn.Module):
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
   smoothing: str = ''  # Of what dilates, see `smoothed`.
+  act: Callable | None = nn.relu  # Of the sum.
 
   @remat.block
   @nn.compact
@@ -95,7 +96,8 @@ class BasicBlock(nn.Module):
     )(y, train)
     if self.channel_attention:
       y = ChannelAttention(name='attention')(y)
-    return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
+    y += shortcut(x, y, self.stride, self.average, train, norm)
+    return self.act(y) if self.act else y
 
 
 class Bottleneck(nn.Module):
@@ -113,6 +115,8 @@ class Bottleneck(nn.Module):
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
   smoothing: str = ''  # Of what dilates, see `smoothed`.
+  expansion: int = 4  # Channels of the output, in `width`.
+  act: Callable | None = nn.relu  # Of the sum.
 
   @remat.block
   @nn.compact
@@ -133,11 +137,41 @@ class Bottleneck(nn.Module):
         name='conv2',
     )(y, train)
     y = ConvNormAct(
-        4 * self.width, kernel=1, norm=last, act=None, name='conv3'
+        self.expansion * self.width,
+        kernel=1,
+        norm=last,
+        act=None,
+        name='conv3',
     )(y, train)
     if self.channel_attention:
       y = ChannelAttention(name='attention')(y)
-    return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
+    y += shortcut(x, y, self.stride, self.average, train, norm)
+    return self.act(y) if self.act else y
+
+
+class OpenGroup(nn.Module):
+  """Residual blocks whose last sum has no ReLU, as in DDRNet and PIDNet.
+
+  Basic blocks have `width` channels. Bottlenecks have twice as many, and none
+  of them ends with ReLU.
+  """
+
+  width: int
+  depth: int = 1
+  stride: int = 1  # Of the first block.
+  bottleneck: bool = False
+
+  @nn.compact
+  def __call__(self, x, train):
+    for i in range(self.depth):
+      options = dict(stride=1 if i else self.stride, name=f'block{i}')
+      if self.bottleneck:
+        block = Bottleneck(self.width, expansion=2, act=None, **options)
+      else:
+        act = nn.relu if i < self.depth - 1 else None
+        block = BasicBlock(self.width, act=act, **options)
+      x = block(x, train)
+    return x
 
 
 def shortcut(x, y, stride, average, train, norm):

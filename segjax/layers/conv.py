@@ -174,6 +174,30 @@ ActivatedConv = functools.partial(
 )
 
 
+class NormActConv(nn.Module):
+  """Applies a norm, ReLU and a convolution, in this order."""
+
+  features: int
+  kernel: int = 3
+  groups: int = 1
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = nn.relu(norms.BatchNorm(train, name='norm')(x))
+    return conv(self.features, self.kernel, groups=self.groups, name='conv')(x)
+
+
+class NormActConvNormAct(nn.Module):
+  """Applies a convolution with a norm and ReLU before it, and after it."""
+
+  features: int
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = nn.relu(norms.BatchNorm(train, name='input_norm')(x))
+    return ConvNormAct(self.features, name='conv')(x, train)
+
+
 class ResizeConvNormAct(nn.Module):
   """Applies a `ResizeConv`, batch norm and ReLU."""
 

@@ -151,7 +151,9 @@ class Model(nn.Module):
       skips.append(x)
     x = convs(skips.pop(), x.shape[-1], 'middle')
     for level in reversed(range(LEVELS - 1)):
-      x = ConvTranspose(x.shape[-1] // 2, bias=True, name=f'up{level}')(x)
+      x = upsample(
+          self.upsampling, x.shape[-1] // 2, bias=True, name=f'up{level}'
+      )(x)
       skip = skips[level]
       x = resize(x, skip.shape[1:3], align_corners=True)
       x = jnp.concatenate([skip, x], -1)

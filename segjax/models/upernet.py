@@ -9,7 +9,8 @@ dropout nor an auxiliary head: `enlarge_first=True, dropout=0.0, aux_level=''`
 on 'resnet/50_v1s'. segmentation_models_pytorch normalises the levels of the
 backbone first, each position by its channels: `features=256, norm_levels=True,
 dropout=0.0, align_corners=True, aux_level=''` on 'resnet/34'. It was checked
-against both.
+against both, and against transformers 5.24 on Swin and ConvNeXt, backbones of
+today: 'swin/tiny', 'convnext/tiny'.
 
 That of yassouali/pytorch-segmentation has a pyramid of its own, `shared=True,
 features=256, bins=(1, 2, 4, 6), aux_level=''` on 'resnet/101(output_stride=16,
@@ -79,6 +80,7 @@ class Model(nn.Module):
   dropout: float = 0.1
   align_corners: bool = False  # Of the last upsampling.
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
+  aux_features: int = 0  # Its channels; 0: a quarter of the level's.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -122,6 +124,7 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        aux_features=self.aux_features,
     )
 
   def _shared(self, feats, train):

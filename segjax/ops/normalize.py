@@ -14,6 +14,12 @@ from segjax import parallel
 from segjax.kernels.barrier import barrier
 from segjax.kernels.lowerings import accurate
 
+# Up to so many values of a channel, its variance is computed from differences
+# to the mean. Those of pooled features may be close to each other, and then the
+# difference of the mean square and the squared mean is little but rounding; of
+# larger maps a second pass, and a second mean over devices, would take longer.
+FEW = 256
+
 
 @functools.partial(jax.jit, static_argnames='epsilon')
 def normalize(
@@ -92,9 +98,13 @@ normalize_batch.defvjp(_forward, _gradients)
 @functools.partial(jax.jit, static_argnums=3)
 def _normalized(x, scale, bias, epsilon):
   y = accurate(x)
-  mean, variance = _variance(
-      *parallel.pmean(jnp.stack([_mean(y), _mean(y * y)]))
-  )
+  if x.size // x.shape[-1] <= FEW:
+    mean = parallel.pmean(_mean(y))
+    variance = parallel.pmean(_mean(jnp.square(y - mean)))
+  else:
+    mean, variance = _variance(
+        *parallel.pmean(jnp.stack([_mean(y), _mean(y * y)]))
+    )
   y = normalize(x, mean, variance, scale, bias, epsilon=epsilon)
   return y, mean, variance
 

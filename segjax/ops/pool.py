@@ -89,6 +89,39 @@ def halve(x: jax.Array) -> jax.Array:
   return avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
 
+def avg_pool_around(x: jax.Array, side: int, stride: int) -> jax.Array:
+  """Averages square windows around every `stride`-th pixel.
+
+  Zeros beyond the border count in the mean. It multiplies by a matrix for each
+  axis, so windows may be large.
+
+  Args:
+    x: [B, H, W, C], any float type; the arithmetic is float32.
+    side: rows and columns of a window, an odd number.
+    stride: rows and columns from a window to the next.
+
+  Returns:
+    [B, H / stride, W / stride, C], sides rounded up, in the type of `x`.
+
+  References:
+    PyTorch's `avg_pool2d(x, side, stride, padding=side // 2)`.
+  """
+
+  def windows(old):
+    centres = np.arange(0, old, stride)
+    inside = np.abs(centres[:, None] - np.arange(old)) <= side // 2
+    return inside.astype(np.float32) / side
+
+  y = jnp.einsum(
+      'rh,bhwc,sw->brsc',
+      windows(x.shape[1]),
+      x.astype(jnp.float32),
+      windows(x.shape[2]),
+      precision=jax.lax.Precision.HIGHEST,
+  )
+  return y.astype(x.dtype)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def max_pool(
     x: jax.Array,

@@ -90,17 +90,19 @@ def test_init_only_takes_what_it_matches():
   assert 'init_only leaves it out' in table
 
 
-def test_a_table_of_positions_is_resized():
+# With the class token of a ViT, and without, as windows have it.
+@pytest.mark.parametrize('tokens', [[7], []])
+def test_a_table_of_positions_is_resized(tokens):
   def positions(side):
     rows = np.linspace(-1, 1, side)[:, None] * np.ones(side)
-    table = np.concatenate([[7], rows.ravel()])[None, :, None]
+    table = np.concatenate([tokens, rows.ravel()])[None, :, None]
     return {'embed': {'positions': table.astype(np.float32)}}
 
   new, old = tree(**positions(8)), tree(**positions(4))
   filled, table = warm_start.fill(new, old, channels=3)
   resized = filled['params']['embed']['positions'][0, :, 0]
-  assert resized[0] == 7
-  grid = resized[1:].reshape(8, 8)
+  assert resized[: len(tokens)].tolist() == tokens
+  grid = resized[len(tokens) :].reshape(8, 8)
   np.testing.assert_allclose(grid, grid[:, :1] * np.ones(8), atol=1e-6)
   assert (np.diff(grid[:, 0]) > 0).all()
   assert 'resized from (4, 4) to (8, 8)' in table

@@ -33,6 +33,7 @@ PARAMETERS = {
     'cpnet': 52_155_530,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'danet': 49_850_166,  # mmsegmentation: 49,821,430 of 5 classes.
+    'ddrnet': 5_734_538,  # mmsegmentation: 5,732,458 of 5 classes.
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
@@ -77,6 +78,7 @@ PARAMETERS = {
     'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
     'parsenet': 20_528_981,
+    'pidnet': 7_721_387,  # mmsegmentation: 7,717,259 of 5 classes.
     'pointrend': 28_717_507,
     'psanet': 59_140_234,
     'pspnet': 48_977_034,
@@ -87,6 +89,7 @@ PARAMETERS = {
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
     'segformer': 3_720_565,
+    'segnext': 4_230_261,  # mmsegmentation: 4,226,149 of 5 classes.
     'segresnet': 53_564_309,
     'semantic_fpn': 28_498_165,
     'setr': 316_697_172,

@@ -13,7 +13,11 @@ EPSILON = 1e-3
 def flax(x, scale, bias, axis=None):
   """Flax's layer, and the statistics that it leaves."""
   layer = nn.BatchNorm(
-      use_running_average=False, momentum=0, epsilon=EPSILON, axis_name=axis
+      use_running_average=False,
+      momentum=0,
+      epsilon=EPSILON,
+      axis_name=axis,
+      use_fast_variance=False,
   )
   variables = {
       'params': {'scale': scale, 'bias': bias},
@@ -74,6 +78,15 @@ def test_the_batch_is_that_of_all_devices(given):
 
   for got, want in zip(mapped(ours), mapped(flax), strict=True):
     np.testing.assert_allclose(got, want, atol=1e-4, rtol=1e-4)
+
+
+def test_few_values_that_are_close_keep_their_variance():
+  x = np.random.default_rng(0).normal(size=(2, 1, 1, 3)).astype(np.float32)
+  x = np.float32(100) + x / 100
+  _, mean, variance = normalize_batch(x, jnp.ones(3), jnp.zeros(3), EPSILON)
+  exact = np.float64(x)
+  np.testing.assert_allclose(mean, exact.mean((0, 1, 2)), rtol=1e-6)
+  np.testing.assert_allclose(variance, exact.var((0, 1, 2)), rtol=1e-2)
 
 
 def test_a_constant_image_has_no_variance_and_a_finite_gradient(given):

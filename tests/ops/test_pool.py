@@ -34,6 +34,24 @@ def test_adaptive_pooling_keeps_the_type():
   assert pool.adaptive_avg_pool(x, (3, 3)).dtype == jnp.bfloat16
 
 
+@pytest.mark.parametrize(('side', 'stride'), [(5, 2), (9, 4), (17, 8), (3, 1)])
+def test_windows_around_pixels_have_the_means_of_padded_ones(side, stride):
+  x = np.random.default_rng(0).normal(size=(2, 7, 12, 3)).astype(np.float32)
+  half = side // 2
+  padded = np.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
+  expected = [
+      [
+          padded[:, i : i + side, j : j + side].sum((1, 2)) / side**2
+          for j in range(0, 12, stride)
+      ]
+      for i in range(0, 7, stride)
+  ]
+  y = pool.avg_pool_around(x, side, stride)
+  np.testing.assert_allclose(
+      y, np.moveaxis(np.array(expected), 2, 0), atol=1e-6
+  )
+
+
 POOLS = {
     '2x2': ((2, 2), (2, 2), ((0, 0), (0, 0))),
     '3x3, 2 apart': ((3, 3), (2, 2), ((1, 1), (1, 2))),

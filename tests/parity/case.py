@@ -36,7 +36,8 @@ class Case:
   # are alike, compiling each operation that it has takes less time.
   whole: bool = True
   # From the image and the fixture's own inputs, whose names begin with 'in_',
-  # to what the module reads beside the image: {name of the argument: array}.
+  # and its 'salt', to what the module reads beside the image: {name of the
+  # argument: array}.
   inputs: Callable = lambda image, given: {}
   # {name: seed} of random streams that the model draws from in train mode.
   streams: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -59,7 +60,7 @@ class Case:
       given: {name: array}, inputs that the fixture has itself.
     """
     model, image = self.build(spec), reference.image(spec)
-    fields = self.inputs(image, given)
+    fields = self.inputs(image, {**given, 'salt': spec['input']['salt']})
     variables = forward.fill(model, self.rules, spec, image, **fields)
     computed = {}
     for train, prefix in ((False, ''), (True, 'train_')):

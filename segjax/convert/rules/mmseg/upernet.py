@@ -1,9 +1,11 @@
-"""UPerNet from mmsegmentation, `upernet_r50` and others on ResNets."""
+"""UPerNet from mmsegmentation, on ResNets, Swin and ConvNeXt."""
 
 from segjax.convert.rules import conv_norm
 from segjax.convert.rules import under
+from segjax.convert.rules.mmseg import convnext
 from segjax.convert.rules.mmseg import heads
 from segjax.convert.rules.mmseg import resnet
+from segjax.convert.rules.mmseg import swin
 
 
 def _level(number):
@@ -17,8 +19,7 @@ def _level(number):
   )
 
 
-RULES = (
-    *under('backbone', resnet.PLAIN),
+HEADS = (
     *conv_norm(
         r'decode_head\.psp_modules\.(\d)\.1', r'ppm/level\1', 'conv', 'bn'
     ),
@@ -27,3 +28,12 @@ RULES = (
     *conv_norm(r'decode_head\.fpn_bottleneck', 'fuse', 'conv', 'bn'),
     *heads.RULES,
 )
+
+RULES = {
+    name: (*under('backbone', rules), *HEADS)
+    for name, rules in (
+        ('resnet', resnet.PLAIN),
+        ('swin', swin.RULES),
+        ('convnext', convnext.RULES),
+    )
+}

@@ -1,0 +1,1 @@
+"""transformers 5.24, https://github.com/huggingface/transformers."""

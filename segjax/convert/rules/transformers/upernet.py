@@ -1,0 +1,109 @@
+r"""UPerNet from transformers, `UperNetForSemanticSegmentation`.
+
+On Swin and on ConvNeXt, as openmmlab/upernet-swin-tiny and others publish it.
+Swin's tensors have other names in those files than in the library since its
+version 5; both are known here.
+"""
+
+from segjax.convert.joints import merged
+from segjax.convert.rules import conv_norm
+
+
+def _level(number):
+  """Returns the rules of a level of the pyramid; there, the finest is 0."""
+  lateral = rf'decode_head\.lateral_convs\.{number}'
+  output = rf'decode_head\.fpn_convs\.{number}'
+  level = f'c{number + 2}'
+  return (
+      *conv_norm(lateral, f'fpn/lateral_{level}', 'conv', 'batch_norm'),
+      *conv_norm(output, f'fpn/output_{level}', 'conv', 'batch_norm'),
+  )
+
+
+HEADS = (
+    *conv_norm(
+        r'decode_head\.psp_modules\.(\d)\.1',
+        r'ppm/level\1',
+        'conv',
+        'batch_norm',
+    ),
+    *conv_norm(r'decode_head\.bottleneck', 'top', 'conv', 'batch_norm'),
+    *sum(map(_level, range(3)), ()),
+    *conv_norm(r'decode_head\.fpn_bottleneck', 'fuse', 'conv', 'batch_norm'),
+    (r'decode_head\.classifier', 'classifier'),
+    *conv_norm(r'auxiliary_head\.convs\.0', 'aux/conv', 'conv', 'batch_norm'),
+    (r'auxiliary_head\.classifier', 'aux/classifier'),
+    (r'backbone\.hidden_states_norms\.stage(\d)', r'backbone/norm\1'),
+)
+
+
+def _swin_stage(number):
+  """Returns the rules of a stage; there, the first is 0."""
+  stage = rf'backbone\.(?:swin\.)?encoder\.layers\.{number - 1}'
+  block, target = rf'{stage}\.blocks\.(\d+)', rf'backbone/stage{number}_\1'
+  attention = rf'{block}\.attention'
+  merge = f'backbone/merge{number + 1}'
+  return (
+      (rf'{block}\.layernorm_before', f'{target}/norm1'),
+      (rf'{block}\.layernorm_after', f'{target}/norm2'),
+      *(
+          (
+              rf'{attention}\.(?:{name[0]}_proj|self\.{name})',
+              f'{target}/attention/{name}',
+          )
+          for name in ('query', 'key', 'value')
+      ),
+      (rf'{attention}\.(?:o_proj|output\.dense)', f'{target}/attention/out'),
+      (
+          rf'{attention}\.(?:relative_position_bias|self)'
+          r'\.relative_position_bias_table',
+          f'{target}/attention/positions',
+      ),
+      (rf'{attention}\.self\.relative_position_index', None),
+      (rf'{block}\.(?:mlp\.fc1|intermediate\.dense)', f'{target}/expand'),
+      (rf'{block}\.(?:mlp\.fc2|output\.dense)', f'{target}/reduce'),
+      (rf'{stage}\.downsample\.norm', f'{merge}/norm'),
+      (rf'{stage}\.downsample\.reduction', f'{merge}/reduce'),
+  )
+
+
+SWIN = (
+    (
+        r'backbone\.(?:swin\.)?embeddings\.patch_embeddings\.projection',
+        'backbone/patches',
+    ),
+    (r'backbone\.(?:swin\.)?embeddings\.norm', 'backbone/patches_norm'),
+    *sum(map(_swin_stage, range(1, 5)), ()),
+    # The norm of the classifier.
+    (r'backbone\.(?:swin\.)?layernorm', None),
+    *merged(
+        r'backbone/stage\d_\d+/attention', ('query', 'key', 'value'), 'qkv'
+    ),
+    *HEADS,
+)
+
+
+def _convnext_stage(number):
+  """Returns the rules of a stage; there, the first is 0."""
+  stage = rf'backbone\.encoder\.stages\.{number - 1}'
+  block, target = rf'{stage}\.layers\.(\d+)', rf'backbone/stage{number}_\1'
+  patches = f'backbone/patches{number}'
+  return (
+      (rf'{stage}\.downsampling_layer\.0', f'{patches}_norm'),
+      (rf'{stage}\.downsampling_layer\.1', patches),
+      (rf'{block}\.dwconv', f'{target}/depthwise'),
+      (rf'{block}\.layernorm', f'{target}/norm'),
+      (rf'{block}\.pwconv1', f'{target}/expand'),
+      (rf'{block}\.pwconv2', f'{target}/reduce'),
+      (rf'{block}\.layer_scale_parameter', f'{target}/scale/scale'),
+  )
+
+
+CONVNEXT = (
+    (r'backbone\.embeddings\.patch_embeddings', 'backbone/patches1'),
+    (r'backbone\.embeddings\.layernorm', 'backbone/patches1_norm'),
+    *sum(map(_convnext_stage, range(1, 5)), ()),
+    *HEADS,
+)
+
+RULES = {'swin': SWIN, 'convnext': CONVNEXT}

@@ -1,0 +1,1 @@
+"""PIDNet's author, https://github.com/XuJiacong/PIDNet."""

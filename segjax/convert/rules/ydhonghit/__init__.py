@@ -1,0 +1,1 @@
+"""DDRNet's author, https://github.com/ydhongHIT/DDRNet."""
