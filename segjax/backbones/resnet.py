@@ -15,6 +15,9 @@ most published weights. The variants differ in stem and shortcuts:
   their end where it strides, and its norms add 1e-3 to the variance.
 - 'duc' is that of HDC and DUC, https://arxiv.org/abs/1702.08502: v1s that
   strides in the first 1x1 convolution, and whose pooling has no padding.
+- 'sfnet' is that of SFNet's authors, v1s that dilates and strides alike: the
+  last 3x3 convolutions of the blocks have dilation 2 in stage 3 and 4 in stage
+  4, and the output stride stays 32.
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
 - 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
@@ -70,16 +73,18 @@ class BasicBlock(nn.Module):
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
   smoothing: str = ''  # Of what dilates, see `smoothed`.
+  dilate_second: bool = False  # Whether the first 3x3 never dilates.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
     norm, last = block_norms(self.epsilon, self.absolute_scale)
+    first = 1 if self.dilate_second else self.first_dilation or self.dilation
     layer = smoothed(self.smoothing)
     y = ConvNormAct(
         self.width,
         stride=self.stride,
-        dilation=self.first_dilation or self.dilation,
+        dilation=first,
         norm=norm,
         layer=layer,
         name='conv1',
@@ -347,6 +352,7 @@ STYLES = {
     'v1s': dict(deep_stem=(64, 64, 128)),
 }
 WIDE = functools.partial(Bottleneck, widen=2)
+SFNET = dict(dilations=(1, 1, 2, 4), dilate_first=True)
 VARIANTS = {
     'tiny': dict(block=BasicBlock, depths=(1, 1, 1, 1), width=16),
     **PLAIN,
@@ -383,6 +389,16 @@ VARIANTS = {
         pad_pool=False,
         epsilon=1e-6,
     ),
+    '18_sfnet': {
+        **PLAIN['18'],
+        **STYLES['v1s'],
+        **SFNET,
+        'block': functools.partial(BasicBlock, dilate_second=True),
+    },
+    **{
+        f'{depth}_sfnet': {**PLAIN[depth], **STYLES['v1s'], **SFNET}
+        for depth in ('50', '101')
+    },
     'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
     'next101_32x4d': {**PLAIN['101'], 'block': next_block(32, 4)},
     'next101_32x8d': {**PLAIN['101'], 'block': next_block(32, 8)},

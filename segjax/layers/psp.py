@@ -25,19 +25,26 @@ class PyramidPooling(nn.Module):
   # Whether a grid is enlarged before it is projected, as in UPerNet's code: its
   # norm then takes statistics over all pixels.
   enlarge_first: bool = False
-  norm: Callable[..., nn.Module] = norms.BatchNorm
+  norm: Callable[..., nn.Module] | None = norms.BatchNorm
+  act: Callable | None = nn.relu
+  features_last: bool = False  # Whether the features come after the grids.
 
   @nn.compact
   def __call__(self, x, train):
-    levels = [x]
+    levels = []
     for i, rows in enumerate(self.bins):
       y = adaptive_avg_pool(x, (rows, rows))
       if self.enlarge_first:
         y = resize(y, x.shape[1:3], align_corners=self.align_corners)
       y = ConvNormAct(
-          self.features, kernel=1, norm=self.norm, name=f'level{i}'
+          self.features,
+          kernel=1,
+          norm=self.norm,
+          act=self.act,
+          name=f'level{i}',
       )(y, train)
       if not self.enlarge_first:
         y = resize(y, x.shape[1:3], align_corners=self.align_corners)
       levels.append(y)
+    levels.insert(len(levels) if self.features_last else 0, x)
     return jnp.concatenate(levels, -1)

@@ -55,6 +55,7 @@ PARAMETERS = {
     'fully_dilated': 9_420_373,
     'gcnet': 49_631_755,  # mmsegmentation: 49,619,435 of 5 classes.
     'gcn': 59_369_620,
+    'gscnn': 137_278_637,  # Its code: 137,274,862 of 6 classes, a spare side.
     'hdc_duc': 67_397_888,  # 65,038,464 of 19 classes in its code.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
@@ -78,8 +79,10 @@ PARAMETERS = {
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
     'segformer': 3_720_565,
+    'sfnet': 13_321_620,  # Its authors' code: 13,313,880 of 6 classes.
     'segresnet': 53_564_309,
     'semantic_fpn': 28_498_165,
+    'segfix': 0,
     'setr': 316_697_172,
     'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.
     'smoothed_dilated': 44_049_668,  # 42,869,956 of 5 classes.
