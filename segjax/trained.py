@@ -44,13 +44,20 @@ class Trained:
   forward: Callable
   options: Inference
 
-  def prepare(self, raw: np.ndarray, name: str = 'image') -> dict:
-    """Returns an example of an image as it was read, [H, W, C]."""
+  def prepare(self, raw: np.ndarray, name: str = 'image', **more) -> dict:
+    """Returns an example of an image as it was read, [H, W, C].
+
+    Args:
+      raw: the image.
+      name: of it, for errors.
+      **more: other fields that the model reads.
+    """
     if self.values:
       self.values.check(raw, name)
     raw = images.with_channels(raw, self.channels, name)
-    features = transforms.apply(self.ops, {'image': raw})
-    return {**features, 'raw': raw, 'size': raw.shape[:2], 'name': name}
+    features = {'image': raw, 'name': name, **more}
+    features = transforms.apply(self.ops, features)
+    return {**features, 'raw': raw, 'size': raw.shape[:2]}
 
   def __call__(self, raw: np.ndarray, name: str = 'image') -> dict:
     """Returns what the task predicts of an image, {name: array}."""

@@ -43,6 +43,7 @@ from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.channel_attention import ChannelAttention
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import conv
 from segjax.layers.smoothed_conv import smoothed
 from segjax.ops.pool import max_pool
 
@@ -144,6 +145,22 @@ class Bottleneck(nn.Module):
     return nn.relu(y + shortcut(x, y, self.stride, self.average, train, norm))
 
 
+class Stem(nn.Module):
+  """Applies the 7x7 convolution, a norm and ReLU.
+
+  Returns what the convolution computes as well, before the norm.
+  """
+
+  features: int
+  padding: int | None
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(self, x, train):
+    raw = conv(self.features, 7, stride=2, padding=self.padding, name='conv')(x)
+    return raw, nn.relu(self.norm(train, name='norm')(raw))
+
+
 def shortcut(x, y, stride, average, train, norm):
   """Returns `x`, projected by a 1x1 convolution where its shape differs.
 
@@ -213,6 +230,8 @@ class Backbone(nn.Module):
   # Channels of three 3x3 convolutions in place of the 7x7 one.
   deep_stem: tuple[int, ...] = ()
   average_shortcut: bool = False
+  # Whether there is a level 'stem', the first convolution before its norm.
+  keep_stem: bool = False
   ceil_pool: bool = False  # See `pool`.
   pad_pool: bool = True  # See `pool`.
   # Whether a stem of one convolution, and the pooling, pad as TensorFlow does.
@@ -245,7 +264,10 @@ class Backbone(nn.Module):
   after: Callable[[str, jax.Array], jax.Array] | None = None
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
-  levels = ('c1', 'c2', 'c3', 'c4', 'c5')
+  @property
+  def levels(self):
+    stem = ('stem',) if self.keep_stem else ()
+    return (*stem, 'c1', 'c2', 'c3', 'c4', 'c5')
 
   @nn.compact
   def __call__(self, image, train=False):
@@ -267,7 +289,13 @@ class Backbone(nn.Module):
       raise ValueError(
           f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
+    if self.keep_stem and self.deep_stem:
+      raise ValueError(
+          'keep_stem=True is for a stem of one convolution, and this variant'
+          f' has {len(self.deep_stem)}: leave it out.'
+      )
     norm, _ = block_norms(self.epsilon, self.absolute_scale)
+    feats = {}
     if self.deep_stem:
       x = image
       for i, features in enumerate(self.deep_stem, 1):
@@ -276,15 +304,11 @@ class Backbone(nn.Module):
         )(x, train)
     else:
       x = pad_as_tensorflow(image, 7) if self.tensorflow_padding else image
-      x = ConvNormAct(
-          self.width,
-          kernel=7,
-          stride=2,
-          padding=0 if self.tensorflow_padding else None,
-          norm=norm,
-          name='stem',
-      )(x, train)
-    feats = {'c1': x}
+      padding = 0 if self.tensorflow_padding else None
+      raw, x = Stem(self.width, padding, norm, name='stem')(x, train)
+      if self.keep_stem:
+        feats['stem'] = raw
+    feats['c1'] = x
     if self.tensorflow_padding:
       x = pool(pad_as_tensorflow(x, 3, -jnp.inf), pad=False)
     else:

@@ -94,6 +94,13 @@ FIELDS = {
     # and the direction away from there.
     'distance': Field(MASK, np.uint8, DIRECTIONS),
     'angle': Field(ANGLE, np.float32, DIRECTIONS),
+    # A mask that is to be refined, 0 to 1.
+    'coarse_mask': Field(
+        MAP,
+        np.float32,
+        'Add perturbed_masks to config.preprocess.train and fixed_masks to'
+        ' config.preprocess.eval.',
+    ),
     # Edges of the image by Canny's method, 255 on them and 0 elsewhere.
     'canny': Field(
         MAP,

@@ -121,6 +121,22 @@ def test_an_average_shortcut_counts_no_padding_and_keeps_the_type(dtype):
   np.testing.assert_array_equal(out, np.broadcast_to(out[:, :1, :1], out.shape))
 
 
+def test_the_stem_is_kept_before_its_norm(random_variables):
+  model = backbones.build('resnet/tiny(keep_stem=True)')
+  assert model.levels == ('stem', 'c1', 'c2', 'c3', 'c4', 'c5')
+  image = jax.random.normal(jax.random.key(0), (1, 33, 41, 3))
+  variables = random_variables(model, image.shape)
+  feats = jax.jit(model.apply)(variables, image)
+  assert list(feats) == list(model.levels)
+  params = variables['params']['stem']['norm']
+  moving = variables['batch_stats']['stem']['norm']
+  scale = params['scale'] / np.sqrt(moving['var'] + 1e-5)
+  normed = (feats['stem'] - moving['mean']) * scale + params['bias']
+  np.testing.assert_allclose(feats['c1'], nn.relu(normed), atol=1e-4)
+  with pytest.raises(ValueError, match='this variant has 3'):
+    shapes('resnet/50_v1c', keep_stem=True)
+
+
 def test_class_logits_come_when_there_are_classes():
   without, _ = shapes('resnet/tiny', (2, 65, 97, 3))
   feats, _ = shapes('resnet/tiny', (2, 65, 97, 3), num_classes=7)

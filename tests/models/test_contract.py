@@ -31,6 +31,7 @@ PARAMETERS = {
     'cpnet': 52_155_530,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'danet': 49_850_166,  # mmsegmentation: 49,821,430 of 5 classes.
+    'cascade_psp': 0,
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
@@ -82,7 +83,7 @@ PARAMETERS = {
     'sfnet': 13_321_620,  # Its authors' code: 13,313,880 of 6 classes.
     'segresnet': 53_564_309,
     'semantic_fpn': 28_498_165,
-    'segfix': 0,
+    'segfix': 65_700_160,  # Its authors' code: 65,697,344 of 8 directions.
     'setr': 316_697_172,
     'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.
     'smoothed_dilated': 44_049_668,  # 42,869,956 of 5 classes.

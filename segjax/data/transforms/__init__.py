@@ -6,7 +6,8 @@ pixels moves all fields of an example, each as its kind in `segjax.data.fields`
 says, and leaves other entries alone. An op that derives a target from the label
 says in `derives` which field it adds, as `border_weights` adds 'weight'; it
 comes after those that move pixels; crops and flips may follow one that is
-`movable`. The spec names an op and its fields, as
+`movable`. One that is `on_truth` is given the truth in evaluation, too. The
+spec names an op and its fields, as
 literals: `resize(512, mode='short')`. Sizes are height, width; one number is a
 square. The defaults are mmseg 1.2.2's where it has any.
 """
@@ -37,6 +38,8 @@ from segjax.data.transforms.geometry import Resize
 from segjax.data.transforms.geometry import Rotate
 from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
+from segjax.data.transforms.masks import FixedMasks
+from segjax.data.transforms.masks import PerturbedMasks
 from segjax.data.transforms.objects import LabelProposals
 from segjax.data.transforms.objects import ObjectCrop
 from segjax.data.transforms.targets import Centers
@@ -52,11 +55,13 @@ OPS = {
     'cutout': Cutout,
     'directions': Directions,
     'elastic': Elastic,
+    'fixed_masks': FixedMasks,
     'flip': Flip,
     'label_proposals': LabelProposals,
     'normalize': Normalize,
     'object_crop': ObjectCrop,
     'pad': Pad,
+    'perturbed_masks': PerturbedMasks,
     'photometric': Photometric,
     'random_crop': RandomCrop,
     'random_scale': RandomScale,
