@@ -19,7 +19,7 @@ class PyramidPooling(nn.Module):
   the features, and concatenated with them.
   """
 
-  features: int = 512
+  features: int = 512  # 0: as many as there are.
   bins: tuple[int, ...] = (1, 2, 3, 6)  # Rows and columns of the grids.
   align_corners: bool = False
   # Whether a grid is enlarged before it is projected, as in UPerNet's code: its
@@ -31,13 +31,13 @@ class PyramidPooling(nn.Module):
 
   @nn.compact
   def __call__(self, x, train):
-    levels = []
+    levels, features = [], self.features or x.shape[-1]
     for i, rows in enumerate(self.bins):
       y = adaptive_avg_pool(x, (rows, rows))
       if self.enlarge_first:
         y = resize(y, x.shape[1:3], align_corners=self.align_corners)
       y = ConvNormAct(
-          self.features,
+          features,
           kernel=1,
           norm=self.norm,
           act=self.act,

@@ -31,7 +31,7 @@ class Upsample(nn.Module):
 
   @nn.compact
   def __call__(self, x, skip, train):
-    x = resize(x, (2 * x.shape[1], 2 * x.shape[2]))
+    x = resize(x, skip.shape[1:3])
 
     def pair(y, first):
       for i in (first, first + 1):
@@ -93,6 +93,9 @@ class Model(nn.Module):
     backbone = backbones.build(
         self.backbone, LEVELS, keep_stem=True, name='backbone'
     )
+    pooling = PyramidPooling(
+        0, norm=None, act=None, features_last=True, name='psp'
+    )
     fuse = ConvNormAct(
         self.features, kernel=1, bias=True, norm=None, name='fuse'
     )
@@ -104,7 +107,6 @@ class Model(nn.Module):
         stride: Head(self.num_classes, self.head_features, name=f'head{stride}')
         for stride in (8, 4, 1)
     }
-    pooling = {}
 
     def as_input(x):
       x = (2 * x - 1)[..., None].astype(image.dtype)
@@ -114,15 +116,7 @@ class Model(nn.Module):
       """Returns features at stride 8, and what later steps skip."""
       given = jnp.concatenate([image, mask[..., :1], first, second], -1)
       feats = backbone(given, train)
-      if not pooling:
-        pooling['psp'] = PyramidPooling(
-            feats['c5'].shape[-1],
-            norm=None,
-            act=None,
-            features_last=True,
-            name='psp',
-        )
-      return fuse(pooling['psp'](feats['c5'], train), train), feats
+      return fuse(pooling(feats['c5'], train), train), feats
 
     def enlarged(x):
       return resize(x, size)

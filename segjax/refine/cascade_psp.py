@@ -73,7 +73,7 @@ class CascadePSP:
           ' its config.preprocess.eval should not resize.'
       )
     apply = functools.partial(
-        refined_twice, network.system.model, network.variables
+        refined_twice, network.system.model, _on_device(self.workdir)
     )
     refine = functools.partial(
         refine_mask, apply, size=self.size, local=self.local
@@ -121,6 +121,13 @@ class CascadePSP:
             for first, side in ((top, height), (left, width))
         )
         yield box, numbers[box] == number
+
+
+@functools.lru_cache(maxsize=2)
+def _on_device(workdir):
+  """Returns the variables of a run, once, where the masks are refined."""
+  variables = trained.load(workdir).variables
+  return jax.device_put(variables, jax.local_devices()[0])
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -31,7 +31,7 @@ PARAMETERS = {
     'cpnet': 52_155_530,
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'danet': 49_850_166,  # mmsegmentation: 49,821,430 of 5 classes.
-    'cascade_psp': 0,
+    'cascade_psp': 67_810_853,  # Its code: 67,683,433 of 1 channel.
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
