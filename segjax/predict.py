@@ -263,8 +263,9 @@ class Predictor:
     features = {'image': raw}
     for name in example.keys() & fields.FIELDS.keys() - {'image'}:
       features[name] = self._field(example, name)
-    fields.check(self.system.reads, features, f'{example["name"]}: this system')
     features = transforms.apply(self._ops, features)
+    # An op may have derived some of them.
+    fields.check(self.system.reads, features, f'{example["name"]}: this system')
     return {**example, **features, 'raw': raw, 'size': raw.shape[:2]}
 
   def _field(self, example, name):

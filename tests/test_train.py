@@ -92,7 +92,7 @@ def test_summaries_have_the_scores_of_every_evaluation(finished):
   for step in scored:
     assert {name for name in metrics[step] if name.startswith('val/')} == {
         *('val/mIoU', 'val/accuracy', 'val/mean_accuracy', 'val/fwIoU'),
-        *('val/dice', 'val/boundary_IoU', 'val/images_per_second'),
+        *('val/dice', 'val/boundary_IoU', 'val/mBA', 'val/images_per_second'),
         *(f'val/IoU/{name}' for name in LABEL_MAP.names),
     }
 

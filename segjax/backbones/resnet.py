@@ -15,6 +15,9 @@ most published weights. The variants differ in stem and shortcuts:
   their end where it strides, and its norms add 1e-3 to the variance.
 - 'duc' is that of HDC and DUC, https://arxiv.org/abs/1702.08502: v1s that
   strides in the first 1x1 convolution, and whose pooling has no padding.
+- 'sfnet' is that of SFNet's authors, v1s that dilates and strides alike: the
+  last 3x3 convolutions of the blocks have dilation 2 in stage 3 and 4 in stage
+  4, and the output stride stays 32.
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
 - 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
@@ -40,6 +43,7 @@ from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.channel_attention import ChannelAttention
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import conv
 from segjax.layers.smoothed_conv import smoothed
 from segjax.ops.pad import pad_as_tensorflow
 from segjax.ops.pool import max_pool
@@ -72,16 +76,18 @@ class BasicBlock(nn.Module):
   epsilon: float = 1e-5  # Of all norms.
   smoothing: str = ''  # Of what dilates, see `smoothed`.
   act: Callable | None = nn.relu  # Of the sum.
+  dilate_second: bool = False  # Whether the first 3x3 never dilates.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
     norm, last = block_norms(self.epsilon, self.absolute_scale)
+    first = 1 if self.dilate_second else self.first_dilation or self.dilation
     layer = smoothed(self.smoothing)
     y = ConvNormAct(
         self.width,
         stride=self.stride,
-        dilation=self.first_dilation or self.dilation,
+        dilation=first,
         norm=norm,
         layer=layer,
         name='conv1',
@@ -174,6 +180,22 @@ class OpenGroup(nn.Module):
     return x
 
 
+class Stem(nn.Module):
+  """Applies the 7x7 convolution, a norm and ReLU.
+
+  Returns what the convolution computes as well, before the norm.
+  """
+
+  features: int
+  padding: int | None
+  norm: Callable[..., nn.Module]
+
+  @nn.compact
+  def __call__(self, x, train):
+    raw = conv(self.features, 7, stride=2, padding=self.padding, name='conv')(x)
+    return raw, nn.relu(self.norm(train, name='norm')(raw))
+
+
 def shortcut(x, y, stride, average, train, norm):
   """Returns `x`, projected by a 1x1 convolution where its shape differs.
 
@@ -228,6 +250,8 @@ class Backbone(nn.Module):
   # Channels of three 3x3 convolutions in place of the 7x7 one.
   deep_stem: tuple[int, ...] = ()
   average_shortcut: bool = False
+  # Whether there is a level 'stem', the first convolution before its norm.
+  keep_stem: bool = False
   ceil_pool: bool = False  # See `pool`.
   pad_pool: bool = True  # See `pool`.
   # Whether a stem of one convolution, and the pooling, pad as TensorFlow does.
@@ -260,7 +284,10 @@ class Backbone(nn.Module):
   after: Callable[[str, jax.Array], jax.Array] | None = None
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
-  levels = ('c1', 'c2', 'c3', 'c4', 'c5')
+  @property
+  def levels(self):
+    stem = ('stem',) if self.keep_stem else ()
+    return (*stem, 'c1', 'c2', 'c3', 'c4', 'c5')
 
   @nn.compact
   def __call__(self, image, train=False):
@@ -282,7 +309,13 @@ class Backbone(nn.Module):
       raise ValueError(
           f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
+    if self.keep_stem and self.deep_stem:
+      raise ValueError(
+          'keep_stem=True is for a stem of one convolution, and this variant'
+          f' has {len(self.deep_stem)}: leave it out.'
+      )
     norm, _ = block_norms(self.epsilon, self.absolute_scale)
+    feats = {}
     if self.deep_stem:
       x = image
       for i, features in enumerate(self.deep_stem, 1):
@@ -291,15 +324,11 @@ class Backbone(nn.Module):
         )(x, train)
     else:
       x = pad_as_tensorflow(image, 7) if self.tensorflow_padding else image
-      x = ConvNormAct(
-          self.width,
-          kernel=7,
-          stride=2,
-          padding=0 if self.tensorflow_padding else None,
-          norm=norm,
-          name='stem',
-      )(x, train)
-    feats = {'c1': x}
+      padding = 0 if self.tensorflow_padding else None
+      raw, x = Stem(self.width, padding, norm, name='stem')(x, train)
+      if self.keep_stem:
+        feats['stem'] = raw
+    feats['c1'] = x
     if self.tensorflow_padding:
       x = pool(pad_as_tensorflow(x, 3, -jnp.inf), pad=False)
     else:
@@ -367,6 +396,7 @@ STYLES = {
     'v1s': dict(deep_stem=(64, 64, 128)),
 }
 WIDE = functools.partial(Bottleneck, widen=2)
+SFNET = dict(dilations=(1, 1, 2, 4), dilate_first=True)
 VARIANTS = {
     'tiny': dict(block=BasicBlock, depths=(1, 1, 1, 1), width=16),
     **PLAIN,
@@ -403,6 +433,16 @@ VARIANTS = {
         pad_pool=False,
         epsilon=1e-6,
     ),
+    '18_sfnet': {
+        **PLAIN['18'],
+        **STYLES['v1s'],
+        **SFNET,
+        'block': functools.partial(BasicBlock, dilate_second=True),
+    },
+    **{
+        f'{depth}_sfnet': {**PLAIN[depth], **STYLES['v1s'], **SFNET}
+        for depth in ('50', '101')
+    },
     'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
     'next101_32x4d': {**PLAIN['101'], 'block': next_block(32, 4)},
     'next101_32x8d': {**PLAIN['101'], 'block': next_block(32, 8)},

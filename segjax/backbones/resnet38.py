@@ -29,6 +29,7 @@ class Unit(nn.Module):
   dilations: tuple[int, int] = (1, 1)  # First and later convolutions.
   project: bool = False  # Whether the shortcut has a 1x1 convolution.
   dropout: float = 0.0  # Rate before the last convolution.
+  drop_channels: bool = False  # See `Backbone`.
   epsilon: float = 1e-5
 
   @remat.block
@@ -46,7 +47,8 @@ class Unit(nn.Module):
             self.widths[-1], 1, stride=self.stride, name='shortcut'
         )(x)
       if i == len(kernels):
-        x = nn.Dropout(self.dropout)(x, deterministic=not train)
+        shared = (1, 2) if self.drop_channels else ()
+        x = nn.Dropout(self.dropout, shared)(x, deterministic=not train)
       x = conv(
           width,
           kernel,
@@ -60,8 +62,8 @@ class Unit(nn.Module):
 class Backbone(nn.Module):
   """A convolution and levels 2 to 7 of residual units.
 
-  'c1' to 'c4' are the outputs of levels 2 to 5 before any norm and ReLU; 'c5'
-  is the output of level 7 after both.
+  'c0' is the output of the convolution, and 'c1' to 'c4' are those of levels 2
+  to 5, before any norm and ReLU; 'c5' is the output of level 7 after both.
   """
 
   depths: tuple[int, int, int, int] = (3, 3, 6, 3)  # Units of levels 2 to 5.
@@ -76,10 +78,13 @@ class Backbone(nn.Module):
   dilate_first: bool = False
   # Dropout rates of levels 6 and 7; (0.3, 0.5) for segmentation.
   dropout: tuple[float, float] = (0.0, 0.0)
+  drop_channels: bool = False  # Whether dropout is of whole channels.
+  # Whether norm and ReLU end the network; Gated-SCNN leaves them out.
+  final_norm: bool = True
   epsilon: float = 1e-5
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
-  levels = ('c1', 'c2', 'c3', 'c4', 'c5')
+  levels = ('c0', 'c1', 'c2', 'c3', 'c4', 'c5')
 
   @nn.compact
   def __call__(self, image, train=False):
@@ -88,7 +93,7 @@ class Backbone(nn.Module):
           f'output_stride={self.output_stride}: a ResNet-38 has 8, 16 or 32.'
       )
     x = conv(self.width, name='stem')(image)
-    feats = {}
+    feats = {'c0': x}
     total, dilation = 1, 1
     for level, depth, widths, dropout in (
         (2, self.depths[0], (2, 2), 0.0),
@@ -115,13 +120,16 @@ class Backbone(nn.Module):
             dilations=(first if i == 0 else dilation, dilation),
             project=i == 0,
             dropout=dropout,
+            drop_channels=self.drop_channels,
             epsilon=self.epsilon,
             name=f'level{level}_{i}',
         )(x, train)
       if level < 6:
         feats[f'c{level - 1}'] = x
-    norm = norms.BatchNorm(train, epsilon=self.epsilon, name='norm')
-    feats['c5'] = nn.relu(norm(x))
+    if self.final_norm:
+      norm = norms.BatchNorm(train, epsilon=self.epsilon, name='norm')
+      x = nn.relu(norm(x))
+    feats['c5'] = x
     if self.num_classes:
       mean = feats['c5'].mean((1, 2))
       feats['class_logits'] = nn.Dense(self.num_classes, name='classifier')(
@@ -133,5 +141,5 @@ class Backbone(nn.Module):
 VARIANTS = {
     'tiny': dict(depths=(1, 1, 1, 1), width=4),
     'a1': dict(epsilon=1.001e-5),  # The value that MXNet has.
-    'a2': dict(pooled=(2, 3), dilate_first=True),
+    'a2': dict(pooled=(2, 3), dilate_first=True, drop_channels=True),
 }

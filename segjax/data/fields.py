@@ -21,6 +21,7 @@ class Kind:
     spatial: whether the first two axes are the rows and columns of the image;
       other fields stay as they are when pixels move, unless they are points.
     points: whether values are positions in the image.
+    angles: whether values are directions in the image, in degrees.
     linear: whether values are interpolated; other values are picked from the
       nearest pixel.
     outside: value of the pixels beyond the border.
@@ -34,6 +35,7 @@ class Kind:
   outside: int = 0
   shape: tuple[int, ...] = ()
   points: bool = False
+  angles: bool = False
 
 
 IMAGE = Kind('image', spatial=True, linear=True)  # [H, W, C].
@@ -41,6 +43,8 @@ MASK = Kind('mask', spatial=True, outside=255)  # Class ids [H, W].
 IDS = Kind('ids', spatial=True)  # Numbers of objects [H, W], 0 for none.
 STACK = Kind('stack', spatial=True, shape=(1,))  # N masks, [H, W, N].
 MAP = Kind('map', spatial=True, linear=True)  # Numbers [H, W] or [H, W, C].
+# Directions in degrees, -180 to 180, 0 to the right and 90 down, [H, W].
+ANGLE = Kind('angle', spatial=True, angles=True)
 TABLE = Kind('table', spatial=False, shape=(1,))  # N entries, [N] or [N, ...].
 # N positions (row, column), [N, 2]; the centre of the first pixel is (0, 0).
 POINTS = Kind('points', spatial=False, shape=(1, 2), points=True)
@@ -66,6 +70,7 @@ OBJECTS = (
     ' is told in segjax/data/datasets/README.md.'
 )
 CENTERS = 'Add centers to config.preprocess.train.'
+DIRECTIONS = 'Add directions to config.preprocess.train.'
 FIELDS = {
     'image': Field(IMAGE, np.float32, 'Every data set has images.'),
     'label': Field(MASK, np.uint8, 'Every data set that is scored has labels.'),
@@ -85,6 +90,23 @@ FIELDS = {
     # A heat map of the centres of objects, and the way there from each pixel.
     'centers': Field(MAP, np.float32, CENTERS),
     'offsets': Field(MAP, np.float32, CENTERS),
+    # How far a pixel is from the outline of its class, 255 where nobody knows,
+    # and the direction away from there.
+    'distance': Field(MASK, np.uint8, DIRECTIONS),
+    'angle': Field(ANGLE, np.float32, DIRECTIONS),
+    # A mask that is to be refined, 0 to 1.
+    'coarse_mask': Field(
+        MAP,
+        np.float32,
+        'Add perturbed_masks to config.preprocess.train and fixed_masks to'
+        ' config.preprocess.eval.',
+    ),
+    # Edges of the image by Canny's method, 255 on them and 0 elsewhere.
+    'canny': Field(
+        MAP,
+        np.float32,
+        'Add canny to config.preprocess.train and config.preprocess.eval.',
+    ),
     # Region proposals, and what they show; see `segjax.data.proposals`.
     'proposals': Field(
         STACK,
@@ -112,6 +134,21 @@ def kind(name: str) -> Kind | None:
 def is_spatial(name: str) -> bool:
   """Tells whether the first axes of a field are rows and columns."""
   return name in FIELDS and FIELDS[name].kind.spatial
+
+
+def mirrored(name: str, values: np.ndarray) -> np.ndarray:
+  """Returns the values of a field that was mirrored, left to right.
+
+  They are the same but for directions, which point to the other side.
+
+  Args:
+    name: of the field.
+    values: whose pixels have been moved.
+  """
+  known = kind(name)
+  if known is None or not known.angles:
+    return values
+  return np.where(values < 0, -180, 180).astype(values.dtype) - values
 
 
 def check(names: Iterable[str], example, reader: str) -> None:

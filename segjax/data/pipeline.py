@@ -167,8 +167,9 @@ def eval_examples(
 
   An example is {'image': float32 [h, w, C] after the ops, 'label': [H, W] at
   its original size, 'name', 'raw': the image [H, W, C] as it was read}. The ops
-  do not change the fields of `fields.TRUTH`, such as the label; other fields
-  are transformed with the image. Hosts differ by one example at most.
+  do not change the fields of `fields.TRUTH`, such as the label, but for those
+  that are `on_truth`; other fields are transformed with the image. Hosts differ
+  by one example at most.
 
   Args:
     dataset: a `datasets.Dataset`.
@@ -185,11 +186,18 @@ def eval_examples(
           f'{op} is random, so it cannot be in an evaluation spec, {spec!r}; '
           'resize, pad and normalize can'
       )
-  transform = _transform(ops)
+  on_truth = [op for op in ops if getattr(op, 'on_truth', False)]
+  if list(ops[: len(on_truth)]) != on_truth:
+    raise ValueError(
+        f'{spec!r}: what is made of the truth comes before all other ops of'
+        ' evaluation, which leave the truth as it was read.'
+    )
+  pose, transform = map(_transform, (on_truth, ops[len(on_truth) :]))
 
   def prepare(features):
+    features = {**features, **pose(features), 'raw': features['image']}
     inputs = {k: v for k, v in features.items() if k not in fields.TRUTH}
-    return {**features, 'raw': features['image'], **transform(inputs)}
+    return {**features, **transform(inputs)}
 
   options = grain.ReadOptions(threads, 2 * threads)
   shard = grain.MapDataset.source(dataset)[host::num_hosts]

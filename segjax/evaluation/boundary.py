@@ -1,11 +1,14 @@
-"""Scores of boundaries: boundary IoU and boundary F.
+"""Scores of boundaries: boundary IoU, boundary F and boundary accuracy.
 
 Boundary IoU, https://arxiv.org/abs/2103.16562, compares the bands of pixels
 just inside the outlines of truth and prediction. Plain IoU hides errors there
 if an object is large. Boundary F, https://arxiv.org/abs/1907.05740,
-compares the outlines themselves up to a tolerance.
+compares the outlines themselves up to a tolerance. Mean boundary accuracy,
+https://arxiv.org/abs/2005.02551, looks at the pixels near outlines of the
+truth, at several distances.
 
-Checked against boundary-iou-api and GSCNN's `f_boundary.py`.
+Checked against boundary-iou-api, GSCNN's `f_boundary.py` and CascadePSP's
+`compute_boundary_acc.py`.
 """
 
 import math
@@ -91,6 +94,69 @@ def boundary_f(
     precision = _share(predicted, cv2.dilate(truth, disk))
     result[c] = 2 * precision * recall / max(precision + recall, 1e-300)
   return result
+
+
+def boundary_accuracy(
+    prediction: np.ndarray,
+    label: np.ndarray,
+    ignore: int = 255,
+    *,
+    subtract_ignored: bool = False,
+) -> float:
+  """Computes the mean boundary accuracy (mBA) of one image.
+
+  Args:
+    prediction: [H, W] uint8, ids.
+    label: [H, W] uint8, ids or `ignore`.
+    ignore: label of pixels that do not count.
+    subtract_ignored: whether the number of ignored pixels near outlines is
+      taken off the pixels that agree, also where the prediction does not say
+      `ignore` there, as in the code of CascadePSP's authors.
+
+  Returns:
+    The share of pixels near outlines of the truth that are right, a mean over
+    the five widths of `boundary_radii`; NaN if there is no outline.
+  """
+  label = np.asarray(label, np.uint8)
+  right, ignored = prediction == label, label == ignore
+  shares = []
+  for radius in boundary_radii(label.shape):
+    near = near_outlines(label, radius)
+    counted = near & ~ignored
+    total = np.count_nonzero(counted)
+    if subtract_ignored:
+      agreeing = np.count_nonzero(right & near) - (
+          np.count_nonzero(near) - total
+      )
+    else:
+      agreeing = np.count_nonzero(right & counted)
+    shares.append(agreeing / total if total else np.nan)
+  return float(np.mean(shares))
+
+
+def boundary_radii(size: tuple[int, int]) -> list[int]:
+  """Returns how far from an outline pixels are near it, in five steps.
+
+  Args:
+    size: (height, width) of the image.
+  """
+  largest = sum(size) / 300
+  return [1 + int((largest - 1) / 5 * i) for i in range(5)]
+
+
+def near_outlines(label: np.ndarray, radius: int) -> np.ndarray:
+  """Returns where two ids are within a disk, [H, W] bool.
+
+  This is the union of the morphological gradients of all classes: the masks'
+  dilations by the disk without their erosions.
+
+  Args:
+    label: [H, W] uint8.
+    radius: of the disk, which OpenCV draws as an ellipse.
+  """
+  side = 2 * radius + 1
+  disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+  return cv2.dilate(label, disk) != cv2.erode(label, disk)
 
 
 def _bands(ids, width):

@@ -72,6 +72,19 @@ def semantic(
       return cls(boundary.band_counts(prediction, label, num_classes))
 
   @flax.struct.dataclass
+  class Accuracies(_Counts):
+    """Sum of the mean boundary accuracies, and number of images, [2]."""
+
+    @classmethod
+    def empty(cls):
+      return cls(np.zeros(2))
+
+    @classmethod
+    def from_model_output(cls, *, prediction, label, **_):
+      value = boundary.boundary_accuracy(prediction, label)
+      return cls.empty() if np.isnan(value) else cls(np.array([value, 1.0]))
+
+  @flax.struct.dataclass
   class Partitions(_Counts):
     """Sums of the three scores of partitions, and number of images, [4]."""
 
@@ -94,6 +107,7 @@ def semantic(
 
     confusion: Confusion
     bands: Bands
+    accuracies: Accuracies
     partitions: Partitions
 
     def gather(self):
@@ -101,6 +115,7 @@ def semantic(
       return self.replace(
           confusion=self.confusion.gather(),
           bands=self.bands.gather(),
+          accuracies=self.accuracies.gather(),
           partitions=self.partitions.gather(),
       )
 
@@ -116,6 +131,8 @@ def semantic(
       result['boundary_IoU'] = semantic_scores.mean(
           semantic_scores.iou(*self.bands.counts), truth, predicted, absent
       )
+      accuracy, images = self.accuracies.counts
+      result['mBA'] = accuracy / (images or np.nan)
       if boundary_class is not None:
         *sums, images = self.partitions.counts
         means = np.array(sums) / (images or np.nan)

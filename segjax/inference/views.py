@@ -350,7 +350,11 @@ def _views(shown, size, shape, options, content):
     yield View(scaled, size, shape, options, mirrored=False, content=seen)
     if options.flip:
       flipped = {
-          name: array[:, ::-1] if fields.is_spatial(name) else array
+          name: (
+              fields.mirrored(name, array[:, ::-1])
+              if fields.is_spatial(name)
+              else array
+          )
           for name, array in scaled.items()
       }
       yield View(flipped, size, shape, options, mirrored=True, content=seen)

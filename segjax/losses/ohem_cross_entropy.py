@@ -17,6 +17,7 @@ def ohem_cross_entropy(
     threshold: float = 0.7,
     min_kept: int = 100_000,
     divide_by: str = 'kept',
+    inclusive: bool = False,
     ignore: int = 255,
 ) -> jax.Array:
   """Computes the mean cross entropy of pixels whose true class is improbable.
@@ -33,6 +34,9 @@ def ohem_cross_entropy(
       valid pixels keeps all but the easiest pixel.
     divide_by: what the sum over the kept pixels is divided by: the number of
       'kept' pixels, or of 'all' pixels as in mmsegmentation.
+    inclusive: whether a pixel at the threshold is kept as well. The easiest of
+      the `min_kept` pixels is then one of those that are kept, and a batch with
+      fewer valid pixels keeps all of them, as in SFNet's code.
     ignore: label of pixels that do not count.
 
   Returns:
@@ -51,8 +55,10 @@ def ohem_cross_entropy(
   ordered = jnp.sort(parallel.all_gather(prob).ravel())
   images = ordered.size // (labels.shape[1] * labels.shape[2])
   count = jnp.isfinite(ordered).sum()
-  place = jnp.minimum(min_kept * images, jnp.maximum(count - 1, 0))
-  kept = valid & (prob < jnp.maximum(threshold, ordered[place]))
+  least = min_kept * images - (1 if inclusive else 0)
+  place = jnp.clip(least, 0, jnp.maximum(count - 1, 0))
+  limit = jnp.maximum(threshold, ordered[place])
+  kept = valid & ((prob <= limit) if inclusive else (prob < limit))
   if class_weights is not None:
     loss = loss * (target * class_weights).sum(-1, keepdims=True)
   match divide_by:

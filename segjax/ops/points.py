@@ -87,6 +87,33 @@ def nearest(labels: jax.Array, points: jax.Array) -> jax.Array:
   return jnp.take_along_axis(labels.reshape(batch, -1), index, 1, mode='clip')
 
 
+def warp(x: jax.Array, flow: jax.Array) -> jax.Array:
+  """Enlarges a map bilinearly along a flow.
+
+  Without a flow the centres of the corner pixels are kept in place. A flow of 1
+  moves the place that is read by half a pixel of the result, in coordinates in
+  which the corner pixels of map and result have the same centres. Outside of
+  the map it is 0.
+
+  Args:
+    x: [B, h, w, C].
+    flow: [B, H, W, 2], (x, y).
+
+  Returns:
+    [B, H, W, C] in the type of `x`.
+
+  References:
+    Li et al., Semantic Flow, 2020, https://arxiv.org/abs/2002.10120, equation
+    2, as its authors' code has it.
+  """
+  height, width = flow.shape[1:3]
+  columns, rows = jnp.meshgrid(
+      jnp.linspace(0, 1, width), jnp.linspace(0, 1, height)
+  )
+  moved = flow.astype(jnp.float32) / np.array((width, height), np.float32) / 2
+  return sample(x, jnp.stack((columns, rows), -1) + moved, align_corners=True)
+
+
 def positions(
     points: jax.Array, size: tuple[int, int], align_corners: bool = False
 ) -> jax.Array:

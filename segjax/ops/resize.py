@@ -53,8 +53,10 @@ def resize(
   return _sample(x, rows, columns)
 
 
-def rescale(x: jax.Array, factor: float) -> jax.Array:
-  """Scales the two spatial axes bilinearly, without antialiasing.
+def rescale(
+    x: jax.Array, factor: float, *, method: str = 'bilinear'
+) -> jax.Array:
+  """Scales the two spatial axes, without antialiasing.
 
   Sizes are rounded down, but the samples stay exactly 1 / `factor` apart. A
   factor of 0.5 samples 5 pixels at 0.5 and 2.5, where `resize` to 2 pixels
@@ -63,6 +65,7 @@ def rescale(x: jax.Array, factor: float) -> jax.Array:
   Args:
     x: [B, H, W, C], any float type; the arithmetic is float32.
     factor: factor of both sides.
+    method: 'bilinear' or 'bicubic'.
 
   Returns:
     [B, height, width, C] in the type of `x`.
@@ -71,7 +74,8 @@ def rescale(x: jax.Array, factor: float) -> jax.Array:
     PyTorch's `interpolate` with a `scale_factor`, which is not recomputed.
   """
   matrices = (
-      weights(old, int(old * factor), step=1 / factor) for old in x.shape[1:3]
+      METHODS[method](old, int(old * factor), step=1 / factor)
+      for old in x.shape[1:3]
   )
   return _sample(x, *matrices)
 
@@ -182,14 +186,14 @@ def weights(
 
 
 def cubic_weights(
-    old: int, new: int, align_corners: bool = False
+    old: int, new: int, align_corners: bool = False, step: float = 0.0
 ) -> np.ndarray:
   """Returns the matrix of cubic interpolation along one axis, [new, old].
 
   The kernel is Keys' with a = -0.75, as in PyTorch; `jax.image.resize` has
   a = -0.5.
   """
-  source, a = positions(old, new, align_corners), -0.75
+  source, a = positions(old, new, align_corners, step), -0.75
   matrix = np.zeros((new, old), np.float32)
   for shift in (-1, 0, 1, 2):
     index = np.floor(source).astype(int) + shift

@@ -28,6 +28,10 @@ PARAMETERS = {
     # mmsegmentation's, of the backbone alone.
     '50_v1c': 23_527_264,
     '50_v1d': 23_527_264,
+    # v1s with other dilations.
+    '18_sfnet': 11_324_992,
+    '50_sfnet': 23_631_808,
+    '101_sfnet': 42_623_936,
 }
 
 
@@ -117,6 +121,22 @@ def test_an_average_shortcut_counts_no_padding_and_keeps_the_type(dtype):
   np.testing.assert_array_equal(out, np.broadcast_to(out[:, :1, :1], out.shape))
 
 
+def test_the_stem_is_kept_before_its_norm(random_variables):
+  model = backbones.build('resnet/tiny(keep_stem=True)')
+  assert model.levels == ('stem', 'c1', 'c2', 'c3', 'c4', 'c5')
+  image = jax.random.normal(jax.random.key(0), (1, 33, 41, 3))
+  variables = random_variables(model, image.shape)
+  feats = jax.jit(model.apply)(variables, image)
+  assert set(feats) == set(model.levels)
+  params = variables['params']['stem']['norm']
+  moving = variables['batch_stats']['stem']['norm']
+  scale = params['scale'] / np.sqrt(moving['var'] + 1e-5)
+  normed = (feats['stem'] - moving['mean']) * scale + params['bias']
+  np.testing.assert_allclose(feats['c1'], nn.relu(normed), atol=1e-4)
+  with pytest.raises(ValueError, match='this variant has 3'):
+    shapes('resnet/50_v1c', keep_stem=True)
+
+
 def test_class_logits_come_when_there_are_classes():
   without, _ = shapes('resnet/tiny', (2, 65, 97, 3))
   feats, _ = shapes('resnet/tiny', (2, 65, 97, 3), num_classes=7)
@@ -147,6 +167,19 @@ def test_given_dilations_leave_the_strides():
   assert found == plain
   strides = convolutions('resnet/50', 'strides', **options)
   assert strides == convolutions('resnet/50', 'strides')
+
+
+def test_blocks_of_sfnet_dilate_their_last_3x3_and_stride():
+  basic = convolutions('resnet/18_sfnet', 'kernel_dilation')
+  for block in ('stage3_0', 'stage3_1', 'stage4_0', 'stage4_1'):
+    assert basic[f'{block}/conv1/conv'] == 1
+    assert basic[f'{block}/conv2/conv'] == 2 ** (int(block[5]) - 2)
+  deep = convolutions('resnet/50_sfnet', 'kernel_dilation')
+  assert {deep[f'stage3_{i}/conv2/conv'] for i in range(6)} == {2}
+  assert {deep[f'stage4_{i}/conv2/conv'] for i in range(3)} == {4}
+  for name in ('18_sfnet', '50_sfnet'):
+    feats, _ = shapes(f'resnet/{name}', (1, 64, 64, 3))
+    assert feats['c5'].shape[1:3] == (2, 2)
 
 
 def test_dilations_are_of_all_stages():

@@ -59,7 +59,7 @@ def test_levels_stop_striding_at_the_output_stride(name, output_stride):
   feats, _ = shapes(
       f'resnet38/{name}', (2, 65, 97, 3), output_stride=output_stride
   )
-  assert list(feats) == ['c1', 'c2', 'c3', 'c4', 'c5']
+  assert list(feats) == ['c0', 'c1', 'c2', 'c3', 'c4', 'c5']
   for level, width in enumerate((128, 256, 512, 1024, 4096), 1):
     stride = min(2**level, output_stride)
     shape = (2, -(-65 // stride), -(-97 // stride), width)

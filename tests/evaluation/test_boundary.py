@@ -102,3 +102,48 @@ def test_ignored_pixels_do_not_matter():
     np.testing.assert_array_equal(
         measure(prediction, label, 3), measure(other, label, 3)
     )
+
+
+def test_boundary_accuracy_looks_near_true_outlines_alone():
+  label = np.zeros((60, 90), np.uint8)
+  label[:, 45:] = 1
+  label[:20] = 255
+  prediction = label.copy()
+  prediction[label == 255] = 0
+  assert boundary.boundary_accuracy(prediction, label) == 1
+  prediction[30:, :20] = 1  # Far from the outline.
+  assert boundary.boundary_accuracy(prediction, label) == 1
+  prediction[40:60, 45] = 0  # One of two columns, in half of the rows.
+  share = boundary.boundary_accuracy(prediction, label)
+  # The row next to the ignored ones is near an outline, too.
+  counted = boundary.near_outlines(label, 1) & (label != 255)
+  np.testing.assert_allclose(share, 1 - 20 / counted.sum())
+  # As published, ignored pixels near outlines are lost.
+  published = boundary.boundary_accuracy(
+      prediction, label, subtract_ignored=True
+  )
+  assert published < share
+
+
+def test_without_an_outline_there_is_no_boundary_accuracy():
+  label = np.ones((20, 30), np.uint8)
+  assert np.isnan(boundary.boundary_accuracy(label, label))
+
+
+def test_the_union_of_the_gradients_of_all_masks_is_found_at_once():
+  label = np.random.default_rng(0).integers(0, 4, (7, 9)).astype(np.uint8)
+  label = label.repeat(8, 0).repeat(8, 1)
+  for radius in (1, 3):
+    disk = cv2.getStructuringElement(
+        cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)
+    )
+    union = np.zeros(label.shape, bool)
+    for k in range(4):
+      mask = np.uint8(label == k)
+      union |= (cv2.dilate(mask, disk) - cv2.erode(mask, disk)) > 0
+    np.testing.assert_array_equal(boundary.near_outlines(label, radius), union)
+
+
+def test_images_of_1500_pixels_of_sides_look_up_to_four_pixels_far():
+  assert boundary.boundary_radii((96, 128)) == [1] * 5
+  assert boundary.boundary_radii((500, 1000)) == [1, 1, 2, 3, 4]

@@ -39,6 +39,7 @@ def test_scores_are_floats_under_the_names_of_summaries_and_classes():
       'fwIoU',
       'dice',
       'boundary_IoU',
+      'mBA',
       'IoU/road',
       'IoU/sky',
       'IoU/tree',

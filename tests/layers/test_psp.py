@@ -35,3 +35,16 @@ def test_a_grid_that_is_enlarged_first_is_projected_pixel_by_pixel():
   np.testing.assert_allclose(out[..., 4:], expected, atol=1e-4)
   statistics = changed['batch_stats']['level0']['norm']
   np.testing.assert_allclose(statistics['mean'], 0.1 * mean, atol=1e-6)
+
+
+def test_features_may_come_last_behind_grids_without_norm():
+  x = jax.random.normal(jax.random.key(0), (1, 4, 6, 3))
+  layer = PyramidPooling(
+      2, bins=(2, 1), norm=None, act=None, features_last=True
+  )
+  variables = layer.init(jax.random.key(1), x, False)
+  out = layer.apply(variables, x, False)
+  np.testing.assert_array_equal(out[..., 4:], x)
+  kernel = variables['params']['level1']['conv']['kernel'][0, 0]
+  mean = jnp.broadcast_to(x.mean((1, 2)) @ kernel, (1, 4, 6, 2))
+  np.testing.assert_allclose(out[..., 2:4], mean, atol=1e-6)

@@ -44,6 +44,23 @@ def test_loss_equals_a_loop_over_pixels(
   np.testing.assert_allclose(loss, mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ('threshold', 'min_kept', 'kept'),
+    [(0.0, 8, 16), (0.0, 100, 42), (0.7, 1, 33)],
+)
+def test_pixels_at_the_threshold_are_kept_if_that_is_asked_for(
+    logits, labels, threshold, min_kept, kept
+):
+  loss = ohem_cross_entropy(
+      logits, labels, threshold=threshold, min_kept=min_kept, inclusive=True
+  )
+  entropy = -np.asarray(jax.nn.log_softmax(logits))
+  valid = labels != 255
+  true = np.take_along_axis(entropy, np.where(valid, labels, 0)[..., None], -1)
+  hardest = np.sort(true[valid].ravel())[::-1]
+  np.testing.assert_allclose(loss, hardest[:kept].mean(), rtol=1e-5)
+
+
 def test_a_threshold_above_one_keeps_every_valid_pixel(logits, labels):
   np.testing.assert_allclose(
       ohem_cross_entropy(logits, labels, threshold=1.1),

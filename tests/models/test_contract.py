@@ -34,6 +34,7 @@ PARAMETERS = {
     'crf_rnn': 134_491_103,  # FCN's, a bias of 21, and 3 times 21 * 21.
     'danet': 49_850_166,  # mmsegmentation: 49,821,430 of 5 classes.
     'ddrnet': 5_734_538,  # mmsegmentation: 5,732,458 of 5 classes.
+    'cascade_psp': 67_810_853,  # Its code: 67,683,433 of 1 channel.
     'deconvnet': 251_805_653,
     'deeplabv1': 20_505_429,
     'deeplabv2': 44_048_532,
@@ -61,6 +62,7 @@ PARAMETERS = {
     'fully_dilated': 9_420_373,
     'gcnet': 49_631_755,  # mmsegmentation: 49,619,435 of 5 classes.
     'gcn': 59_369_620,
+    'gscnn': 137_278_637,  # Its code: 137,274,862 of 6 classes, a spare side.
     'hdc_duc': 67_397_888,  # 65,038,464 of 19 classes in its code.
     'hrnet': 65_860_821,  # The paper: 65.9 million.
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
@@ -90,8 +92,10 @@ PARAMETERS = {
     'segnet_basic': 1_417_237,
     'segformer': 3_720_565,
     'segnext': 4_230_261,  # mmsegmentation: 4,226,149 of 5 classes.
+    'sfnet': 13_321_620,  # Its authors' code: 13,313,880 of 6 classes.
     'segresnet': 53_564_309,
     'semantic_fpn': 28_498_165,
+    'segfix': 65_700_160,  # Its authors' code: 65,697,344 of 8 directions.
     'setr': 316_697_172,
     'stdc': 8_573_793,  # mmsegmentation: 8,567,601 of 5 classes.
     'smoothed_dilated': 44_049_668,  # 42,869,956 of 5 classes.

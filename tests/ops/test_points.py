@@ -1,12 +1,14 @@
 import functools
 import itertools
 
+import jax
 import jax.numpy as jnp
 from jax.test_util import check_grads
 import numpy as np
 import pytest
 
 from segjax.ops import points as ops
+from segjax.ops.resize import resize
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(2, 5, 7, 3)).astype(np.float32)
@@ -142,3 +144,20 @@ def test_other_pixels_are_left_as_they_are():
     expected[b, index[b]] = values[b]
   ours = ops.replace_pixels(jnp.asarray(X), index, values)
   np.testing.assert_array_equal(ours.reshape(2, 35, 3), expected)
+
+
+def test_without_a_flow_a_map_is_enlarged_with_its_corners_in_place():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 5, 2))
+  still = ops.warp(x, np.zeros((2, 7, 9, 2), np.float32))
+  expected = resize(x, (7, 9), align_corners=True)
+  np.testing.assert_allclose(still, expected, atol=1e-6)
+
+
+def test_a_flow_of_two_pixels_of_the_result_reads_the_next_one():
+  # In as many pixels as the map has, less the one that corners do not count.
+  x = jax.random.normal(jax.random.key(0), (1, 4, 6, 1))
+  step = np.array([2 * 6 / (6 - 1), 2 * 4 / (4 - 1)], np.float32)
+  moved = ops.warp(x, np.broadcast_to(step, (1, 4, 6, 2)))
+  np.testing.assert_allclose(moved[:, :-1, :-1], x[:, 1:, 1:], atol=1e-5)
+  np.testing.assert_allclose(moved[:, -1], 0, atol=1e-5)
+  np.testing.assert_allclose(moved[:, :, -1], 0, atol=1e-5)

@@ -24,8 +24,9 @@ class Case:
   rules: tuple
   # The fixture's name of an output, without 'train_' -> where it is:
   # `find(out, parts)`, with what the model returns and what its parts return,
-  # by path ('backbone', 'aspp/image'); 'image' is what the model was given. An
-  # output that a fixture has in one mode alone is looked for in that one alone.
+  # by path ('backbone', 'aspp/image'); 'image' is what the model was given and
+  # 'spec' the fixture's. An output that a fixture has in one mode alone is
+  # looked for in that one alone.
   outputs: dict[str, Callable]
   # Paths of the parts that `outputs` looks at.
   parts: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class Case:
           whole=self.whole,
           **fields,
       )
-      parts['image'] = image
+      parts |= {'image': image, 'spec': spec}
       computed |= {prefix + n: self.outputs[n](out, parts) for n in asked}
     return _as_arrays(computed, spec)
 

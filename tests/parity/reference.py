@@ -50,6 +50,14 @@ def image(spec):
   return rng.standard_normal(spec['input']['shape']).astype(np.float32)
 
 
+def labels(spec, shape, num_classes):
+  """Returns labels of a shape; one pixel in twenty is ignored, 255."""
+  rng = generator(f'{spec["input"]["salt"]}:labels')
+  drawn = rng.integers(0, num_classes, shape).astype(np.int32)
+  drawn[rng.random(shape) < 0.05] = 255
+  return drawn
+
+
 def sample(name, output, count=1024):
   """Returns the values of an output at `count` positions, or all if fewer."""
   rng = generator(f'{name}:positions')

@@ -5,7 +5,9 @@ features to features: {'image': [H, W, C], 'label': [H, W], ...}. One that moves
 pixels moves all fields of an example, each as its kind in `segjax.data.fields`
 says, and leaves other entries alone. An op that derives a target from the label
 says in `derives` which field it adds, as `border_weights` adds 'weight'; it
-comes after those that move pixels. The spec names an op and its fields, as
+comes after those that move pixels; crops and flips may follow one that is
+`movable`. One that is `on_truth` is given the truth in evaluation, too. The
+spec names an op and its fields, as
 literals: `resize(512, mode='short')`. Sizes are height, width; one number is a
 square. The defaults are mmseg 1.2.2's where it has any.
 """
@@ -21,6 +23,8 @@ from segjax.data.transforms.color import Blur
 from segjax.data.transforms.color import Cutout
 from segjax.data.transforms.color import Normalize
 from segjax.data.transforms.color import Photometric
+from segjax.data.transforms.edges import Canny
+from segjax.data.transforms.edges import Directions
 from segjax.data.transforms.geometry import ClassBalancedCrop
 from segjax.data.transforms.geometry import Crop
 from segjax.data.transforms.geometry import Elastic
@@ -34,6 +38,8 @@ from segjax.data.transforms.geometry import Resize
 from segjax.data.transforms.geometry import Rotate
 from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
+from segjax.data.transforms.masks import FixedMasks
+from segjax.data.transforms.masks import PerturbedMasks
 from segjax.data.transforms.objects import LabelProposals
 from segjax.data.transforms.objects import ObjectCrop
 from segjax.data.transforms.targets import Centers
@@ -43,15 +49,19 @@ OPS = {
     'bgr': Bgr,
     'blur': Blur,
     'border_weights': BorderWeights,
+    'canny': Canny,
     'centers': Centers,
     'class_balanced_crop': ClassBalancedCrop,
     'cutout': Cutout,
+    'directions': Directions,
     'elastic': Elastic,
+    'fixed_masks': FixedMasks,
     'flip': Flip,
     'label_proposals': LabelProposals,
     'normalize': Normalize,
     'object_crop': ObjectCrop,
     'pad': Pad,
+    'perturbed_masks': PerturbedMasks,
     'photometric': Photometric,
     'random_crop': RandomCrop,
     'random_scale': RandomScale,
@@ -141,7 +151,13 @@ def _check_order(ops):
           f'{names[type(op)]} must come before the crop with a halo, which'
           ' leaves an image that is larger than its label.'
       )
-    derived = [before for before in ops[:i] if hasattr(before, 'derives')]
+    keeps_distances = isinstance(op, Crop | Pad | Flip)
+    derived = [
+        before
+        for before in ops[:i]
+        if hasattr(before, 'derives')
+        and not (keeps_distances and getattr(before, 'movable', False))
+    ]
     if derived and (moves or isinstance(op, Flip)):
       raise ValueError(
           f'{names[type(op)]} must come before {names[type(derived[0])]}, whose'

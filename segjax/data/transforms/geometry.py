@@ -368,12 +368,13 @@ class Flip(Sometimes):
 
   def change(self, features, rng):
     last = features['image'].shape[1] - 1
-    return _move(
+    moved = _move(
         features,
         _flip,
         lambda array, _: _flip(array),
         points=lambda points: points * (1, -1) + (0, last),
     )
+    return {name: fields.mirrored(name, x) for name, x in moved.items()}
 
 
 @dataclasses.dataclass(frozen=True)

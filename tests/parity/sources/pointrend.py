@@ -103,14 +103,7 @@ def on_grid(padding, align_corners):
 
 def along_flow(inputs):
   """Semantic flow: the flow is in parts of half of the result's size."""
-  height, width = inputs['flow'].shape[1:3]
-  columns, rows = jnp.meshgrid(
-      jnp.linspace(-1, 1, width), jnp.linspace(-1, 1, height)
-  )
-  grid = jnp.stack([columns, rows], -1) + inputs['flow'] / jnp.array(
-      [width, height], jnp.float32
-  )
-  return ops.sample(inputs['map'], (grid + 1) / 2, align_corners=True)
+  return ops.warp(inputs['map'], inputs['flow'])
 
 
 def sampled(name, function, cotangent, coordinates):

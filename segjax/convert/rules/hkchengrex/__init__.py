@@ -1,0 +1,1 @@
+"""Modules of CascadePSP's authors, https://github.com/hkchengrex."""

@@ -1,0 +1,1 @@
+"""Modules of SFNet's authors, https://github.com/lxtGH/SFSegNets."""
