@@ -1,4 +1,4 @@
-"""Operations on boxes: bounds of masks, and sampling and pasting of contents.
+"""Operations on boxes: overlaps, bounds of masks, sampling and pasting.
 
 A box is (y0, x0, y1, x1) in pixels, ends exclusive, so the box of one pixel has
 width 1. It may reach beyond its image. Its content is sampled on a grid of
@@ -33,6 +33,37 @@ def expand(boxes: jax.Array, fraction: float) -> jax.Array:
   low, high = jnp.split(boxes, 2, -1)
   margin = fraction * (high - low)
   return jnp.concatenate([low - margin, high + margin], -1)
+
+
+def clip(boxes: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """Moves the ends of boxes [..., 4] into an image of (height, width)."""
+  return jnp.clip(boxes, 0, jnp.array((*size, *size), boxes.dtype))
+
+
+def overlaps(a: jax.Array, b: jax.Array) -> jax.Array:
+  """Returns the intersections over unions of boxes.
+
+  Args:
+    a: [..., N, 4].
+    b: [..., M, 4].
+
+  Returns:
+    [..., N, M]; 0 where both boxes have no area.
+  """
+  first, second = a[..., :, None, :], b[..., None, :, :]
+  sides = jnp.minimum(first[..., 2:], second[..., 2:]) - jnp.maximum(
+      first[..., :2], second[..., :2]
+  )
+  sides = jnp.maximum(sides, 0)
+  both = sides[..., 0] * sides[..., 1]
+  union = area(first) + area(second) - both
+  return jnp.where(union > 0, both / jnp.where(union > 0, union, 1), 0)
+
+
+def area(boxes: jax.Array) -> jax.Array:
+  """Returns the areas of boxes [..., 4]."""
+  sides = boxes[..., 2:] - boxes[..., :2]
+  return sides[..., 0] * sides[..., 1]
 
 
 def sample(

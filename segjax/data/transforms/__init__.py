@@ -37,6 +37,7 @@ from segjax.data.transforms.geometry import Sized
 from segjax.data.transforms.objects import LabelProposals
 from segjax.data.transforms.objects import ObjectCrop
 from segjax.data.transforms.targets import Centers
+from segjax.data.transforms.targets import Objects
 from segjax.data.transforms.weights import BorderWeights
 
 OPS = {
@@ -51,6 +52,7 @@ OPS = {
     'label_proposals': LabelProposals,
     'normalize': Normalize,
     'object_crop': ObjectCrop,
+    'objects': Objects,
     'pad': Pad,
     'photometric': Photometric,
     'random_crop': RandomCrop,
