@@ -77,6 +77,7 @@ DATASETS = {
         train=USUAL.format('320'), eval_split='test', steps=20_000, batch=16
     ),
     'folder': dict(train=USUAL.format('512'), steps=40_000, batch=8),
+    'nuclei': dict(train=USUAL.format('256'), steps=10_000, batch=8),
 }
 
 # Recipes for a computer without an accelerator, which take minutes to an hour.

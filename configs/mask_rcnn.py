@@ -24,7 +24,7 @@ from configs import common
 SMALL = {
     'shapes': dict(
         train='flip|random_crop(96, 128)|objects(8)|normalize',
-        steps=1500,
+        steps=2000,
         batch=8,
         lr=1e-3,
         predict_batch=8,
@@ -92,7 +92,9 @@ def get_config(arg=''):
     config.model.update(
         levels=('c4',) if c4 else ('c3', 'c4', 'c5'),
         pyramid_features=32,
-        anchor_sizes=((24.0, 48.0, 80.0),) if c4 else ((24.0,), (48.0,), (80.0,)),
+        anchor_sizes=((24.0, 48.0, 80.0),)
+        if c4
+        else ((24.0,), (48.0,), (80.0,)),
         box_features=128,
         mask_features=32,
         mask_depth=2,
@@ -103,7 +105,7 @@ def get_config(arg=''):
         roi_sample=32,
     )
     config.optim.clip = 5.0
-    config.eval_every = config.total_steps // 3
+    config.eval_every = config.total_steps // 2
     return config
 
   config.optim.weight_decay = 1e-4

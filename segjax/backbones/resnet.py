@@ -371,7 +371,9 @@ def last_stage(backbone: str, name: str) -> Stage:
       average=fields.get('average_shortcut', False),
       epsilon=fields.get('epsilon', 1e-5),
   )
-  return Stage(block, fields['depths'][3], 8 * fields.get('width', 64), name=name)
+  return Stage(
+      block, fields['depths'][3], 8 * fields.get('width', 64), name=name
+  )
 
 
 def next_block(groups, width):

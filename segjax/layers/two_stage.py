@@ -134,7 +134,9 @@ class TwoStage(nn.Module):
     num_classes: K; class 0 is no object.
     sizes: for each level the square roots of the areas of its anchors.
     ratios: heights over widths of the anchors.
-    rounded_anchors: see `anchors.anchors`.
+    rounded_anchors: whether anchors are torchvision's: their corners are
+      rounded, and the rows and columns of a level behind the last of
+      `roi_levels` are as far apart as they fit into that, in whole pixels.
     roi_levels: levels that boxes are read from; proposals come from all.
     level_inside: see `roi_align.level_of`; its epsilon is 1e-8 then.
     sampling: samples of a bin on each axis, see `roi_align`.
@@ -219,7 +221,7 @@ class TwoStage(nn.Module):
     anchors = jnp.asarray(
         anchor_ops.anchors(
             shapes,
-            [_stride(name) for name in names],
+            self.strides(names, shapes),
             self.sizes,
             self.ratios,
             rounded=self.rounded_anchors,
@@ -246,6 +248,20 @@ class TwoStage(nn.Module):
       first = {'logits': logits, 'deltas': deltas, 'boxes': anchors}
       out |= self.learn(pyramid, first, *propose(True), truth)
     return out
+
+  def strides(self, names, shapes):
+    """Returns the pixels between rows and between columns of each level."""
+    strides = [(_stride(name),) * 2 for name in names]
+    last = names.index(self.roi_levels[-1])
+    if self.rounded_anchors:
+      for i in range(last + 1, len(names)):
+        strides[i] = tuple(
+            step * n // fewer
+            for step, n, fewer in zip(
+                strides[last], shapes[last], shapes[i], strict=True
+            )
+        )
+    return strides
 
   def read(self, pyramid, boxes, bins, train):
     """Returns the features in boxes [B, N, 4], [B * N, rows, columns, C]."""
@@ -386,7 +402,10 @@ class TwoStage(nn.Module):
     }
     if self.mask_features:
       out['roi_mask_logits'] = self.segment(
-          pyramid, boxes[:, :objects], jnp.maximum(classes[:, :objects], 0), True
+          pyramid,
+          boxes[:, :objects],
+          jnp.maximum(classes[:, :objects], 0),
+          True,
       )
     return out
 

@@ -12,6 +12,7 @@ model; here `resize` in the string of preprocessing does. Class 0 is no object.
 """
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
 from segjax import backbones
@@ -88,31 +89,9 @@ class Model(nn.Module):
     truth = None
     if instance_boxes is not None:
       truth = Truth(instance_boxes, instance_classes, instance_valid)
-    size, pyramid = image.shape[1:3], self.levels != ('c4',)
+    size = image.shape[1:3]
     feats = self.features(image, train)
-    out = TwoStage(
-        self.num_classes,
-        self.anchor_sizes,
-        self.anchor_ratios,
-        self.rounded_anchors,
-        roi_levels=tuple(x for x in self.levels if x != 'c6'),
-        sampling=self.sampling,
-        aligned=self.aligned,
-        rpn_features=self.pyramid_features if pyramid else feats['c4'].shape[-1],
-        box_bins=7 if pyramid else 14,
-        box_features=self.box_features if pyramid else 0,
-        mask_features=self.mask_features if self.masks else 0,
-        mask_depth=self.mask_depth if pyramid else 0,
-        trunk=None if pyramid else resnet.last_stage(self.backbone, 'trunk'),
-        before=self.before,
-        proposals=self.proposals,
-        min_score=self.min_score,
-        max_overlap=self.max_overlap,
-        detections=self.detections,
-        rpn_sample=self.rpn_sample,
-        roi_sample=self.roi_sample,
-        name='detector',
-    )(feats, size, truth, train=train)
+    out = two_stage(self, feats)(feats, size, truth, train=train)
     grids = out['mask_logits'] if self.masks else jnp.ones((1, 1, 1, 1))
     grids = jnp.broadcast_to(grids, (*out['boxes'].shape[:2], *grids.shape[2:]))
     logits = detections.lay_over(
@@ -141,3 +120,32 @@ class Model(nn.Module):
     if 'c6' in self.levels:
       pyramid['c6'] = pyramid['c5'][:, ::2, ::2]
     return pyramid
+
+
+def two_stage(model: Model, feats: dict[str, jax.Array]) -> TwoStage:
+  """Returns the detector of a model, for such features."""
+  pyramid = model.levels != ('c4',)
+  channels = next(iter(feats.values())).shape[-1]
+  return TwoStage(
+      model.num_classes,
+      model.anchor_sizes,
+      model.anchor_ratios,
+      model.rounded_anchors,
+      roi_levels=tuple(level for level in model.levels if level != 'c6'),
+      sampling=model.sampling,
+      aligned=model.aligned,
+      rpn_features=channels,
+      box_bins=7 if pyramid else 14,
+      box_features=model.box_features if pyramid else 0,
+      mask_features=model.mask_features if model.masks else 0,
+      mask_depth=model.mask_depth if pyramid else 0,
+      trunk=None if pyramid else resnet.last_stage(model.backbone, 'trunk'),
+      before=model.before,
+      proposals=model.proposals,
+      min_score=model.min_score,
+      max_overlap=model.max_overlap,
+      detections=model.detections,
+      rpn_sample=model.rpn_sample,
+      roi_sample=model.roi_sample,
+      name='detector',
+  )

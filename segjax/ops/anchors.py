@@ -18,7 +18,7 @@ MAX_LOG_RATIO = math.log(1000 / 16)
 
 def anchors(
     shapes: Sequence[tuple[int, int]],
-    strides: Sequence[int],
+    strides: Sequence[tuple[int, int]],
     sizes: Sequence[Sequence[float]],
     ratios: Sequence[float],
     *,
@@ -27,11 +27,12 @@ def anchors(
   """Returns the anchors of all positions of all maps.
 
   An anchor is centred on the corner of its position: that of row i and column j
-  at (i * stride, j * stride).
+  at i and j times the strides.
 
   Args:
     shapes: rows and columns of each map.
-    strides: pixels between two positions of each map.
+    strides: pixels from one row to the next, and from one column to the next,
+      of each map.
     sizes: for each map the square roots of the areas of its anchors.
     ratios: height over width.
     rounded: whether corners around the centre are rounded to whole pixels, as
@@ -52,7 +53,7 @@ def anchors(
     around = np.concatenate([-corner, corner], -1)  # [n, 4].
     if rounded:
       around = np.rint(around)
-    y, x = (stride * np.arange(n) for n in shape)
+    y, x = (step * np.arange(n) for step, n in zip(stride, shape, strict=True))
     center = np.stack(np.meshgrid(y, x, indexing='ij'), -1).reshape(-1, 2)
     boxes = np.tile(center, 2)[:, None] + around
     result.append(boxes.reshape(-1, 4))

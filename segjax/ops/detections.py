@@ -1,4 +1,4 @@
-"""Detections from scored regions or boxes: non-maximum suppression, label maps."""
+"""Detections from scored regions or boxes: suppression, and label maps."""
 
 from collections.abc import Sequence
 

@@ -257,9 +257,7 @@ class Scores:
     }
     if 'masks' in prediction:
       self._with_masks += 1
-      shared, areas, void = _shared(
-          prediction, found, ids, label, len(classes)
-      )
+      shared, areas, void = _shared(prediction, found, ids, label, len(classes))
       shared = shared[:, 1:][:, there]
       overlaps = coco_ap.overlaps(shared, areas, pixels[there], crowds)
       table['masks'] = overlaps, areas
@@ -470,7 +468,9 @@ class Scores:
     """
     if not self._written:
       return
-    content = [entry for of_image in self._written.values() for entry in of_image]
+    content = [
+        entry for of_image in self._written.values() for entry in of_image
+    ]
     with atomic.replacing(folder / self.summary) as file:
       file.write(json.dumps(content, indent=1).encode())
 
