@@ -410,6 +410,12 @@ VARIANTS = {
         ceil_pool=True,
         dilate_first=True,
     ),
+    '50_caffe': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 6, 3),
+        ceil_pool=True,
+        dilate_first=True,
+    ),
     '50_icnet': dict(
         block=functools.partial(Bottleneck, stride_first=True),
         depths=(3, 4, 6, 3),

@@ -137,6 +137,33 @@ def paste(
   return jnp.take_along_axis(rows, x, -1, mode='fill', fill_value=0)
 
 
+def paste_smooth(
+    grid: jax.Array, box: jax.Array, size: tuple[int, int]
+) -> jax.Array:
+  """Interpolates what a grid in a box shows at the pixels of an image.
+
+  Values fade to 0 within a cell of the border of the box, as in detectron2.
+
+  Args:
+    grid: [S, S], a value for each cell of the box.
+    box: [4].
+    size: (height, width) of the result.
+
+  Returns:
+    [height, width] float32.
+  """
+  cells, weights = len(grid), []
+  for axis in (0, 1):
+    start, stop = box[axis], box[axis + 2]
+    at = jnp.arange(size[axis]) + 0.5 - start
+    at = at * cells / jnp.maximum(stop - start, 1e-6) - 0.5
+    weights.append(_weights(at, cells, 'zero'))
+  rows, columns = weights
+  exact = jax.lax.Precision.HIGHEST
+  y = jnp.matmul(rows, grid.astype(jnp.float32), precision=exact)
+  return jnp.matmul(y, columns.T, precision=exact)
+
+
 def _grid(start, stop, size):
   """Returns the centres of cells along an axis, [S], in indices of pixels."""
   return start + (jnp.arange(size) + 0.5) * (stop - start) / size - 0.5

@@ -4,8 +4,8 @@ from segjax.data.datasets import files
 from segjax.data.label_map import LabelMap
 
 ABOUT = """\
-Get images of nuclei, such as those of the 2018 Data Science Bowl (BBBC038), with a
-map of objects for each. Expected: train/images/NAME.png and
+Get images of nuclei, such as those of the 2018 Data Science Bowl (BBBC038), and
+a map of objects for each. Expected: train/images/NAME.png and
 train/instances/NAME.png, 8 or 16 bits, where 0 is the background and each
 nucleus has a number, and the same for val."""
 
