@@ -8,7 +8,9 @@ of a ResNet, whose last stage then works on each box (C4).
 
 Checked against torchvision 0.28, `maskrcnn_resnet50_fpn`, the default: anchors
 are rounded, and a bin has 2 x 2 samples. torchvision resizes images within the
-model; here `resize` in the string of preprocessing does. Class 0 is no object.
+model; here the string of preprocessing does, `resize(800, mode='short',
+longest=1333)|normalize`. There a batch is padded to multiples of 32 as well,
+and here an image is seen as it is. Class 0 is no object.
 """
 
 from flax import linen as nn
@@ -39,6 +41,8 @@ class Model(nn.Module):
       *((256.0,), (512.0,)),
   )
   anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # Height over width.
+  # Whether anchors, and the rule for the level of a box, are torchvision's;
+  # else they are detectron2's.
   rounded_anchors: bool = True
   sampling: int = 2  # Of a bin on each axis; 0: as many as it has pixels.
   aligned: bool = False  # See `ops.roi_align`.
@@ -132,6 +136,7 @@ def two_stage(model: Model, feats: dict[str, jax.Array]) -> TwoStage:
       model.anchor_ratios,
       model.rounded_anchors,
       roi_levels=tuple(level for level in model.levels if level != 'c6'),
+      level_inside=not model.rounded_anchors,
       sampling=model.sampling,
       aligned=model.aligned,
       rpn_features=channels,

@@ -40,6 +40,8 @@ class Model(nn.Module):
       *((256.0,), (512.0,)),
   )
   anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # Height over width.
+  # Whether anchors, and the rule for the level of a box, are torchvision's;
+  # else they are detectron2's.
   rounded_anchors: bool = False
   sampling: int = 0  # Of a bin on each axis; 0: as many as it has pixels.
   aligned: bool = True  # See `ops.roi_align`.

@@ -68,6 +68,8 @@ PARAMETERS = {
     'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.
     'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
+    # detectron2: 45,564,148 of 6 and 5 classes, norms not counted.
+    'panoptic_fpn': 45_704_290,
     'parsenet': 20_528_981,
     'pointrend': 28_717_507,
     'psanet': 59_140_234,
