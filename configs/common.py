@@ -110,6 +110,11 @@ SMALL = {
         steps=1000,
         batch=8,
     ),
+    'nuclei': dict(
+        train='random_scale(0.8, 1.6)|random_crop(128)|flip|normalize',
+        steps=1000,
+        batch=8,
+    ),
 }
 
 

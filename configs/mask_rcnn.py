@@ -29,6 +29,13 @@ SMALL = {
         lr=1e-3,
         predict_batch=8,
     ),
+    'nuclei': dict(
+        train='random_scale(0.8, 1.6)|random_crop(128)|flip|objects(80)'
+        '|normalize',
+        steps=2000,
+        batch=4,
+        lr=1e-3,
+    ),
 }
 PAPER = {
     'cityscapes': dict(
@@ -83,6 +90,11 @@ def get_config(arg=''):
       rpn_sample=256,
       roi_sample=512,
   )
+  if arg.dataset == 'nuclei':  # Many small objects.
+    config.model.update(
+        anchor_sizes=((8.0,), (16.0,), (32.0,), (64.0,), (128.0,)),
+        detections=300,
+    )
   c4 = common.choose('variant', arg.variant, {'fpn': False, 'c4': True})
   if c4:
     config.model.update(
@@ -90,19 +102,22 @@ def get_config(arg=''):
     )
   if arg.small:
     config.model.update(
-        levels=('c4',) if c4 else ('c3', 'c4', 'c5'),
         pyramid_features=32,
-        anchor_sizes=((24.0, 48.0, 80.0),)
-        if c4
-        else ((24.0,), (48.0,), (80.0,)),
         box_features=128,
         mask_features=32,
         mask_depth=2,
-        before=(64, 64),
-        proposals=(32, 64),
-        detections=16,
         rpn_sample=64,
         roi_sample=32,
+    )
+    if arg.dataset == 'nuclei':
+      levels, sizes = ('c2', 'c3', 'c4'), (12.0, 24.0, 48.0)
+      config.model.update(before=(200, 200), proposals=(100, 150))
+    else:
+      levels, sizes = ('c3', 'c4', 'c5'), (24.0, 48.0, 80.0)
+      config.model.update(before=(64, 64), proposals=(32, 64), detections=16)
+    config.model.levels = ('c4',) if c4 else levels
+    config.model.anchor_sizes = (
+        (sizes,) if c4 else tuple((size,) for size in sizes)
     )
     config.optim.clip = 5.0
     config.eval_every = config.total_steps // 2
