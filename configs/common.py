@@ -77,6 +77,7 @@ DATASETS = {
         train=USUAL.format('320'), eval_split='test', steps=20_000, batch=16
     ),
     'folder': dict(train=USUAL.format('512'), steps=40_000, batch=8),
+    'nuclei': dict(train=USUAL.format('256'), steps=10_000, batch=8),
 }
 
 # Recipes for a computer without an accelerator, which take minutes to an hour.
@@ -106,6 +107,11 @@ SMALL = {
     ),
     'folder': dict(
         train='random_scale(0.5, 2.0)|random_crop(128)|flip|normalize',
+        steps=1000,
+        batch=8,
+    ),
+    'nuclei': dict(
+        train='random_scale(0.8, 1.6)|random_crop(128)|flip|normalize',
         steps=1000,
         batch=8,
     ),

@@ -39,6 +39,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from segjax import specs
 from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.channel_attention import ChannelAttention
@@ -260,6 +261,7 @@ class Backbone(nn.Module):
   # How dilated convolutions are smoothed, see `layers.smoothed_conv`.
   smoothing: str = ''
   output_stride: int = 32
+  stages: int = 4  # With 3, 'c4' is the last level; see `last_stage`.
   # Unit rates of the blocks of the last stage, multiplied with its dilation:
   # DeepLabv3, section 3.2.1. Empty: the rule above. A rate of 0 leaves a block
   # the dilation of the stage before, as EMANet's author has the first.
@@ -334,7 +336,7 @@ class Backbone(nn.Module):
     else:
       x = pool(x, self.ceil_pool, self.pad_pool)
     total, dilation = 4, 1
-    for level, depth in enumerate(self.depths, 2):
+    for level, depth in enumerate(self.depths[: self.stages], 2):
       stride, before = 1 if level == 2 else 2, dilation
       if total * stride > self.output_stride:  # Dilate instead of striding.
         first, stride, dilation = dilation, 1, dilation * stride
@@ -376,6 +378,53 @@ class Backbone(nn.Module):
     return feats
 
 
+class Stage(nn.Module):
+  """Applies the residual blocks of one stage."""
+
+  block: Callable[..., nn.Module]
+  depth: int
+  width: int
+  number: int = 4  # Of the stage, for the names of its blocks.
+
+  @nn.compact
+  def __call__(self, x, train):
+    for i in range(self.depth):
+      x = self.block(
+          self.width,
+          stride=2 if i == 0 else 1,
+          name=f'stage{self.number}_{i}',
+      )(x, train)
+    return x
+
+
+def last_stage(backbone: str, name: str) -> Stage:
+  """Returns the stage behind 'c4' of a ResNet as a module of its own.
+
+  The features of boxes go through it in detectors without a pyramid; the
+  backbone then has `stages=3`.
+
+  Args:
+    backbone: 'resnet/variant', with or without options.
+    name: of the module.
+  """
+  variant, options = specs.split(backbone, 'backbone')
+  family, _, key = variant.partition('/')
+  if family != 'resnet' or key not in VARIANTS:
+    raise ValueError(
+        f'{backbone!r} is none of the ResNets, whose last stage can be a module'
+        f' of its own: {", ".join(VARIANTS)}.'
+    )
+  fields = {**VARIANTS[key], **options}
+  block = functools.partial(
+      fields['block'],
+      average=fields.get('average_shortcut', False),
+      epsilon=fields.get('epsilon', 1e-5),
+  )
+  return Stage(
+      block, fields['depths'][3], 8 * fields.get('width', 64), name=name
+  )
+
+
 def next_block(groups, width):
   """Returns ResNeXt's bottleneck: groups of `width` channels in stage 1."""
   return functools.partial(
@@ -408,6 +457,12 @@ VARIANTS = {
     '101_caffe': dict(
         block=functools.partial(Bottleneck, stride_first=True),
         depths=(3, 4, 23, 3),
+        ceil_pool=True,
+        dilate_first=True,
+    ),
+    '50_caffe': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 6, 3),
         ceil_pool=True,
         dilate_first=True,
     ),

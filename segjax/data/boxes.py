@@ -4,6 +4,7 @@ Boxes are [N, 4] in pixels, y0 x0 y1 x1, with ends exclusive.
 """
 
 import numpy as np
+from scipy import ndimage
 
 
 def expand(boxes: np.ndarray, factor: float) -> np.ndarray:
@@ -33,3 +34,22 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
   intersection = np.prod(np.maximum(sides, 0))
   areas = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])
   return intersection / (areas - intersection)
+
+
+def bounds(ids: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the boxes around objects, and how many pixels they have.
+
+  Args:
+    ids: [H, W], integers in [0, count], 0 for no object.
+    count: N.
+
+  Returns:
+    [N, 4] float32, y0 x0 y1 x1 of the pixels of objects 1 to N, all 0 for one
+    without a pixel; and [N] int64.
+  """
+  boxes = np.zeros((count, 4), np.float32)
+  for i, window in enumerate(ndimage.find_objects(ids, count)):
+    if window is not None:
+      rows, columns = window
+      boxes[i] = rows.start, columns.start, rows.stop, columns.stop
+  return boxes, np.bincount(ids.ravel(), minlength=1 + count)[1:]

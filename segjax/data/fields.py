@@ -46,6 +46,8 @@ MAP = Kind('map', spatial=True, linear=True)  # Numbers [H, W] or [H, W, C].
 # Directions in degrees, -180 to 180, 0 to the right and 90 down, [H, W].
 ANGLE = Kind('angle', spatial=True, angles=True)
 TABLE = Kind('table', spatial=False, shape=(1,))  # N entries, [N] or [N, ...].
+# N boxes y0 x0 y1 x1 in pixels, [N, 4], which are derived after all moves.
+BOXES = Kind('boxes', spatial=False, shape=(1, 4))
 # N positions (row, column), [N, 2]; the centre of the first pixel is (0, 0).
 POINTS = Kind('points', spatial=False, shape=(1, 2), points=True)
 
@@ -69,6 +71,7 @@ OBJECTS = (
     'Set config.dataset.options.instances to True; which data sets have objects'
     ' is told in segjax/data/datasets/README.md.'
 )
+BOUNDS = 'Add objects to config.preprocess.train.'
 CENTERS = 'Add centers to config.preprocess.train.'
 DIRECTIONS = 'Add directions to config.preprocess.train.'
 FIELDS = {
@@ -83,6 +86,9 @@ FIELDS = {
     'instances': Field(IDS, np.int32, OBJECTS),
     'instance_classes': Field(TABLE, np.uint8, OBJECTS),
     'instance_crowds': Field(TABLE, np.uint8, OBJECTS),
+    # Where the object of each row lies, and whether there is one to learn from.
+    'instance_boxes': Field(BOXES, np.float32, BOUNDS),
+    'instance_valid': Field(TABLE, np.uint8, BOUNDS),
     # Where the crop is to be laid, one position; crops take it out.
     'anchor': Field(
         POINTS, np.float32, 'Give config.dataset.class_uniform a share.'

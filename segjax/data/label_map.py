@@ -15,7 +15,7 @@ IGNORE = 255
 _UNKNOWN = 256  # Fills the tables between the values that are known.
 
 _KEYS = {'classes', 'ignore', 'ignored_colors', 'overlapping'}
-_CLASS_KEYS = {'name', 'color', 'ids'}
+_CLASS_KEYS = {'name', 'color', 'ids', 'thing'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +188,8 @@ def parse(content, where):
      "ignored_colors": [[224, 224, 192]]}
 
   Classes are in the order of their train ids; only their names are needed.
-  Colours and ids are given for all classes or for none.
+  Colours and ids are given for all classes or for none. "thing": true marks a
+  class of counted objects.
 
   Masks are grey or indexed files that hold raw ids, by default the train ids.
   With colours and without ids the set is colour-coded: masks mean their
@@ -240,7 +241,15 @@ def _parse(content):
       color_coded=given == {'color'} and not overlapping,
       overlapping=overlapping,
       ignored_colors=tuple(map(_color, content.get('ignored_colors', []))),
+      things=tuple(i for i, c in enumerate(classes) if _is_thing(c)),
   )
+
+
+def _is_thing(entry):
+  value = entry.get('thing', False)
+  if not isinstance(value, bool):
+    raise ValueError(f"'thing' is true or false, {value!r} is not")
+  return value
 
 
 def _ids(classes, ignored):

@@ -187,6 +187,27 @@ def sum_over_processes(counts):
   return np.ascontiguousarray(gathered).view(counts.dtype).sum(0)
 
 
+def rows_of_processes(rows: np.ndarray) -> np.ndarray:
+  """Returns the rows of all processes, one after the other.
+
+  Args:
+    rows: [n, C], int64 or float64, where each process has a number n of its
+      own.
+  """
+  if jax.process_count() == 1:
+    return rows
+  mine = jax.process_index()
+  lengths = np.zeros(jax.process_count(), np.int64)
+  lengths[mine] = len(rows)
+  lengths = sum_over_processes(lengths)
+  table = np.zeros((len(lengths), lengths.max(), rows.shape[1]), rows.dtype)
+  table[mine, : len(rows)] = rows
+  table = sum_over_processes(table)
+  return np.concatenate(
+      [part[:length] for part, length in zip(table, lengths, strict=True)]
+  )
+
+
 @flax.struct.dataclass
 class _Counts(metrics.Metric):
   """Numbers that add up, int64 or float64 on the host."""

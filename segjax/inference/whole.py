@@ -7,6 +7,7 @@ such as the panoptic one predicts an image once and as a whole.
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import itertools
 import types
 
@@ -46,7 +47,8 @@ def predict_by_task(
         forward, examples, options, probabilities, on_error
     )
   else:
-    yield from predict(forward, examples, options, on_error)
+    boxes = getattr(task, 'BOXES', ())
+    yield from predict(forward, examples, options, on_error, boxes)
 
 
 def predict(
@@ -54,6 +56,7 @@ def predict(
     examples: Iterable[dict],
     options: Inference,
     on_error: Callable[[dict, Exception], None] | None = None,
+    boxes: Sequence[str] = (),
 ) -> Iterator[tuple[dict, dict]]:
   """Predicts whole images, and batches successive ones of equal shapes.
 
@@ -65,10 +68,12 @@ def predict(
     options: options of prediction. Scales, mirroring, windows and refinements
       are for tasks per pixel.
     on_error: see `views.predict`.
+    boxes: names of outputs [B, N, 4] that are y0 x0 y1 x1 in pixels.
 
   Yields:
     (example, {name: array}). Outputs of the size of the image are resized to
     that of the label: integers take the nearest pixel, others are interpolated.
+    Boxes are in pixels of the label, and end at its border.
 
   Raises:
     ValueError: an option for tasks per pixel is not at its default.
@@ -97,7 +102,7 @@ def predict(
   for _, same_shape in itertools.groupby(complete(), shapes):
     while group := list(itertools.islice(same_shape, options.batch_size)):
       try:
-        predicted = _predict_batch(forward, group, options)
+        predicted = _predict_batch(forward, group, options, boxes)
       except Exception as error:
         _give_up(group, error, on_error)
       else:
@@ -111,7 +116,7 @@ def _give_up(examples, error, on_error):
     on_error(example, error)
 
 
-def _predict_batch(forward, group, options):
+def _predict_batch(forward, group, options, boxes):
   """Returns [(example, {name: array}), ...] for up to `batch_size` examples."""
   batch = {
       name: np.stack([example[name] for example in group])
@@ -129,17 +134,24 @@ def _predict_batch(forward, group, options):
   for i, example in enumerate(group):
     size = example['label'].shape[:2] if 'label' in example else example['size']
     # What was padded is cut off.
-    height, width = map(round, example.get('content', sides))
-    prediction = {
-        name: (
-            _resize(x[i, :height, :width], size)
-            if x.shape[1:3] == sides
-            else x[i]
-        )
-        for name, x in outputs.items()
-    }
+    content = example.get('content', sides)
+
+    def fit(name, x, content=content, size=size):
+      if name in boxes:
+        return _scale(x, np.divide(size, content), size)
+      if x.shape[:2] == sides:
+        return _resize(x[: round(content[0]), : round(content[1])], size)
+      return x
+
+    prediction = {name: fit(name, x[i]) for name, x in outputs.items()}
     predicted.append((example, prediction))
   return predicted
+
+
+def _scale(boxes, ratio, size):
+  """Scales boxes [N, 4] by a ratio (rows, columns), and cuts them at `size`."""
+  scaled = boxes * np.tile(ratio, 2)
+  return scaled.clip(0, np.tile(size, 2)).astype(np.float32)
 
 
 def _resize(array, size):

@@ -1,4 +1,4 @@
-"""Operations on boxes: bounds of masks, and sampling and pasting of contents.
+"""Operations on boxes: overlaps, bounds of masks, sampling and pasting.
 
 A box is (y0, x0, y1, x1) in pixels, ends exclusive, so the box of one pixel has
 width 1. It may reach beyond its image. Its content is sampled on a grid of
@@ -33,6 +33,37 @@ def expand(boxes: jax.Array, fraction: float) -> jax.Array:
   low, high = jnp.split(boxes, 2, -1)
   margin = fraction * (high - low)
   return jnp.concatenate([low - margin, high + margin], -1)
+
+
+def clip(boxes: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """Moves the ends of boxes [..., 4] into an image of (height, width)."""
+  return jnp.clip(boxes, 0, jnp.array((*size, *size), boxes.dtype))
+
+
+def overlaps(a: jax.Array, b: jax.Array) -> jax.Array:
+  """Returns the intersections over unions of boxes.
+
+  Args:
+    a: [..., N, 4].
+    b: [..., M, 4].
+
+  Returns:
+    [..., N, M]; 0 where both boxes have no area.
+  """
+  first, second = a[..., :, None, :], b[..., None, :, :]
+  sides = jnp.minimum(first[..., 2:], second[..., 2:]) - jnp.maximum(
+      first[..., :2], second[..., :2]
+  )
+  sides = jnp.maximum(sides, 0)
+  both = sides[..., 0] * sides[..., 1]
+  union = area(first) + area(second) - both
+  return jnp.where(union > 0, both / jnp.where(union > 0, union, 1), 0)
+
+
+def area(boxes: jax.Array) -> jax.Array:
+  """Returns the areas of boxes [..., 4]."""
+  sides = boxes[..., 2:] - boxes[..., :2]
+  return sides[..., 0] * sides[..., 1]
 
 
 def sample(
@@ -104,6 +135,33 @@ def paste(
   y, x = index[0][..., None], index[1][..., None, :]
   rows = jnp.take_along_axis(grids, y, -2, mode='fill', fill_value=0)
   return jnp.take_along_axis(rows, x, -1, mode='fill', fill_value=0)
+
+
+def paste_smooth(
+    grid: jax.Array, box: jax.Array, size: tuple[int, int]
+) -> jax.Array:
+  """Interpolates what a grid in a box shows at the pixels of an image.
+
+  Values fade to 0 within a cell of the border of the box, as in detectron2.
+
+  Args:
+    grid: [S, S], a value for each cell of the box.
+    box: [4].
+    size: (height, width) of the result.
+
+  Returns:
+    [height, width] float32.
+  """
+  cells, weights = len(grid), []
+  for axis in (0, 1):
+    start, stop = box[axis], box[axis + 2]
+    at = jnp.arange(size[axis]) + 0.5 - start
+    at = at * cells / jnp.maximum(stop - start, 1e-6) - 0.5
+    weights.append(_weights(at, cells, 'zero'))
+  rows, columns = weights
+  exact = jax.lax.Precision.HIGHEST
+  y = jnp.matmul(rows, grid.astype(jnp.float32), precision=exact)
+  return jnp.matmul(y, columns.T, precision=exact)
 
 
 def _grid(start, stop, size):

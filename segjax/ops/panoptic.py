@@ -5,6 +5,8 @@ over a batch. From Panoptic-DeepLab, https://arxiv.org/abs/1911.10194, section
 3.2; the rules are those of bowenc0221/panoptic-deeplab.
 """
 
+from collections.abc import Callable
+
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -148,6 +150,59 @@ def merge(
   painted = jnp.where(~of_thing & large[classes], top_k + 1 + classes, things)
   table = jnp.concatenate([thing_class, stuff_class])
   return painted.astype(jnp.int32), table.astype(jnp.int32)
+
+
+def merge_detections(
+    mask_of: Callable[[jax.Array], jax.Array],
+    scores: jax.Array,
+    labels: jax.Array,
+    is_stuff: jax.Array,
+    *,
+    min_score: float,
+    max_overlap: float,
+    stuff_area: int,
+) -> tuple[jax.Array, jax.Array]:
+  """Lays the masks of detections over each other, and stuff where none is.
+
+  Panoptic Feature Pyramid Networks, https://arxiv.org/abs/1901.02446, section
+  3, with the rules of detectron2: the best detection comes first; one of which
+  more than a share is covered already is left out, else what is free of it is
+  painted.
+
+  Args:
+    mask_of: returns the mask of a detection, [H, W] booleans, of its index.
+    scores: [D].
+    labels: [H, W], the class of each pixel.
+    is_stuff: [K] booleans; pixels of other classes stay void.
+    min_score: detections below it are left out.
+    max_overlap: share of a mask that may be covered.
+    stuff_area: free pixels that stuff of a class needs.
+
+  Returns:
+    [H, W] int32, segments from 1 on and 0 for void: i + 1 is detection i, and
+    D + 1 + c the stuff of class c. And which segments there are, [D + K].
+  """
+  count, num_classes = len(scores), len(is_stuff)
+  order = jnp.argsort(scores, descending=True)
+
+  def paint(place, state):
+    segments, painted = state
+    i = order[place]
+    mask = mask_of(i)
+    area, covered = mask.sum(), (mask & (segments > 0)).sum()
+    good = (area > 0) & (covered <= max_overlap * area)
+    good &= scores[i] >= min_score
+    free = mask & (segments == 0) & good
+    return jnp.where(free, i + 1, segments), painted.at[i].set(good)
+
+  start = jnp.zeros(labels.shape, jnp.int32), jnp.zeros(count, bool)
+  segments, painted = lax.fori_loop(0, count, paint, start)
+  rest = jnp.where((segments == 0) & is_stuff[labels], labels + 1, 0)
+  area = vote(jnp.zeros_like(rest), rest, num_classes, 1)[:, 0]
+  large = (area >= stuff_area) & (area > 0)
+  large_there = jnp.pad(large, (1, 0))[rest]
+  segments = jnp.where(large_there, count + rest, segments)
+  return segments, jnp.concatenate([painted, large])
 
 
 def mean_in_segments(values: jax.Array, ids: jax.Array, rows: int) -> jax.Array:

@@ -18,6 +18,9 @@ A task is a module of seven names; `build` finds it by its file.
 - `scores(label_map, *, absent)`: an object that adds up and tells scores; see
   `segjax.tasks.semantic.Scores` for its methods.
 
+A task whose predictions have boxes names them in `BOXES`: arrays [B, N, 4], y0
+x0 y1 x1 in pixels, which are scaled to the size of the label.
+
 The options are keywords of `loss` and `predict` that `config.task` may give, as
 in 'proposals(mask_overlap=0.7)'.
 """

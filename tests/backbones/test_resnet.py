@@ -21,6 +21,7 @@ PARAMETERS = {
     'wide50_2': 68_883_240 - (2048 + 1) * 1000,
     'wide101_2': 126_886_696 - (2048 + 1) * 1000,
     '50_icnet': 5_921_760,  # The prototxt's, of its layers conv1 to conv5_3.
+    '50_caffe': 25_557_032 - (2048 + 1) * 1000,
     '101_caffe': 44_549_160 - (2048 + 1) * 1000,  # As many in other places.
     '101_tf': 44_549_160 - (2048 + 1) * 1000,
     # TuSimple's for Cityscapes, 65,038,464, less its four classifiers.
@@ -328,3 +329,29 @@ def test_channel_attention_ends_each_block():
   for name, block in attending.items():
     assert ('attention' in block) == name.startswith('stage')
     assert set(block) - {'attention'} == set(plain[name])
+
+
+def test_the_last_stage_can_be_a_module_of_its_own(random_variables):
+  image = jax.random.normal(jax.random.key(0), (1, 64, 96, 3))
+  whole = backbones.build('resnet/tiny')
+  variables = random_variables(whole, image.shape)
+  own = {name: {} for name in variables}
+  rest = {name: {} for name in variables}
+  for collection, modules in variables.items():
+    for name, module in modules.items():
+      part = own if name.startswith('stage4') else rest
+      part[collection][name] = module
+  first = backbones.build('resnet/tiny', ('c4',), stages=3)
+  stage = resnet.last_stage('resnet/tiny', 'trunk')
+  feats = first.apply(rest, image)
+  assert 'c5' not in feats
+  np.testing.assert_allclose(
+      stage.apply(own, feats['c4'], False),
+      whole.apply(variables, image)['c5'],
+      rtol=1e-5,
+  )
+
+
+def test_another_family_has_no_last_stage():
+  with pytest.raises(ValueError, match="'vgg/16' is none of the ResNets"):
+    resnet.last_stage('vgg/16', 'trunk')

@@ -49,6 +49,15 @@ def test_parse_gives_the_ops_in_order():
 
 
 @pytest.mark.parametrize(
+    ('size', 'expected'), [((25, 35), (32, 44)), ((20, 45), (22, 50))]
+)
+def test_the_longer_side_has_a_limit_and_sides_are_rounded_down(size, expected):
+  (op,) = transforms.parse('resize(32, mode="short", longest=50)')
+  assert op.new_size(size) == expected
+  assert op.new_size(size[::-1]) == expected[::-1]
+
+
+@pytest.mark.parametrize(
     ('spec', 'message'),
     [
         ('flop', 'Known: bgr, blur, border_weights, centers'),
@@ -62,6 +71,7 @@ def test_parse_gives_the_ops_in_order():
         ('pad(10.5)', 'whole numbers'),
         ('resize(5, mode="big")', "'exact', 'short' or 'long'"),
         ('resize(5, 6, mode="short")', 'one number'),
+        ('resize(5, mode="long", longest=9)', "longest=9 is for mode 'short'"),
         ('flip(50)', 'between 0 and 1'),
         ('random_crop(5, halo=-1)', 'whole number of pixels'),
         ('elastic(points=0)', '1 or more'),

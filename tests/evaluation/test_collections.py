@@ -163,3 +163,29 @@ def test_train_scalars_are_averaged_and_the_learning_rate_is_the_last():
 def test_a_scalar_whose_name_is_no_identifier_is_refused():
   with pytest.raises(ValueError, match="'loss/aux'"):
     collections.train(('loss', 'loss/aux'))
+
+
+def test_rows_of_processes_follow_each_other(monkeypatch):
+  parts = [
+      np.array([[1, 2]]),
+      np.zeros((0, 2), int),
+      np.array([[3, 4], [5, 6]]),
+  ]
+  monkeypatch.setattr(collections.jax, 'process_count', lambda: 3)
+  found = []
+  for mine, rows in enumerate(parts):
+    monkeypatch.setattr(collections.jax, 'process_index', lambda i=mine: i)
+    lengths = np.array([len(part) for part in parts])
+    table = np.zeros((3, 2, 2), int)
+    for part, place in zip(parts, table, strict=True):
+      place[: len(part)] = part
+
+    def total(own, lengths=lengths, table=table):
+      whole = lengths if own.ndim == 1 else table
+      there = own != 0  # What a process adds is in its own place.
+      np.testing.assert_array_equal(own[there], whole[there])
+      return whole
+
+    monkeypatch.setattr(collections, 'sum_over_processes', total)
+    found.append(collections.rows_of_processes(rows).tolist())
+  assert found == [[[1, 2], [3, 4], [5, 6]]] * 3

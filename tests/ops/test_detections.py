@@ -71,3 +71,48 @@ def test_without_a_mask_a_pixel_is_background():
   categories = np.array([[1, 2]])
   logits = detections.lay_over(masks, categories, scores, 0.0, num_classes=3)
   assert not logits.argmax(-1).any()
+
+
+def test_proposals_are_suppressed_within_their_level_alone():
+  anchors = np.array(
+      [[0, 0, 8, 8], [0, 1, 8, 9], [20, 20, 28, 28], [0, 0, 8, 8.0]]
+  )
+  logits = np.array([1.0, 3.0, 2.0, 0.5])
+  found, scores = detections.propose(
+      logits,
+      np.zeros((4, 4)),
+      anchors,
+      (3, 1),
+      (24, 40),
+      before=10,
+      count=5,
+  )
+  assert scores.tolist() == [3, 2, 0.5, -np.inf, -np.inf]
+  # The second one is cut at the border of the image.
+  assert found[:3].tolist() == [[0, 1, 8, 9], [20, 20, 24, 28], [0, 0, 8, 8]]
+
+
+def test_only_the_best_of_each_level_are_looked_at():
+  anchors = np.array([[i, 0, i + 1, 1] for i in range(6)], np.float32)
+  _, scores = detections.propose(
+      np.arange(6.0),
+      np.zeros((6, 4)),
+      anchors,
+      (4, 2),
+      (9, 9),
+      before=2,
+      count=6,
+  )
+  assert scores[:4].tolist() == [5, 4, 3, 2]
+  assert (scores[4:] == -np.inf).all()
+
+
+def test_detections_of_other_classes_do_not_suppress():
+  boxes = np.tile(np.array([0.0, 0, 8, 8]), (3, 2, 1))
+  boxes[2, :, 1:4:2] += 20
+  scores = np.array([[0.9, 0.6], [0.8, 0.04], [0.0, 0.7]])
+  found, classes, score, row = detections.select(scores, boxes, count=4)
+  assert classes[:3].tolist() == [0, 1, 1]
+  np.testing.assert_allclose(score, [0.9, 0.7, 0.6, -np.inf])
+  assert row[:3].tolist() == [0, 2, 0]
+  assert found[1].tolist() == [0, 20, 8, 28]

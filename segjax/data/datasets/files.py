@@ -15,6 +15,7 @@ import numpy as np
 
 from segjax.data import image
 from segjax.data import listing
+from segjax.data import objects
 from segjax.data import proposals
 from segjax.data import values
 from segjax.data.datasets import Dataset
@@ -52,6 +53,8 @@ class Files(Dataset):
       alpha is dropped. By default it is that of most images of a sample.
     proposals: number of regions that are read for each example, from NAME.npz
       in the folder `proposals_folder`; 0 reads none.
+    objects: rows of the tables of objects, which are read for each example
+      from the file of its name in the folder `objects_folder`; 0 reads none.
   """
 
   def __init__(
@@ -63,6 +66,8 @@ class Files(Dataset):
       *,
       proposals=0,
       proposals_folder='',
+      objects=0,
+      objects_folder='',
   ):
     self.split = split
     self.examples = tuple(examples)
@@ -72,6 +77,16 @@ class Files(Dataset):
     self._proposals_folder = epath.Path(proposals_folder)
     if proposals:
       check_exist([self._region_file(e) for e in self.examples])
+    self.objects = objects
+    if objects:
+      maps = list_files(objects_folder, image.SUFFIXES)
+      lacking = [e.image for e in self.examples if e.name not in maps]
+      if lacking:
+        raise FileNotFoundError(
+            f'{len(lacking)} of {len(self.examples)} images have no map of'
+            f' objects in {objects_folder}, the first is {lacking[0]}'
+        )
+      self._maps = maps
     if channels:
       self.channels = channels
 
@@ -93,7 +108,26 @@ class Files(Dataset):
       features['proposals'] = proposals.read(
           self._region_file(example), label.shape[:2], self.proposals
       )
+    if self.objects:
+      features |= self._read_objects(example, label)
     return features
+
+  def _read_objects(self, example, label):
+    """Returns which objects an example has, and the label that goes with it."""
+    path = self._maps[example.name]
+    ids = objects.read(path)
+    if ids.shape != label.shape:
+      raise BadExample(
+          f'{path} is {_size(ids)} but its mask {example.mask} is'
+          f' {_size(label)} (height x width)'
+      )
+    ids, classes, label = objects.classify(ids, label, self.label_map.things)
+    return {
+        'label': label,
+        'instances': ids,
+        'instance_classes': objects.table(classes, self.objects, path),
+        'instance_crowds': np.zeros(self.objects, np.uint8),
+    }
 
   @functools.cached_property
   def channels(self):
@@ -161,6 +195,17 @@ class Files(Dataset):
     """Returns the train ids of an example, see `LabelMap.apply`."""
     mask = image.read_mask(example.mask, colors=self.label_map.color_coded)
     return self.label_map.apply(mask, example.mask)
+
+
+class ObjectFiles(Files):
+  """A split whose masks are maps of objects, all of class 1.
+
+  A pixel whose value is 0 is of class 0, the background.
+  """
+
+  def read_label(self, example):
+    """Returns 1 for the pixels of objects and 0 for others, [H, W] uint8."""
+    return (objects.read(example.mask) > 0).astype(np.uint8)
 
 
 def find(

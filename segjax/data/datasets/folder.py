@@ -14,9 +14,15 @@ class has no mask for does not show it, and pixels in a mask of the folder
 Without it, the label map is made from the ids in the masks of train, and
 logged. Region proposals are read from NAME.npz in the split's subfolder
 `proposals`.
+
+The subfolder `instances` may hold a map of objects for each image, a grey file
+of 8 or 16 bits with the number of its object at each pixel, and 0 for none. The
+class of an object is that of most of its pixels in the mask. Without `masks`
+all objects are of one class.
 """
 
 from concurrent import futures
+import dataclasses
 import json
 
 from absl import logging
@@ -29,31 +35,58 @@ from segjax.data.label_map import IGNORE
 
 ABOUT = """\
 Expected: train/images/NAME.png (or jpg, webp, tif, bmp, npy), train/masks/
-NAME.png, the same for val, and optionally dataset.json, which names the
-classes."""
+NAME.png or train/instances/NAME.png, the same for val, and optionally
+dataset.json, which names the classes."""
 
 
-def load(split, root, *, proposals=0):
+OBJECT_NAMES = ('background', 'object')  # Without masks and dataset.json.
+
+
+def load(split, root, *, proposals=0, instances=False, objects=300):
   """Loads a split of the data set in `root`.
 
   Args:
     split: name of the split's folder.
     root: the data directory.
     proposals: number of region proposals to read for each image; 0 reads none.
+    instances: whether examples have `instances` [H, W] and their tables, see
+      segjax/data/datasets/README.md. Where dataset.json does not say which
+      classes are things, all but the first are.
+    objects: rows of these tables, the most objects that an image may have.
   """
   root = files.find(root, 'folder', ('*/images',), ABOUT)
   splits = sorted(path.parent.name for path in files.matching(root, '*/images'))
   files.check_split('folder', split, splits)
   path = root / 'dataset.json'
+  of_objects = _lacks_masks(root, split)
   if path.exists():
     labels = _read_json(path)
+  elif of_objects:
+    labels = label_map.LabelMap(
+        OBJECT_NAMES, label_map.default_colors(2), {0: 0, 1: 1}
+    )
   else:
     files.check_split('folder', 'train', splits)  # `count` reads its masks.
     labels = count(_examples(root, 'train'))
-  given = dict(proposals=proposals, proposals_folder=root / split / 'proposals')
+  if of_objects and labels.num_classes != 2:
+    raise ValueError(
+        f'{path} names {labels.num_classes} classes, and {root / split} has'
+        ' instances without masks, which are of one class beside the'
+        ' background: name two, or add masks.'
+    )
+  if instances and not labels.things:
+    things = tuple(range(1, labels.num_classes))
+    labels = dataclasses.replace(labels, things=things)
+  given = dict(
+      proposals=proposals,
+      proposals_folder=root / split / 'proposals',
+      objects=objects if instances else 0,
+      objects_folder=root / split / 'instances',
+  )
   if labels.overlapping and (layers := _layers(root / split / 'masks', labels)):
     return Layered(split, root / split / 'images', layers, labels, **given)
-  return files.Files(split, _examples(root, split), labels, **given)
+  kind = files.ObjectFiles if of_objects else files.Files
+  return kind(split, _examples(root, split), labels, **given)
 
 
 class Layered(files.Files):
@@ -188,7 +221,14 @@ def _check_255(pixels, ids_of_masks):
 
 def _examples(root, split):
   """Returns the examples of a split."""
-  return files.pair(root / split / 'images', root / split / 'masks')
+  masks = 'instances' if _lacks_masks(root, split) else 'masks'
+  return files.pair(root / split / 'images', root / split / masks)
+
+
+def _lacks_masks(root, split):
+  """Returns whether a split has maps of objects in the place of masks."""
+  folder = root / split
+  return (folder / 'instances').is_dir() and not (folder / 'masks').is_dir()
 
 
 def _read_json(path):

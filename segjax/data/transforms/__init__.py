@@ -43,6 +43,7 @@ from segjax.data.transforms.masks import PerturbedMasks
 from segjax.data.transforms.objects import LabelProposals
 from segjax.data.transforms.objects import ObjectCrop
 from segjax.data.transforms.targets import Centers
+from segjax.data.transforms.targets import Objects
 from segjax.data.transforms.weights import BorderWeights
 
 OPS = {
@@ -60,6 +61,7 @@ OPS = {
     'label_proposals': LabelProposals,
     'normalize': Normalize,
     'object_crop': ObjectCrop,
+    'objects': Objects,
     'pad': Pad,
     'perturbed_masks': PerturbedMasks,
     'photometric': Photometric,

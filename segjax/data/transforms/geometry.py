@@ -56,13 +56,20 @@ class Resize(Sized, grain.transforms.Map):
   """Resizes to (`height`, `width`), or so that one side has `height` pixels.
 
   That is the shorter side in mode 'short' and the longer one in mode 'long';
-  both keep the aspect ratio and take no `width`.
+  both keep the aspect ratio and take no `width`. With `longest`, in mode
+  'short', the longer side has at most so many pixels, and sides are rounded
+  down, as in torchvision's detectors.
   """
 
   mode: str = 'exact'
+  longest: int = 0
 
   def __post_init__(self):
     super().__post_init__()
+    if self.longest < 0 or (self.longest and self.mode != 'short'):
+      raise ValueError(
+          f"longest={self.longest} is for mode 'short', and not negative"
+      )
     if self.mode not in ('exact', 'short', 'long'):
       raise ValueError(f"mode {self.mode!r} is not 'exact', 'short' or 'long'")
     if self.mode != 'exact' and self.width:
@@ -77,7 +84,10 @@ class Resize(Sized, grain.transforms.Map):
     if self.mode == 'exact':
       return self.size
     side = min(size) if self.mode == 'short' else max(size)
-    return _scaled(size, self.height / side)
+    if not self.longest:
+      return _scaled(size, self.height / side)
+    factor = min(self.height / side, self.longest / max(size))
+    return tuple(max(int(side * factor + 1e-6), 1) for side in size)
 
   def map(self, features):
     old = features['image'].shape[:2]

@@ -5,6 +5,8 @@ import dataclasses
 import grain
 import numpy as np
 
+from segjax.data import boxes
+from segjax.data import fields
 from segjax.data.label_map import IGNORE
 
 
@@ -86,3 +88,47 @@ class Centers(grain.transforms.Map):
       return {}
     crowd = np.append(0, features['instance_crowds'])[features['instances']]
     return {'label': np.where(crowd, IGNORE, features['label'])}
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects(grain.transforms.Map):
+  """Lists the objects that an image shows after all moves, in `count` rows.
+
+  Objects of at least `min_area` pixels are numbered anew from 1 on, in their
+  order; of more than `count`, the largest stay. In `instances` [H, W] the
+  others become 0, and the tables `instance_classes` and `instance_crowds` get
+  `count` rows, which are 255 and 0 where there is no object. Adds
+    instance_boxes [count, 4]: the bounds of the pixels of each, y0 x0 y1 x1,
+      all 0 where there is none;
+    instance_valid [count]: 1 for an object, 0 for a group of objects that
+      nobody told apart, and where there is none.
+  """
+
+  count: int = 100
+  min_area: int = 1
+
+  derives = ('instance_boxes', 'instance_valid')
+
+  def __post_init__(self):
+    if self.count < 1 or self.min_area < 1:
+      raise ValueError('count and min_area are at least 1')
+
+  def map(self, features):
+    names = ('instances', 'instance_classes', 'instance_crowds')
+    fields.check(names, features, 'objects')
+    ids, classes, crowds = (features[name] for name in names)
+    area = np.bincount(ids.ravel(), minlength=1 + len(classes))[1:]
+    kept = np.argsort(-area, kind='stable')[: self.count]
+    kept = np.sort(kept[area[kept] >= self.min_area])
+    number = np.zeros(1 + len(classes), np.int32)
+    number[1 + kept] = 1 + np.arange(len(kept))
+    ids = number[ids]
+    table = np.full((2, self.count), [[IGNORE], [0]], np.uint8)
+    table[:, : len(kept)] = classes[kept], crowds[kept]
+    single = np.arange(self.count) < len(kept)
+    return {
+        **features,
+        **dict(zip(names, (ids, *table), strict=True)),
+        'instance_boxes': boxes.bounds(ids, self.count)[0],
+        'instance_valid': (single & (table[1] == 0)).astype(np.uint8),
+    }
