@@ -6,6 +6,8 @@ JAX.
 """
 
 import ast
+import json
+import pathlib
 import types
 
 import ml_collections
@@ -181,6 +183,25 @@ def backbone(text, **options):
   return f'{name}({", ".join(inside)})' if inside else name
 
 
+def found(path):
+  """Returns the fields of a model that `segjax.tools.genotype` has written.
+
+  Args:
+    path: of the JSON file.
+  """
+  file = pathlib.Path(path)
+  if not file.is_file():
+    raise ValueError(
+        f'There is no file {path}: write it by python -m segjax.tools.genotype.'
+    )
+  return {k: _tuples(v) for k, v in json.loads(file.read_text()).items()}
+
+
+def _tuples(value):
+  """Returns lists within lists as tuples."""
+  return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
 def caffe_sgd(config, base, schedule, *, new='', frozen=''):
   """Sets SGD as Caffe's networks use it.
 
@@ -285,6 +306,9 @@ def base(dataset, *, small=False, **changes):
   # Share of the training examples that are taken for a class that they show,
   # each class alike, with the crop over it; see segjax/data/class_uniform.py.
   config.dataset.class_uniform = 0.0
+  # Whether the turns of `config.optim.groups` are trained on parts of the
+  # training examples, as many as turns, that the seed draws.
+  config.dataset.by_turn = False
   config.data_dir = ''  # '' takes the environment variable SEGJAX_DATA_DIR.
   # What to do with an unreadable example: 'raise', or 'skip' to replace it by
   # another one and count it.

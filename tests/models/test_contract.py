@@ -21,6 +21,8 @@ PARAMETERS = {
     'acfnet': 108_996_351,
     'ann': 46_230_154,
     'atanbori': 897_954,  # By its authors' code 889,962 of 13 classes.
+    'autodeeplab': 10_147_941,  # The paper: 10.15 million of 19 classes.
+    'autodeeplab_search': 11_572_084,
     'bayesian_segnet': 29_455_125,
     'bisenetv1': 13_426_495,
     'bisenetv2': 14_809_033,
@@ -50,6 +52,7 @@ PARAMETERS = {
     'espnet': 366_589,  # Its authors' code: 365,109 of 20 classes.
     'dupsampling': 29_340_897,
     'exfuse': 97_367_316,
+    'fasterseg': 4_354_079,  # 4,378,162 of 6 classes in its code, 32,768 unused.
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.

@@ -1,14 +1,20 @@
-"""Auto-DeepLab as its authors publish it, and NoamRosenberg's port.
+"""Auto-DeepLab as its authors publish it, NoamRosenberg's port, and the search.
 
 The authors' network is a PyTorch network with the names of their scopes; nobody
 has weights by these names, so that their rules are here.
 """
 
+import numpy as np
+
 from segjax import models
 from segjax.convert.rules.noamrosenberg import autodeeplab as activated
+from segjax.convert.rules.noamrosenberg import autodeeplab_search as searching
 from segjax.convert.rules.noamrosenberg_bn import autodeeplab as plain
+from segjax.layers.operations import SEARCHED
 from segjax.models import autodeeplab
+from segjax.models import autodeeplab_search
 from tests.parity.case import Case
+from tests.parity.case import FunctionCase
 from tests.parity.case import inside
 
 CELL = r'cell_(\d+)'
@@ -80,6 +86,58 @@ def backbone(out, parts):
   return parts['cell11'].clip(0)[..., :64]
 
 
+def search(spec):
+  built = spec['build']
+  return models.create(
+      'autodeeplab_search',
+      spec['num_classes'],
+      layers=built['num_layers'],
+      features=built['filter_multiplier'],
+      blocks=built['step'],
+      slip=True,
+  )
+
+
+def edges(alphas):
+  """The cell as edges, counted over all blocks, and numbers of operations.
+
+  That code chooses edges without regard to none, and then writes none where it
+  is the strongest operation.
+  """
+  rows = []
+  for i, (state, kind) in enumerate(autodeeplab_search.best_cell(alphas)):
+    edge = sum(2 + j for j in range(i // 2)) + state
+    operation = SEARCHED.index(kind) if alphas[edge].argmax() else 0
+    rows.append((edge, operation))
+  return np.array(rows)
+
+
+def moves(levels):
+  """The path as a one-hot array [layers, level, (up, same, down)] of moves.
+
+  The levels are where moves lead to; that code has 0 for the first move.
+  """
+  array = np.zeros((len(levels), 4, 3))
+  for i, level in enumerate(levels):
+    array[i, level, (1 - level + levels[i - 1]) if i else 0] = 1
+  return array
+
+
+def decoded(number):
+  def network(given):
+    return autodeeplab_search.normalized_betas(given[f'betas_{number}'])
+
+  def levels(given):
+    return np.array(autodeeplab_search.best_levels(network(given)))
+
+  return {
+      f'network_space_{number}': network,
+      f'path_{number}': levels,
+      f'path_space_{number}': lambda given: moves(levels(given)),
+      f'genotype_{number}': lambda given: edges(given[f'alphas_{number}']),
+  }
+
+
 PORT = {
     'logits': inside('classifier'),
     'encoder_first32': inside('cell11', first=32),
@@ -103,5 +161,19 @@ CASES = {
     ),
     'autodeeplab_noam_bn': Case(
         port, plain.RULES, PORT, parts=(*PARTS, 'aspp')
+    ),
+    'autodeeplab_search': Case(
+        search,
+        searching.RULES,
+        {f'aspp_{4 * 2**i}': inside(f'head{i}') for i in range(4)},
+        parts=tuple(f'head{i}' for i in range(4)),
+        whole=False,
+    ),
+    'autodeeplab_decode': FunctionCase(
+        {
+            name: function
+            for number in range(6)
+            for name, function in decoded(number).items()
+        }
     ),
 }

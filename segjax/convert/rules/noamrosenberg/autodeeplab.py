@@ -1,7 +1,8 @@
 """Auto-DeepLab from NoamRosenberg's port, with activated batch norms.
 
 Its fields are `port=True, activated=True, affine=False`, the `PORT_CELL` and
-`PORT_LEVELS` of the model, `features=32, momentum=0.9` and `dropout=(0.5, 0.1)`.
+`PORT_LEVELS` of the model, `features=32`, `momentum=0.9` and
+`dropout=(0.5, 0.1)`.
 """
 
 CELL = r'encoder\.cells\.(\d+)'
