@@ -189,12 +189,25 @@ def found(path):
   Args:
     path: of the JSON file.
   """
+  fields = _read(path, 'segjax.tools.genotype')
+  return {name: _tuples(value) for name, value in fields.items()}
+
+
+def table(path):
+  """Returns the latencies that `segjax.tools.latency` has written, as pairs.
+
+  Args:
+    path: of the JSON file.
+  """
+  return tuple(_read(path, 'segjax.tools.latency').items())
+
+
+def _read(path, tool):
+  """Returns the content of a JSON file that a tool writes."""
   file = pathlib.Path(path)
   if not file.is_file():
-    raise ValueError(
-        f'There is no file {path}: write it by python -m segjax.tools.genotype.'
-    )
-  return {k: _tuples(v) for k, v in json.loads(file.read_text()).items()}
+    raise ValueError(f'There is no file {path}: write it by python -m {tool}.')
+  return json.loads(file.read_text())
 
 
 def _tuples(value):

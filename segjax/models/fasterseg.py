@@ -65,6 +65,8 @@ class Operation(nn.Module):
   operation: str
   features: int
   stride: int = 1
+  # Whether a skip at stride 1 projects its input, as it does in the search.
+  project: bool = False
 
   @remat.block
   @nn.compact
@@ -95,7 +97,11 @@ class Operation(nn.Module):
   def skip(self, x, train):
     """Returns the input, or half of its size from two grids of pixels."""
     if self.stride == 1:
-      return x
+      if not self.project:
+        return x
+      return ConvNormAct(self.features, kernel=1, init=fan_in, name='conv1')(
+          x, train
+      )
     conv = functools.partial(
         ConvNormAct,
         self.features // 2,

@@ -12,6 +12,7 @@ trains from random weights.
 """
 
 import contextlib
+import inspect
 import json
 
 from absl import app
@@ -40,7 +41,8 @@ def read(workdir: Workdir) -> tuple[int, dict]:
     FileNotFoundError: there is no checkpoint.
     ValueError: the run is no search.
   """
-  name = workdir.read_config().model_name
+  config = workdir.read_config()
+  name = config.model_name
   decode = getattr(models.module(name), 'decode', None)
   if decode is None:
     known = [n for n in models.names() if hasattr(models.module(n), 'decode')]
@@ -57,7 +59,10 @@ def read(workdir: Workdir) -> tuple[int, dict]:
           f'There is no checkpoint in {workdir.checkpoints}: search first.'
       )
     saved = checkpoints.read(step)
-  return step, decode(saved['params'])
+  # Fields of the search that the result depends on.
+  read = inspect.signature(decode).parameters
+  fields = {k: v for k, v in config.model.items() if k in read}
+  return step, decode(saved['params'], **fields)
 
 
 def write(path: epath.Path, fields: dict) -> None:

@@ -52,7 +52,7 @@ PARAMETERS = {
     'espnet': 366_589,  # Its authors' code: 365,109 of 20 classes.
     'dupsampling': 29_340_897,
     'exfuse': 97_367_316,
-    'fasterseg': 4_354_079,  # 4,378,162 of 6 classes in its code, 32,768 unused.
+    'fasterseg': 4_354_079,  # Its code, less what it does not use.
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.

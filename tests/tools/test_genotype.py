@@ -14,7 +14,8 @@ def write(folder, name, steps):
   """Makes the workdir of a run of a model with these {step: params}."""
   workdir = Workdir(folder)
   workdir.make()
-  workdir.claim(ml_collections.ConfigDict({'model_name': name}))
+  config = {'model_name': name, 'model': {'layers': 3}}
+  workdir.claim(ml_collections.ConfigDict(config))
   checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
   for step, params in steps.items():
     checkpoints.save(step, {'params': params, 'mutable': {}})
