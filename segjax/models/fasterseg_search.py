@@ -66,41 +66,38 @@ def mask(channels: int, widths: Sequence[int], width: Width) -> jax.Array:
 
 
 class WidthNorm(nn.Module):
-  """Batch norm with statistics, scale and bias of its own for each width."""
+  """Batch norm with statistics, scale and bias of its own for each width.
+
+  What lies beyond the channels that a width has is not used.
+  """
 
   widths: tuple[int, ...]
+  inputs: int = 1  # Several are normalised one after the other.
 
   @nn.compact
   def __call__(self, x, width, train):
-    channels = x.shape[-1]
-    stacked, moving = [], []
-    for i, count in enumerate(counts(channels, self.widths)):
-      scale = self.param(f'scale{i}', nn.initializers.ones, (count,))
-      bias = self.param(f'bias{i}', nn.initializers.zeros, (count,))
-      mean = self.variable('batch_stats', f'mean{i}', jnp.zeros, (count,))
-      var = self.variable('batch_stats', f'var{i}', jnp.ones, (count,))
-      more = (0, channels - count)
-      stacked.append(
-          [
-              *(jnp.pad(part, more) for part in (scale, bias, mean.value)),
-              jnp.pad(var.value, more, constant_values=1),
-          ]
-      )
-      moving.append((mean, var))
-    scale, bias, mean, var = (
-        jnp.stack(parts)[width.index] for parts in zip(*stacked, strict=True)
-    )
+    shape = len(self.widths), x.shape[-1]
+    ones, zeros = nn.initializers.ones, nn.initializers.zeros
+    scale = self.param('scale', ones, shape)[width.index]
+    bias = self.param('bias', zeros, shape)[width.index]
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
+    var = self.variable('batch_stats', 'var', jnp.ones, shape)
+    # Channels that are zeros stay so.
+    used = mask(shape[1], self.widths, width).astype(x.dtype)
+    scale, bias = scale * used, bias * used
     if not train:
-      return normalize.normalize(x, mean, var, scale, bias, epsilon=EPSILON)
-    y, *statistics = normalize.normalize_batch(x, scale, bias, EPSILON)
-    if not self.is_initializing():
-      for i, variables in enumerate(moving):
-        used = width.index == i
-        for variable, new in zip(variables, statistics, strict=True):
-          old = variable.value
-          moved = MOMENTUM * old + (1 - MOMENTUM) * new[: len(old)]
-          variable.value = jnp.where(used, moved, old)
-    return y
+      statistics = mean.value[width.index], var.value[width.index]
+      return normalize.normalize(x, *statistics, scale, bias, epsilon=EPSILON)
+    parts = []
+    for part in jnp.split(x, self.inputs):
+      y, *new = normalize.normalize_batch(part, scale, bias, EPSILON)
+      parts.append(y)
+      if not self.is_initializing():
+        for variable, value in zip((mean, var), new, strict=True):
+          rows = jnp.asarray(variable.value)
+          moved = MOMENTUM * rows[width.index] + (1 - MOMENTUM) * value
+          variable.value = rows.at[width.index].set(moved)
+    return jnp.concatenate(parts)
 
 
 class Slim(nn.Module):
@@ -137,6 +134,7 @@ class Operation(nn.Module):
   features: int
   stride: int
   widths: tuple[int, ...]
+  inputs: int = 1  # See `WidthNorm`.
 
   @nn.compact
   def __call__(self, x, width, train):
@@ -155,7 +153,7 @@ class Operation(nn.Module):
           stride=stride if i == 1 else 1,
           name=f'conv{i}',
       )(x, width)
-      x = WidthNorm(self.widths, name=f'norm{i}')(x, width, train)
+      x = WidthNorm(self.widths, self.inputs, name=f'norm{i}')(x, width, train)
       if i < layers:
         x = nn.relu(x)
     if downup and self.stride == 1:
@@ -178,7 +176,9 @@ class Operation(nn.Module):
       source = jnp.where(place < count, place, features - count + place)
       y = jnp.take(y, source, axis=-1, mode='clip')
       y *= mask(self.features, self.widths, width).astype(y.dtype)
-    return nn.relu(WidthNorm(self.widths, name='norm')(y, width, train))
+    return nn.relu(
+        WidthNorm(self.widths, self.inputs, name='norm')(y, width, train)
+    )
 
 
 class Mixture(nn.Module):
@@ -187,14 +187,15 @@ class Mixture(nn.Module):
   features: int
   stride: int
   widths: tuple[int, ...]
+  inputs: int
 
   @remat.block
   @nn.compact
   def __call__(self, x, alphas, read, write, train):
-    """Returns [B, h, w, features].
+    """Returns [inputs * B, h, w, features].
 
     Args:
-      x: [B, H, W, C], with zeros beyond its width.
+      x: [inputs * B, H, W, C], with zeros beyond its width.
       alphas: weights of the operations.
       read: width of x.
       write: width of the result.
@@ -203,7 +204,12 @@ class Mixture(nn.Module):
     total = 0
     for i, name in enumerate(OPERATIONS):
       operation = Operation(
-          name, self.features, self.stride, self.widths, name=name
+          name,
+          self.features,
+          self.stride,
+          self.widths,
+          self.inputs,
+          name=name,
       )
       total += alphas[i].astype(x.dtype) * operation(x, write, train)
     return total * jnp.asarray(read.score * write.score, x.dtype)
@@ -235,6 +241,11 @@ class Network(nn.Module):
       widths: of each scale a list of `Width`.
       train: whether norms take statistics from the batch.
     """
+    if self.is_initializing() and role == 'student':
+      # The teacher's own parts, without the cells that it shares.
+      self.stem(image, 'teacher', 12, train)
+      sides = [(1, 4 >> s, 4 >> s, self.channels(s)) for s in range(SCALES)]
+      self.heads([jnp.zeros(side) for side in sides], 'teacher', 12, train)
     x = self.stem(image, role, ends, train)
     end = Width(self.widths.index(ends))
     before = [(_filled(x, self.channels(0)), None)]  # Same size, and half.
@@ -242,35 +253,33 @@ class Network(nn.Module):
       now = []
       for scale in range(min(layer + 1, SCALES)):
         read, keep, down = cell_widths(layer, scale, self.layers, widths, end)
-        mixtures = {
-            'keep': Mixture(
-                self.channels(scale),
-                1,
-                self.widths,
-                name=f'cell{layer}_{scale}_keep',
-            )
-        }
-        if down is not None:
-          mixtures['down'] = Mixture(
-              self.channels(scale + 1),
-              2,
-              self.widths,
-              name=f'cell{layer}_{scale}_down',
-          )
-        given, weights = [], [1.0]
+        given = []
         if scale:
           given.append(before[scale - 1][1])
         if scale < len(before):
           given.append(before[scale][0])
+        weights = [1.0]
         if len(given) == 2:
           weights = betas[scale][layer - scale - 1].astype(image.dtype)
         results = {}
-        for name, mixture in mixtures.items():
-          write = keep if name == 'keep' else down
+        for name, stride, write in (('keep', 1, keep), ('down', 2, down)):
+          if write is None:
+            continue
+          parts = Mixture(
+              self.channels(scale + stride - 1),
+              stride,
+              self.widths,
+              len(given),
+              name=f'cell{layer}_{scale}_{name}',
+          )(
+              jnp.concatenate(given),
+              alphas[scale][layer - scale],
+              read,
+              write,
+              train,
+          )
           results[name] = sum(
-              weights[i]
-              * mixture(x, alphas[scale][layer - scale], read, write, train)
-              for i, x in enumerate(given)
+              weights[i] * y for i, y in enumerate(jnp.split(parts, len(given)))
           )
         now.append((results['keep'], results.get('down')))
       before = now
@@ -592,11 +601,13 @@ class Model(nn.Module):
     )
 
   def __call__(self, image, *, train=False):
+    if self.is_initializing():
+      self.teacher()
     passes = {}
     if not (train and self.pretrain):
       passes['student'] = 'student', self.drawn(train)
-    if self.is_initializing() or (train and not self.pretrain):
-      passes['teacher'] = 'teacher', self.fixed(-1)
+      if train:
+        passes['teacher'] = 'teacher', self.fixed(-1)
     if train:
       passes['max'] = 'student', self.fixed(-1)
       passes['min'] = 'student', self.fixed(0)

@@ -53,6 +53,7 @@ PARAMETERS = {
     'dupsampling': 29_340_897,
     'exfuse': 97_367_316,
     'fasterseg': 4_354_079,  # Its code, less what it does not use.
+    'fasterseg_search': 252_227_980,
     'fastfcn': 68_712_586,  # mmsegmentation: 68,700,266 of 5 classes.
     'fcn': 134_489_759,
     'fcn_dilated': 35_322_218,  # torchvision, fcn_resnet50.

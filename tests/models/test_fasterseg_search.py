@@ -19,35 +19,25 @@ def draw(*shape, seed=0):
   return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def sliced(params, stats, read, write, index):
-  """The weights that an operation has at a width, as the fixed network's."""
-  found, moving = {}, {}
-  for name, part in params.items():
-    number = name[-1]
-    if name.startswith('conv'):
-      kernel = part['conv']['kernel']
-      inputs = read if number == '1' or 'norm' in params else write
-      outputs = min(write, kernel.shape[-1])
-      if 'norm' in params:  # Of a skip, of which a convolution may be a half.
-        outputs = write * kernel.shape[-1] // len(params['norm']['bias2'])
-      found.setdefault(name, {})['conv'] = {
-          'kernel': kernel[:, :, :inputs, :outputs]
+def sliced(variables, read, write, index):
+  """The variables that an operation has at a width, as the fixed network's."""
+  params, found, moving = variables['params'], {}, {}
+  # The norm of a skip is that of both of its convolutions, if it has two.
+  skip = 'norm' in params
+  halves = 2 if 'conv2' in params and skip else 1
+  for name in filter(lambda n: n.startswith('conv'), params):
+    inputs = read if skip or name == 'conv1' else write
+    kernel = params[name]['conv']['kernel'][:, :, :inputs, : write // halves]
+    found[name] = {'conv': {'kernel': kernel}}
+  for name in filter(lambda n: n.startswith('norm'), params):
+    at = [] if halves == 2 else [f'conv{name[4:] or 1}']
+    for tree, source in ((found, 'params'), (moving, 'batch_stats')):
+      for key in at:
+        tree = tree.setdefault(key, {})
+      tree['norm'] = {
+          key: rows[index, :write]
+          for key, rows in variables[source][name].items()
       }
-  for name in params:
-    if name.startswith('norm'):
-      norm = {k: params[name][f'{k}{index}'] for k in ('scale', 'bias')}
-      state = {k: stats[name][f'{k}{index}'] for k in ('mean', 'var')}
-      place = (
-          (lambda tree: tree)
-          if name == 'norm' and 'conv2' in params
-          else (
-              lambda tree, name=name: tree.setdefault(
-                  f'conv{name[-1]}' if name != 'norm' else 'conv1', {}
-              )
-          )
-      )
-      place(found)['norm'] = norm
-      place(moving)['norm'] = state
   return {'params': found, 'batch_stats': moving}
 
 
@@ -65,7 +55,7 @@ def test_an_operation_at_a_width_is_that_of_fewer_channels(kind, stride):
   rng = np.random.default_rng(1)
   variables = jax.tree.map(
       lambda s: rng.uniform(0.5, 1.5, s.shape).astype(np.float32)
-      if len(s.shape) == 1
+      if len(s.shape) == 2
       else 0.2 * rng.normal(size=s.shape).astype(np.float32),
       shapes,
   )
@@ -73,7 +63,7 @@ def test_an_operation_at_a_width_is_that_of_fewer_channels(kind, stride):
   assert not y[..., write:].any()
   narrow = fasterseg.Operation(kind, write, stride, project=True)
   expected = narrow.apply(
-      sliced(variables['params'], variables['batch_stats'], read, write, index),
+      sliced(variables, read, write, index),
       x[..., :read],
       False,
   )
@@ -81,17 +71,23 @@ def test_an_operation_at_a_width_is_that_of_fewer_channels(kind, stride):
 
 
 def test_the_norm_of_the_width_in_use_moves_alone():
-  norm = search.WidthNorm(WIDTHS)
+  norm = search.WidthNorm(WIDTHS, inputs=2)
   x = 2 + draw(2, 3, 4, 24)
   variables = norm.init(jax.random.key(0), x, Width(0), False)
-  _, changed = norm.apply(
+  y, changed = norm.apply(
       variables, x, Width(jnp.int32(1)), True, mutable=['batch_stats']
   )
-  before, after = variables['batch_stats'], changed['batch_stats']
-  for name, old in before.items():
-    assert np.array_equal(old, after[name]) == (not name.endswith('1'))
-  expected = 0.1 * x[..., :16].mean((0, 1, 2))
-  np.testing.assert_allclose(after['mean1'], expected, rtol=1e-4)
+  assert not y[..., 16:].any()
+  # Each input by its own statistics, which move one after the other.
+  np.testing.assert_allclose(y[..., :16].mean((1, 2)), 0, atol=1e-5)
+  means = x[..., :16].mean((1, 2))
+  after = changed['batch_stats']['mean']
+  expected = 0.9 * 0.1 * means[0] + 0.1 * means[1]
+  np.testing.assert_allclose(after[1, :16], expected, rtol=1e-4)
+  for row in (0, 2):
+    np.testing.assert_array_equal(
+        after[row], variables['batch_stats']['mean'][row]
+    )
 
 
 def test_sampled_widths_pass_gradients_of_their_probabilities():

@@ -119,7 +119,7 @@ def search(spec, variables, image, given):
   del variables
   model, image = searched(spec), reference.image(spec)
   salt = spec['input']['salt']
-  variables = forward.fill(model, searching.RULES, spec, image)
+  variables = forward.fill(model, searching.rules(model.widths), spec, image)
   uniform = [given[f'uniform_{scale}'] for scale in SCALES]
   architecture = variables['params']['student']
 

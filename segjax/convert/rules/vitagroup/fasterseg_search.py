@@ -1,9 +1,13 @@
 """The search of FasterSeg from its authors.
 
 The teacher's ratios have nothing to choose from, and norms that choose among
-widths have a scale and a bias of their own there that nothing uses.
+widths have a scale and a bias of their own there that nothing uses. The norms
+of all widths are one here, with a row for each.
 """
 
+import numpy as np
+
+from segjax.convert.joints import Joint
 from segjax.convert.rules import conv_norm
 from segjax.convert.rules.vitagroup.fasterseg import head
 
@@ -19,6 +23,39 @@ LEAVES = {
 }
 
 
+def divisible(channels):
+  """Returns the multiple of 8 that the source takes for a number."""
+  rounded = max(1, int(channels + 4) // 8 * 8)
+  return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def norms(widths):
+  """Yields the joints of the norms of all widths, in twelfths."""
+  for variable in LEAVES.values():
+    rest = 1.0 if variable in ('scale', 'var') else 0.0
+
+    def read(*rows, rest=rest):
+      channels = max(map(len, rows))
+      filled = np.full((len(rows), channels), rest, np.float32)
+      for row, values in zip(filled, rows, strict=True):
+        row[: len(values)] = values
+      return (filled,)
+
+    def write(rows):
+      return [
+          row[: divisible(len(row) * width / 12)]
+          for row, width in zip(rows, widths, strict=True)
+      ]
+
+    yield Joint(
+        r'cells/cell\d+_\d_\w+/\w+/norm\d?',
+        tuple(f'width{i}/{variable}' for i in range(len(widths))),
+        (variable,),
+        read,
+        write,
+    )
+
+
 def operations():
   """Yields the rules of all operations of cells."""
   for there, here in MIXTURES.items():
@@ -29,7 +66,7 @@ def operations():
       for leaf, variable in LEAVES.items():
         yield (
             rf'{source}\.bn(\d?)\.bn\.(\d)\.{leaf}',
-            rf'{target}/norm\3/{variable}\4',
+            rf'{target}/norm\3/width\4/{variable}',
         )
       yield rf'{source}\.bn\d?', None
       yield rf'{source}\.bn\d?\.bn\.\d\.num_batches_tracked', None
@@ -66,11 +103,17 @@ def architecture(number, role):
   )
 
 
-RULES = (
-    *operations(),
-    *(
-        rule
-        for number, role in enumerate(ROLES)
-        for rule in architecture(number, role)
-    ),
-)
+def rules(widths):
+  """Returns the rules of a search among widths, in twelfths."""
+  return (
+      *operations(),
+      *norms(widths),
+      *(
+          rule
+          for number, role in enumerate(ROLES)
+          for rule in architecture(number, role)
+      ),
+  )
+
+
+RULES = rules((4, 6, 8, 10, 12))
