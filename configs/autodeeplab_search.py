@@ -49,7 +49,7 @@ def get_config(arg=''):
       schedule='constant',
   )
   if arg.small:
-    config.model.update(layers=4, features=4, blocks=2)
+    config.model.update(layers=3, features=4, blocks=2)
     config.optim.groups.architecture.base = 3e-2
   else:
     config.optim.weight_decay = 3e-4

@@ -143,7 +143,9 @@ class Operation(nn.Module):
     size, stride = x.shape[1:3], self.stride
     downup = self.operation.endswith('downup')
     if downup:
-      half = tuple(max(side // 2, 1) for side in size)
+      # Down, odd sides are rounded as by the other operations.
+      odd = 1 if self.stride == 2 else 0
+      half = tuple(max((side + odd) // 2, 1) for side in size)
       x, stride = resize(x, half, align_corners=True), 1
     layers = 2 if '2x' in self.operation else 1
     for i in range(1, layers + 1):
