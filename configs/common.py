@@ -6,6 +6,8 @@ JAX.
 """
 
 import ast
+import json
+import pathlib
 import types
 
 import ml_collections
@@ -187,6 +189,38 @@ def backbone(text, **options):
   return f'{name}({", ".join(inside)})' if inside else name
 
 
+def found(path):
+  """Returns the fields of a model that `segjax.tools.genotype` has written.
+
+  Args:
+    path: of the JSON file.
+  """
+  fields = _read(path, 'segjax.tools.genotype')
+  return {name: _tuples(value) for name, value in fields.items()}
+
+
+def table(path):
+  """Returns the latencies that `segjax.tools.latency` has written, as pairs.
+
+  Args:
+    path: of the JSON file.
+  """
+  return tuple(_read(path, 'segjax.tools.latency').items())
+
+
+def _read(path, tool):
+  """Returns the content of a JSON file that a tool writes."""
+  file = pathlib.Path(path)
+  if not file.is_file():
+    raise ValueError(f'There is no file {path}: write it by python -m {tool}.')
+  return json.loads(file.read_text())
+
+
+def _tuples(value):
+  """Returns lists within lists as tuples."""
+  return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
 def caffe_sgd(config, base, schedule, *, new='', frozen=''):
   """Sets SGD as Caffe's networks use it.
 
@@ -291,6 +325,9 @@ def base(dataset, *, small=False, **changes):
   # Share of the training examples that are taken for a class that they show,
   # each class alike, with the crop over it; see segjax/data/class_uniform.py.
   config.dataset.class_uniform = 0.0
+  # Whether the turns of `config.optim.groups` are trained on parts of the
+  # training examples, as many as turns, that the seed draws.
+  config.dataset.by_turn = False
   config.data_dir = ''  # '' takes the environment variable SEGJAX_DATA_DIR.
   # What to do with an unreadable example: 'raise', or 'skip' to replace it by
   # another one and count it.

@@ -385,6 +385,7 @@ def training(config: Config) -> Training:
   )
   examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
   uniform = class_uniform(config, train_set)
+  turns = turns_of_steps(config, groups)
 
   def read_batches(batch_size, first_step):
     return pipeline.train_batches(
@@ -398,6 +399,7 @@ def training(config: Config) -> Training:
         threads=config.threads,
         on_bad_example=config.on_bad_example,
         class_uniform=uniform,
+        turns=turns,
     )
 
   def names(step):
@@ -408,6 +410,7 @@ def training(config: Config) -> Training:
         step=step - 1,
         on_bad_example=config.on_bad_example,
         class_uniform=uniform,
+        turns=turns,
     )
 
   batch = batch_shapes(read_batches, config.batch_size)
@@ -500,6 +503,29 @@ def batch_shapes(
       name: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype)
       for name, x in one.items()
   }
+
+
+def turns_of_steps(
+    config: Config, groups: dict[str, dict]
+) -> pipeline.Turns | None:
+  """Returns which step is of which turn, if turns have their own examples.
+
+  Args:
+    config: of the run.
+    groups: see `optim.create`.
+  """
+  if not config.dataset.by_turn:
+    return None
+  turns = optim.turn(
+      groups, np.arange(config.total_steps), total_steps=config.total_steps
+  )
+  if not np.any(turns):
+    raise ValueError(
+        'config.dataset.by_turn divides the training examples among the turns'
+        ' of config.optim.groups, and these take none: give a group turn=1, or'
+        ' leave by_turn at False.'
+    )
+  return pipeline.Turns(np.asarray(turns))
 
 
 def class_uniform(

@@ -6,9 +6,13 @@ an example depend on the seed and on its position in the sequence. Step s takes
 `batch_size` of them from position s * batch_size on, and each host takes a
 contiguous part of these. So a run can resume at any step without reading the
 examples before it, and the global batches do not depend on the number of hosts.
+
+Steps that take turns, see `Turns`, take from a sequence for each turn, and the
+examples are divided among these.
 """
 
 from collections.abc import Iterator
+import dataclasses
 import sys
 import threading
 from typing import Any
@@ -24,12 +28,50 @@ from segjax.data.class_uniform import ClassUniform
 from segjax.data.image import BadExample
 
 
+class Turns:
+  """Which turn a step is of, for turns with examples of their own.
+
+  Architecture search learns weights and architecture from two halves of the
+  images, https://arxiv.org/abs/1806.09055. The split depends on the seed alone.
+  """
+
+  def __init__(self, turns: np.ndarray):
+    """Takes the turn of each step, [steps] integers from 0 on."""
+    self._turns = turns
+    self.count = int(turns.max()) + 1
+    # Steps before each step that are of its turn.
+    self._before = np.zeros(len(turns), int)
+    for turn in range(self.count):
+      own = turns == turn
+      self._before[own] = np.arange(own.sum())
+
+  def find(self, step: int) -> tuple[int, int]:
+    """Returns the turn of a step, and how many of that turn are before it.
+
+    Steps beyond the last one, which are read ahead, are of turn 0.
+    """
+    beyond = step - len(self._turns)
+    if beyond >= 0:
+      return 0, int((self._turns == 0).sum()) + beyond
+    return int(self._turns[step]), int(self._before[step])
+
+  def split(self, length: int, seed: int) -> list[np.ndarray]:
+    """Returns the indices of the examples of each turn, drawn by the seed."""
+    if length < self.count:
+      raise ValueError(
+          f'The split has {length} examples, too few to divide them among'
+          f' {self.count} turns: leave config.dataset.by_turn at False.'
+      )
+    order = np.random.default_rng(seed).permutation(length)
+    return [np.sort(part) for part in np.array_split(order, self.count)]
+
+
 class Batches:
   """An endless iterator over one host's batches; see `train_batches`."""
 
-  def __init__(self, batches, reader):
+  def __init__(self, batches, readers):
     self._batches = batches
-    self._reader = reader
+    self._readers = readers
 
   def __iter__(self):
     return self
@@ -44,7 +86,7 @@ class Batches:
   @property
   def skipped(self):
     """Number of different unreadable examples that were replaced so far."""
-    return len(self._reader.bad)
+    return sum(len(reader.bad) for reader in self._readers)
 
   def close(self):
     """Stops the threads that read batches ahead."""
@@ -64,6 +106,7 @@ def train_batches(
     prefetch: int = 2,
     on_bad_example: str = 'raise',
     class_uniform: ClassUniform | None = None,
+    turns: Turns | None = None,
 ) -> Batches:
   """Returns an iterator over this host's batches from `first_step` on.
 
@@ -81,6 +124,7 @@ def train_batches(
       and to take the next good one in the order of its epoch instead.
     class_uniform: examples that are taken for a class that they show, with an
       'anchor' for the crop.
+    turns: of the steps, if each turn has examples of its own.
 
   Returns:
     `Batches`, dicts with all fields that the examples have after the ops: the
@@ -105,14 +149,15 @@ def train_batches(
         ' config.dataset.class_uniform=0.0.'
     )
   ops = (*transforms.fuse(ops), transforms.Pad(*transforms.static_size(ops)))
-  sequence, reader = _sequence(dataset, seed, on_bad_example, class_uniform)
-  examples = sequence.random_map(_transform(ops))
+  pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns)
+  examples = [sequence.random_map(_transform(ops)) for sequence, _ in pairs]
   share = batch_size // num_hosts
 
   def example(i):
     """Returns the i-th example that this host takes."""
     step, offset = divmod(i, share)
-    return examples[(first_step + step) * batch_size + host * share + offset]
+    turn, step = _find(turns, first_step + step)
+    return examples[turn][step * batch_size + host * share + offset]
 
   options = grain.ReadOptions(threads, max(prefetch * share, threads))
   batches = (
@@ -121,7 +166,7 @@ def train_batches(
       .to_iter_dataset(options)
       .batch(share, batch_fn=_stack)
   )
-  return Batches(iter(batches), reader)
+  return Batches(iter(batches), [reader for _, reader in pairs])
 
 
 def example_names(
@@ -132,6 +177,7 @@ def example_names(
     step: int,
     on_bad_example: str = 'raise',
     class_uniform: ClassUniform | None = None,
+    turns: Turns | None = None,
 ) -> list[str]:
   """Returns the names of the examples of a batch, of all hosts.
 
@@ -142,17 +188,54 @@ def example_names(
     step: the step, counted from 0.
     on_bad_example: 'raise' or 'skip'.
     class_uniform: examples that are taken for a class.
+    turns: of the steps.
   """
-  sequence, _ = _sequence(dataset, seed, on_bad_example, class_uniform)
+  pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns)
+  turn, step = _find(turns, step)
+  sequence, _ = pairs[turn]
   first = step * batch_size
   return [sequence[first + i]['name'] for i in range(batch_size)]
 
 
-def _sequence(dataset, seed, on_bad_example, class_uniform):
-  """Returns the endless sequence of examples as read, and its reader."""
-  order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().repeat()
-  reader = _Reader(dataset, order, on_bad_example == 'skip', class_uniform)
-  return order.map_with_index(reader), reader
+def _sequences(dataset, seed, on_bad_example, class_uniform, turns):
+  """Returns (endless sequence of examples as read, its reader) of each turn."""
+  if turns is None:
+    parts = [dataset]
+  elif class_uniform:
+    raise ValueError(
+        'Class-uniform sampling takes examples of the whole split, and'
+        ' config.dataset.by_turn divides it: set one of the two alone.'
+    )
+  else:
+    parts = [
+        _Part(dataset, indices) for indices in turns.split(len(dataset), seed)
+    ]
+  skip = on_bad_example == 'skip'
+  pairs = []
+  for part in parts:
+    order = grain.MapDataset.range(len(part)).seed(seed).shuffle().repeat()
+    reader = _Reader(part, order, skip, class_uniform)
+    pairs.append((order.map_with_index(reader), reader))
+  return pairs
+
+
+def _find(turns, step):
+  """Returns the turn of a step, and its number among those of this turn."""
+  return turns.find(step) if turns else (0, step)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+  """Some of the examples of a data set."""
+
+  dataset: Any
+  indices: np.ndarray
+
+  def __len__(self):
+    return len(self.indices)
+
+  def __getitem__(self, index):
+    return self.dataset[int(self.indices[index])]
 
 
 def eval_examples(

@@ -31,17 +31,24 @@ class ASPP(nn.Module):
   norm: Callable[..., nn.Module] = norms.BatchNorm  # But of the image's mean.
   image_norm: Callable[..., nn.Module] | None = norms.BatchNorm
   image_bias: bool = False
+  act: Callable = nn.relu  # Behind each norm.
 
   @nn.compact
   def __call__(self, x, train):
     conv = ConvNormAct
     if self.separable:
       conv = functools.partial(SeparableConvNormAct, between=self.between)
-    point = ConvNormAct(self.features, kernel=1, norm=self.norm, name='point')
+    point = ConvNormAct(
+        self.features, kernel=1, norm=self.norm, act=self.act, name='point'
+    )
     branches = [point(x, train)]
     for i, rate in enumerate(self.rates, 1):
       atrous = conv(
-          self.features, dilation=rate, norm=self.norm, name=f'atrous{i}'
+          self.features,
+          dilation=rate,
+          norm=self.norm,
+          act=self.act,
+          name=f'atrous{i}',
       )
       branches.append(atrous(x, train))
     mean = x.mean((1, 2), keepdims=True)
@@ -50,6 +57,7 @@ class ASPP(nn.Module):
         kernel=1,
         bias=self.image_bias,
         norm=self.image_norm,
+        act=self.act,
         name='image',
     )(mean, train)
     mean = jnp.broadcast_to(mean, branches[0].shape)
@@ -61,6 +69,7 @@ class ASPP(nn.Module):
         self.features,
         kernel=self.project_kernel,
         norm=self.norm,
+        act=self.act,
         name='project',
     )(x, train)
 

@@ -27,7 +27,7 @@ def conv(
     stride: int = 1,
     dilation: int = 1,
     groups: int = 1,
-    padding: int | None = None,
+    padding: int | str | None = None,
     bias: bool = False,
     init: Callable[..., Any] = he_normal,
     name: str,
@@ -40,7 +40,8 @@ def conv(
     stride: step between output pixels, in input pixels.
     dilation: step between kernel weights, in input pixels.
     groups: number of groups of channels that are convolved separately.
-    padding: zeros on each side; None keeps the size at stride 1.
+    padding: zeros on each side; None keeps the size at stride 1. 'SAME' is
+      TensorFlow's, with more zeros at the end than at the start.
     bias: whether a bias is added.
     init: initialiser of the kernel.
     name: name of the layer's parameters in its parent.
@@ -142,7 +143,7 @@ class ConvNormAct(nn.Module):
   stride: int = 1
   dilation: int = 1
   groups: int = 1
-  padding: int | None = None  # Zeros a side; None keeps the size at stride 1.
+  padding: int | str | None = None  # See `conv`.
   bias: bool = False
   norm: Callable[..., nn.Module] | None = norms.BatchNorm
   act: Callable | None = nn.relu

@@ -112,6 +112,18 @@ def sum_over(total):
   return total * parallel.psum(parts.number if parts else 1)
 
 
+def batch_mean(x: jax.Array) -> jax.Array:
+  """Returns the mean over the global batch, equal on all devices.
+
+  A loss may be any function of it, such as a square. Of parts of a batch that a
+  device computes one by one, each has its own mean.
+
+  Args:
+    x: [B], or of another shape with as many numbers on each device.
+  """
+  return parallel.pmean(x.mean())
+
+
 def region_sum(x: jax.Array, per_image: bool) -> jax.Array:
   """Sums over the pixels of each region.
 

@@ -1,0 +1,1 @@
+"""Modules of https://github.com/NoamRosenberg/autodeeplab."""

@@ -1,0 +1,1 @@
+"""NoamRosenberg/autodeeplab without activated batch norms, `use_ABN` off."""

@@ -1,0 +1,1 @@
+"""The teacher of https://github.com/VITA-Group/FasterSeg."""

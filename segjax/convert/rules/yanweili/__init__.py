@@ -1,0 +1,1 @@
+"""Modules of https://github.com/ycszen/ContextPrior, in mmsegmentation."""
