@@ -13,6 +13,9 @@ most published weights. The variants differ in stem and shortcuts:
   dilates as 'caffe' does, and has v1c's stem.
 - 'tf' is DeepLabv2's in TensorFlow: it pads even sides by one pixel more at
   their end where it strides, and its norms add 1e-3 to the variance.
+- 'msra' is that of deformable convolutions' authors, in MXNet: it strides and
+  dilates as 'caffe' does, and its pooling rounds sizes up without padding in
+  front.
 - 'duc' is that of HDC and DUC, https://arxiv.org/abs/1702.08502: v1s that
   strides in the first 1x1 convolution, and whose pooling has no padding.
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
@@ -40,6 +43,9 @@ from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.channel_attention import ChannelAttention
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import conv
+from segjax.layers.deform_conv import deformable
+from segjax.layers.deform_conv import modulated
 from segjax.layers.smoothed_conv import smoothed
 from segjax.ops.pool import max_pool
 
@@ -69,19 +75,18 @@ class BasicBlock(nn.Module):
   absolute_scale: bool = False  # See `Backbone`.
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
-  smoothing: str = ''  # Of what dilates, see `smoothed`.
+  layer: Callable[..., nn.Module] = conv  # Of 3x3 convolutions.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
     norm, last = block_norms(self.epsilon, self.absolute_scale)
-    layer = smoothed(self.smoothing)
     y = ConvNormAct(
         self.width,
         stride=self.stride,
         dilation=self.first_dilation or self.dilation,
         norm=norm,
-        layer=layer,
+        layer=self.layer,
         name='conv1',
     )(x, train)
     y = ConvNormAct(
@@ -89,7 +94,7 @@ class BasicBlock(nn.Module):
         dilation=self.dilation,
         norm=last,
         act=None,
-        layer=layer,
+        layer=self.layer,
         name='conv2',
     )(y, train)
     if self.channel_attention:
@@ -111,7 +116,7 @@ class Bottleneck(nn.Module):
   absolute_scale: bool = False  # See `Backbone`.
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
-  smoothing: str = ''  # Of what dilates, see `smoothed`.
+  layer: Callable[..., nn.Module] = conv  # Of 3x3 convolutions.
 
   @remat.block
   @nn.compact
@@ -128,7 +133,7 @@ class Bottleneck(nn.Module):
         dilation=self.first_dilation or self.dilation,
         groups=self.groups,
         norm=norm,
-        layer=smoothed(self.smoothing),
+        layer=self.layer,
         name='conv2',
     )(y, train)
     y = ConvNormAct(
@@ -173,9 +178,11 @@ def pool(x, ceil=False, pad=True):
   """Applies 3x3 max pooling with stride 2.
 
   `ceil` rounds sizes up as Caffe does: even sides have one window more, which
-  begins at the last pixel. Without `pad`, no window reaches beyond the image.
+  begins at the last pixel, or at the last but one without `pad`. Without both,
+  no window reaches beyond the image.
   """
-  padding = (1, 2 if ceil else 1) if pad else (0, 0)
+  before = int(pad)
+  padding = before, before + int(ceil)
   return max_pool(x, (3, 3), (2, 2), (padding, padding))
 
 
@@ -215,6 +222,10 @@ class Backbone(nn.Module):
   epsilon: float = 1e-5  # Added by norms to the variance.
   # How dilated convolutions are smoothed, see `layers.smoothed_conv`.
   smoothing: str = ''
+  # Levels whose 3x3 convolutions are deformable, such as ('c5',), and whether
+  # these are modulated, see `layers.deform_conv`.
+  deformable: tuple[str, ...] = ()
+  modulated: bool = False
   output_stride: int = 32
   # Unit rates of the blocks of the last stage, multiplied with its dilation:
   # DeepLabv3, section 3.2.1. Empty: the rule above. A rate of 0 leaves a block
@@ -262,6 +273,16 @@ class Backbone(nn.Module):
       raise ValueError(
           f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
+    if not set(self.deformable) <= set(self.levels[1:]):
+      raise ValueError(
+          f'deformable={self.deformable}: the levels with blocks are'
+          f' {", ".join(self.levels[1:])}.'
+      )
+    if self.smoothing and self.deformable:
+      raise ValueError(
+          f'smoothing={self.smoothing!r} and deformable={self.deformable} are'
+          ' two ways to read the same pixels: leave one out.'
+      )
     norm, _ = block_norms(self.epsilon, self.absolute_scale)
     if self.deep_stem:
       x = image
@@ -302,6 +323,9 @@ class Backbone(nn.Module):
       if rates or self.dilate_first or isinstance(dilation, tuple):
         first = 0
       dilation = blocks[-1]
+      layer = smoothed(self.smoothing)
+      if f'c{level}' in self.deformable:
+        layer = modulated if self.modulated else deformable
       for i, rate in enumerate(blocks):
         x = self.block(
             self.width * 2 ** (level - 2),
@@ -312,7 +336,7 @@ class Backbone(nn.Module):
             absolute_scale=self.absolute_scale,
             channel_attention=self.channel_attention,
             epsilon=self.epsilon,
-            smoothing=self.smoothing,
+            layer=layer,
             name=f'stage{level - 1}_{i}',
         )(x, train)
         if i == 0 and self.after:
@@ -375,6 +399,13 @@ VARIANTS = {
         tensorflow_padding=True,
         dilate_first=True,
         epsilon=1e-3,
+    ),
+    '101_msra': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 23, 3),
+        ceil_pool=True,
+        pad_pool=False,
+        dilate_first=True,
     ),
     '101_duc': dict(
         block=functools.partial(Bottleneck, stride_first=True),

@@ -40,15 +40,35 @@ def sample(
   References:
     PyTorch's `grid_sample`, of the grid 2 * `points` - 1.
   """
-  batch, height, width, channels = x.shape
+  height, width = x.shape[1:3]
   position = positions(points, (height, width), align_corners)
-  last = jnp.array((width - 1, height - 1), jnp.float32)
   if padding == 'border':
+    last = jnp.array((width - 1, height - 1), jnp.float32)
     position = position.clip(0, last)
   elif padding != 'zeros':
     raise ValueError(
         f"padding={padding!r}: points outside are 'zeros' or on the 'border'."
     )
+  return sample_positions(x, position)
+
+
+def sample_positions(x: jax.Array, position: jax.Array) -> jax.Array:
+  """Interpolates a map bilinearly at positions in pixels.
+
+  Pixels outside of the map count as 0. At the centre of a pixel, the gradient
+  for the position is the difference to the next pixel on the right or below.
+
+  Args:
+    x: [B, H, W, C], any float type; the arithmetic is float32.
+    position: [B, ..., 2] in float32, (column, row), (0, 0) at the centre of the
+      first pixel.
+
+  Returns:
+    [B, ..., C] in the type of `x`.
+  """
+  batch, height, width, channels = x.shape
+  shape = *position.shape[:-1], channels
+  last = jnp.array((width - 1, height - 1), jnp.float32)
   position = position.reshape(batch, -1, 2)
   low = lax.stop_gradient(jnp.floor(position))
   share = position - low
@@ -65,7 +85,7 @@ def sample(
     weight.append(jnp.where(inside, across * down, 0))
   flat = x.reshape(batch, height * width, channels)
   y = _mix(flat, jnp.stack(index, -1), jnp.stack(weight, -1))
-  return y.reshape(*points.shape[:-1], channels)
+  return y.reshape(shape)
 
 
 def nearest(labels: jax.Array, points: jax.Array) -> jax.Array:

@@ -23,6 +23,7 @@ PARAMETERS = {
     '50_icnet': 5_921_760,  # The prototxt's, of its layers conv1 to conv5_3.
     '101_caffe': 44_549_160 - (2048 + 1) * 1000,  # As many in other places.
     '101_tf': 44_549_160 - (2048 + 1) * 1000,
+    '101_msra': 44_549_160 - (2048 + 1) * 1000,
     # TuSimple's for Cityscapes, 65,038,464, less its four classifiers.
     '101_duc': 65_038_464 - 4 * (9 * 2048 + 1) * 19 * 16,
     # mmsegmentation's, of the backbone alone.

@@ -36,10 +36,13 @@ PARAMETERS = {
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
+    'deformable_deeplab': 44_890_251,  # 44,857,467 of 5 classes.
     'denseaspp': 8_282_517,  # The code of its authors: 8,269,189 of 5 classes.
     'dgcwnet': 41_052_906,  # 41,040,586 of 5 classes.
     'dilatednet': 141_149_720,
+    'dinov2_linear': 22_065_045,
     'dnlnet': 50_025_867,  # mmsegmentation: 50,013,547 of 5 classes.
+    'dpt': 110_559_466,
     'drn': 15_896_901,  # The code of its authors: 15,884,597 of 5 classes.
     'emanet': 42_350_986,
     'encnet': 35_894_527,
@@ -93,7 +96,7 @@ ON_BACKBONES = [
     for name in NAMES
     if 'backbone' in models.create(name, CLASSES).__dataclass_fields__
 ]
-ON_TRANSFORMERS = ('setr',)  # Of these, plain ones.
+ON_TRANSFORMERS = ('dinov2_linear', 'dpt', 'setr')  # Of these, plain ones.
 
 
 @functools.cache
@@ -192,6 +195,7 @@ def test_training_keeps_the_shapes_of_moving_state(name):
         'cpnet',
         'deeplabv3',
         'dnlnet',
+        'dpt',
         'ccnet',
         'danet',
         'dgcwnet',
