@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from segjax.layers import remat
 from segjax.layers.conv import Conv
+from segjax.layers.layer_scale import LayerScale
 from segjax.layers.norm import layer_norm
 from segjax.ops.position_table import resize_table
 
@@ -113,7 +114,9 @@ class Block(nn.Module):
     width = x.shape[-1]
     y = layer_norm('norm1', epsilon=self.epsilon)(x)
     y = Attention(self.heads, name='attention')(y, mask)
-    x += self._scaled(y, 'scale1')
+    if self.layer_scale:
+      y = LayerScale(self.layer_scale, name='scale1')(y)
+    x += y
     y = layer_norm('norm2', epsilon=self.epsilon)(x)
     if self.gated:
       # Two thirds of the channels, rounded up to a multiple of 8.
@@ -123,14 +126,10 @@ class Block(nn.Module):
     else:
       y = dense(self.expansion * width, name='expand')(y)
       y = nn.gelu(y, approximate=False)
-    return x + self._scaled(dense(width, name='reduce')(y), 'scale2')
-
-  def _scaled(self, y, name):
-    """Multiplies the channels of a branch by what is learnt, if there is."""
-    if not self.layer_scale:
-      return y
-    init = nn.initializers.constant(self.layer_scale)
-    return y * self.param(name, init, y.shape[-1:]).astype(y.dtype)
+    y = dense(width, name='reduce')(y)
+    if self.layer_scale:
+      y = LayerScale(self.layer_scale, name='scale2')(y)
+    return x + y
 
 
 class Backbone(nn.Module):

@@ -67,9 +67,26 @@ def sample_positions(x: jax.Array, position: jax.Array) -> jax.Array:
     [B, ..., C] in the type of `x`.
   """
   batch, height, width, channels = x.shape
-  shape = *position.shape[:-1], channels
+  index, weight = corners(position.reshape(batch, -1, 2), (height, width))
+  y = mix(x.reshape(batch, height * width, channels), index, weight)
+  return y.reshape(*position.shape[:-1], channels)
+
+
+def corners(
+    position: jax.Array, size: tuple[int, int]
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the four pixels around each position, and their weights.
+
+  Args:
+    position: [B, P, 2] in float32, see `sample_positions`.
+    size: (height, width) of the map.
+
+  Returns:
+    [B, P, 4] int32, row * width + column of the pixels, and [B, P, 4], what
+    each counts, 0 outside of the map.
+  """
+  height, width = size
   last = jnp.array((width - 1, height - 1), jnp.float32)
-  position = position.reshape(batch, -1, 2)
   low = lax.stop_gradient(jnp.floor(position))
   share = position - low
   index, weight = [], []
@@ -83,9 +100,7 @@ def sample_positions(x: jax.Array, position: jax.Array) -> jax.Array:
         for axis in (0, 1)
     )
     weight.append(jnp.where(inside, across * down, 0))
-  flat = x.reshape(batch, height * width, channels)
-  y = _mix(flat, jnp.stack(index, -1), jnp.stack(weight, -1))
-  return y.reshape(shape)
+  return jnp.stack(index, -1), jnp.stack(weight, -1)
 
 
 def nearest(labels: jax.Array, points: jax.Array) -> jax.Array:
@@ -232,8 +247,17 @@ def replace_pixels(
 
 
 @jax.custom_vjp
-def _mix(x, index, weight):
-  """Sums rows with weights: of [B, N, C] by [B, P, T] to [B, P, C]."""
+def mix(x: jax.Array, index: jax.Array, weight: jax.Array) -> jax.Array:
+  """Sums rows of a table with weights.
+
+  Args:
+    x: [B, N, C], any float type.
+    index: [B, P, T], the T rows of each sum.
+    weight: [B, P, T], float32.
+
+  Returns:
+    [B, P, C] in the type of `x`.
+  """
   total = sum(
       row * weight[..., i, None] for i, row in enumerate(_rows(x, index))
   )
@@ -248,7 +272,7 @@ def _rows(x, index):
 
 
 def _mix_saved(x, index, weight):
-  return _mix(x, index, weight), (x, index, weight)
+  return mix(x, index, weight), (x, index, weight)
 
 
 def _mix_gradient(saved, dy):
@@ -263,7 +287,7 @@ def _mix_gradient(saved, dy):
   return dx.astype(x.dtype), None, jnp.stack(dweight, -1)
 
 
-_mix.defvjp(_mix_saved, _mix_gradient)
+mix.defvjp(_mix_saved, _mix_gradient)
 
 
 def _spread(index, weight, dy, *, rows):

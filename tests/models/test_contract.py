@@ -47,6 +47,7 @@ PARAMETERS = {
     'emanet': 42_350_986,
     'encnet': 35_894_527,
     'enet': 358_632,  # Its code: 356,328 of 5 classes.
+    'eomt': 315_888_662,
     'erfnet': 2_084_353,  # mmsegmentation: 2,082,289 of 5 classes.
     'fast_scnn': 1_457_007,
     'espnet': 366_589,  # Its authors' code: 365,109 of 20 classes.
@@ -67,6 +68,7 @@ PARAMETERS = {
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'lw_refinenet': 27_357_525,
     'panet': 166_955_881,  # JaveyWang's, without ImageNet's classifier.
+    'mask2former': 44_008_214,  # Its authors' table: 44 million.
     'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.
     'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
@@ -96,7 +98,12 @@ ON_BACKBONES = [
     for name in NAMES
     if 'backbone' in models.create(name, CLASSES).__dataclass_fields__
 ]
-ON_TRANSFORMERS = ('dinov2_linear', 'dpt', 'setr')  # Of these, plain ones.
+ON_TRANSFORMERS = (
+    'dinov2_linear',
+    'dpt',
+    'eomt',
+    'setr',
+)  # Of these, plain ones.
 
 
 @functools.cache

@@ -1,4 +1,1 @@
-"""Models of https://github.com/huggingface/transformers.
-
-Names are those of version 5; where those of version 4 differ, both are read.
-"""
+"""transformers 5.24, https://github.com/huggingface/transformers."""

@@ -30,7 +30,7 @@ def dinov2_block(source, target):
           rf'{attention}\.(?:o_proj|out_proj|output\.dense)',
           f'{target}/attention/out',
       ),
-      (rf'{source}\.layer_scale([12])\.lambda1', rf'{target}/scale\2'),
+      (rf'{source}\.layer_scale([12])\.lambda1', rf'{target}/scale\2/scale'),
       (rf'{source}\.mlp\.(?:fc1|weights_in)', f'{target}/expand'),
       (rf'{source}\.mlp\.(?:fc2|weights_out)', f'{target}/reduce'),
   )
