@@ -57,11 +57,11 @@ def get_config(arg=''):
   )
   config.optim.optimizer = 'adamw'
   config.optim.weight_decay = 0.05
-  config.optim.clip = 0.01
   if arg.small:
     config.model.update(
-        features=32,
+        features=64,
         heads=4,
+        points=2,
         encoder_layers=1,
         encoder_inner=64,
         queries=12,
@@ -73,6 +73,7 @@ def get_config(arg=''):
     return config
   config.optim.decay_on = '^(?!.*(norm|queries|query_positions|levels))'
   config.optim.factors = (('^backbone/', 0.1),)
+  config.optim.clip = 0.01
   config.lr.base = 1e-4
   config.lr.schedule = 'poly(power=0.9)'
   return config

@@ -336,7 +336,8 @@ def loss(
   Args:
     out: with the logits of L predictions, `layer_class_logits` [L, B, Q, K + 1]
       and `layer_mask_logits` [L, B, h, w, Q].
-    batch: with `label` and, where it has objects, `instances` and its tables.
+    batch: fields by name; with objects, these and classes of stuff are the
+      segments, else the classes.
     rng: key of the points.
     base: loss of the task, not used.
     class_weight: factor of the cross entropy of classes.
@@ -350,7 +351,7 @@ def loss(
   del base
   class_logits = out['layer_class_logits']
   layers, images, queries, classes = class_logits.shape
-  segments = _segments(batch, classes - 1, queries)
+  segments = _segments(classes - 1, queries, **batch)
   number = segments.ids.shape[1]
   candidates = oversampling * points + points - int(importance * points)
 
@@ -399,15 +400,25 @@ def loss(
   return layers * total, parts
 
 
-def _segments(batch, num_classes, queries):
+def _segments(
+    num_classes,
+    queries,
+    *,
+    label,
+    instances=None,
+    instance_classes=None,
+    instance_crowds=None,
+    **others,
+):
   """Returns the segments of a batch, no more than there are queries."""
-  if 'instances' not in batch:
-    return class_segments(batch['label'], num_classes, queries)
+  del others
+  if instances is None:
+    return class_segments(label, num_classes, queries)
   return panoptic_segments(
-      batch['label'],
-      batch['instances'],
-      batch['instance_classes'],
-      batch['instance_crowds'],
+      label,
+      instances,
+      instance_classes,
+      instance_crowds,
       num_classes,
       queries,
   )
