@@ -24,10 +24,7 @@ RECIPES = {
     'ade20k': dict(steps=31 * 20210 // 16, side=512),
     'cityscapes': dict(steps=107 * 2975 // 16, side=1024),
 }
-TASKS = {
-    'semantic': dict(task='semantic', queries=100),
-    'panoptic': dict(task='panoptic', queries=200),
-}
+QUERIES = {'semantic': 100, 'panoptic': 200}  # By task.
 DEPTH = 24
 
 
@@ -40,24 +37,20 @@ def get_config(arg=''):
   side, changes = recipe['side'], {}
   if arg.small:
     changes = dict(lr=1e-3)
-  else:
-    changes = dict(
-        train=f'random_scale(0.5, 2.0)|random_crop({side})|flip|photometric'
-        '|normalize',
-        batch=16,
-    )
-    if 'steps' in recipe:
-      changes['steps'] = recipe['steps']
+  elif arg.dataset in RECIPES:
+    changes = dict(steps=recipe['steps'], batch=16)
+    if arg.dataset == 'cityscapes':
+      changes['train'] = common.USUAL.format(side)
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'eomt'
-  config.task = common.choose('task', arg.task, TASKS)['task']
+  queries, config.task = common.choose('task', arg.task, QUERIES), arg.task
   if arg.task == 'panoptic':
     config.dataset.options.instances = True
   config.model = dict(
       backbone=arg.backbone
       or f'vit/dinov2_large(patch=16, image_size=({side}, {side}),'
       ' registers=4, class_position=False)',
-      queries=TASKS[arg.task]['queries'],
+      queries=queries,
       blocks=4,
       upscales=2,
       annealing=(1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6),
@@ -94,7 +87,8 @@ def get_config(arg=''):
   config.lr.base = 1e-4
   config.lr.schedule = 'poly(power=0.9)'
   config.lr.warmup_steps = 1500
-  config.predict.mode = 'slide'
-  config.predict.window = (side, side)
-  config.predict.stride = (side * 2 // 3,) * 2
+  if arg.task == 'semantic':
+    config.predict.mode = 'slide'
+    config.predict.window = (side, side)
+    config.predict.stride = (side * 2 // 3,) * 2
   return config

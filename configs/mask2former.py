@@ -17,7 +17,7 @@ ResNet-50 and 53.2 with Swin-T.
 
 from configs import common
 
-TASKS = {'semantic': 'semantic', 'panoptic': 'panoptic'}
+OBJECTS = {'semantic': False, 'panoptic': True}  # Whether a task has them.
 
 
 def get_config(arg=''):
@@ -32,8 +32,8 @@ def get_config(arg=''):
     changes = dict(steps=90_000, batch=16)
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'mask2former'
-  config.task = common.choose('task', arg.task, TASKS)
-  if arg.task == 'panoptic':
+  config.task = arg.task
+  if common.choose('task', arg.task, OBJECTS):
     config.dataset.options.instances = True
   config.model = dict(
       backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/50'),
