@@ -36,7 +36,7 @@ def get_config(arg=''):
   if arg.small:
     config.model.update(
         backbone=(
-            'vit/tiny(width=64, depth=4, heads=4, patch=4,'
+            'vit/tiny(width=64, depth=6, heads=4, patch=8,'
             ' image_size=(96, 128), layer_scale=1.0)'
         ),
         taps=(),
