@@ -9,7 +9,7 @@ from segjax.convert.joints import merged
 
 def _stage(number):
   """Returns the rules of a stage; there, the first is 0."""
-  stage = rf'swin\.encoder\.layers\.{number - 1}'
+  stage = rf'(?:swin\.)?encoder\.layers\.{number - 1}'
   block, target = rf'{stage}\.blocks\.(\d+)', rf'stage{number}_\1'
   attention = rf'{block}\.attention'
   return (
@@ -37,10 +37,10 @@ def _stage(number):
 
 
 RULES = (
-    (r'swin\.embeddings\.patch_embeddings\.projection', 'patches'),
-    (r'swin\.embeddings\.norm', 'patches_norm'),
+    (r'(?:swin\.)?embeddings\.patch_embeddings\.projection', 'patches'),
+    (r'(?:swin\.)?embeddings\.norm', 'patches_norm'),
     *sum(map(_stage, range(1, 5)), ()),
-    (r'swin\.layernorm', None),
+    (r'(?:swin\.)?layernorm', None),
     (r'hidden_states_norms\.stage(\d)', r'norm\1'),
     *merged(r'stage\d_\d+/attention', ('query', 'key', 'value'), 'qkv'),
 )
