@@ -1,8 +1,11 @@
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax import experiment
 from segjax import models
 from segjax import system
 from segjax.data.label_map import LabelMap
@@ -80,6 +83,15 @@ def test_the_panoptic_task_learns_from_objects_and_predicts_segments():
   assert set(parts) == {'class', 'mask', 'dice'}
   assert predicted['segments'].shape == predicted['labels'].shape == shape
   assert predicted['classes'].shape == predicted['scores'].shape == (2, 5)
+
+
+def test_what_a_bottom_up_system_learns_from_is_not_asked_for():
+  config = importlib.import_module('configs.mask2former').get_config(
+      'task=panoptic'
+  )
+  config.dataset.options.length = config.batch_size = jax.device_count()
+  assert 'centers' not in config.preprocess.train
+  experiment.training(config)  # Or it would say what examples lack.
 
 
 def test_heads_look_in_directions_of_their_own_at_first():
