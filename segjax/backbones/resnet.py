@@ -13,6 +13,9 @@ most published weights. The variants differ in stem and shortcuts:
   dilates as 'caffe' does, and has v1c's stem.
 - 'tf' is DeepLabv2's in TensorFlow: it pads even sides by one pixel more at
   their end where it strides, and its norms add 1e-3 to the variance.
+- 'msra' is that of deformable convolutions' authors, in MXNet: it strides and
+  dilates as 'caffe' does, and its pooling rounds sizes up without padding in
+  front.
 - 'duc' is that of HDC and DUC, https://arxiv.org/abs/1702.08502: v1s that
   strides in the first 1x1 convolution, and whose pooling has no padding.
 - 'sfnet' is that of SFNet's authors, v1s that dilates and strides alike: the
@@ -45,6 +48,8 @@ from segjax.layers import remat
 from segjax.layers.channel_attention import ChannelAttention
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
+from segjax.layers.deform_conv import deformable
+from segjax.layers.deform_conv import modulated
 from segjax.layers.smoothed_conv import smoothed
 from segjax.ops.pad import pad_as_tensorflow
 from segjax.ops.pool import max_pool
@@ -75,22 +80,21 @@ class BasicBlock(nn.Module):
   absolute_scale: bool = False  # See `Backbone`.
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
-  smoothing: str = ''  # Of what dilates, see `smoothed`.
   act: Callable | None = nn.relu  # Of the sum.
   dilate_second: bool = False  # Whether the first 3x3 never dilates.
+  layer: Callable[..., nn.Module] = conv  # Of 3x3 convolutions.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
     norm, last = block_norms(self.epsilon, self.absolute_scale)
     first = 1 if self.dilate_second else self.first_dilation or self.dilation
-    layer = smoothed(self.smoothing)
     y = ConvNormAct(
         self.width,
         stride=self.stride,
         dilation=first,
         norm=norm,
-        layer=layer,
+        layer=self.layer,
         name='conv1',
     )(x, train)
     y = ConvNormAct(
@@ -98,7 +102,7 @@ class BasicBlock(nn.Module):
         dilation=self.dilation,
         norm=last,
         act=None,
-        layer=layer,
+        layer=self.layer,
         name='conv2',
     )(y, train)
     if self.channel_attention:
@@ -121,9 +125,9 @@ class Bottleneck(nn.Module):
   absolute_scale: bool = False  # See `Backbone`.
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
-  smoothing: str = ''  # Of what dilates, see `smoothed`.
   expansion: int = 4  # Channels of the output, in `width`.
   act: Callable | None = nn.relu  # Of the sum.
+  layer: Callable[..., nn.Module] = conv  # Of 3x3 convolutions.
 
   @remat.block
   @nn.compact
@@ -140,7 +144,7 @@ class Bottleneck(nn.Module):
         dilation=self.first_dilation or self.dilation,
         groups=self.groups,
         norm=norm,
-        layer=smoothed(self.smoothing),
+        layer=self.layer,
         name='conv2',
     )(y, train)
     y = ConvNormAct(
@@ -231,9 +235,11 @@ def pool(x, ceil=False, pad=True):
   """Applies 3x3 max pooling with stride 2.
 
   `ceil` rounds sizes up as Caffe does: even sides have one window more, which
-  begins at the last pixel. Without `pad`, no window reaches beyond the image.
+  begins at the last pixel, or at the last but one without `pad`. Without both,
+  no window reaches beyond the image.
   """
-  padding = (1, 2 if ceil else 1) if pad else (0, 0)
+  before = int(pad)
+  padding = before, before + int(ceil)
   return max_pool(x, (3, 3), (2, 2), (padding, padding))
 
 
@@ -260,6 +266,10 @@ class Backbone(nn.Module):
   epsilon: float = 1e-5  # Added by norms to the variance.
   # How dilated convolutions are smoothed, see `layers.smoothed_conv`.
   smoothing: str = ''
+  # Levels whose 3x3 convolutions are deformable, such as ('c5',), and whether
+  # these are modulated, see `layers.deform_conv`.
+  deformable: tuple[str, ...] = ()
+  modulated: bool = False
   output_stride: int = 32
   stages: int = 4  # With 3, 'c4' is the last level; see `last_stage`.
   # Unit rates of the blocks of the last stage, multiplied with its dilation:
@@ -316,6 +326,16 @@ class Backbone(nn.Module):
           'keep_stem=True is for a stem of one convolution, and this variant'
           f' has {len(self.deep_stem)}: leave it out.'
       )
+    if not set(self.deformable) <= set(self.levels[1:]):
+      raise ValueError(
+          f'deformable={self.deformable}: the levels with blocks are'
+          f' {", ".join(self.levels[1:])}.'
+      )
+    if self.smoothing and self.deformable:
+      raise ValueError(
+          f'smoothing={self.smoothing!r} and deformable={self.deformable} are'
+          ' two ways to read the same pixels: leave one out.'
+      )
     norm, _ = block_norms(self.epsilon, self.absolute_scale)
     feats = {}
     if self.deep_stem:
@@ -353,6 +373,9 @@ class Backbone(nn.Module):
       if rates or self.dilate_first or isinstance(dilation, tuple):
         first = 0
       dilation = blocks[-1]
+      layer = smoothed(self.smoothing)
+      if f'c{level}' in self.deformable:
+        layer = modulated if self.modulated else deformable
       for i, rate in enumerate(blocks):
         x = self.block(
             self.width * 2 ** (level - 2),
@@ -363,7 +386,7 @@ class Backbone(nn.Module):
             absolute_scale=self.absolute_scale,
             channel_attention=self.channel_attention,
             epsilon=self.epsilon,
-            smoothing=self.smoothing,
+            layer=layer,
             name=f'stage{level - 1}_{i}',
         )(x, train)
         if i == 0 and self.after:
@@ -480,6 +503,13 @@ VARIANTS = {
         tensorflow_padding=True,
         dilate_first=True,
         epsilon=1e-3,
+    ),
+    '101_msra': dict(
+        block=functools.partial(Bottleneck, stride_first=True),
+        depths=(3, 4, 23, 3),
+        ceil_pool=True,
+        pad_pool=False,
+        dilate_first=True,
     ),
     '101_duc': dict(
         block=functools.partial(Bottleneck, stride_first=True),

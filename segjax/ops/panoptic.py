@@ -1,8 +1,10 @@
-"""Grouping pixels to objects by centres and offsets, of one image at a time.
+"""Segments of one image, of pixels grouped to objects or of predicted masks.
 
 All shapes are static and ids are int32, so that `jax.vmap` maps these functions
-over a batch. From Panoptic-DeepLab, https://arxiv.org/abs/1911.10194, section
-3.2; the rules are those of bowenc0221/panoptic-deeplab.
+over a batch. Grouping by centres and offsets is from Panoptic-DeepLab,
+https://arxiv.org/abs/1911.10194, section 3.2, by the rules of
+bowenc0221/panoptic-deeplab; masks are merged as in MaskFormer,
+https://arxiv.org/abs/2107.06278, section 3.4, by those of its authors.
 """
 
 from collections.abc import Callable
@@ -203,6 +205,57 @@ def merge_detections(
   large_there = jnp.pad(large, (1, 0))[rest]
   segments = jnp.where(large_there, count + rest, segments)
   return segments, jnp.concatenate([painted, large])
+
+
+def merge_masks(
+    class_logits: jax.Array,
+    mask_logits: jax.Array,
+    is_thing: jax.Array,
+    *,
+    threshold: float,
+    overlap: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Joins the masks of queries to one map of segments.
+
+  A query counts if it is of a class with a probability above the threshold.
+  Each pixel goes to the query whose probability, of class and of mask, is the
+  largest; of these pixels a segment keeps those where its mask is more likely
+  than not. Where too little is left of a mask, it is no segment. Stuff of one
+  class is one segment.
+
+  Args:
+    class_logits: [Q, K + 1], the last one for no segment.
+    mask_logits: [H, W, Q].
+    is_thing: [K] booleans.
+    threshold: probability that a class is above.
+    overlap: share of its mask that a query has to win.
+
+  Returns:
+    [H, W] int32, segments from 1 on and 0 for void; their classes, [Q] int32,
+    `NO_CLASS` for those that are not there; and the probabilities of these
+    classes, [Q].
+  """
+  queries = len(class_logits)
+  probabilities = jax.nn.softmax(class_logits.astype(jnp.float32))
+  score, kinds = probabilities.max(-1), probabilities.argmax(-1)
+  masks = jax.nn.sigmoid(mask_logits.astype(jnp.float32))
+  counts = (kinds < len(is_thing)) & (score > threshold)
+  winner = jnp.where(counts, score * masks, -1.0).argmax(-1)
+  inside = jnp.take_along_axis(masks, winner[..., None], -1)[..., 0] >= 0.5
+  won = jnp.zeros(queries, jnp.int32).at[winner.ravel()].add(1)
+  left = jnp.zeros_like(won).at[winner.ravel()].add(inside.ravel())
+  area = (masks >= 0.5).sum((0, 1))
+  counts &= (left > 0) & (won >= overlap * area)
+  # The first query of a class of stuff has the others' pixels, too.
+  stuff = counts & ~jnp.append(is_thing, True)[kinds]
+  same = (kinds[:, None] == kinds) & stuff[:, None] & stuff
+  first = jnp.where(stuff, same.argmax(1), jnp.arange(queries))
+  counted = inside & counts[winner]
+  segments = jnp.where(counted, first[winner] + 1, 0)
+  here = counts & (first == jnp.arange(queries))
+  table = jnp.where(here, kinds, NO_CLASS)
+  scores = jnp.where(here, score, 0.0)
+  return segments.astype(jnp.int32), table.astype(jnp.int32), scores
 
 
 def mean_in_segments(values: jax.Array, ids: jax.Array, rows: int) -> jax.Array:

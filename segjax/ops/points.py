@@ -40,16 +40,53 @@ def sample(
   References:
     PyTorch's `grid_sample`, of the grid 2 * `points` - 1.
   """
-  batch, height, width, channels = x.shape
+  height, width = x.shape[1:3]
   position = positions(points, (height, width), align_corners)
-  last = jnp.array((width - 1, height - 1), jnp.float32)
   if padding == 'border':
+    last = jnp.array((width - 1, height - 1), jnp.float32)
     position = position.clip(0, last)
   elif padding != 'zeros':
     raise ValueError(
         f"padding={padding!r}: points outside are 'zeros' or on the 'border'."
     )
-  position = position.reshape(batch, -1, 2)
+  return sample_positions(x, position)
+
+
+def sample_positions(x: jax.Array, position: jax.Array) -> jax.Array:
+  """Interpolates a map bilinearly at positions in pixels.
+
+  Pixels outside of the map count as 0. At the centre of a pixel, the gradient
+  for the position is the difference to the next pixel on the right or below.
+
+  Args:
+    x: [B, H, W, C], any float type; the arithmetic is float32.
+    position: [B, ..., 2] in float32, (column, row), (0, 0) at the centre of the
+      first pixel.
+
+  Returns:
+    [B, ..., C] in the type of `x`.
+  """
+  batch, height, width, channels = x.shape
+  index, weight = corners(position.reshape(batch, -1, 2), (height, width))
+  y = mix(x.reshape(batch, height * width, channels), index, weight)
+  return y.reshape(*position.shape[:-1], channels)
+
+
+def corners(
+    position: jax.Array, size: tuple[int, int]
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the four pixels around each position, and their weights.
+
+  Args:
+    position: [B, P, 2] in float32, see `sample_positions`.
+    size: (height, width) of the map.
+
+  Returns:
+    [B, P, 4] int32, row * width + column of the pixels, and [B, P, 4], what
+    each counts, 0 outside of the map.
+  """
+  height, width = size
+  last = jnp.array((width - 1, height - 1), jnp.float32)
   low = lax.stop_gradient(jnp.floor(position))
   share = position - low
   index, weight = [], []
@@ -63,9 +100,7 @@ def sample(
         for axis in (0, 1)
     )
     weight.append(jnp.where(inside, across * down, 0))
-  flat = x.reshape(batch, height * width, channels)
-  y = _mix(flat, jnp.stack(index, -1), jnp.stack(weight, -1))
-  return y.reshape(*points.shape[:-1], channels)
+  return jnp.stack(index, -1), jnp.stack(weight, -1)
 
 
 def nearest(labels: jax.Array, points: jax.Array) -> jax.Array:
@@ -239,8 +274,17 @@ def replace_pixels(
 
 
 @jax.custom_vjp
-def _mix(x, index, weight):
-  """Sums rows with weights: of [B, N, C] by [B, P, T] to [B, P, C]."""
+def mix(x: jax.Array, index: jax.Array, weight: jax.Array) -> jax.Array:
+  """Sums rows of a table with weights.
+
+  Args:
+    x: [B, N, C], any float type.
+    index: [B, P, T], the T rows of each sum.
+    weight: [B, P, T], float32.
+
+  Returns:
+    [B, P, C] in the type of `x`.
+  """
   total = sum(
       row * weight[..., i, None] for i, row in enumerate(_rows(x, index))
   )
@@ -255,7 +299,7 @@ def _rows(x, index):
 
 
 def _mix_saved(x, index, weight):
-  return _mix(x, index, weight), (x, index, weight)
+  return mix(x, index, weight), (x, index, weight)
 
 
 def _mix_gradient(saved, dy):
@@ -270,7 +314,7 @@ def _mix_gradient(saved, dy):
   return dx.astype(x.dtype), None, jnp.stack(dweight, -1)
 
 
-_mix.defvjp(_mix_saved, _mix_gradient)
+mix.defvjp(_mix_saved, _mix_gradient)
 
 
 def _spread(index, weight, dy, *, rows):

@@ -4,6 +4,10 @@ Outputs of a system that works bottom-up: `logits` [B, H, W, K] and `aux`, as of
 the task 'semantic'; `center` [B, H, W], a heat map of the centres of objects;
 and `offset` [B, H, W, 2], y and x from each pixel to the centre of its object.
 
+A system of mask classification has, beside `logits` and `aux`, `class_logits`
+[B, Q, K + 1] and `mask_logits` [B, h, w, Q] of Q queries, and a loss of its
+own; see `segjax.ops.mask_classification`.
+
 The truth travels as `label` [B, H, W], the class of each pixel, and one map
 `instances` [B, H, W] with tables: 0 is no object, and i of 1..N is the object
 whose class is `instance_classes` [B, N], 255 for an object that is not there.
@@ -32,11 +36,12 @@ from segjax.evaluation import collections
 from segjax.evaluation import panoptic_quality
 from segjax.ops import panoptic as ops
 from segjax.ops.reduce import mean_over
+from segjax.ops.resize import resize
 from segjax.runtime import atomic
 from segjax.tasks import semantic
 
 TRUTH = (
-    *('label', 'weight', 'instances', 'instance_crowds'),
+    *('label', 'weight', 'instances', 'instance_classes', 'instance_crowds'),
     *('centers', 'offsets'),
 )
 BEST = 'PQ'
@@ -96,24 +101,32 @@ def predict(
     nms: int = 7,
     top_k: int = 200,
     stuff_area: int = 2048,
+    class_threshold: float = 0.8,
+    mask_overlap: float = 0.8,
 ) -> dict[str, jax.Array]:
-  """Groups pixels to objects around the peaks of the heat map.
+  """Groups pixels to objects around peaks of the heat map, or joins masks.
 
   Args:
-    out: outputs of a system.
+    out: outputs of a system, with a heat map or with masks of queries.
     label_map: says which classes are things.
     threshold: that a peak is above.
     nms: side of the window in which a peak is the largest.
     top_k: peaks to look at in an image.
     stuff_area: pixels that stuff of a class needs, or else it becomes void.
+    class_threshold: probability of its class that a query is above.
+    mask_overlap: share of its mask that a query has to win.
 
   Returns:
     `segments` [B, H, W] int32; `classes` [B, N] uint8 of the segments 1 to N,
     255 for those that are not there; `scores` [B, N], the mean probability of
-    the class, of an object times the heat map at its mean place; and `labels`
-    [B, H, W] uint8, the most probable class of each pixel.
+    the class, of an object times the heat map at its mean place, or that of a
+    query; and `labels` [B, H, W] uint8, the most probable class of each pixel.
   """
   is_thing = jnp.asarray(_is_thing(label_map))
+  if 'mask_logits' in out:
+    return _of_masks(
+        out, is_thing, threshold=class_threshold, overlap=mask_overlap
+    )
 
   def of_image(logits, center, offset):
     classes = logits.argmax(-1).astype(jnp.int32)
@@ -136,6 +149,23 @@ def predict(
 
   logits = out['logits'].astype(jnp.float32)
   return jax.vmap(of_image)(logits, out['center'], out['offset'])
+
+
+def _of_masks(out, is_thing, **options):
+  """Joins the masks of queries; see `predict`."""
+  logits = out['logits'].astype(jnp.float32)
+  masks = resize(out['mask_logits'].astype(jnp.float32), logits.shape[1:3])
+  segments, table, scores = jax.vmap(
+      lambda classes, masks: ops.merge_masks(
+          classes, masks, is_thing, **options
+      )
+  )(out['class_logits'], masks)
+  return {
+      'segments': segments,
+      'classes': table.astype(jnp.uint8),
+      'scores': scores,
+      'labels': logits.argmax(-1).astype(jnp.uint8),
+  }
 
 
 def class_scores(

@@ -24,6 +24,7 @@ PARAMETERS = {
     '50_caffe': 25_557_032 - (2048 + 1) * 1000,
     '101_caffe': 44_549_160 - (2048 + 1) * 1000,  # As many in other places.
     '101_tf': 44_549_160 - (2048 + 1) * 1000,
+    '101_msra': 44_549_160 - (2048 + 1) * 1000,
     # TuSimple's for Cityscapes, 65,038,464, less its four classifiers.
     '101_duc': 65_038_464 - 4 * (9 * 2048 + 1) * 19 * 16,
     # mmsegmentation's, of the backbone alone.

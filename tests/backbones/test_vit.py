@@ -39,7 +39,8 @@ def test_there_are_as_many_parameters_as_in_timm(name):
 
 
 def test_every_variant_has_tables_for_224_and_384_pixels():
-  assert set(vit.VARIANTS) == {*PARAMETERS, *(f'{n}_384' for n in PARAMETERS)}
+  plain = {n for n in vit.VARIANTS if not n.startswith('dinov2_')}
+  assert plain == {*PARAMETERS, *(f'{n}_384' for n in PARAMETERS)}
   for name, side in (('tiny', 14), ('tiny_384', 24)):
     variables = jax.eval_shape(
         backbones.build(f'vit/{name}').init,
@@ -48,6 +49,53 @@ def test_every_variant_has_tables_for_224_and_384_pixels():
     )
     table = variables['params']['embed']['positions']
     assert table.shape == (1, 1 + side * side, 192)
+
+
+# The card of the authors has 21, 86, 300 and 1100 million.
+@pytest.mark.parametrize(
+    ('name', 'millions'),
+    [('small', 21), ('base', 86), ('large', 300), ('giant', 1100)],
+)
+def test_variants_of_dinov2_are_as_large_as_published(name, millions):
+  params = jax.eval_shape(
+      backbones.build(f'vit/dinov2_{name}').init,
+      jax.random.key(0),
+      jax.ShapeDtypeStruct((1, 28, 28, 3), np.float32),
+  )['params']
+  assert params['embed']['positions'].shape[1] == 1 + 37 * 37
+  count = sum(x.size for x in jax.tree.leaves(params))
+  assert abs(count - 1e6 * millions) < 0.06e6 * millions
+
+
+def test_registers_stand_between_class_token_and_patches(variables):
+  registers = np.asarray(random(1, 2, 16))
+  embed = {**variables['params']['embed'], 'registers': registers}
+  fields = dict(width=16, patch=16, image_size=(32, 48), bias=True)
+  image = random(2, 32, 48, 3)
+  plain, more = (
+      vit.Embed(**fields, method='bicubic', registers=count).apply(
+          {'params': embed}, image
+      )
+      for count in (0, 2)
+  )
+  np.testing.assert_array_equal(more[:, :1], plain[:, :1])
+  np.testing.assert_array_equal(more[:, 1:3], np.tile(registers, (2, 1, 1)))
+  np.testing.assert_array_equal(more[:, 3:], plain[:, 1:])
+
+
+def test_a_token_sees_what_its_mask_allows(variables):
+  x = random(1, 5, 16)
+  block = vit.Block(heads=2)
+  params = {'params': variables['params']['block0']}
+  mask = np.ones((1, 5, 5), bool)
+  mask[:, 1:, 0] = False  # Nobody else sees the first token.
+  changed = x.at[:, 0].multiply(-3 * x[:, 1])
+  seen, unseen = (
+      block.apply(params, changed, m)[:, 1:] - block.apply(params, x, m)[:, 1:]
+      for m in (None, mask)
+  )
+  assert np.abs(seen).max() > 1e-3
+  np.testing.assert_array_equal(unseen, 0.0)
 
 
 @pytest.mark.parametrize('size', [(32, 48), (48, 32), (33, 70), (7, 100)])

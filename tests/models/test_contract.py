@@ -42,16 +42,20 @@ PARAMETERS = {
     'deeplabv2': 44_048_532,
     'deeplabv3': 42_004_074,  # torchvision, deeplabv3_resnet50.
     'deeplabv3plus': 41_055_413,
+    'deformable_deeplab': 44_890_251,  # 44,857,467 of 5 classes.
     'denseaspp': 8_282_517,  # The code of its authors: 8,269,189 of 5 classes.
     'dgcwnet': 41_052_906,  # 41,040,586 of 5 classes.
     'dilatednet': 141_149_720,
+    'dinov2_linear': 22_065_045,
     'dnlnet': 50_025_867,  # mmsegmentation: 50,013,547 of 5 classes.
+    'dpt': 110_559_466,
     'drn': 15_896_901,  # The code of its authors: 15,884,597 of 5 classes.
     'dynamic_routing': 17_786_122,  # 17,776,890 of 5 classes in its code.
     'emanet': 42_350_986,
     'encnet': 35_894_527,
     'encoder_decoder': 34_969_109,
     'enet': 358_632,  # Its code: 356,328 of 5 classes.
+    'eomt': 315_888_662,
     'erfnet': 2_084_353,  # mmsegmentation: 2,082,289 of 5 classes.
     'fast_scnn': 1_457_007,
     'espnet': 366_589,  # Its authors' code: 365,109 of 20 classes.
@@ -82,6 +86,7 @@ PARAMETERS = {
     'panet': 166_955_881,  # JaveyWang's, without ImageNet's classifier.
     'manet': 31_786_533,  # smp.MAnet('resnet34', classes=21).
     'mobile_unet': 8_873_237,  # 8,872,197 of 5 classes.
+    'mask2former': 44_008_214,  # Its authors' table: 44 million.
     'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.
     'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.
@@ -119,7 +124,12 @@ ON_BACKBONES = [
     for name in NAMES
     if 'backbone' in models.create(name, CLASSES).__dataclass_fields__
 ]
-ON_TRANSFORMERS = ('setr',)  # Of these, plain ones.
+ON_TRANSFORMERS = (
+    'dinov2_linear',
+    'dpt',
+    'eomt',
+    'setr',
+)  # Of these, plain ones.
 
 
 @functools.cache
@@ -218,6 +228,7 @@ def test_training_keeps_the_shapes_of_moving_state(name):
         'cpnet',
         'deeplabv3',
         'dnlnet',
+        'dpt',
         'ccnet',
         'danet',
         'dgcwnet',

@@ -114,3 +114,40 @@ def test_a_mean_is_over_the_pixels_of_its_segment():
   values = jnp.array([[1.0, 2.0, 6.0, 9.0]])
   means = panoptic.mean_in_segments(values, jnp.array([[1, 1, 3, 0]]), 3)
   np.testing.assert_allclose(means, [1.5, 0.0, 6.0])
+
+
+def masks_of_queries():
+  """Class logits of 5 queries, of 2 classes of stuff and one of things."""
+  target = [2, 2, 0, 0, 3]  # The last one is of no segment.
+  classes = 8.0 * np.eye(4, dtype=np.float32)[target]
+  masks = np.full((4, 6, 5), -5.0, np.float32)
+  masks[:2, :3, 0] = 5.0
+  masks[:2, 2:, 1] = 6.0  # It wins what both have.
+  masks[2:, :3, 2] = 5.0
+  masks[2:, 3:, 3] = 5.0
+  masks[:, :, 4] = 9.0
+  return classes, masks
+
+
+def test_masks_become_segments_and_stuff_of_a_class_one_segment():
+  classes, masks = masks_of_queries()
+  is_thing = np.array([False, False, True])
+  segments, table, scores = panoptic.merge_masks(
+      classes, masks, is_thing, threshold=0.8, overlap=0.6
+  )
+  expected = np.zeros((4, 6), int)
+  expected[:2, :2], expected[:2, 2:], expected[2:] = 1, 2, 3
+  np.testing.assert_array_equal(segments, expected)
+  assert table.tolist() == [2, 2, 0, 255, 255]
+  assert (np.asarray(scores) > 0.8).tolist() == [True] * 3 + [False] * 2
+
+
+def test_a_mask_of_which_too_little_is_left_is_no_segment():
+  classes, masks = masks_of_queries()
+  segments, table, _ = panoptic.merge_masks(
+      classes, masks, np.array([False, False, True]), threshold=0.8, overlap=0.8
+  )
+  # Of the first one, two thirds are left.
+  assert table.tolist() == [255, 2, 0, 255, 255]
+  assert set(np.unique(segments)) == {0, 2, 3}
+  assert (np.asarray(segments)[:2, :2] == 0).all()

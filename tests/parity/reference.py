@@ -7,6 +7,7 @@ definition: the generators, the order of the draws and of the products.
 """
 
 import json
+import re
 import zlib
 
 import numpy as np
@@ -66,8 +67,12 @@ def sample(name, output, count=1024):
 
 
 def pop_inputs(outputs):
-  """Takes out of {name: array} what the original read beside the image."""
-  names = [name for name in outputs if name.startswith('in_')]
+  """Takes out of {name: array} what the original read beside the image.
+
+  The name of an input begins with 'in_', or with a letter for one of several
+  cases, as 'a_in_x'.
+  """
+  names = [name for name in outputs if re.match('(?:[a-z]_)?in_', name)]
   return {name: outputs.pop(name) for name in names}
 
 

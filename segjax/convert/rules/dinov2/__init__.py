@@ -1,0 +1,1 @@
+"""DINOv2 of its authors, https://github.com/facebookresearch/dinov2."""

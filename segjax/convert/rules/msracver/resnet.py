@@ -1,0 +1,47 @@
+"""ResNet from msracver, 'resnet/101_msra': `resnet_v1_101`, of ImageNet.
+
+It sees BGR from 0 to 255, minus the mean (123.15, 115.90, 103.06) of RGB. The
+classifier is dropped.
+"""
+
+PARTS = (
+    ('branch2a', 'conv1'),
+    ('branch2b', 'conv2'),
+    ('branch2c', 'conv3'),
+    ('branch1', 'shortcut'),
+)
+# Names of the blocks of each stage.
+STAGES = (
+    ('2a', '2b', '2c'),
+    ('3a', *(f'3b{i}' for i in range(1, 4))),
+    ('4a', *(f'4b{i}' for i in range(1, 23))),
+    ('5a', '5b', '5c'),
+)
+
+
+def _block(source, target):
+  """Returns the rules of a block, with the offsets of a deformable one."""
+  return (
+      (f'res{source}_branch2b_offset', f'{target}/conv2/conv/offset'),
+      *(
+          rule
+          for theirs, ours in PARTS
+          for rule in (
+              (f'res{source}_{theirs}', f'{target}/{ours}/conv'),
+              (f'bn{source}_{theirs}', f'{target}/{ours}/norm'),
+          )
+      ),
+  )
+
+
+RULES = (
+    ('conv1', 'stem/conv'),
+    ('bn_conv1', 'stem/norm'),
+    *(
+        rule
+        for stage, blocks in enumerate(STAGES, 1)
+        for i, block in enumerate(blocks)
+        for rule in _block(block, f'stage{stage}_{i}')
+    ),
+    (r'fc1(?:000)?', None),
+)
