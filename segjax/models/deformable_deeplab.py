@@ -17,7 +17,7 @@ from segjax import backbones
 from segjax.layers.conv import conv
 from segjax.layers.head import classifier
 from segjax.layers.skip import crop
-from segjax.layers.upsample import Upsample
+from segjax.layers.upsample import BilinearUpsample
 
 STRIDE = 16  # Of the scores.
 
@@ -36,5 +36,5 @@ class Model(nn.Module):
     )(image, train)
     x = nn.relu(conv(self.features, 1, bias=True, name='reduce')(feats['c5']))
     x = classifier(self.num_classes)(x)
-    x = Upsample(STRIDE, mix=False, name='upsample')(x)
+    x = BilinearUpsample(STRIDE, mix=False, name='upsample')(x)
     return {'logits': crop(x, STRIDE // 2, image.shape[1:3]), 'aux': {}}
