@@ -48,9 +48,8 @@ class AttentionFusion(nn.Module):
 class BoundaryFusion(nn.Module):
   """Takes details at boundaries, and context elsewhere (Bag).
 
-  The light one, of PIDNet-S and M, adds two projections: one of the details
-  with context away from boundaries, one of the context with details at
-  boundaries.
+  The light one, of PIDNet-S and M, adds two projections: of details with the
+  context away from boundaries, and of context with the details at boundaries.
   """
 
   light: bool
