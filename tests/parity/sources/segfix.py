@@ -115,6 +115,7 @@ CASES = {
         },
         parts=('outline', 'direction'),
         differing={'offset': 1e-3, 'refined_labels': 1e-3},
+        whole=False,
     ),
     'segfix_targets': FunctionCase(
         {
