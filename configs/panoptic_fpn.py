@@ -20,7 +20,7 @@ from configs import common
 SMALL = {
     'shapes': dict(
         train='flip|random_crop(96, 128)|objects(8)|normalize',
-        steps=1500,
+        steps=1000,
         batch=8,
         lr=1e-3,
         predict_batch=8,

@@ -216,7 +216,7 @@ class TwoStage(nn.Module):
           f'There are sizes of anchors for {len(self.sizes)} levels, and the'
           f' pyramid has {", ".join(names)}: give one tuple for each.'
       )
-    logits, deltas = self.rpn(list(pyramid.values()))
+    logits, deltas = self.first_stage(pyramid)
     shapes = [x.shape[1:3] for x in pyramid.values()]
     anchors = jnp.asarray(
         anchor_ops.anchors(
@@ -248,6 +248,10 @@ class TwoStage(nn.Module):
       first = {'logits': logits, 'deltas': deltas, 'boxes': anchors}
       out |= self.learn(pyramid, first, *propose(True), truth)
     return out
+
+  def first_stage(self, pyramid):
+    """Returns logits [B, A] and deltas [B, A, 4] for the anchors of levels."""
+    return self.rpn(list(pyramid.values()))
 
   def strides(self, names, shapes):
     """Returns the pixels between rows and between columns of each level."""

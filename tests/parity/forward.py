@@ -26,6 +26,17 @@ class Call(NamedTuple):
   variables: dict  # All variables after the call, as the next call takes them.
 
 
+def quickly(function, **options):
+  """Returns a function of arrays, compiled as a whole.
+
+  Args:
+    function: of arrays.
+    **options: keywords of it that are no arrays.
+  """
+  bound = functools.partial(function, **options)
+  return jax.jit(bound, compiler_options=QUICKLY)
+
+
 def fill(model, rules, spec, *inputs, **fields):
   """Returns the variables of a model, filled from the state of a fixture.
 

@@ -11,6 +11,7 @@ from segjax.ops import boxes as box_ops
 from segjax.ops import matching
 from segjax.tasks import instances
 from tests.parity.case import FunctionCase
+from tests.parity.forward import quickly
 from tests.parity.sources.roi_align import rows_first
 
 STRIDES, SIZES, RATIOS = (8, 16, 32), ((16,), (32,), (64,)), (0.5, 1, 2)
@@ -104,7 +105,7 @@ def roi(inputs):
   given = tuple(
       jnp.asarray(inputs[name]) for name in ('class_logits', 'box_regression')
   )
-  gradient, parts = jax.grad(losses, has_aux=True)(given)
+  gradient, parts = quickly(jax.grad(losses, has_aux=True))(given)
   targets = anchor_ops.encode(
       true.reshape(-1, 4)[matches], boxes[rows], WEIGHTS
   )
@@ -128,7 +129,7 @@ CASES = {
                 *('anchors', 'rpn_labels', 'rpn_sampled', 'rpn_targets'),
                 *('rpn_loss_objectness', 'rpn_loss_box'),
                 *('grad_objectness', 'grad_deltas'),
-            ): rpn,
+            ): quickly(rpn),
             (
                 *('roi_labels', 'roi_matched', 'roi_sampled'),
                 *('roi_sampled_boxes', 'roi_sampled_labels'),

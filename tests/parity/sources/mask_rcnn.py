@@ -1,7 +1,6 @@
 """Mask R-CNN of torchvision, part after part."""
 
-import functools
-
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +19,7 @@ from segjax.ops import roi_align
 from segjax.tasks import instances
 from tests.parity import forward
 from tests.parity.case import ProcedureCase
+from tests.parity.forward import quickly
 from tests.parity.sources.roi_align import aligned
 from tests.parity.sources.roi_align import rows_first
 
@@ -28,48 +28,56 @@ LEVELS = ['c2', 'c3', 'c4', 'c5', 'c6']
 SMALL = dict(before=(9, 9), proposals=(6, 6), detections=4)
 
 
-def build(spec, epsilon=1e-5):
-  return models.create(
-      'mask_rcnn',
-      spec['num_classes'],
-      backbone=f'resnet/50(epsilon={epsilon})',
-      **SMALL,
-  )
+class Features(mask_rcnn.Model):
+  """The part of the model that norms are in."""
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    return self.features(image, train)
+
+
+def build(spec):
+  return models.create('mask_rcnn', spec['num_classes'], **SMALL)
 
 
 def networks(model, variables, image, inputs):
   """The pyramid, the network of proposals, and the heads on given boxes."""
-  parts = (
-      *('backbone', 'fpn', 'detector/rpn/objectness', 'detector/rpn/deltas'),
-  )
-  found = forward.call(model, variables, image, train=False, parts=parts).parts
-  pyramid = found['fpn'] | {'c6': found['fpn']['c5'][:, ::2, ::2]}
+
+  def features(train=False, epsilon=1e-5):
+    own = Features(model.num_classes, f'resnet/50(epsilon={epsilon})')
+    return forward.call(own, variables, image, train=train, parts=('backbone',))
+
+  found = features()
+  pyramid = found.out
   out = {
       'fpn_0': pyramid['c2'][:, ::8, ::8],
       'fpn_1': pyramid['c3'][:, ::4, ::4],
       'fpn_2': pyramid['c4'][:, ::2, ::2],
       'fpn_3': pyramid['c5'],
       'fpn_pool': pyramid['c6'],
-      'backbone_c5': found['backbone']['c5'][..., ::8],
+      'backbone_c5': found.parts['backbone']['c5'][..., ::8],
+      'fpn_3_eps0': features(epsilon=0.0).out['c5'],
   }
-  for i in range(5):
-    step = 4 if i == 0 else 1
-    out[f'rpn_objectness_{i}'] = found['detector/rpn/objectness'][i]
-    deltas = found['detector/rpn/deltas'][i]
-    out[f'rpn_deltas_{i}'] = deltas[:, ::step, ::step]
-
-  other = build({'num_classes': model.num_classes}, 0.0)
-  found = forward.call(other, variables, image, train=False, parts=('fpn',))
-  out['fpn_3_eps0'] = found.parts['fpn']['c5']
-  found = forward.call(model, variables, image, train=True, parts=('fpn',))
-  out['train_bn_fpn_3'] = found.parts['fpn']['c5']
-  out['train_bn_fpn_1'] = found.parts['fpn']['c3'][:, ::4, ::4]
+  found = features(train=True).out
+  out['train_bn_fpn_3'] = found['c5']
+  out['train_bn_fpn_1'] = found['c3'][:, ::4, ::4]
 
   detector = mask_rcnn.two_stage(model, pyramid)
   own = {'params': variables['params']['detector']}
+  found = forward.call(
+      detector,
+      own,
+      pyramid,
+      method='first_stage',
+      parts=('rpn/objectness', 'rpn/deltas'),
+  ).parts
+  for i in range(5):
+    step = 4 if i == 0 else 1
+    out[f'rpn_objectness_{i}'] = found['rpn/objectness'][i]
+    out[f'rpn_deltas_{i}'] = found['rpn/deltas'][i][:, ::step, ::step]
   boxes = rows_first(np.stack([inputs['head_boxes_0'], inputs['head_boxes_1']]))
-  features = detector.apply(own, pyramid, boxes, 7, False, method='read')
-  out['head_box_roi_sub'] = features[..., ::16]
+  read = quickly(detector.apply, bins=7, train=False, method='read')
+  out['head_box_roi_sub'] = read(own, pyramid, boxes)[..., ::16]
   heads = forward.call(
       detector,
       own,
@@ -111,10 +119,8 @@ def anchors():
 def proposals(inputs):
   found, counts = anchors()
   logits, deltas = inputs['prop_objectness'][0], inputs['prop_deltas'][0]
-  boxes, scores = jax.jit(
-      functools.partial(
-          detections.propose, counts=counts, size=SIZE, before=100, count=60
-      )
+  boxes, scores = quickly(
+      detections.propose, counts=counts, size=SIZE, before=100, count=60
   )(logits, deltas, found)
   decoded = anchor_ops.decode(deltas[::7], found[::7])
   return {
@@ -137,15 +143,14 @@ def coder(inputs):
 
 
 def detected(inputs):
-  boxes, classes, scores = two_stage.best(
+  boxes, classes, scores = quickly(
+      two_stage.best,
+      **dict(size=SIZE, count=100, min_score=0.05, max_overlap=0.5),
+  )(
       inputs['det_class_logits'],
       inputs['det_box_regression'].reshape(-1, 6, 4),
       jnp.asarray(rows_first(inputs['det_proposals'])),
       np.ones(40, bool),
-      size=SIZE,
-      count=100,
-      min_score=0.05,
-      max_overlap=0.5,
   )
   there = scores > 0
   return {
@@ -218,9 +223,8 @@ def learnt(inputs):
   )
   # What is no object has the first true box in the original.
   targets = anchor_ops.encode(truth[jnp.where(labels > 0, matched, 0)], found)
-  chosen = np.zeros(len(found), int)
-  chosen[inputs['rpn_sampled']] = 1
-  chosen *= np.where(np.asarray(labels) > 0, 1, -1)
+  chosen = jnp.zeros(len(found), int).at[inputs['rpn_sampled']].set(1)
+  chosen *= jnp.where(labels > 0, 1, -1)
   objectness, anchor_box = instances.anchor_losses(
       {
           'logits': inputs['prop_objectness'],
@@ -243,7 +247,7 @@ def learnt(inputs):
   )
   classes = jnp.where(labels > 0, inputs['gt_labels'][matched], 0)
   logits, deltas = (
-      np.concatenate([inputs[name], inputs[name][:3]])
+      jnp.concatenate([inputs[name], inputs[name][:3]])
       for name in ('det_class_logits', 'det_box_regression')
   )
   rois = {
@@ -297,12 +301,12 @@ def procedure(model, variables, image, inputs):
   return (
       networks(model, variables, image, inputs)
       | proposals(inputs)
-      | coder(inputs)
+      | quickly(coder)(inputs)
       | detected(inputs)
       | suppressed(inputs)
       | pasted(inputs)
-      | regions(inputs)
-      | learnt(inputs)
+      | quickly(regions)(inputs)
+      | quickly(learnt)(inputs)
       | transformed(inputs)
   )
 

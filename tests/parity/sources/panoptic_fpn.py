@@ -14,6 +14,7 @@ from segjax.ops.resize import resize
 from tests.parity import forward
 from tests.parity import reference
 from tests.parity.case import ProcedureCase
+from tests.parity.forward import quickly
 from tests.parity.sources.roi_align import rows_first
 
 SIZE = 64, 96
@@ -69,12 +70,13 @@ def networks(model, variables, image, inputs):
   detector = panoptic_fpn.detector(model)
   own = {'params': variables['params']['detector']}
   boxes = jnp.asarray(rows_first(inputs['head_boxes']))[None]
-  features = detector.apply(own, pyramid, boxes, 7, False, method='read')
-  out['head_box_roi_sub'] = features[..., ::16]
+  read = quickly(detector.apply, bins=7, train=False, method='read')
+  out['head_box_roi_sub'] = read(own, pyramid, boxes)[..., ::16]
   out['head_levels'] = (
       roi_align.level_of(boxes, 2, 5, epsilon=1e-8, inside=True)[0] - 2
   )
-  logits, deltas = detector.apply(own, pyramid, boxes, False, method='classify')
+  classify = quickly(detector.apply, train=False, method='classify')
+  logits, deltas = classify(own, pyramid, boxes)
   out['head_class_logits'] = np.roll(logits[0], -1, -1)
   out['head_box_regression'] = deltas[0, :, 1:].reshape(len(deltas[0]), -1)
   heads = forward.call(
@@ -115,13 +117,8 @@ def merged(inputs):
   labels, scores = inputs['merge_semantic'], inputs['merge_scores']
   is_stuff = np.arange(6) > 0  # Class 0 is of all things.
   for name, options in MERGE.items():
-    segments, there = ops.merge_detections(
-        lambda i: masks[i],
-        jnp.asarray(scores),
-        jnp.asarray(labels),
-        jnp.asarray(is_stuff),
-        **options,
-    )
+    merge = quickly(ops.merge_detections, mask_of=masks.__getitem__, **options)
+    segments, there = merge(scores=scores, labels=labels, is_stuff=is_stuff)
     things = [i for i in np.argsort(-scores, kind='stable') if there[i]]
     rows = [(1, inputs['merge_classes'][i], i) for i in things]
     rows += [(0, c, -1) for c in range(6) if there[len(scores) + c]]

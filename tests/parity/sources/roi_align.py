@@ -8,6 +8,7 @@ import numpy as np
 
 from segjax.ops import roi_align as ops
 from tests.parity.case import FunctionCase
+from tests.parity.forward import quickly
 
 MODES = tuple(
     f'aligned{aligned}_{samples}'
@@ -36,7 +37,9 @@ def aligned(features, rois, mode):
 
 
 def output(mode):
-  return lambda inputs: aligned(inputs['features'], inputs['rois'], mode)
+  return lambda inputs: quickly(aligned, mode=mode)(
+      inputs['features'], inputs['rois']
+  )
 
 
 def gradient(mode):
@@ -45,9 +48,9 @@ def gradient(mode):
       out = aligned(features, inputs['rois'], mode)
       return (out * inputs['cotangent']).sum()
 
-    return jax.grad(total)(jnp.asarray(inputs['features']))
+    return jax.grad(total)(inputs['features'])
 
-  return compute
+  return quickly(compute)
 
 
 CASES = {
