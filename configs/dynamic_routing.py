@@ -2,7 +2,9 @@ r"""Dynamic routing, https://arxiv.org/abs/2003.10401.
 
 Paper: 78.6 mIoU on Cityscapes val, 119.4 GFLOPs (16 layers, trained on ImageNet
 first); from random weights 76.1 without a budget, and 72.8, 73.8 and 74.6 with
-budgets A, B and C of 44.9, 58.7 and 66.6 GFLOPs.
+budgets A, B and C of 44.9, 58.7 and 66.6 GFLOPs. Ours: 87.2 on val of `shapes`,
+fewer and narrower layers from random weights, 700 steps in 2.8 CPU minutes, by
+the first command: it expects 7.5 of 14.5 million operations.
 
   bash launch/local.sh --config=configs/dynamic_routing.py
   python -m segjax.main --workdir=runs/cityscapes \
