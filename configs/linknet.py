@@ -6,6 +6,11 @@ CamVid larger ones, 576 x 768) that are not mirrored, 300 epochs in batches of
 8, Adam with a constant learning rate, and class weights 1 / ln(1.02 + share),
 where it divides shares by the largest one.
 
+Ours: with `:backbone=resnet/tiny`, whose stages narrow to 4 channels, 56.5 mIoU
+on val of `shapes`, which is drawn, after 700 steps from random weights in 1.6
+CPU minutes; 53.8 after 350. For that the small recipe has twice the width now,
+which was not trained yet.
+
   bash launch/local.sh --config=configs/linknet.py
   python -m segjax.main --workdir=runs/cityscapes \
       --config=configs/linknet.py:dataset=cityscapes
