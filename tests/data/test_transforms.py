@@ -51,7 +51,7 @@ def test_parse_gives_the_ops_in_order():
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
-        ('flop', 'Known: bgr, blur, border_weights, centers'),
+        ('flop', 'Known: bgr, blur, border_weights, canny, centers'),
         ('', 'Known: bgr'),
         ('flip|', 'literal arguments'),
         ('flip(0.5', 'literal arguments'),
