@@ -32,11 +32,12 @@ def get_config(arg=''):
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   recipe = CITYSCAPES if arg.dataset == 'cityscapes' and not arg.small else {}
   config = common.base(arg.dataset, small=arg.small, aux_weight=1.0, **recipe)
+  deep = '50' in arg.backbone or '101' in arg.backbone
   config.model_name = 'sfnet'
   config.model = dict(
       backbone=arg.backbone
       or ('resnet/tiny' if arg.small else 'resnet/18_sfnet'),
-      features=32 if arg.small else 128,
+      features=32 if arg.small else 256 if deep else 128,
       aux_heads=not recipe,
       dropout=0.1,
   )

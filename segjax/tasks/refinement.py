@@ -47,8 +47,7 @@ class Scores(semantic.Scores):
     """Counts the pixels of a mask and of the coarse one."""
     super().add(example, prediction)
     coarse = np.uint8(example['coarse_mask'] > 0.5)
-    if coarse.shape == example['label'].shape:
-      self._coarse.add(example, {'labels': coarse})
+    self._coarse.add(example, {'labels': coarse})
 
   def gather(self) -> None:
     """Sums over processes, each of which saw a part of the split."""

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from segjax.data import pipeline
 from segjax.data import transforms
+from segjax.data.datasets import shapes
 from segjax.data.transforms import masks
 
 
@@ -92,3 +94,14 @@ def test_a_mask_that_is_given_is_refined_and_one_is_wanted():
 def test_nothing_moves_behind_masks():
   with pytest.raises(ValueError, match='flip must come before perturbed_masks'):
     transforms.parse('perturbed_masks|flip')
+
+
+def test_evaluation_poses_masks_before_all_else():
+  scenes = shapes.load('val', size=(32, 48), length=2, difficulty=0.0)
+  spec = 'fixed_masks(min_area=20)|normalize'
+  example = next(pipeline.eval_examples(scenes, spec))
+  assert set(np.unique(example['label'])) <= {0, 1, 255}
+  assert example['coarse_mask'].shape == example['label'].shape == (32, 48)
+  assert example['raw'].dtype == np.uint8
+  with pytest.raises(ValueError, match='comes before all other ops'):
+    pipeline.eval_examples(scenes, 'normalize|fixed_masks')

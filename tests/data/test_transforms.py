@@ -60,7 +60,7 @@ def test_the_longer_side_has_a_limit_and_sides_are_rounded_down(size, expected):
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
-        ('flop', 'Known: bgr, blur, border_weights, centers'),
+        ('flop', 'Known: bgr, blur, border_weights, canny, centers'),
         ('', 'Known: bgr'),
         ('flip|', 'literal arguments'),
         ('flip(0.5', 'literal arguments'),

@@ -69,3 +69,7 @@ def test_on_cityscapes_the_network_is_the_published_one():
   params = jax.eval_shape(model.init, jax.random.key(0), image)['params']
   sizes = [x.size for x in jax.tree.leaves(params)]
   assert sum(sizes) == 12_869_715  # The authors: 12.87 million.
+  deep = importlib.import_module('configs.sfnet').get_config(
+      'cityscapes,backbone=resnet/50_sfnet'
+  )
+  assert deep.model.features == 256

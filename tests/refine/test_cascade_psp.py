@@ -99,7 +99,7 @@ def test_of_many_classes_each_pixel_takes_the_surest(monkeypatch, parts):
     one = (bright[seen] > 0.5).mean() > 0.5
     sure = 0.9 if one else 0.8
     probability = np.where(bright > 0.5, one, not one) * sure
-    probability = np.where(one | seen, probability, 0.1)
+    probability = np.float32(np.where(one | seen, probability, 0.1))
     return probability, probability
 
   monkeypatch.setattr(cascade_psp, 'refined_twice', apply)

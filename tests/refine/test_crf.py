@@ -82,7 +82,10 @@ def test_the_border_that_is_padded_adds_nothing_to_the_lattice(monkeypatch):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('sparse', "no refinement 'sparse'. Known: conv_crf, dense_crf"),
+        (
+            'sparse',
+            "no refinement 'sparse'. Known: cascade_psp, conv_crf, dense_crf",
+        ),
         ('dense_crf(gaussian=(3.0,))', r'gaussian is \(weight, width\), not'),
         (
             'dense_crf(bilateral=3.0)',
