@@ -12,10 +12,10 @@ https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md.
       --config=configs/mask_rcnn.py:nuclei
 
 `masks=False` makes it Faster R-CNN, `variant=c4` reads boxes from the third
-stage of the backbone instead of a pyramid. The recipe for Cityscapes is that of
-torchvision in steps, of crops; it begins with weights of ImageNet:
---config.init_from. Objects come with `instances=True` of the data set, which is
-an error for sets that do not read them.
+stage of the backbone instead of a pyramid. Steps and rates for Cityscapes are
+those of the paper's appendix A, on crops instead of whole images, and begin with
+weights of ImageNet: --config.init_from. Objects come with `instances=True` of
+the data set, which is an error for sets that do not read them.
 """
 
 from configs import common
@@ -126,7 +126,7 @@ def get_config(arg=''):
   config.optim.weight_decay = 1e-4
   config.optim.decay_on = 'kernel$'
   config.lr.base = 0.01
-  config.lr.schedule = 'multistep(at=(0.75, 0.92), factor=0.1)'
+  config.lr.schedule = 'multistep(at=(0.75,), factor=0.1)'
   config.lr.warmup_steps = 1000
   config.lr.warmup_from = 0.001
   config.optim.clip = 35.0
