@@ -13,9 +13,9 @@ https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md.
 
 `masks=False` makes it Faster R-CNN, `variant=c4` reads boxes from the third
 stage of the backbone instead of a pyramid. Steps and rates for Cityscapes are
-those of the paper's appendix A, on crops instead of whole images, and begin with
-weights of ImageNet: --config.init_from. Objects come with `instances=True` of
-the data set, which is an error for sets that do not read them.
+those of the paper's appendix A, on crops instead of whole images, and want
+weights of ImageNet to begin with: --config.init_from. Objects come with
+`instances=True` of the data set, which is an error for sets without them.
 """
 
 from configs import common
