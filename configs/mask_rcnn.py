@@ -11,6 +11,11 @@ https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md.
   python -m segjax.main --workdir=runs/nuclei \
       --config=configs/mask_rcnn.py:nuclei
 
+The first, a tiny ResNet from random weights on a CPU, has 27.1 AP on the first
+48 scenes of val, 60.7 at an overlap of 0.5, if it ends after 250 steps and 0.8
+minutes of CPU time, --config.total_steps=250 --config.lr.warmup_steps=25. Its
+1000 steps have not been run to their end yet.
+
 `masks=False` makes it Faster R-CNN, `variant=c4` reads boxes from the third
 stage of the backbone instead of a pyramid. Steps and rates for Cityscapes are
 those of the paper's appendix A, on crops instead of whole images, and want
