@@ -11,11 +11,16 @@ https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md.
   python -m segjax.main --workdir=runs/nuclei \
       --config=configs/mask_rcnn.py:nuclei
 
+The first, a tiny ResNet from random weights on a CPU, has 27.1 AP on the first
+48 scenes of val, 60.7 at an overlap of 0.5, if it ends after 250 steps and 0.8
+minutes of CPU time, --config.total_steps=250 --config.lr.warmup_steps=25. Its
+1000 steps have not been run to their end yet.
+
 `masks=False` makes it Faster R-CNN, `variant=c4` reads boxes from the third
-stage of the backbone instead of a pyramid. The recipe for Cityscapes is that of
-torchvision in steps, of crops; it begins with weights of ImageNet:
---config.init_from. Objects come with `instances=True` of the data set, which is
-an error for sets that do not read them.
+stage of the backbone instead of a pyramid. Steps and rates for Cityscapes are
+those of the paper's appendix A, on crops instead of whole images, and want
+weights of ImageNet to begin with: --config.init_from. Objects come with
+`instances=True` of the data set, which is an error for sets without them.
 """
 
 from configs import common
@@ -126,7 +131,7 @@ def get_config(arg=''):
   config.optim.weight_decay = 1e-4
   config.optim.decay_on = 'kernel$'
   config.lr.base = 0.01
-  config.lr.schedule = 'multistep(at=(0.75, 0.92), factor=0.1)'
+  config.lr.schedule = 'multistep(at=(0.75,), factor=0.1)'
   config.lr.warmup_steps = 1000
   config.lr.warmup_from = 0.001
   config.optim.clip = 35.0

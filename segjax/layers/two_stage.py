@@ -243,7 +243,7 @@ class TwoStage(nn.Module):
           jax.vmap(function, (0, 0, None))(logits, deltas, anchors)
       )
 
-    out = self.detect(pyramid, size, *propose(False), train)
+    out = self.detect(pyramid, size, *propose(False))
     if train and truth is not None:
       first = {'logits': logits, 'deltas': deltas, 'boxes': anchors}
       out |= self.learn(pyramid, first, *propose(True), truth)
@@ -303,17 +303,18 @@ class TwoStage(nn.Module):
     x = jnp.take_along_axis(x, classes.reshape(-1, 1, 1, 1), -1)[..., 0]
     return x.reshape(*boxes.shape[:2], *x.shape[1:])
 
-  def detect(self, pyramid, size, boxes, scores, train):
+  def detect(self, pyramid, size, boxes, scores):
     """Returns the detections among proposals, see `__call__`.
+
+    Norms of a trunk do as in evaluation, and keep their statistics.
 
     Args:
       pyramid: see `__call__`.
       size: see `__call__`.
       boxes: [B, P, 4].
       scores: [B, P], -inf for a proposal that is not there.
-      train: see `__call__`.
     """
-    logits, deltas = self.classify(pyramid, boxes, train)
+    logits, deltas = self.classify(pyramid, boxes, False)
     found = jax.vmap(
         functools.partial(
             best,
@@ -326,7 +327,7 @@ class TwoStage(nn.Module):
     out = dict(zip(('boxes', 'classes', 'scores'), found, strict=True))
     if self.mask_features:
       out['mask_logits'] = self.segment(
-          pyramid, out['boxes'], out['classes'], train
+          pyramid, out['boxes'], out['classes'], False
       )
     return out
 
