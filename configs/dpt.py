@@ -13,9 +13,7 @@ not at hand.
 
 from configs import common
 
-SMALL_VIT = (
-    'vit/tiny(width=64, depth=4, heads=4, patch=8, image_size=(96, 128))'
-)
+SMALL_VIT = 'vit/tiny(width=64, depth=4, heads=4, image_size=(96, 128))'
 
 
 def get_config(arg=''):

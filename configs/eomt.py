@@ -76,7 +76,7 @@ def get_config(arg=''):
         upscales=1,
         annealing=(0.2, 0.5, 0.8),
     )
-    config.system_loss.points = 512
+    config.system_loss.points = 256
     config.lr.warmup_steps = 50
     return config
   # Each block learns more slowly than the one after it.

@@ -12,6 +12,8 @@ the end of the annealing sees queries without the masks that they still have.
 Checked against transformers 5.24. Task 'semantic' or 'panoptic'.
 """
 
+import itertools
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -47,9 +49,8 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, progress=0.0, train=False):
-    if list(self.annealing) != sorted(self.annealing) or (
-        len(self.annealing) != self.blocks + 1
-    ):
+    rising = all(a < b for a, b in itertools.pairwise(self.annealing))
+    if not rising or len(self.annealing) != self.blocks + 1:
       raise ValueError(
           f'annealing={self.annealing}: {self.blocks} blocks with queries want'
           f' {self.blocks + 1} rising shares of the run.'

@@ -24,6 +24,7 @@ from segjax.ops.resize import resize
 
 IGNORE = 255  # Class of pixels that are of no segment.
 NOTHING = -1  # Number of no segment.
+LARGEST_COST = 1e6  # Of a match; usual ones are below 100.
 
 
 class Segments(NamedTuple):
@@ -117,7 +118,7 @@ def masks_at(
 
   Args:
     numbers: [B, H, W], of `Segments`.
-    ids: [B, ...], which segments; broadcasts against the points' last axes.
+    ids: [B, T], which segments.
     points: [B, P, 2] or [B, T, P, 2], (x, y).
 
   Returns:
@@ -210,7 +211,8 @@ def match(cost: jax.Array, valid: jax.Array) -> jax.Array:
     )
   # A row of zeros takes whatever is left and changes nothing for the others; a
   # cost that is not finite would never let the search end.
-  cost = jnp.where(valid[..., None], jnp.nan_to_num(cost), 0.0)
+  cost = jnp.nan_to_num(cost).clip(-LARGEST_COST, LARGEST_COST)
+  cost = jnp.where(valid[..., None], cost, 0.0)
 
   def assign(cost):
     rows, columns = optax.assignment.hungarian_algorithm(cost)

@@ -68,8 +68,10 @@ def test_matching_is_the_assignment_of_least_cost(missing):
     np.testing.assert_array_equal(queries[rows], columns)
 
 
-def test_matching_ends_where_costs_are_not_finite():
-  cost = np.full((1, 2, 3), np.nan, np.float32)
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_matching_ends_where_costs_are_not_finite(value):
+  cost = np.full((1, 2, 3), value, np.float32)
+  cost[0, 0, 0] = 1.0
   queries = jax.jit(ops.match)(cost, np.ones((1, 2), bool))
   assert len(set(queries[0].tolist())) == 2
 
