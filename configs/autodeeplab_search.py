@@ -32,7 +32,7 @@ def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', small=False)
   recipe = {} if arg.small else RECIPES.get(arg.dataset, {})
-  changes = dict(steps=450, batch=8) if arg.dataset == 'shapes' else recipe
+  changes = dict(steps=240, batch=8) if arg.dataset == 'shapes' else recipe
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'autodeeplab_search'
   config.model = dict(layers=12, features=8, blocks=5, slip=False)

@@ -50,7 +50,7 @@ def get_config(arg=''):
   recipe = {}
   if not arg.small:
     recipe = RECIPES.get(arg.dataset, {}).get(arg.pretrain, {})
-  changes = dict(steps=450, batch=8) if arg.dataset == 'shapes' else recipe
+  changes = dict(steps=240, batch=8) if arg.dataset == 'shapes' else recipe
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'fasterseg_search'
   config.model = dict(
