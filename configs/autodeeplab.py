@@ -2,7 +2,7 @@ r"""Auto-DeepLab, https://arxiv.org/abs/1901.02985.
 
 Paper: 79.74 (S), 80.04 (M) and 80.33 (L) mIoU on Cityscapes val, one scale,
 from random weights; 80.4 on test (L). A port, NoamRosenberg's, reports 79.8 for
-M after 4000 epochs.
+M after 4000 epochs. Ours: not trained yet.
 
   bash launch/local.sh --config=configs/autodeeplab.py
   python -m segjax.main --workdir=runs/cityscapes \

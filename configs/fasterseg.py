@@ -1,7 +1,7 @@
 r"""FasterSeg, https://arxiv.org/abs/1912.10917.
 
 Paper: 73.1 mIoU on Cityscapes val, 71.5 on test, at 163.9 images of 1024x2048 a
-second with TensorRT on a GTX 1080Ti.
+second with TensorRT on a GTX 1080Ti. Ours: not trained yet.
 
   bash launch/local.sh --config=configs/fasterseg.py
   python -m segjax.main --workdir=runs/teacher \

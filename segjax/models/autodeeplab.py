@@ -191,9 +191,8 @@ class Model(nn.Module):
 
   def check(self):
     """Raises ValueError unless levels and cell are those of a network."""
-    moves = [
-        b - a for a, b in zip((0, *self.levels), self.levels, strict=False)
-    ]
+    before = (0, *self.levels)[: len(self.levels)]
+    moves = [b - a for a, b in zip(before, self.levels, strict=True)]
     if not self.levels or max(map(abs, moves)) > 1 or min(self.levels) < 0:
       raise ValueError(
           f'levels={self.levels}: give the level of each cell, from 0 on; the'

@@ -47,7 +47,7 @@ def test_an_operation_at_a_width_is_that_of_fewer_channels(kind, stride):
   features, index = 24 * stride, 1
   module = search.Operation(kind, features, stride, WIDTHS)
   read, write = (search.counts(n, WIDTHS)[index] for n in (24, features))
-  x = draw(1, 6, 7, 24)
+  x = draw(1, 6, 8, 24)
   x[..., read:] = 0
   shapes = jax.eval_shape(
       lambda x: module.init(jax.random.key(0), x, Width(0), False), x
