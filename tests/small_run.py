@@ -49,7 +49,7 @@ class Batches(pipeline.Batches):
 if __name__ == '__main__':
   # Several steps in flight on as many devices dead-lock where cores are few.
   jax.config.update('jax_cpu_enable_async_dispatch', False)
-  experiment.model = lambda config, num_classes: Net(num_classes)
+  experiment.model = lambda config, label_map: Net(label_map.num_classes)
   summaries.Writer = lambda workdir: summaries.JsonLinesWriter(workdir.metrics)
   pipeline.Batches = Batches
   app.run(main.main, flags_parser=terminal.parse_flags)

@@ -3,7 +3,6 @@
 import json
 import pathlib
 import shutil
-import types
 
 from etils import epath
 from etils.epath import backend
@@ -131,7 +130,7 @@ def test_images_and_predictions_may_be_in_a_bucket(local):
   class Predictor:
     label_map = LABEL_MAP
     channels = 3
-    system = types.SimpleNamespace(task=semantic, samples=False)
+    task, samples = semantic, False
 
     def describe(self):
       return {'step': 3}

@@ -112,7 +112,7 @@ def test_options_of_the_loss_are_written_as_a_call():
     [
         ('proposals(overlap=0.7)', r'used as proposals\(\*, mask_overlap'),
         ('semantic(mask_overlap=0.7)', r'used as semantic\(\)'),
-        ('regions', 'no task .regions.. Known: binary, instances, multilabel'),
+        ('regions', 'no task .regions.. Known: binary, boundaries, instances'),
     ],
 )
 def test_an_unknown_task_or_option_is_answered_with_what_there_is(

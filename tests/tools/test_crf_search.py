@@ -46,7 +46,7 @@ def test_a_list_stands_for_its_elements():
     ('grid', 'message'),
     [
         ('dense_crf(', 'Cannot read the grid'),
-        ('sparse([1, 2])', "no refinement 'sparse'. Known: conv_crf"),
+        ('sparse([1, 2])', "no refinement 'sparse'. Known: cascade_psp"),
         ('dense_crf(iterations=[5, 0])', 'iterations=0 must be at least 1'),
     ],
 )
