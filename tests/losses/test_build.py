@@ -65,7 +65,7 @@ def test_class_weights_reach_every_loss_that_takes_them():
     ('text', 'message'),
     [
         ('crossentropy', "no loss 'crossentropy'. Known: .*, cross_entropy, "),
-        ('cross_entropy + ice(1)', "no loss 'ice'. Known: batch_weighted_cross"),
+        ('cross_entropy + ice(1)', "no loss 'ice'. Known: batch_weighted_cro"),
         ('cross_entropy + dice(1)', r'used as dice\(\*, squared=False, per_im'),
         (
             'cross_entropy + cross_entropy(ignore=0)',
