@@ -15,6 +15,8 @@ most published weights. The variants differ in stem and shortcuts:
   their end where it strides, and its norms add 1e-3 to the variance.
 - 'duc' is that of HDC and DUC, https://arxiv.org/abs/1702.08502: v1s that
   strides in the first 1x1 convolution, and whose pooling has no padding.
+- 'beta' is ResNet-50-Beta of DeepLab2, https://arxiv.org/abs/2106.09748: v1s
+  that strides in the first block in the place of pooling.
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
 - 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
@@ -22,10 +24,11 @@ The option `absolute_scale=True` is for weights that were trained with
 activated batch norms, as OCNet's: see `layers.norm.activated_batch_norm`.
 
 Checked against torchvision 0.28, mmsegmentation 1.2.2 (v1b, v1c, v1d), timm
-1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe), and
-against PyTorch networks built after divelab/dilated (tf) and
-TuSimple/TuSimple-DUC (duc). mmsegmentation dilates only the first convolution
-of a basic block, so its ResNet-18 at output stride 8 is a different network.
+1.0.31 (v1d), hszhao/semseg (v1s), kazuto1011/deeplab-pytorch (caffe) and
+google-research/deeplab2 (beta), and against PyTorch networks built after
+divelab/dilated (tf) and TuSimple/TuSimple-DUC (duc). mmsegmentation dilates
+only the first convolution of a basic block, so its ResNet-18 at output stride 8
+is a different network.
 """
 
 from collections.abc import Callable
@@ -44,7 +47,7 @@ from segjax.layers.smoothed_conv import smoothed
 from segjax.ops.pool import max_pool
 
 
-def block_norms(epsilon, absolute_scale):
+def block_norms(epsilon, absolute_scale, momentum):
   """Returns the norm of a block's convolutions, and that of its last one.
 
   The scale of the last norm starts at 0, so that the block starts as the
@@ -52,9 +55,11 @@ def block_norms(epsilon, absolute_scale):
   absolute scale has no gradient at 0, so none begins there.
   """
   if absolute_scale:
-    norm = functools.partial(norms.activated_batch_norm, epsilon=epsilon)
+    norm = functools.partial(
+        norms.activated_batch_norm, epsilon=epsilon, momentum=momentum
+    )
     return norm, norm
-  norm = functools.partial(norms.BatchNorm, epsilon=epsilon)
+  norm = functools.partial(norms.BatchNorm, epsilon=epsilon, momentum=momentum)
   return norm, functools.partial(norm, scale_init=nn.initializers.zeros)
 
 
@@ -69,12 +74,13 @@ class BasicBlock(nn.Module):
   absolute_scale: bool = False  # See `Backbone`.
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
+  momentum: float = 0.9  # The same.
   smoothing: str = ''  # Of what dilates, see `smoothed`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
-    norm, last = block_norms(self.epsilon, self.absolute_scale)
+    norm, last = block_norms(self.epsilon, self.absolute_scale, self.momentum)
     layer = smoothed(self.smoothing)
     y = ConvNormAct(
         self.width,
@@ -111,12 +117,13 @@ class Bottleneck(nn.Module):
   absolute_scale: bool = False  # See `Backbone`.
   channel_attention: bool = False  # See `Backbone`.
   epsilon: float = 1e-5  # Of all norms.
+  momentum: float = 0.9  # The same.
   smoothing: str = ''  # Of what dilates, see `smoothed`.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
-    norm, last = block_norms(self.epsilon, self.absolute_scale)
+    norm, last = block_norms(self.epsilon, self.absolute_scale, self.momentum)
     inner = self.width * self.widen
     strides = (self.stride, 1) if self.stride_first else (1, self.stride)
     y = ConvNormAct(
@@ -210,9 +217,12 @@ class Backbone(nn.Module):
   average_shortcut: bool = False
   ceil_pool: bool = False  # See `pool`.
   pad_pool: bool = True  # See `pool`.
+  # Whether the stem ends with max pooling; else the first stage strides.
+  stem_pool: bool = True
   # Whether a stem of one convolution, and the pooling, pad as TensorFlow does.
   tensorflow_padding: bool = False
   epsilon: float = 1e-5  # Added by norms to the variance.
+  momentum: float = 0.9  # Of the running statistics of norms.
   # How dilated convolutions are smoothed, see `layers.smoothed_conv`.
   smoothing: str = ''
   output_stride: int = 32
@@ -262,7 +272,7 @@ class Backbone(nn.Module):
       raise ValueError(
           f'dilations={self.dilations}: give four, one for each stage, or none.'
       )
-    norm, _ = block_norms(self.epsilon, self.absolute_scale)
+    norm, _ = block_norms(self.epsilon, self.absolute_scale, self.momentum)
     if self.deep_stem:
       x = image
       for i, features in enumerate(self.deep_stem, 1):
@@ -280,13 +290,13 @@ class Backbone(nn.Module):
           name='stem',
       )(x, train)
     feats = {'c1': x}
-    if self.tensorflow_padding:
+    if self.stem_pool and self.tensorflow_padding:
       x = pool(pad_as_tensorflow(x, 3, -jnp.inf), pad=False)
-    else:
+    elif self.stem_pool:
       x = pool(x, self.ceil_pool, self.pad_pool)
-    total, dilation = 4, 1
+    total, dilation = 4 if self.stem_pool else 2, 1
     for level, depth in enumerate(self.depths, 2):
-      stride, before = 1 if level == 2 else 2, dilation
+      stride, before = 1 if total == 2**level else 2, dilation
       if total * stride > self.output_stride:  # Dilate instead of striding.
         first, stride, dilation = dilation, 1, dilation * stride
       else:
@@ -312,6 +322,7 @@ class Backbone(nn.Module):
             absolute_scale=self.absolute_scale,
             channel_attention=self.channel_attention,
             epsilon=self.epsilon,
+            momentum=self.momentum,
             smoothing=self.smoothing,
             name=f'stage{level - 1}_{i}',
         )(x, train)
@@ -382,6 +393,14 @@ VARIANTS = {
         **STYLES['v1s'],
         pad_pool=False,
         epsilon=1e-6,
+    ),
+    '50_beta': dict(
+        block=Bottleneck,
+        depths=(3, 4, 6, 3),
+        **STYLES['v1s'],
+        stem_pool=False,
+        epsilon=1e-3,
+        momentum=0.99,
     ),
     'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
     'next101_32x4d': {**PLAIN['101'], 'block': next_block(32, 4)},

@@ -21,6 +21,7 @@ PARAMETERS = {
     'acfnet': 108_996_351,
     'ann': 46_230_154,
     'atanbori': 897_954,  # By its authors' code 889,962 of 13 classes.
+    'axial_deeplab': 137_844_968,
     'bayesian_segnet': 29_455_125,
     'bisenetv1': 13_426_495,
     'bisenetv2': 14_809_033,
