@@ -1,6 +1,7 @@
 """Atrous spatial pyramid pooling."""
 
 from collections.abc import Callable
+import functools
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -29,16 +30,20 @@ class ASPP(nn.Module):
   norm: Callable[..., nn.Module] = norms.BatchNorm  # But of the image's mean.
   image_norm: Callable[..., nn.Module] | None = norms.BatchNorm
   image_bias: bool = False
+  act: Callable = nn.relu
 
   @nn.compact
   def __call__(self, x, train):
     conv = SeparableConvNormAct if self.separable else ConvNormAct
-    point = ConvNormAct(self.features, kernel=1, norm=self.norm, name='point')
+    if self.separable:
+      conv = functools.partial(conv, depthwise_act=self.act)
+    conv = functools.partial(conv, norm=self.norm, act=self.act)
+    point = ConvNormAct(
+        self.features, kernel=1, norm=self.norm, act=self.act, name='point'
+    )
     branches = [point(x, train)]
     for i, rate in enumerate(self.rates, 1):
-      atrous = conv(
-          self.features, dilation=rate, norm=self.norm, name=f'atrous{i}'
-      )
+      atrous = conv(self.features, dilation=rate, name=f'atrous{i}')
       branches.append(atrous(x, train))
     mean = x.mean((1, 2), keepdims=True)
     mean = ConvNormAct(
@@ -46,6 +51,7 @@ class ASPP(nn.Module):
         kernel=1,
         bias=self.image_bias,
         norm=self.image_norm,
+        act=self.act,
         name='image',
     )(mean, train)
     mean = jnp.broadcast_to(mean, branches[0].shape)
@@ -57,6 +63,7 @@ class ASPP(nn.Module):
         self.features,
         kernel=self.project_kernel,
         norm=self.norm,
+        act=self.act,
         name='project',
     )(x, train)
 

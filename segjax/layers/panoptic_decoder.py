@@ -37,6 +37,7 @@ class Decoder(nn.Module):
   align_corners: bool = True
   dropout: float = 0.1
   norm: Callable[..., nn.Module] = norms.BatchNorm
+  act: Callable = nn.relu
 
   @nn.compact
   def __call__(self, feats, train):
@@ -48,22 +49,32 @@ class Decoder(nn.Module):
           norm=self.norm,
           image_norm=self.norm if self.image_norm else None,
           image_bias=self.pool_bias,
+          act=self.act,
           name='aspp',
       )
     else:
       aspp = ConvNormAct(
-          self.aspp_features, kernel=1, norm=self.norm, name='aspp'
+          self.aspp_features,
+          kernel=1,
+          norm=self.norm,
+          act=self.act,
+          name='aspp',
       )
     x = aspp(feats['c5'], train)
     x = nn.Dropout(self.dropout)(x, deterministic=not train)
     for level, width in zip(self.levels, self.low_features, strict=True):
-      low = ConvNormAct(width, kernel=1, norm=self.norm, name=f'low_{level}')(
-          feats[level], train
-      )
+      low = ConvNormAct(
+          width, kernel=1, norm=self.norm, act=self.act, name=f'low_{level}'
+      )(feats[level], train)
       x = resize(x, low.shape[1:3], align_corners=self.align_corners)
       both = [low, x] if self.low_first else [x, low]
       x = SeparableConvNormAct(
-          self.features, kernel=5, norm=self.norm, name=f'fuse_{level}'
+          self.features,
+          kernel=5,
+          norm=self.norm,
+          depthwise_act=self.act,
+          act=self.act,
+          name=f'fuse_{level}',
       )(jnp.concatenate(both, -1), train)
     return x
 

@@ -4,6 +4,10 @@ Outputs of a system that works bottom-up: `logits` [B, H, W, K] and `aux`, as of
 the task 'semantic'; `center` [B, H, W], a heat map of the centres of objects;
 and `offset` [B, H, W, 2], y and x from each pixel to the centre of its object.
 
+A system with mask slots has, beside `logits` and `aux`, `class_logits` [B, Q,
+K + 1] and `mask_logits` [B, h, w, Q] of Q slots, and a loss of its own; see
+`segjax.ops.mask_slots`.
+
 The truth travels as `label` [B, H, W], the class of each pixel, and one map
 `instances` [B, H, W] with tables: 0 is no object, and i of 1..N is the object
 whose class is `instance_classes` [B, N], 255 for an object that is not there.
@@ -17,6 +21,7 @@ makes `centers`, `offsets` and `weight` of them, see
 Segments are numbered from 1 on; 0 is void.
 """
 
+import functools
 import json
 
 from etils import epath
@@ -32,11 +37,12 @@ from segjax.evaluation import collections
 from segjax.evaluation import panoptic_quality
 from segjax.ops import panoptic as ops
 from segjax.ops.reduce import mean_over
+from segjax.ops.resize import resize
 from segjax.runtime import atomic
 from segjax.tasks import semantic
 
 TRUTH = (
-    *('label', 'weight', 'instances', 'instance_crowds'),
+    *('label', 'weight', 'instances', 'instance_classes', 'instance_crowds'),
     *('centers', 'offsets'),
 )
 BEST = 'PQ'
@@ -96,24 +102,66 @@ def predict(
     nms: int = 7,
     top_k: int = 200,
     stuff_area: int = 2048,
+    merging: str = 'maskwise',
+    thing_area: int = 0,
+    thing_threshold: float = 0.7,
+    stuff_threshold: float = 0.5,
+    overlap: float = 0.8,
+    pixel_threshold: float = 0.4,
+    mask_power: float = 1.0,
 ) -> dict[str, jax.Array]:
-  """Groups pixels to objects around the peaks of the heat map.
+  """Groups pixels to objects around peaks of the heat map, or by mask slots.
 
   Args:
-    out: outputs of a system.
+    out: outputs of a system, with a heat map or with masks of slots.
     label_map: says which classes are things.
     threshold: that a peak is above.
     nms: side of the window in which a peak is the largest.
     top_k: peaks to look at in an image.
     stuff_area: pixels that stuff of a class needs, or else it becomes void.
+    merging: how pixels are divided among mask slots, 'pixelwise' as in
+      MaX-DeepLab or 'maskwise' as in kMaX-DeepLab; see `ops.panoptic`.
+    thing_area: pixels that a thing of a mask slot needs, or else it is void.
+    thing_threshold: probability that the class of a slot is above.
+    stuff_threshold: the same of stuff; pixelwise, `thing_threshold` holds.
+    overlap: see `maskwise_owners`.
+    pixel_threshold: share of a pixel that a slot is above.
+    mask_power: see `maskwise_owners`.
 
   Returns:
     `segments` [B, H, W] int32; `classes` [B, N] uint8 of the segments 1 to N,
     255 for those that are not there; `scores` [B, N], the mean probability of
-    the class, of an object times the heat map at its mean place; and `labels`
-    [B, H, W] uint8, the most probable class of each pixel.
+    the class, of an object times the heat map at its mean place, or that of a
+    slot; and `labels` [B, H, W] uint8, the most probable class of each pixel.
+
+  Raises:
+    ValueError: there is no such way of merging.
   """
   is_thing = jnp.asarray(_is_thing(label_map))
+  if merging == 'pixelwise':
+    divide = functools.partial(
+        ops.pixelwise_owners,
+        threshold=thing_threshold,
+        pixel_threshold=pixel_threshold,
+    )
+  elif merging == 'maskwise':
+    divide = functools.partial(
+        ops.maskwise_owners,
+        is_thing=is_thing,
+        thing_threshold=thing_threshold,
+        stuff_threshold=stuff_threshold,
+        overlap=overlap,
+        pixel_threshold=pixel_threshold,
+        mask_power=mask_power,
+    )
+  else:
+    raise ValueError(
+        f'There is no merging {merging!r}. Known: maskwise, pixelwise.'
+    )
+  if 'mask_logits' in out:
+    return _of_slots(
+        out, divide, is_thing, thing_area=thing_area, stuff_area=stuff_area
+    )
 
   def of_image(logits, center, offset):
     classes = logits.argmax(-1).astype(jnp.int32)
@@ -136,6 +184,29 @@ def predict(
 
   logits = out['logits'].astype(jnp.float32)
   return jax.vmap(of_image)(logits, out['center'], out['offset'])
+
+
+def _of_slots(out, divide, is_thing, **areas):
+  """Divides pixels among mask slots; see `predict`."""
+  logits = out['logits'].astype(jnp.float32)
+  size = logits.shape[1:3]
+  # As the systems with slots resize all maps.
+  masks = resize(
+      out['mask_logits'].astype(jnp.float32),
+      size,
+      align_corners=size[1] % 2 == 1,
+  )
+
+  def of_image(classes, masks):
+    return ops.merge_owners(*divide(classes, masks), is_thing, **areas)
+
+  segments, table, scores = jax.vmap(of_image)(out['class_logits'], masks)
+  return {
+      'segments': segments,
+      'classes': table.astype(jnp.uint8),
+      'scores': scores,
+      'labels': logits.argmax(-1).astype(jnp.uint8),
+  }
 
 
 def class_scores(

@@ -61,6 +61,7 @@ PARAMETERS = {
     'hypercolumns': 137_804_081,  # The release, and 21 * 4097 of a classifier.
     'icnet': 47_828_607,  # mmsegmentation: 47,822,415 of 5 classes.
     'isanet': 37_708_938,
+    'kmax_deeplab': 72_206_590,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'lw_refinenet': 27_357_525,

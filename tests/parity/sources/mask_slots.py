@@ -1,0 +1,152 @@
+"""Losses of kMaX-DeepLab in PyTorch and of MaX-DeepLab in TensorFlow."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax.layers.mask_prediction import unit
+from segjax.ops import mask_slots as ops
+from segjax.ops import matching
+from tests.parity.case import FunctionCase
+
+WEIGHTS = {'class': 3.0, 'dice': 3.0, 'mask': 0.3, 'instance': 1.0}
+NAMES = {'class': 'ce', 'mask': 'mask', 'dice': 'dice'}
+NAMES['instance'] = 'pixel_insdis'
+LOGITS = 'class_logits', 'mask_logits', 'pixel_feature'
+SAMPLES = 48
+
+
+def truth_of(inputs):
+  kinds = jnp.asarray(inputs['segment_labels'])
+  masks = jnp.asarray(inputs['segment_masks']) * (kinds >= 0)[:, None, None]
+  return ops.Targets(masks, kinds.clip(0), kinds >= 0)
+
+
+def matched_of(inputs):
+  return ops.match(
+      jnp.asarray(inputs['class_logits']),
+      jnp.asarray(inputs['mask_logits']),
+      truth_of(inputs),
+  )
+
+
+def of_segments(inputs, name):
+  values = getattr(matched_of(inputs), name)
+  outside = -1 if name == 'queries' else 0
+  return jnp.where(truth_of(inputs).valid, values, outside)
+
+
+def laid_out(inputs, name):
+  """Values of segments by query."""
+  truth, matched = truth_of(inputs), matched_of(inputs)
+  if name == 'class':
+    values, other = truth.classes, inputs['class_logits'].shape[-1] - 1
+  else:
+    values, other = jnp.maximum(matched.probability, ops.SMALLEST), 0.0
+  others = jnp.full(inputs['class_logits'].shape[:2], other)
+  return ops.of_queries(values, others, matched, truth)
+
+
+def places_of(inputs):
+  weight = ops.inverse_area(truth_of(inputs).masks)
+  return ops.sample_pixels(weight, inputs['uniform'], SAMPLES, 1.5)
+
+
+def label_of(inputs):
+  label = jnp.asarray(inputs['semantic'])
+  label = jnp.where(label < 0, matching.IGNORE, label)
+  return ops.thinned(label, inputs['semantic_logits'].shape[1:3])
+
+
+def semantic_places(inputs):
+  masks = jax.nn.one_hot(label_of(inputs), inputs['semantic_logits'].shape[-1])
+  return ops.sample_pixels(
+      ops.inverse_area(masks), inputs['semantic_uniform'], SAMPLES, 2.0
+  )
+
+
+def total_of(logits, inputs):
+  """The loss, and its parts by the names that the original has."""
+  truth, matched = truth_of(inputs), matched_of(inputs)
+  weights = ops.class_weights(inputs['mask_logits'], truth, matched)
+  found, total = {}, 0.0
+  for prefix, end in (('', ''), ('aux_', '_aux')):
+    classes, masks, features = (logits[prefix + name] for name in LOGITS)
+    parts = ops.prediction_losses(classes, masks, weights, truth, matched)
+    parts['instance'] = ops.pixel_contrast(
+        unit(features), truth, places_of(inputs)
+    )
+    for name, part in parts.items():
+      found[f'loss_{NAMES[name]}{end}'] = part.mean()
+      total += WEIGHTS[name] * part.mean()
+  semantic = ops.sampled_semantic_loss(
+      logits['semantic_logits'],
+      label_of(inputs),
+      inputs['semantic_uniform'],
+      count=SAMPLES,
+      power=2.0,
+  ).mean()
+  found['loss_aux_semantic'] = semantic
+  return total + semantic, found
+
+
+def logits_of(inputs):
+  names = *LOGITS, *(f'aux_{name}' for name in LOGITS), 'semantic_logits'
+  return {name: jnp.asarray(inputs[name]) for name in names}
+
+
+def values(inputs):
+  total, parts = jax.jit(total_of)(logits_of(inputs), inputs)
+  return total, *(parts[name] for name in PARTS)
+
+
+def gradients(inputs):
+  found, _ = jax.jit(jax.grad(total_of, has_aux=True))(
+      logits_of(inputs), inputs
+  )
+  return tuple(found[name] for name in GRADIENTS)
+
+
+def inverse_share(inputs):
+  """Pixels of the image for each of a segment; void is of none."""
+  inverse = ops.inverse_area(truth_of(inputs).masks)
+  return jnp.where(inverse > 0, inverse, 1) * inverse[0].size
+
+
+def in_order(function):
+  return lambda inputs: np.sort(function(inputs), -1)
+
+
+PARTS = (
+    *(f'loss_{name}{end}' for end in ('', '_aux') for name in NAMES.values()),
+    'loss_aux_semantic',
+)
+GRADIENTS = (*LOGITS, *(f'aux_{name}' for name in LOGITS), 'semantic_logits')
+
+CASES = {
+    'kmax_losses': FunctionCase(
+        {
+            'matched_query': functools.partial(of_segments, name='queries'),
+            'matched_dice': functools.partial(of_segments, name='dice'),
+            'matched_class_probability': functools.partial(
+                of_segments, name='probability'
+            ),
+            'class_of_query': functools.partial(laid_out, name='class'),
+            'mask_weight_of_query': functools.partial(
+                laid_out, name='probability'
+            ),
+            'class_weight_of_query': lambda inputs: ops.class_weights(
+                inputs['mask_logits'], truth_of(inputs), matched_of(inputs)
+            ),
+            'void': lambda inputs: (truth_of(inputs).inside == 0).astype(int),
+            'inverse_area': inverse_share,
+            'sampled_pixels': in_order(places_of),
+            'sampled_semantic_pixels': in_order(semantic_places),
+            ('total', *PARTS): values,
+            tuple(f'grad_{name}' for name in GRADIENTS): gradients,
+        },
+        within=1e-4,
+    ),
+}
