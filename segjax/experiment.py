@@ -408,7 +408,9 @@ def training(config: Config) -> Training:
     )
 
   batch = batch_shapes(read_batches, config.batch_size)
-  wanted = {*trained.train_reads, *trained.task.TRUTH} - {'weight'}
+  # A model with a loss of its own may not need all of the truth.
+  unread = getattr(trained.model, 'unread', ())
+  wanted = {*trained.train_reads, *trained.task.TRUTH} - {'weight', *unread}
   fields.check(sorted(wanted), batch, config.model_name)
   for name in batch:
     if fields.is_spatial(name):

@@ -215,6 +215,8 @@ class Model(nn.Module):
   drop_path: float = 0.2  # Of the layers of k-means.
   dropout: float = 0.1  # Of the auxiliary head.
 
+  unread = ('centers', 'offsets')
+
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(self.backbone, LEVELS, name='backbone')(

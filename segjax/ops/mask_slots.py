@@ -37,11 +37,13 @@ class Targets(NamedTuple):
     masks: [B, h, w, T] in float32, 0 or 1, of T segments.
     classes: [B, T] int32.
     valid: [B, T], which segments are there.
+    is_thing: [B, T], which of them are objects.
   """
 
   masks: jax.Array
   classes: jax.Array
   valid: jax.Array
+  is_thing: jax.Array
 
   @property
   def inside(self):
@@ -65,30 +67,44 @@ class Matched(NamedTuple):
 
 
 def targets(
-    batch: Mapping[str, jax.Array],
     size: Sequence[int],
     num_classes: int,
     queries: int,
+    *,
+    label: jax.Array,
+    instances: jax.Array,
+    instance_classes: jax.Array,
+    instance_crowds: jax.Array,
+    **others: jax.Array,
 ) -> Targets:
   """Returns the segments of a batch, read at every n-th pixel.
 
   Args:
-    batch: with `label`, `instances` and its tables.
     size: (h, w) of the masks.
     num_classes: K.
     queries: largest number of segments; see `matching.panoptic_segments`.
+    label: the fields of a batch that tell segments.
+    instances: the same.
+    instance_classes: the same.
+    instance_crowds: the same.
+    **others: further fields, which are not read.
   """
+  del others
+  objects = instance_classes.shape[1]
   segments = matching.panoptic_segments(
-      thinned(batch['label'], size),
-      thinned(batch['instances'], size),
-      batch['instance_classes'],
-      batch['instance_crowds'],
+      thinned(label, size),
+      thinned(instances, size),
+      instance_classes,
+      instance_crowds,
       num_classes,
-      min(queries, batch['instance_classes'].shape[1] + num_classes),
+      min(queries, objects + num_classes),
   )
   same = segments.numbers[..., None] == segments.ids[:, None, None]
   masks = same & segments.valid[:, None, None]
-  return Targets(masks.astype(jnp.float32), segments.classes, segments.valid)
+  is_thing = segments.valid & (segments.ids < objects)
+  return Targets(
+      masks.astype(jnp.float32), segments.classes, segments.valid, is_thing
+  )
 
 
 def thinned(x: jax.Array, size: Sequence[int]) -> jax.Array:
@@ -271,6 +287,45 @@ def pixel_contrast(
   return mean_of_terms(-(share * jax.nn.log_softmax(similarity)).sum(-1))
 
 
+def segment_contrast(features: jax.Array, truth: Targets) -> jax.Array:
+  """Returns how badly pixels of things are told apart by segments' means.
+
+  Each pixel of a thing is classified by its similarity to the mean features of
+  all segments of its image.
+
+  Args:
+    features: [B, h, w, C] of length 1.
+    truth: the segments.
+  """
+  x = features.astype(jnp.float32)
+  means = jnp.einsum('bhwt,bhwc->btc', truth.masks, x)
+  square = jnp.square(means).sum(-1, keepdims=True)
+  means = means * lax.rsqrt(jnp.maximum(square, 1e-12))
+  similarity = jnp.einsum('bhwc,btc->bhwt', x, means) / TEMPERATURE
+  similarity = jnp.where(truth.valid[:, None, None], similarity, -jnp.inf)
+  entropy = optax.softmax_cross_entropy_with_integer_labels(
+      similarity, truth.masks.argmax(-1)
+  )
+  things = (truth.masks * truth.is_thing[:, None, None]).max(-1)
+  # An image without a segment has no finite number, and no pixel of a thing.
+  terms = jnp.where(things > 0, entropy, 0.0)
+  return mean_of_terms(terms.reshape(len(terms), -1))
+
+
+def semantic_loss(logits: jax.Array, label: jax.Array) -> jax.Array:
+  """Returns the cross entropy of classes of pixels.
+
+  Args:
+    logits: [B, H, W, K].
+    label: [B, H, W], `matching.IGNORE` of void pixels.
+  """
+  valid = label < logits.shape[-1]
+  entropy = optax.softmax_cross_entropy_with_integer_labels(
+      logits.astype(jnp.float32), jnp.where(valid, label, 0)
+  )
+  return mean_of_terms((entropy * valid).reshape(len(label), -1))
+
+
 def mean_of_terms(terms: jax.Array) -> jax.Array:
   """Averages the terms [B, N] of each image that are not 0."""
   return ratio(terms.sum(-1), (lax.stop_gradient(terms) != 0).sum(-1))
@@ -362,7 +417,7 @@ def kmax_loss(
   layers.append(out['layer_pixel_features'])
   last = [x[-1] for x in layers]
   _, *size, number = last[1].shape
-  truth = targets(batch, size, last[0].shape[-1] - 1, number)
+  truth = targets(size, last[0].shape[-1] - 1, number, **batch)
   matched = match(*last[:2], truth)
   queries = class_weights(last[1], truth, matched)
   keys = jax.random.split(rng)
@@ -385,6 +440,34 @@ def kmax_loss(
   total += weights['semantic'] * parts['semantic']
   parts = {name: _mean(part) for name, part in parts.items()}
   return _mean(total), parts
+
+
+def max_loss(
+    out: Mapping[str, jax.Array],
+    batch: Mapping[str, jax.Array],
+    *,
+    weights: Mapping[str, float],
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Returns the loss of MaX-DeepLab and its parts, without factors.
+
+  Args:
+    out: `class_logits` [B, Q, K + 1], `mask_logits` [B, h, w, Q],
+      `pixel_features` [B, h, w, C], and in `aux` the classes of pixels,
+      'semantic' [B, H, W, K].
+    batch: with `label`, `instances` and its tables.
+    weights: factors of 'class', 'dice', 'mask', 'instance' and 'semantic'.
+  """
+  classes, masks = out['class_logits'], out['mask_logits']
+  _, *size, number = masks.shape
+  kinds = classes.shape[-1] - 1
+  truth = targets(size, kinds, number, **batch)
+  matched = match(classes, masks, truth)
+  queries = class_weights(masks, truth, matched)
+  parts = prediction_losses(classes, masks, queries, truth, matched)
+  parts['instance'] = segment_contrast(out['pixel_features'], truth)
+  parts['semantic'] = semantic_loss(out['aux']['semantic'], batch['label'])
+  total = sum(weights[name] * part for name, part in parts.items())
+  return _mean(total), {name: _mean(part) for name, part in parts.items()}
 
 
 def _draws(key, x):

@@ -66,6 +66,7 @@ PARAMETERS = {
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'lw_refinenet': 27_357_525,
     'panet': 166_955_881,  # JaveyWang's, without ImageNet's classifier.
+    'max_deeplab': 77_699_117,
     'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.
     'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.

@@ -8,6 +8,7 @@ from segjax import backbones
 from segjax import models
 from segjax.convert.rules import deeplab2
 from segjax.convert.rules.deeplab2 import axial_deeplab
+from segjax.convert.rules.deeplab2 import max_deeplab
 from segjax.convert.rules.deeplab2 import resnet
 from segjax.layers.norm import BatchNorm
 from segjax.layers.panoptic_decoder import panoptic_outputs
@@ -123,6 +124,37 @@ CASES = {
             },
         },
         parts=('backbone', *NAMES.values()),
+    ),
+    'deeplab2_max_deeplab_s': Case(
+        lambda spec: models.create(
+            'max_deeplab',
+            spec['num_classes'],
+            backbone='axial_resnet/max_s(depths={}, stem=(16, 16, 32),'
+            ' filters=16)'.format(tuple(spec['build']['num_blocks'])),
+            memory=spec['build']['max_num_mask_slots'],
+            slots=spec['build']['num_mask_slots'],
+            features=32,
+            expansion=48,
+            depth=24,
+            low_features=(16, 8),
+            dropout=0.0,
+        ),
+        max_deeplab.RULES,
+        {
+            'class_logits': inside('predictor', 0),
+            'mask_logits': inside('predictor', 1),
+            'pixel_feature_every3': inside('predictor', 2, every=3),
+            'semantic': inside('classifier'),
+            'class_feature': inside('class_slots'),
+            'panoptic_every4': lambda out, parts: nn.relu(
+                parts['refine_c2'][..., ::4]
+            ),
+            'backbone_every16': inside('backbone', 'c5', every=16),
+        },
+        parts=(
+            *('predictor', 'classifier', 'class_slots', 'refine_c2'),
+            'backbone',
+        ),
     ),
     'deeplab2_panoptic_deeplab_head': ProcedureCase(build_heads, heads),
 }

@@ -21,7 +21,8 @@ SAMPLES = 48
 def truth_of(inputs):
   kinds = jnp.asarray(inputs['segment_labels'])
   masks = jnp.asarray(inputs['segment_masks']) * (kinds >= 0)[:, None, None]
-  return ops.Targets(masks, kinds.clip(0), kinds >= 0)
+  # Which of them are things does not matter to these losses.
+  return ops.Targets(masks, kinds.clip(0), kinds >= 0, kinds >= 0)
 
 
 def matched_of(inputs):
@@ -119,6 +120,103 @@ def in_order(function):
   return lambda inputs: np.sort(function(inputs), -1)
 
 
+def max_batch(inputs):
+  """The truth in order of our classes, which are things first."""
+  label, kinds = inputs['semantic'], inputs['thing_class']
+  order = np.append(MODEL_CLASS, np.full(256 - 5, matching.IGNORE))
+  return {
+      'label': jnp.asarray(order[label]),
+      'instances': jnp.asarray(inputs['thing_id'] + 1),
+      'instance_classes': jnp.asarray(
+          np.where(kinds < 0, matching.IGNORE, order[kinds])
+      ),
+      'instance_crowds': jnp.zeros(kinds.shape, jnp.uint8),
+  }
+
+
+def max_losses(logits, batch):
+  """The losses of each image with their weights."""
+  classes, masks = logits['class_logits'], logits['mask_logits']
+  _, *size, number = masks.shape
+  truth = ops.targets(size, classes.shape[-1] - 1, number, **batch)
+  matched = ops.match(classes, masks, truth)
+  weights = ops.class_weights(masks, truth, matched)
+  parts = ops.prediction_losses(classes, masks, weights, truth, matched)
+  features = unit(logits['pixel_feature'])
+  parts['instance'] = ops.segment_contrast(features, truth)
+  parts['semantic'] = ops.semantic_loss(
+      # The data set's order of classes there.
+      logits['semantic_logits'][..., np.argsort(MODEL_CLASS)],
+      ops.thinned(batch['label'], size),
+  )
+  parts = {name: WEIGHTS.get(name, 1.0) * part for name, part in parts.items()}
+  places = ops.sample_pixels(
+      ops.inverse_area(truth.masks), logits['uniform'], 40, 0.6
+  )
+  contrast = ops.pixel_contrast(features, truth, places)
+  return parts, contrast, truth, matched, places
+
+
+def max_values(inputs):
+  logits = max_logits(inputs) | {'uniform': inputs['uniform']}
+  batch = max_batch(inputs)
+  parts, contrast, truth, matched, places = jax.jit(max_losses)(logits, batch)
+  total = sum(part.mean() for part in parts.values())
+  others = total - parts['instance'].mean()
+  segments = matching.panoptic_segments(
+      ops.thinned(batch['label'], (17, 25)),
+      ops.thinned(batch['instances'], (17, 25)),
+      batch['instance_classes'],
+      batch['instance_crowds'],
+      5,
+      12,
+  )
+  # There in the order of objects, and of stuff in the data set's.
+  slots = np.full((2, 8 + 5), -1)
+  for row, ids, valid, found in zip(
+      slots, segments.ids, truth.valid, matched.queries, strict=True
+  ):
+    row[np.asarray(ids)[valid]] = found[valid]
+  return (
+      *(parts[name] for name in MAX_NAMES.values()),
+      total,
+      np.concatenate([slots[:, :8], slots[:, 8 + 3 :]], 1),
+      contrast,
+      others + contrast.mean(),
+      np.sort(places, -1),
+  )
+
+
+def max_gradients(inputs):
+  batch, logits = max_batch(inputs), max_logits(inputs)
+
+  def total(logits, contrastive=False):
+    parts, contrast, *_ = max_losses(
+        logits | {'uniform': inputs['uniform']}, batch
+    )
+    if contrastive:
+      return contrast.mean()
+    return sum(part.mean() for part in parts.values())
+
+  found = jax.jit(jax.grad(total))(logits)
+  other = jax.jit(jax.grad(functools.partial(total, contrastive=True)))(logits)
+  return *(found[name] for name in MAX_LOGITS), other['pixel_feature']
+
+
+def max_logits(inputs):
+  return {name: jnp.asarray(inputs[name]) for name in MAX_LOGITS}
+
+
+# Our number of each class of the data set: things 2, 3, 4 come first.
+MODEL_CLASS = np.array([3, 4, 0, 1, 2])
+MAX_NAMES = {
+    'pq_style_loss_class_term': 'class',
+    'pq_style_loss_mask_dice_term': 'dice',
+    'mask_id_cross_entropy_loss': 'mask',
+    'instance_discrimination_loss': 'instance',
+    'semantic_loss': 'semantic',
+}
+MAX_LOGITS = (*LOGITS, 'semantic_logits')
 PARTS = (
     *(f'loss_{name}{end}' for end in ('', '_aux') for name in NAMES.values()),
     'loss_aux_semantic',
@@ -146,6 +244,21 @@ CASES = {
             'sampled_semantic_pixels': in_order(semantic_places),
             ('total', *PARTS): values,
             tuple(f'grad_{name}' for name in GRADIENTS): gradients,
+        },
+        within=1e-4,
+    ),
+    'max_deeplab_losses': FunctionCase(
+        {
+            (
+                *MAX_NAMES,
+                *('total', 'matched_slot'),
+                'instance_discrimination_loss_contrastive',
+                *('total_contrastive', 'sampled_pixels'),
+            ): max_values,
+            (
+                *(f'grad_{name}' for name in MAX_LOGITS),
+                'grad_pixel_feature_contrastive',
+            ): max_gradients,
         },
         within=1e-4,
     ),

@@ -106,6 +106,13 @@ def head(source, target, predicts):
   )
 
 
+def block(source, target):
+  """Returns the rules of a `Block`."""
+  return tuple(
+      (f'{source}/{there}', f'{target}/{here}') for there, here in BLOCK
+  )
+
+
 def panoptic_outputs(*, rates=True):
   """Returns the rules of `panoptic_outputs`; see `decoder`."""
   prefix = 'PanopticDeepLab'
