@@ -28,6 +28,7 @@ PARAMETERS = {
     # mmsegmentation's, of the backbone alone.
     '50_v1c': 23_527_264,
     '50_v1d': 23_527_264,
+    '50_beta': 23_631_808,  # Those of v1s: pooling has none.
 }
 
 
@@ -295,3 +296,14 @@ def test_channel_attention_ends_each_block():
   for name, block in attending.items():
     assert ('attention' in block) == name.startswith('stage')
     assert set(block) - {'attention'} == set(plain[name])
+
+
+def test_without_pooling_the_first_stage_strides():
+  feats, _ = shapes('resnet/50_beta', (1, 65, 97, 3))
+  assert {name: x.shape[1:3] for name, x in feats.items()} == {
+      'c1': (33, 49),
+      'c2': (17, 25),
+      'c3': (9, 13),
+      'c4': (5, 7),
+      'c5': (3, 4),
+  }
