@@ -20,7 +20,7 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from segjax.ops import matching
+from segjax.ops import segment_matching
 from segjax.ops.reduce import mean_over
 from segjax.ops.reduce import ratio
 
@@ -82,7 +82,7 @@ def targets(
   Args:
     size: (h, w) of the masks.
     num_classes: K.
-    queries: largest number of segments; see `matching.panoptic_segments`.
+    queries: largest number of segments; see `segment_matching.panoptic_segments`.
     label: the fields of a batch that tell segments.
     instances: the same.
     instance_classes: the same.
@@ -91,7 +91,7 @@ def targets(
   """
   del others
   objects = instance_classes.shape[1]
-  segments = matching.panoptic_segments(
+  segments = segment_matching.panoptic_segments(
       thinned(label, size),
       thinned(instances, size),
       instance_classes,
@@ -134,7 +134,7 @@ def match(
   area = truth.masks.sum((1, 2))[:, :, None] + parts.sum((1, 2))[:, None]
   dice = overlap / (area + 2e-5)
   probability = class_probability(class_logits, truth)
-  queries = matching.match(-dice * probability, truth.valid)
+  queries = segment_matching.match(-dice * probability, truth.valid)
   of_query = [
       jnp.take_along_axis(x, queries[..., None], 2)[..., 0]
       for x in (dice, probability)
@@ -317,7 +317,7 @@ def semantic_loss(logits: jax.Array, label: jax.Array) -> jax.Array:
 
   Args:
     logits: [B, H, W, K].
-    label: [B, H, W], `matching.IGNORE` of void pixels.
+    label: [B, H, W], `segment_matching.IGNORE` of void pixels.
   """
   valid = label < logits.shape[-1]
   entropy = optax.softmax_cross_entropy_with_integer_labels(
@@ -343,7 +343,7 @@ def sampled_semantic_loss(
 
   Args:
     logits: [B, h, w, K].
-    label: [B, h, w], `matching.IGNORE` of void pixels.
+    label: [B, h, w], `segment_matching.IGNORE` of void pixels.
     draws: [B, h * w], uniform random numbers.
     count: number of pixels.
     power: see `sample_pixels`.

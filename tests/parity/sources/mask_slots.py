@@ -8,7 +8,7 @@ import numpy as np
 
 from segjax.layers.mask_prediction import unit
 from segjax.ops import mask_slots as ops
-from segjax.ops import matching
+from segjax.ops import segment_matching
 from tests.parity.case import FunctionCase
 
 WEIGHTS = {'class': 3.0, 'dice': 3.0, 'mask': 0.3, 'instance': 1.0}
@@ -57,7 +57,7 @@ def places_of(inputs):
 
 def label_of(inputs):
   label = jnp.asarray(inputs['semantic'])
-  label = jnp.where(label < 0, matching.IGNORE, label)
+  label = jnp.where(label < 0, segment_matching.IGNORE, label)
   return ops.thinned(label, inputs['semantic_logits'].shape[1:3])
 
 
@@ -123,12 +123,12 @@ def in_order(function):
 def max_batch(inputs):
   """The truth in order of our classes, which are things first."""
   label, kinds = inputs['semantic'], inputs['thing_class']
-  order = np.append(MODEL_CLASS, np.full(256 - 5, matching.IGNORE))
+  order = np.append(MODEL_CLASS, np.full(256 - 5, segment_matching.IGNORE))
   return {
       'label': jnp.asarray(order[label]),
       'instances': jnp.asarray(inputs['thing_id'] + 1),
       'instance_classes': jnp.asarray(
-          np.where(kinds < 0, matching.IGNORE, order[kinds])
+          np.where(kinds < 0, segment_matching.IGNORE, order[kinds])
       ),
       'instance_crowds': jnp.zeros(kinds.shape, jnp.uint8),
   }
@@ -163,7 +163,7 @@ def max_values(inputs):
   parts, contrast, truth, matched, places = jax.jit(max_losses)(logits, batch)
   total = sum(part.mean() for part in parts.values())
   others = total - parts['instance'].mean()
-  segments = matching.panoptic_segments(
+  segments = segment_matching.panoptic_segments(
       ops.thinned(batch['label'], (17, 25)),
       ops.thinned(batch['instances'], (17, 25)),
       batch['instance_classes'],
