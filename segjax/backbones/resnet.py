@@ -21,6 +21,8 @@ most published weights. The variants differ in stem and shortcuts:
 - 'sfnet' is that of SFNet's authors, v1s that dilates and strides alike: the
   last 3x3 convolutions of the blocks have dilation 2 in stage 3 and 4 in stage
   4, and the output stride stays 32.
+- 'beta' is ResNet-50-Beta of DeepLab2, https://arxiv.org/abs/2106.09748: v1s
+  that strides in the first block in the place of pooling.
 - 'next' is ResNeXt, https://arxiv.org/abs/1611.05431.
 - 'wide' is Wide ResNet, https://arxiv.org/abs/1605.07146.
 
@@ -28,10 +30,11 @@ The option `absolute_scale=True` is for weights that were trained with
 activated batch norms, as OCNet's: see `layers.norm.activated_batch_norm`.
 
 Checked against torchvision 0.28, mmsegmentation 1.2.2 (v1b, v1c, v1d), timm
-1.0.31 (v1d), hszhao/semseg (v1s) and kazuto1011/deeplab-pytorch (caffe), and
-against PyTorch networks built after divelab/dilated (tf) and
-TuSimple/TuSimple-DUC (duc). mmsegmentation dilates only the first convolution
-of a basic block, so its ResNet-18 at output stride 8 is a different network.
+1.0.31 (v1d), hszhao/semseg (v1s), kazuto1011/deeplab-pytorch (caffe) and
+google-research/deeplab2 (beta), and against PyTorch networks built after
+divelab/dilated (tf) and TuSimple/TuSimple-DUC (duc). mmsegmentation dilates
+only the first convolution of a basic block, so its ResNet-18 at output stride 8
+is a different network.
 """
 
 from collections.abc import Callable
@@ -55,7 +58,7 @@ from segjax.ops.pad import pad_as_tensorflow
 from segjax.ops.pool import max_pool
 
 
-def block_norms(epsilon, absolute_scale):
+def block_norms(epsilon, absolute_scale, momentum):
   """Returns the norm of a block's convolutions, and that of its last one.
 
   The scale of the last norm starts at 0, so that the block starts as the
@@ -63,9 +66,11 @@ def block_norms(epsilon, absolute_scale):
   absolute scale has no gradient at 0, so none begins there.
   """
   if absolute_scale:
-    norm = functools.partial(norms.activated_batch_norm, epsilon=epsilon)
+    norm = functools.partial(
+        norms.activated_batch_norm, epsilon=epsilon, momentum=momentum
+    )
     return norm, norm
-  norm = functools.partial(norms.BatchNorm, epsilon=epsilon)
+  norm = functools.partial(norms.BatchNorm, epsilon=epsilon, momentum=momentum)
   return norm, functools.partial(norm, scale_init=nn.initializers.zeros)
 
 
@@ -83,11 +88,12 @@ class BasicBlock(nn.Module):
   act: Callable | None = nn.relu  # Of the sum.
   dilate_second: bool = False  # Whether the first 3x3 never dilates.
   layer: Callable[..., nn.Module] = conv  # Of 3x3 convolutions.
+  momentum: float = 0.9  # Of running statistics.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
-    norm, last = block_norms(self.epsilon, self.absolute_scale)
+    norm, last = block_norms(self.epsilon, self.absolute_scale, self.momentum)
     first = 1 if self.dilate_second else self.first_dilation or self.dilation
     y = ConvNormAct(
         self.width,
@@ -128,11 +134,12 @@ class Bottleneck(nn.Module):
   expansion: int = 4  # Channels of the output, in `width`.
   act: Callable | None = nn.relu  # Of the sum.
   layer: Callable[..., nn.Module] = conv  # Of 3x3 convolutions.
+  momentum: float = 0.9  # Of running statistics.
 
   @remat.block
   @nn.compact
   def __call__(self, x, train):
-    norm, last = block_norms(self.epsilon, self.absolute_scale)
+    norm, last = block_norms(self.epsilon, self.absolute_scale, self.momentum)
     inner = self.width * self.widen
     strides = (self.stride, 1) if self.stride_first else (1, self.stride)
     y = ConvNormAct(
@@ -261,9 +268,12 @@ class Backbone(nn.Module):
   keep_stem: bool = False
   ceil_pool: bool = False  # See `pool`.
   pad_pool: bool = True  # See `pool`.
+  # Whether the stem ends with max pooling; else the first stage strides.
+  stem_pool: bool = True
   # Whether a stem of one convolution, and the pooling, pad as TensorFlow does.
   tensorflow_padding: bool = False
   epsilon: float = 1e-5  # Added by norms to the variance.
+  momentum: float = 0.9  # Of the running statistics of norms.
   # How dilated convolutions are smoothed, see `layers.smoothed_conv`.
   smoothing: str = ''
   # Levels whose 3x3 convolutions are deformable, such as ('c5',), and whether
@@ -336,7 +346,7 @@ class Backbone(nn.Module):
           f'smoothing={self.smoothing!r} and deformable={self.deformable} are'
           ' two ways to read the same pixels: leave one out.'
       )
-    norm, _ = block_norms(self.epsilon, self.absolute_scale)
+    norm, _ = block_norms(self.epsilon, self.absolute_scale, self.momentum)
     feats = {}
     if self.deep_stem:
       x = image
@@ -351,13 +361,13 @@ class Backbone(nn.Module):
       if self.keep_stem:
         feats['stem'] = raw
     feats['c1'] = x
-    if self.tensorflow_padding:
+    if self.stem_pool and self.tensorflow_padding:
       x = pool(pad_as_tensorflow(x, 3, -jnp.inf), pad=False)
-    else:
+    elif self.stem_pool:
       x = pool(x, self.ceil_pool, self.pad_pool)
-    total, dilation = 4, 1
+    total, dilation = 4 if self.stem_pool else 2, 1
     for level, depth in enumerate(self.depths[: self.stages], 2):
-      stride, before = 1 if level == 2 else 2, dilation
+      stride, before = 1 if total == 2**level else 2, dilation
       if total * stride > self.output_stride:  # Dilate instead of striding.
         first, stride, dilation = dilation, 1, dilation * stride
       else:
@@ -386,6 +396,7 @@ class Backbone(nn.Module):
             absolute_scale=self.absolute_scale,
             channel_attention=self.channel_attention,
             epsilon=self.epsilon,
+            momentum=self.momentum,
             layer=layer,
             name=f'stage{level - 1}_{i}',
         )(x, train)
@@ -528,6 +539,14 @@ VARIANTS = {
         f'{depth}_sfnet': {**PLAIN[depth], **STYLES['v1s'], **SFNET}
         for depth in ('50', '101')
     },
+    '50_beta': dict(
+        block=Bottleneck,
+        depths=(3, 4, 6, 3),
+        **STYLES['v1s'],
+        stem_pool=False,
+        epsilon=1e-3,
+        momentum=0.99,
+    ),
     'next50_32x4d': {**PLAIN['50'], 'block': next_block(32, 4)},
     'next101_32x4d': {**PLAIN['101'], 'block': next_block(32, 4)},
     'next101_32x8d': {**PLAIN['101'], 'block': next_block(32, 8)},

@@ -37,19 +37,16 @@ class ASPP(nn.Module):
   def __call__(self, x, train):
     conv = ConvNormAct
     if self.separable:
-      conv = functools.partial(SeparableConvNormAct, between=self.between)
+      conv = functools.partial(
+          SeparableConvNormAct, between=self.between, depthwise_act=self.act
+      )
+    conv = functools.partial(conv, norm=self.norm, act=self.act)
     point = ConvNormAct(
         self.features, kernel=1, norm=self.norm, act=self.act, name='point'
     )
     branches = [point(x, train)]
     for i, rate in enumerate(self.rates, 1):
-      atrous = conv(
-          self.features,
-          dilation=rate,
-          norm=self.norm,
-          act=self.act,
-          name=f'atrous{i}',
-      )
+      atrous = conv(self.features, dilation=rate, name=f'atrous{i}')
       branches.append(atrous(x, train))
     mean = x.mean((1, 2), keepdims=True)
     mean = ConvNormAct(

@@ -2,8 +2,8 @@
 
 Two decoders on one backbone: one predicts classes, the other a heat map of the
 centres of objects and, for each pixel, the offset to its centre. The task
-`panoptic` groups the pixels. Two public code lines differ, and the fields make
-both:
+`panoptic` groups the pixels. Three public code lines differ, and the fields
+make all of them:
 
 - bowenc0221/panoptic-deeplab: the defaults, on 'resnet/50' and others.
 - detectron2's project, for its DSConv configs:
@@ -11,64 +11,23 @@ both:
   rates=(6, 12, 18), separable=True, pool_bias=True, levels=('c3', 'c2'),
   low_features=(64, 32), instance_low_features=(64, 32), low_first=True,
   separable_center=False, align_corners=False, dropout=0.1`.
+- google-research/deeplab2, for its ResNet-50-Beta: `backbone='resnet/50_beta',
+  image_norm=True, levels=('c3', 'c2'), low_features=(64, 32),
+  instance_low_features=(32, 16), dropout=0.1, epsilon=1e-3, momentum=0.99`.
 
 Offsets at full size are multiplied by the ratio of the distances between
-pixels, on each axis; bowenc0221 rounds it down, which is the same for images of
-4n + 1 pixels, and detectron2 has 4, the same for multiples of 4. Checked
-against both.
+pixels, on each axis, as in deeplab2; bowenc0221 rounds it down, which is the
+same for images of 4n + 1 pixels, and detectron2 has 4, the same for multiples
+of 4. Checked against all three.
 """
 
-from collections.abc import Sequence
+import functools
 
 from flax import linen as nn
-import jax.numpy as jnp
 
 from segjax import backbones
-from segjax.layers.aspp import ASPP
-from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import SeparableConvNormAct
-from segjax.layers.head import classifier
-from segjax.ops.resize import resize
-
-# The authors' initial spread of the layers that predict.
-STD = 0.001
-
-
-class Decoder(nn.Module):
-  """ASPP, and a 5x5 separable convolution at each finer level; figure 2."""
-
-  features: int
-  aspp_features: int
-  rates: tuple[int, ...]
-  levels: tuple[str, ...]  # Finer features that come in, coarsest first.
-  low_features: tuple[int, ...]  # That each of them is reduced to.
-  low_first: bool  # In the concatenations.
-  separable: bool
-  pool_bias: bool
-  align_corners: bool
-  dropout: float
-
-  @nn.compact
-  def __call__(self, feats, train):
-    x = ASPP(
-        self.aspp_features,
-        self.rates,
-        separable=self.separable,
-        image_norm=None,
-        image_bias=self.pool_bias,
-        name='aspp',
-    )(feats['c5'], train)
-    x = nn.Dropout(self.dropout)(x, deterministic=not train)
-    for level, width in zip(self.levels, self.low_features, strict=True):
-      low = ConvNormAct(width, kernel=1, name=f'low_{level}')(
-          feats[level], train
-      )
-      x = resize(x, low.shape[1:3], align_corners=self.align_corners)
-      both = [low, x] if self.low_first else [x, low]
-      x = SeparableConvNormAct(self.features, kernel=5, name=f'fuse_{level}')(
-          jnp.concatenate(both, -1), train
-      )
-    return x
+from segjax.layers import norm as norms
+from segjax.layers.panoptic_decoder import panoptic_outputs
 
 
 class Model(nn.Module):
@@ -78,7 +37,8 @@ class Model(nn.Module):
   backbone: str = 'resnet/50'
   rates: tuple[int, ...] = (3, 6, 9)
   separable: bool = False  # The atrous convolutions of ASPP.
-  pool_bias: bool = False  # Of ASPP's convolution of the image's mean.
+  image_norm: bool = False  # Of ASPP's convolution of the image's mean.
+  pool_bias: bool = False  # The same.
   aspp_features: int = 256
   features: int = 256
   instance_features: int = 128
@@ -91,66 +51,36 @@ class Model(nn.Module):
   separable_center: bool = True
   align_corners: bool = True
   dropout: float = 0.5
+  # Of the norms behind the backbone.
+  epsilon: float = 1e-5
+  momentum: float = 0.9
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
         self.backbone, ('c5', *self.levels), name='backbone'
     )(image, train)
-    x = self.decoder(self.features, self.low_features, 'semantic')(feats, train)
-    x = _separable(self.features, 'semantic_head')(x, train)
-    logits = classifier(self.num_classes, std=STD)(x)
-
-    y = self.decoder(
-        self.instance_features, self.instance_low_features, 'instance'
-    )(feats, train)
-    if self.separable_center:
-      heat = _separable(self.head_features, 'center_head')(y, train)
-    else:
-      heat = y
-      widths = self.instance_features, self.head_features
-      for i, width in enumerate(widths, 1):
-        heat = ConvNormAct(width, name=f'center_head{i}')(heat, train)
-    center = classifier(1, 'center', STD)(heat)
-    y = _separable(self.head_features, 'offset_head')(y, train)
-    offset = classifier(2, 'offset', STD)(y)
-
-    size, corners = image.shape[1:3], self.align_corners
-    factors = scale(offset.shape[1:3], size, corners)
-    offset = resize(offset, size, align_corners=corners)
-    return {
-        'logits': resize(logits, size, align_corners=corners),
-        'aux': {},
-        'center': resize(center, size, align_corners=corners)[..., 0],
-        'offset': offset * jnp.asarray(factors, offset.dtype),
-    }
-
-  def decoder(self, features, low_features, name):
-    """Returns the `Decoder` of classes or that of instances."""
-    return Decoder(
-        features,
-        self.aspp_features,
-        self.rates,
-        self.levels,
-        low_features,
-        self.low_first,
-        self.separable,
-        self.pool_bias,
-        self.align_corners,
-        self.dropout,
-        name=name,
+    return panoptic_outputs(
+        feats,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        features=self.features,
+        instance_features=self.instance_features,
+        head_features=self.head_features,
+        low_features=self.low_features,
+        instance_low_features=self.instance_low_features,
+        separable_center=self.separable_center,
+        align_corners=self.align_corners,
+        norm=functools.partial(
+            norms.BatchNorm, epsilon=self.epsilon, momentum=self.momentum
+        ),
+        aspp_features=self.aspp_features,
+        rates=self.rates,
+        levels=self.levels,
+        low_first=self.low_first,
+        separable=self.separable,
+        image_norm=self.image_norm,
+        pool_bias=self.pool_bias,
+        dropout=self.dropout,
     )
-
-
-def _separable(features, name):
-  return SeparableConvNormAct(features, kernel=5, name=name)
-
-
-def scale(
-    old: Sequence[int], new: Sequence[int], align_corners: bool
-) -> tuple[float, ...]:
-  """Returns how many new pixels lie between two old ones, on each axis."""
-  ends = int(align_corners)
-  return tuple(
-      (n - ends) / max(o - ends, 1) for o, n in zip(old, new, strict=True)
-  )

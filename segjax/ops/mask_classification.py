@@ -11,7 +11,6 @@ and Mask2Former, 2021, https://arxiv.org/abs/2112.01527, section 3.3.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 from jax import lax
@@ -21,94 +20,10 @@ import optax
 from segjax.ops import points as ops
 from segjax.ops.reduce import mean_over
 from segjax.ops.resize import resize
-
-IGNORE = 255  # Class of pixels that are of no segment.
-NOTHING = -1  # Number of no segment.
-LARGEST_COST = 1e6  # Of a match; usual ones are below 100.
-
-
-class Segments(NamedTuple):
-  """The segments of each image that queries are matched to.
-
-  Attributes:
-    numbers: [B, H, W] int32, the segment that each pixel is of, or `NOTHING`.
-    ids: [B, T] int32, numbers of up to T segments; `NOTHING` in the places of
-      those that are not there.
-    classes: [B, T] int32, their classes.
-  """
-
-  numbers: jax.Array
-  ids: jax.Array
-  classes: jax.Array
-
-  @property
-  def valid(self):
-    """Which of the T segments are there, [B, T]."""
-    return self.ids != NOTHING
-
-
-def class_segments(label: jax.Array, num_classes: int, most: int) -> Segments:
-  """Returns a segment for each class that an image has.
-
-  Args:
-    label: [B, H, W], class ids, or `IGNORE`.
-    num_classes: K.
-    most: T; of more classes in an image, the first ones count.
-  """
-  label = label.astype(jnp.int32)
-  numbers = jnp.where(label < num_classes, label, NOTHING)
-  classes = jnp.arange(num_classes)
-  return _present(
-      numbers, jnp.broadcast_to(classes, (len(label), num_classes)), most
-  )
-
-
-def panoptic_segments(
-    label: jax.Array,
-    instances: jax.Array,
-    instance_classes: jax.Array,
-    instance_crowds: jax.Array,
-    num_classes: int,
-    most: int,
-) -> Segments:
-  """Returns a segment for each object and for each class of stuff.
-
-  Groups of objects that nobody told apart are none.
-
-  Args:
-    label: [B, H, W], class ids, or `IGNORE`.
-    instances: [B, H, W], 0 for no object, and i for object i of 1 to N.
-    instance_classes: [B, N], `IGNORE` of an object that is not there.
-    instance_crowds: [B, N], 1 for a group.
-    num_classes: K.
-    most: T; of more segments in an image, the first ones count, objects before
-      stuff.
-  """
-  label = label.astype(jnp.int32)
-  batch, count = instance_classes.shape
-  stuff = jnp.where(label < num_classes, count + label, NOTHING)
-  crowd = jnp.pad(instance_crowds, ((0, 0), (1, 0))) > 0
-  crowd = jax.vmap(lambda row, ids: row[ids])(crowd, instances)
-  things = jnp.where(crowd, NOTHING, instances - 1)
-  numbers = jnp.where(instances > 0, things, stuff).astype(jnp.int32)
-  kinds = jnp.broadcast_to(jnp.arange(num_classes), (batch, num_classes))
-  classes = jnp.concatenate([instance_classes.astype(jnp.int32), kinds], 1)
-  return _present(numbers, classes, most)
-
-
-def _present(numbers, classes, most):
-  """Returns up to `most` segments that have a pixel, in order of number."""
-  batch, count = classes.shape
-  flat = numbers.reshape(batch, -1)
-  flat = jnp.where(flat == NOTHING, count, flat)
-  here = jax.vmap(
-      lambda row: jnp.zeros(count + 1, bool).at[row].set(True)[:-1]
-  )(flat)
-  here &= classes != IGNORE
-  order = jnp.where(here, jnp.arange(count), count)
-  ids = jnp.sort(order, 1)[:, :most]
-  kinds = jnp.take_along_axis(classes, ids.clip(0, count - 1), 1)
-  return Segments(numbers, jnp.where(ids < count, ids, NOTHING), kinds)
+from segjax.ops.segment_matching import Segments
+from segjax.ops.segment_matching import class_segments
+from segjax.ops.segment_matching import match
+from segjax.ops.segment_matching import panoptic_segments
 
 
 def masks_at(
@@ -188,37 +103,6 @@ def matching_cost(
 def _pairs(truth, values):
   """Sums products over points: of [B, P, T] and [B, P, Q] to [B, T, Q]."""
   return jnp.einsum('bpt,bpq->btq', truth, values)
-
-
-def match(cost: jax.Array, valid: jax.Array) -> jax.Array:
-  """Returns the query that each segment is matched to, of least total cost.
-
-  Args:
-    cost: [B, T, Q], with no more segments than queries.
-    valid: [B, T], which segments are there. The others get queries that are
-      left.
-
-  Returns:
-    [B, T] int32, no query twice.
-
-  References:
-    Kuhn, The Hungarian method for the assignment problem, 1955.
-  """
-  segments, queries = cost.shape[1:]
-  if segments > queries:
-    raise ValueError(
-        f'{segments} segments cannot each have one of {queries} queries.'
-    )
-  # A row of zeros takes whatever is left and changes nothing for the others; a
-  # cost that is not finite would never let the search end.
-  cost = jnp.nan_to_num(cost).clip(-LARGEST_COST, LARGEST_COST)
-  cost = jnp.where(valid[..., None], cost, 0.0)
-
-  def assign(cost):
-    rows, columns = optax.assignment.hungarian_algorithm(cost)
-    return jnp.zeros(segments, jnp.int32).at[rows].set(columns)
-
-  return jax.vmap(assign)(lax.stop_gradient(cost))
 
 
 def choose_points(

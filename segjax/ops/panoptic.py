@@ -3,8 +3,11 @@
 All shapes are static and ids are int32, so that `jax.vmap` maps these functions
 over a batch. Grouping by centres and offsets is from Panoptic-DeepLab,
 https://arxiv.org/abs/1911.10194, section 3.2, by the rules of
-bowenc0221/panoptic-deeplab; masks are merged as in MaskFormer,
-https://arxiv.org/abs/2107.06278, section 3.4, by those of its authors.
+bowenc0221/panoptic-deeplab; masks of queries are merged as in MaskFormer,
+https://arxiv.org/abs/2107.06278, section 3.4, by those of its authors; dividing
+the pixels among mask slots is from MaX-DeepLab,
+https://arxiv.org/abs/2012.00759, and kMaX-DeepLab,
+https://arxiv.org/abs/2207.04044, by the rules of google-research/deeplab2.
 """
 
 from collections.abc import Callable
@@ -152,6 +155,139 @@ def merge(
   painted = jnp.where(~of_thing & large[classes], top_k + 1 + classes, things)
   table = jnp.concatenate([thing_class, stuff_class])
   return painted.astype(jnp.int32), table.astype(jnp.int32)
+
+
+def pixelwise_owners(
+    class_logits: jax.Array,
+    mask_logits: jax.Array,
+    *,
+    threshold: float,
+    pixel_threshold: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Gives each pixel to a mask slot on its own, as MaX-DeepLab does.
+
+  A slot counts if its class is likelier than the threshold. A pixel goes to the
+  slot that is the best of all there, if it counts and has more than
+  `pixel_threshold` of the pixel among those that count.
+
+  Args:
+    class_logits: [Q, K + 1], the last one for no segment.
+    mask_logits: [H, W, Q].
+    threshold: probability that the class of a slot has at least.
+    pixel_threshold: share of a pixel.
+
+  Returns:
+    [H, W] int32, 1 for the first slot and so on, 0 for none; the classes of the
+    slots, [Q] int32; and the probabilities of these, [Q].
+  """
+  score, kinds = _likeliest(class_logits)
+  counts = score >= threshold
+  logits = mask_logits.astype(jnp.float32)
+  share = jax.nn.softmax(jnp.where(counts, logits, -jnp.inf))
+  best = logits.argmax(-1)
+  # Where no slot counts at all, the shares are not numbers: above nothing.
+  clear = jnp.take_along_axis(share, best[..., None], -1)[..., 0]
+  owner = jnp.where(counts[best] & (clear > pixel_threshold), best + 1, 0)
+  return owner.astype(jnp.int32), kinds, score
+
+
+def maskwise_owners(
+    class_logits: jax.Array,
+    mask_logits: jax.Array,
+    is_thing: jax.Array,
+    *,
+    thing_threshold: float,
+    stuff_threshold: float,
+    overlap: float,
+    pixel_threshold: float,
+    mask_power: float = 1.0,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Gives pixels to mask slots, the surest first, as kMaX-DeepLab does.
+
+  The mask of a slot is where it has more than `pixel_threshold` of a pixel. A
+  slot gets what is free of its mask, if its class is likely enough and more
+  than `overlap` of the mask is free.
+
+  Args:
+    class_logits: [Q, K + 1], the last one for no segment.
+    mask_logits: [H, W, Q].
+    is_thing: [K] booleans.
+    thing_threshold: probability that the class of a thing is above.
+    stuff_threshold: the same of stuff.
+    overlap: share of a mask.
+    pixel_threshold: share of a pixel.
+    mask_power: power of the mean share of the pixels of its mask in how sure a
+      slot is; the other factor is the probability of its class.
+
+  Returns:
+    As `pixelwise_owners`, with the slots in the order of how sure they are.
+  """
+  score, kinds = _likeliest(class_logits)
+  share = jax.nn.softmax(mask_logits.astype(jnp.float32))
+  masks = share > pixel_threshold
+  area = masks.sum((0, 1))
+  mean = jnp.where(masks, share, 0.0).sum((0, 1)) / jnp.maximum(area, 1)
+  order = jnp.argsort(-score * mean**mask_power)
+  least = jnp.where(is_thing[kinds], thing_threshold, stuff_threshold)
+
+  def take(i, owner):
+    slot = order[i]
+    free = masks[..., slot] & (owner == 0)
+    kept = free.sum() > overlap * area[slot]
+    return jnp.where(free & kept & (score > least)[slot], i + 1, owner)
+
+  owner = jnp.zeros(masks.shape[:2], jnp.int32)
+  owner = lax.fori_loop(0, len(order), take, owner)
+  return owner, kinds[order], score[order]
+
+
+def _likeliest(class_logits):
+  """Returns probability and number of the likeliest class of each slot."""
+  shares = jax.nn.softmax(class_logits.astype(jnp.float32))[:, :-1]
+  return shares.max(-1), shares.argmax(-1).astype(jnp.int32)
+
+
+def merge_owners(
+    owner: jax.Array,
+    kinds: jax.Array,
+    scores: jax.Array,
+    is_thing: jax.Array,
+    *,
+    thing_area: int,
+    stuff_area: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Returns the segments of pixels that belong to slots.
+
+  Stuff of one class is one segment, that of the first of its slots.
+
+  Args:
+    owner: [H, W], i of 1..Q for a slot, 0 for none.
+    kinds: [Q], classes of the slots.
+    scores: [Q], how sure they are.
+    is_thing: [K] booleans.
+    thing_area: pixels that a thing needs, or else it becomes void.
+    stuff_area: the same of a class of stuff.
+
+  Returns:
+    [H, W] int32, segments from 1 on and 0 for void; their classes, [Q] int32,
+    `NO_CLASS` for those that are not there; and their scores, [Q], 0 for those.
+  """
+  slots = jnp.arange(len(kinds))
+  here = vote(jnp.zeros_like(owner), owner, len(kinds), 1)[:, 0] > 0
+  stuff = here & ~is_thing[kinds]
+  same = (kinds[:, None] == kinds) & stuff[:, None] & stuff
+  first = jnp.where(stuff, same.argmax(1), slots)
+  segments = jnp.pad(first + 1, (1, 0))[owner]
+  area = vote(jnp.zeros_like(owner), segments, len(kinds), 1)[:, 0]
+  least = jnp.where(is_thing[kinds], thing_area, stuff_area)
+  kept = (area > 0) & (area >= least)
+  segments = jnp.where(jnp.pad(kept, (1, 0))[segments], segments, 0)
+  table = jnp.where(kept, kinds, NO_CLASS)
+  return (
+      segments.astype(jnp.int32),
+      table.astype(jnp.int32),
+      jnp.where(kept, scores, 0.0),
+  )
 
 
 def merge_detections(

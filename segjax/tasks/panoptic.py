@@ -4,9 +4,9 @@ Outputs of a system that works bottom-up: `logits` [B, H, W, K] and `aux`, as of
 the task 'semantic'; `center` [B, H, W], a heat map of the centres of objects;
 and `offset` [B, H, W, 2], y and x from each pixel to the centre of its object.
 
-A system of mask classification has, beside `logits` and `aux`, `class_logits`
-[B, Q, K + 1] and `mask_logits` [B, h, w, Q] of Q queries, and a loss of its
-own; see `segjax.ops.mask_classification`.
+A system with masks of Q queries has, beside `logits` and `aux`, `class_logits`
+[B, Q, K + 1] and `mask_logits` [B, h, w, Q], and a loss of its own; see
+`segjax.ops.mask_classification` and `segjax.ops.mask_slots`.
 
 The truth travels as `label` [B, H, W], the class of each pixel, and one map
 `instances` [B, H, W] with tables: 0 is no object, and i of 1..N is the object
@@ -21,6 +21,7 @@ makes `centers`, `offsets` and `weight` of them, see
 Segments are numbered from 1 on; 0 is void.
 """
 
+import functools
 import json
 
 from etils import epath
@@ -103,6 +104,13 @@ def predict(
     stuff_area: int = 2048,
     class_threshold: float = 0.8,
     mask_overlap: float = 0.8,
+    merging: str = 'queries',
+    thing_area: int = 0,
+    thing_threshold: float = 0.7,
+    stuff_threshold: float = 0.5,
+    overlap: float = 0.8,
+    pixel_threshold: float = 0.4,
+    mask_power: float = 1.0,
 ) -> dict[str, jax.Array]:
   """Groups pixels to objects around peaks of the heat map, or joins masks.
 
@@ -115,17 +123,67 @@ def predict(
     stuff_area: pixels that stuff of a class needs, or else it becomes void.
     class_threshold: probability of its class that a query is above.
     mask_overlap: share of its mask that a query has to win.
+    merging: how masks are joined: 'queries' as in MaskFormer, which the two
+      options above are of; or, of masks that divide each pixel among them,
+      'pixelwise' as in MaX-DeepLab or 'maskwise' as in kMaX-DeepLab, which the
+      options below are of. See `ops.panoptic`.
+    thing_area: pixels that a thing needs, or else it is void.
+    thing_threshold: probability that the class of a mask is above.
+    stuff_threshold: the same of stuff; pixelwise, `thing_threshold` holds.
+    overlap: see `maskwise_owners`.
+    pixel_threshold: share of a pixel that a mask is above.
+    mask_power: see `maskwise_owners`.
 
   Returns:
     `segments` [B, H, W] int32; `classes` [B, N] uint8 of the segments 1 to N,
     255 for those that are not there; `scores` [B, N], the mean probability of
     the class, of an object times the heat map at its mean place, or that of a
     query; and `labels` [B, H, W] uint8, the most probable class of each pixel.
+
+  Raises:
+    ValueError: there is no such way of merging.
   """
   is_thing = jnp.asarray(_is_thing(label_map))
+  if merging == 'queries':
+    join = functools.partial(
+        ops.merge_masks, threshold=class_threshold, overlap=mask_overlap
+    )
+  elif merging == 'pixelwise':
+    join = functools.partial(
+        _divided,
+        functools.partial(
+            ops.pixelwise_owners,
+            threshold=thing_threshold,
+            pixel_threshold=pixel_threshold,
+        ),
+        thing_area=thing_area,
+        stuff_area=stuff_area,
+    )
+  elif merging == 'maskwise':
+    join = functools.partial(
+        _divided,
+        functools.partial(
+            ops.maskwise_owners,
+            is_thing=is_thing,
+            thing_threshold=thing_threshold,
+            stuff_threshold=stuff_threshold,
+            overlap=overlap,
+            pixel_threshold=pixel_threshold,
+            mask_power=mask_power,
+        ),
+        thing_area=thing_area,
+        stuff_area=stuff_area,
+    )
+  else:
+    raise ValueError(
+        f'There is no merging {merging!r}. Known: maskwise, pixelwise, queries.'
+    )
   if 'mask_logits' in out:
     return _of_masks(
-        out, is_thing, threshold=class_threshold, overlap=mask_overlap
+        out,
+        lambda classes, masks: join(classes, masks, is_thing),
+        # As the systems whose masks divide pixels resize all maps.
+        align_corners=merging != 'queries' and out['logits'].shape[2] % 2 == 1,
     )
 
   def of_image(logits, center, offset):
@@ -151,15 +209,20 @@ def predict(
   return jax.vmap(of_image)(logits, out['center'], out['offset'])
 
 
-def _of_masks(out, is_thing, **options):
+def _divided(divide, classes, masks, is_thing, **areas):
+  """Divides pixels among masks, and joins what is of one segment."""
+  return ops.merge_owners(*divide(classes, masks), is_thing, **areas)
+
+
+def _of_masks(out, join, align_corners):
   """Joins the masks of queries; see `predict`."""
   logits = out['logits'].astype(jnp.float32)
-  masks = resize(out['mask_logits'].astype(jnp.float32), logits.shape[1:3])
-  segments, table, scores = jax.vmap(
-      lambda classes, masks: ops.merge_masks(
-          classes, masks, is_thing, **options
-      )
-  )(out['class_logits'], masks)
+  masks = resize(
+      out['mask_logits'].astype(jnp.float32),
+      logits.shape[1:3],
+      align_corners=align_corners,
+  )
+  segments, table, scores = jax.vmap(join)(out['class_logits'], masks)
   return {
       'segments': segments,
       'classes': table.astype(jnp.uint8),

@@ -34,6 +34,7 @@ PARAMETERS = {
     '18_sfnet': 11_324_992,
     '50_sfnet': 23_631_808,
     '101_sfnet': 42_623_936,
+    '50_beta': 23_631_808,  # Those of v1s: pooling has none.
 }
 
 
@@ -356,3 +357,14 @@ def test_the_last_stage_can_be_a_module_of_its_own(random_variables):
 def test_another_family_has_no_last_stage():
   with pytest.raises(ValueError, match="'vgg/16' is none of the ResNets"):
     resnet.last_stage('vgg/16', 'trunk')
+
+
+def test_without_pooling_the_first_stage_strides():
+  feats, _ = shapes('resnet/50_beta', (1, 65, 97, 3))
+  assert {name: x.shape[1:3] for name, x in feats.items()} == {
+      'c1': (33, 49),
+      'c2': (17, 25),
+      'c3': (9, 13),
+      'c4': (5, 7),
+      'c5': (3, 4),
+  }

@@ -25,6 +25,7 @@ PARAMETERS = {
     'attention_unet': 34_879_873,  # Its code: 34,878,833 of 5 classes.
     'autodeeplab': 10_147_941,  # The paper: 10.15 million of 19 classes.
     'autodeeplab_search': 11_572_084,
+    'axial_deeplab': 137_844_968,
     'bayesian_segnet': 29_455_125,
     'bisenetv1': 13_426_495,
     'bisenetv2': 14_809_033,
@@ -78,6 +79,7 @@ PARAMETERS = {
     'icnet': 47_828_607,  # mmsegmentation: 47,822,415 of 5 classes.
     'isanet': 37_708_938,
     'linknet': 11_535_957,  # The code of its authors.
+    'kmax_deeplab': 72_206_590,
     'lraspp': 3_221_538,  # torchvision, lraspp_mobilenet_v3_large.
     'ocnet': 57_724_906,  # Its authors' code: 57,708,490 of 5 classes.
     'lw_refinenet': 27_357_525,
@@ -87,6 +89,7 @@ PARAMETERS = {
     'manet': 31_786_533,  # smp.MAnet('resnet34', classes=21).
     'mobile_unet': 8_873_237,  # 8,872,197 of 5 classes.
     'mask2former': 44_008_214,  # Its authors' table: 44 million.
+    'max_deeplab': 77_699_117,
     'nvidia_hmsa': 72_145_898,  # NVIDIA's code: 13,840,594, W18, 5 classes.
     'ocrnet': 70_375_146,  # The authors' code: 12,069,842, W18, 5 classes.
     'panoptic_deeplab': 55_309_384,  # 55,305,529 of 6 classes in its code.

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from segjax import models
-from segjax.models import panoptic_deeplab
 
 FIELDS = dict(
     backbone='resnet/tiny',
@@ -29,17 +28,6 @@ def test_centres_and_offsets_have_the_size_of_the_image(fields):
       'center': (2, 65, 97),
       'offset': (2, 65, 97, 2),
   }
-
-
-@pytest.mark.parametrize(
-    ('old', 'new', 'corners', 'factor'),
-    [(17, 65, True, 4.0), (16, 64, False, 4.0), (16, 62, True, 61 / 15)],
-)
-def test_offsets_grow_as_pixels_move_apart(old, new, corners, factor):
-  assert panoptic_deeplab.scale((old, old), (new, new), corners) == (
-      factor,
-      factor,
-  )
 
 
 def test_offsets_are_numbers_of_pixels_of_the_image(random_variables):

@@ -6,6 +6,7 @@ import pytest
 from segjax.ops import panoptic
 
 THINGS = np.array([False, False, True, True])
+THING_AND_STUFF = jnp.array([True, False])
 
 
 def heat(**peaks):
@@ -151,3 +152,79 @@ def test_a_mask_of_which_too_little_is_left_is_no_segment():
   assert table.tolist() == [255, 2, 0, 255, 255]
   assert set(np.unique(segments)) == {0, 2, 3}
   assert (np.asarray(segments)[:2, :2] == 0).all()
+
+
+def logits_of(shares):
+  """Mask logits [1, W, Q] of the shares of slots, [W, Q]."""
+  return jnp.log(jnp.asarray(shares, jnp.float32))[None]
+
+
+def classes_of(probabilities):
+  """Class logits [Q, 3] of probabilities; the last one is for no segment."""
+  return jnp.log(jnp.asarray(probabilities, jnp.float32))
+
+
+def test_pixelwise_a_pixel_whose_best_slot_does_not_count_is_void():
+  classes = classes_of([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]])
+  masks = logits_of([[0.6, 0.3, 0.1], [0.3, 0.5, 0.2], [0.2, 0.2, 0.6]])
+  owner, kinds, scores = panoptic.pixelwise_owners(
+      classes, masks, threshold=0.7, pixel_threshold=0.4
+  )
+  assert owner.tolist() == [[1, 0, 3]]
+  assert kinds.tolist()[::2] == [0, 1]
+  np.testing.assert_allclose(scores, [0.8, 0.1, 0.8], rtol=1e-5)
+
+
+def test_pixelwise_nothing_counts_where_no_slot_has_a_class():
+  classes = classes_of([[0.1, 0.1, 0.8]] * 2)
+  owner, *_ = panoptic.pixelwise_owners(
+      classes, jnp.zeros((2, 3, 2)), threshold=0.7, pixel_threshold=0.4
+  )
+  assert not owner.any()
+
+
+def test_maskwise_the_surest_slot_takes_its_mask_and_later_ones_what_is_free():
+  # Both halves of a pixel are above the threshold: three slots share pixels.
+  classes = classes_of(
+      [[0.75, 0.05, 0.2], [0.9, 0.05, 0.05], [0.05, 0.6, 0.35]]
+  )
+  masks = logits_of(
+      [
+          [0.45, 0.54, 0.01],
+          [0.01, 0.98, 0.01],
+          [0.98, 0.01, 0.01],
+          [0.01, 0.01, 0.98],
+      ]
+  )
+  options = dict(thing_threshold=0.7, stuff_threshold=0.5, pixel_threshold=0.4)
+  owner, kinds, _ = panoptic.maskwise_owners(
+      classes, masks, THING_AND_STUFF, overlap=0.4, **options
+  )
+  # Slot 1 is surest, then the stuff, whose mask is clear, then slot 0, of
+  # whose mask a half is free.
+  assert owner.tolist() == [[1, 1, 3, 2]]
+  assert kinds.tolist() == [0, 1, 0]
+  owner, *_ = panoptic.maskwise_owners(
+      classes, masks, THING_AND_STUFF, overlap=0.5, **options
+  )
+  assert owner.tolist() == [[1, 1, 0, 2]]
+  owner, *_ = panoptic.maskwise_owners(
+      classes, masks, THING_AND_STUFF, overlap=0.4, mask_power=0.0, **options
+  )
+  assert owner.tolist() == [[1, 1, 2, 3]]
+
+
+def test_stuff_of_a_class_is_one_segment_and_small_ones_are_void():
+  owner = jnp.array([[1, 2, 3, 3, 4]])
+  kinds, scores = jnp.array([1, 0, 1, 0]), jnp.array([0.9, 0.8, 0.7, 0.6])
+  segments, table, scores = panoptic.merge_owners(
+      owner, kinds, scores, THING_AND_STUFF, thing_area=1, stuff_area=3
+  )
+  assert segments.tolist() == [[1, 2, 1, 1, 4]]
+  assert table.tolist() == [1, 0, panoptic.NO_CLASS, 0]
+  np.testing.assert_allclose(scores, [0.9, 0.8, 0, 0.6])
+  segments, table, _ = panoptic.merge_owners(
+      owner, kinds, scores, THING_AND_STUFF, thing_area=2, stuff_area=4
+  )
+  assert not segments.any()
+  assert table.tolist() == [panoptic.NO_CLASS] * 4

@@ -134,7 +134,7 @@ def _original(spec):
   if 'keras_names' not in spec:
     return state, 'torch'
   return {
-      keras: state[name].transpose(None if axes is None else np.argsort(axes))
+      keras: state[name].transpose(np.argsort(axes)) if axes else state[name]
       for name, keras, axes in spec['keras_names']
   }, 'keras'
 
