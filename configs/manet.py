@@ -2,7 +2,9 @@ r"""MA-Net, https://doi.org/10.1109/ACCESS.2020.3025372.
 
 The paper segments scans of livers, which are not among the data sets here, and
 the library whose network it is publishes neither scores nor a recipe; this
-recipe is mmsegmentation's for other systems on ResNets.
+recipe is mmsegmentation's for other systems on ResNets. Ours: 59.0 mIoU on val
+of `shapes`, which is drawn, after 700 steps from random weights, in 2.8 CPU
+minutes, by the first command; it still rises, from 52.5 after 350.
 
   bash launch/local.sh --config=configs/manet.py
   python -m segjax.main --workdir=runs/voc2012 \

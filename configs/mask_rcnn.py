@@ -18,8 +18,8 @@ minutes of CPU time, --config.total_steps=250 --config.lr.warmup_steps=25. Its
 
 `masks=False` makes it Faster R-CNN, `variant=c4` reads boxes from the third
 stage of the backbone instead of a pyramid. Steps and rates for Cityscapes are
-those of the paper's appendix A, on crops instead of whole images, and want
-weights of ImageNet to begin with: --config.init_from. Objects come with
+ours, since the paper's were not at hand, on crops instead of whole images, and
+want weights of ImageNet to begin with: --config.init_from. Objects come with
 `instances=True` of the data set, which is an error for sets without them.
 """
 
