@@ -1,7 +1,7 @@
 r"""ENet, https://arxiv.org/abs/1606.02147.
 
-Paper: 51.3 mIoU on CamVid test, as ESPNet's authors quote it. Ours: 60.2 on val of
-`shapes`, which is drawn, after 700 steps from random weights, in 2.0 CPU
+Paper: 51.3 mIoU on CamVid test, as ESPNet's authors quote it. Ours: 60.2 on val
+of `shapes`, which is drawn, after 700 steps from random weights, in 2.0 CPU
 minutes, by the first command; 40.9 after 350.
 
   bash launch/local.sh --config=configs/enet.py

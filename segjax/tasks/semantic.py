@@ -170,7 +170,8 @@ class Scores:
     return (
         f'mIoU {scores["mIoU"]:.4f} ({semantic.ABSENT[self._absent]}), boundary'
         f' IoU {scores["boundary_IoU"]:.4f}, mBA {scores["mBA"]:.4f}, mean'
-        f' accuracy {scores["mean_accuracy"]:.4f}, accuracy {scores["accuracy"]:.4f},'
+        f' accuracy {scores["mean_accuracy"]:.4f}, accuracy'
+        f' {scores["accuracy"]:.4f},'
         f' frequency-weighted IoU {scores["fwIoU"]:.4f}, Dice'
         f' {scores["dice"]:.4f}{partitions}; IoU per class:\n'
         + '\n'.join(lines)
