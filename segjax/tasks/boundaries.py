@@ -47,9 +47,13 @@ LABELS = LabelMap(
 )
 
 
-def channels(num_classes: int) -> int:
-  """Returns the channels of the logits, as many for any number of classes."""
-  del num_classes
+def channels(label_map: LabelMap) -> int:
+  """Returns the channels of the logits, as many for any classes.
+
+  Raises:
+    ValueError: classes overlap.
+  """
+  semantic.check_exclusive(label_map)
   return 2 + ops.COUNT
 
 

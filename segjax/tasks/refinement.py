@@ -30,9 +30,13 @@ LABELS = LabelMap(
 COMPARED = ('mIoU', 'IoU/inside', 'boundary_IoU', 'mBA')  # Before and after.
 
 
-def channels(num_classes: int) -> int:
-  """Returns the channels of the logits, one for any number of classes."""
-  del num_classes
+def channels(label_map: LabelMap) -> int:
+  """Returns the channels of the logits, one for any classes.
+
+  Raises:
+    ValueError: classes overlap.
+  """
+  semantic.check_exclusive(label_map)
   return 1
 
 
