@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.ops import mask_classification as ops
+from segjax.ops.segment_matching import NOTHING
 from tests.parity import reference
 from tests.parity.case import FunctionCase
 
@@ -24,8 +25,8 @@ def draw(number, *shape):
 def segments(inputs):
   """The segments, of which none overlap."""
   masks, kinds = inputs['segment_masks'], inputs['segment_labels']
-  numbers = np.where(masks.any(-1), masks.argmax(-1), ops.NOTHING)
-  ids = np.where(kinds < 0, ops.NOTHING, np.arange(kinds.shape[1]))
+  numbers = np.where(masks.any(-1), masks.argmax(-1), NOTHING)
+  ids = np.where(kinds < 0, NOTHING, np.arange(kinds.shape[1]))
   return ops.Segments(*map(jnp.asarray, (numbers, ids, kinds.clip(0))))
 
 
