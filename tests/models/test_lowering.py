@@ -42,7 +42,7 @@ def prepare(config):
 @pytest.mark.parametrize('name', models.names())
 def test_training_and_prediction_lower(name):
   config = importlib.import_module(f'configs.{name}').get_config()
-  config.dataset.options.length = 1
+  config.dataset.options.length = 2  # Turns have images of their own.
   setup, state = prepare(config)
   export(jax.jit(setup.step), state, setup.batch)
 
