@@ -70,15 +70,16 @@ def random_state():
 def _drawn(shapes):
   rng = np.random.default_rng(0)
 
-  def values(x):
-    if len(x.shape) == 1:
+  def values(path, x):
+    # A variance is positive, also in a table of them.
+    if len(x.shape) == 1 or path[-1].key == 'var':
       drawn = rng.uniform(0.5, 1.5, x.shape)
     else:
-      fan_in = np.prod(x.shape[:-1])
+      fan_in = max(np.prod(x.shape[:-1]), 1)
       drawn = rng.normal(size=x.shape) * np.sqrt(2 / fan_in)
     return drawn.astype(x.dtype)
 
-  return jax.tree.map(values, shapes)
+  return jax.tree.map_with_path(values, shapes)
 
 
 @pytest.fixture
