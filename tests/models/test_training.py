@@ -1,6 +1,7 @@
 """Every config trains on the embedded set, as it is but for the numbers."""
 
 import importlib
+import re
 
 import jax
 import numpy as np
@@ -15,6 +16,8 @@ from segjax import optim
 QUICK = ('deconvnet', 'deeplabv3', 'hrnet', 'sds', 'unet')
 # XLA takes many minutes for the five layers of this one's config.
 SMALLER = {'fasterseg_search': dict(layers=4)}
+# Biases whose gradient is zero but for rounding: a norm takes them away.
+STILL = {'pan': r'^pyramid/.*/conv/bias$'}
 # Kernels that are zeros at first: gates are then open, whatever they see, and
 # nothing learns behind a gate that is closed.
 ZEROS = {'dynamic_routing': 'gate/score/kernel'}
@@ -60,6 +63,8 @@ def test_two_steps_change_every_parameter_and_scores_follow(
   for path, old, new in zip(
       *map(jax.tree.leaves, (names, before.params, state.params)), strict=True
   ):
+    if name in STILL and re.search(STILL[name], path):
+      continue
     frozen = optim.factor(config.optim.factors, path) == 0
     assert np.array_equal(old, new) == frozen, path
 
