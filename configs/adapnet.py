@@ -17,27 +17,18 @@ classes and crops of 512 x 512 of images of 720 x 960; this copy of CamVid has
 
 from configs import common
 
-CAMVID = dict(
-    train='random_crop(256)|flip|normalize(0.0, 255.0)',
-    eval='normalize(0.0, 255.0)',
-    class_weights='',
-    steps=110_000,
-    batch=1,
-)
-
 
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', small=False)
-  recipe = CAMVID if arg.dataset == 'camvid' and not arg.small else {}
+  recipe = (
+      common.SUITE_CAMVID if arg.dataset == 'camvid' and not arg.small else {}
+  )
   config = common.base(arg.dataset, small=arg.small, **recipe)
   config.model_name = 'adapnet'
   config.model = dict(width=64, reduced=12, batch_at_test=False)
   if arg.small:
     config.model.update(width=16)
   if recipe:
-    config.optim.optimizer = 'rmsprop(decay=0.995, eps=1e-10, initial=1.0)'
-    config.optim.weight_decay = 0.0
-    config.lr.base = 1e-4
-    config.lr.schedule = 'constant'
+    common.rmsprop_of_suite(config)
   return config

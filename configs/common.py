@@ -243,6 +243,25 @@ def caffe_sgd(config, base, schedule, *, new='', frozen=''):
   config.lr.schedule = schedule
 
 
+# The recipe of GeorgeSeif's Semantic-Segmentation-Suite for its networks, with
+# crops half as large, as images are; see `rmsprop_of_suite`.
+SUITE_CAMVID = dict(
+    train='random_crop(256)|flip|normalize(0.0, 255.0)',
+    eval='normalize(0.0, 255.0)',
+    class_weights='',
+    steps=110_000,
+    batch=1,
+)
+
+
+def rmsprop_of_suite(config):
+  """Sets RMSprop as GeorgeSeif's Suite does, without a schedule."""
+  config.optim.optimizer = 'rmsprop(decay=0.995, eps=1e-10, initial=1.0)'
+  config.optim.weight_decay = 0.0
+  config.lr.base = 1e-4
+  config.lr.schedule = 'constant'
+
+
 def ade20k_of_csail(config, steps):
   """Sets the recipe of CSAIL's code for ADE20K: whole images of five sizes.
 

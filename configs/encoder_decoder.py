@@ -17,13 +17,6 @@ classes and crops of 512 x 512 of images of 720 x 960; this copy of CamVid has
 
 from configs import common
 
-CAMVID = dict(
-    train='random_crop(256)|flip|normalize(0.0, 255.0)',
-    eval='normalize(0.0, 255.0)',
-    class_weights='',
-    steps=110_000,
-    batch=1,
-)
 # Convolutions at the size of the image cost much.
 SMALL = dict(train='flip|random_crop(64, 96)|normalize', batch=8)
 
@@ -31,7 +24,9 @@ SMALL = dict(train='flip|random_crop(64, 96)|normalize', batch=8)
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', small=False)
-  recipe = CAMVID if arg.dataset == 'camvid' and not arg.small else {}
+  recipe = (
+      common.SUITE_CAMVID if arg.dataset == 'camvid' and not arg.small else {}
+  )
   changes = SMALL if arg.dataset == 'shapes' else recipe
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'encoder_decoder'
@@ -39,8 +34,5 @@ def get_config(arg=''):
   if arg.small:
     config.model.update(width=12)
   if recipe:
-    config.optim.optimizer = 'rmsprop(decay=0.995, eps=1e-10, initial=1.0)'
-    config.optim.weight_decay = 0.0
-    config.lr.base = 1e-4
-    config.lr.schedule = 'constant'
+    common.rmsprop_of_suite(config)
   return config

@@ -12,6 +12,7 @@ import numpy as np
 from segjax import tasks
 from segjax.artifacts import exported
 from segjax.data import image as images
+from segjax.data.transforms import opencv
 from segjax.inference import bands
 
 
@@ -76,7 +77,14 @@ class ExportedPredictor:
       outputs = {name: np.asarray(x) for name, x in outputs.items()}
       for i, example in enumerate(group):
         prediction = {name: x[i] for name, x in outputs.items()}
-        yield example, self._at_size(example, prediction, probabilities)
+        try:
+          prediction = self._at_size(example, prediction, probabilities)
+        except ValueError as error:
+          if on_error is None:
+            raise
+          on_error(example, error)
+        else:
+          yield example, prediction
 
   def _prepared(self, examples, on_error):
     """Yields examples with the image 'shown' to the program."""
@@ -89,7 +97,7 @@ class ExportedPredictor:
               f'{name} holds {raw.dtype}, and the model takes'
               f' {self._about.dtype}: convert the image to that.'
           )
-        shown = _resized(raw, self._about.shape[1:3])
+        shown = self._resized(raw, self._about.shape[1:3])
       except Exception as error:
         if on_error is None:
           raise
@@ -100,13 +108,18 @@ class ExportedPredictor:
   def _at_size(self, example, prediction, probabilities):
     """Returns the prediction at the size of the image."""
     size = example['raw'].shape[:2]
+    if not np.isfinite(prediction.get('probabilities', 0)).all():
+      raise ValueError(
+          f'The probabilities of {example["name"]!r} are not finite: the'
+          ' weights or the image contain NaN or infinity.'
+      )
     if size != self._about.shape[1:3]:
       if not self.task.PER_PIXEL:
         raise ValueError(
             f'{example["name"]} is {size[0]} x {size[1]}; this model takes'
             f' {self._about.shape[1]} x {self._about.shape[2]} alone.'
         )
-      resized = _resized(prediction['probabilities'], size)
+      resized = self._resized(prediction['probabilities'], size)
       labels, _ = bands.decide_on_device(
           resized, self._about.threshold, self.label_map.overlapping
       )
@@ -115,13 +128,9 @@ class ExportedPredictor:
       prediction.pop('probabilities', None)
     return prediction
 
-
-def _resized(array, size):
-  """Resizes an array [h, w, C] by linear interpolation."""
-  if array.shape[:2] == tuple(size):
-    return array
-  parts = [
-      cv2.resize(part, tuple(size)[::-1], interpolation=cv2.INTER_LINEAR)
-      for part in np.array_split(array, -(-array.shape[2] // 64), axis=2)
-  ]
-  return np.concatenate([part.reshape(*size, -1) for part in parts], -1)
+  @staticmethod
+  def _resized(array, size):
+    """Resizes an array [h, w, C] by linear interpolation."""
+    if array.shape[:2] == tuple(size):
+      return array
+    return opencv.resize(array, tuple(size), cv2.INTER_LINEAR)

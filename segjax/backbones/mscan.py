@@ -11,12 +11,10 @@ import numpy as np
 from segjax.layers import norm as norms
 from segjax.layers import remat
 from segjax.layers.conv import conv
+from segjax.layers.conv import he_fan_in
 from segjax.layers.dropout import drop_path
 from segjax.layers.layer_scale import LayerScale
 from segjax.layers.norm import layer_norm
-
-# The fan-out of a depthwise convolution is that of one channel.
-he_depthwise = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
 def gelu(x):
@@ -28,7 +26,7 @@ def depthwise(x, kernel, name):
   """Convolves each channel by itself."""
   channels = x.shape[-1]
   return conv(
-      channels, kernel, groups=channels, bias=True, init=he_depthwise, name=name
+      channels, kernel, groups=channels, bias=True, init=he_fan_in, name=name
   )(x)
 
 

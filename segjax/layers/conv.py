@@ -13,6 +13,8 @@ from segjax.ops.resize_conv import resize_conv
 
 # He et al. 2015 with fan-out, the initialiser of PyTorch's segmentation code.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+# With fan-in, the paper's first choice.
+he_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
 # Flax's layer with the convolution of `ops.conv`, which has an implementation

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from segjax.layers import norm as norms
 from segjax.layers.conv import conv
+from segjax.layers.conv import he_fan_in
 from segjax.ops import pool
 
 # Names of operations: 'sep' are separable convolutions, 'dil' dilated separable
@@ -17,8 +18,6 @@ SEARCHED = (
     *('sep3', 'sep5', 'dil3', 'dil5'),
 )
 KNOWN = (*SEARCHED, 'atrous3', 'atrous5')
-
-fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
 class SeparableConvs(nn.Module):
@@ -39,10 +38,10 @@ class SeparableConvs(nn.Module):
           stride=stride,
           groups=features,
           padding=self.padding,
-          init=fan_in,
+          init=he_fan_in,
           name=f'depthwise{i}',
       )(nn.relu(x))
-      x = conv(features, 1, init=fan_in, name=f'pointwise{i}')(x)
+      x = conv(features, 1, init=he_fan_in, name=f'pointwise{i}')(x)
       x = self.norm(train, name=f'norm{i}')(x)
     return x
 
@@ -65,11 +64,11 @@ class AtrousConv(nn.Module):
         self.kernel,
         dilation=self.rate,
         groups=features if self.separable else 1,
-        init=fan_in,
+        init=he_fan_in,
         name='depthwise' if self.separable else 'conv',
     )(x if self.act else nn.relu(x))
     if self.separable:
-      x = conv(features, 1, init=fan_in, name='pointwise')(x)
+      x = conv(features, 1, init=he_fan_in, name='pointwise')(x)
     x = self.norm(train, name='norm')(x)
     return self.act(x) if self.act else x
 
@@ -85,7 +84,9 @@ class Project(nn.Module):
   @nn.compact
   def __call__(self, x, train):
     x = x if self.act else nn.relu(x)
-    x = conv(self.features, 1, stride=self.stride, init=fan_in, name='conv')(x)
+    x = conv(self.features, 1, stride=self.stride, init=he_fan_in, name='conv')(
+        x
+    )
     x = self.norm(train, name='norm')(x)
     return self.act(x) if self.act else x
 

@@ -19,13 +19,10 @@ from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import ConvTranspose
 from segjax.layers.head import classifier
 from segjax.ops import anchors as anchor_ops
+from segjax.ops import box_matching
 from segjax.ops import boxes as box_ops
 from segjax.ops import detections
-from segjax.ops import matching
 from segjax.ops import roi_align as roi_ops
-
-# Factors of the deltas that lead from a proposal to a detection.
-BOX_WEIGHTS = (10, 10, 5, 5)
 
 
 class Truth(NamedTuple):
@@ -360,10 +357,10 @@ class TwoStage(nn.Module):
       return jnp.where(valid[:, None], table, -1)
 
     matched, labels = jax.vmap(
-        functools.partial(matching.match, low=0.3, high=0.7, keep_best=True)
+        functools.partial(box_matching.match, low=0.3, high=0.7, keep_best=True)
     )(against_truth(first['boxes'][None]))
     draws = sample((batch, count + boxes.shape[1] + valid.shape[1]))
-    chosen = jax.vmap(matching.sample, (0, 0, None, None))(
+    chosen = jax.vmap(box_matching.sample, (0, 0, None, None))(
         draws[:, :count], labels, self.rpn_sample, self.rpn_sample // 2
     )
     anchors = {
@@ -376,16 +373,20 @@ class TwoStage(nn.Module):
     boxes = jnp.concatenate([boxes, truth.boxes.astype(boxes.dtype)], 1)
     exists = jnp.concatenate([scores > -jnp.inf, valid], 1)
     matched, labels = jax.vmap(
-        functools.partial(matching.match, low=0.5, high=0.5, keep_best=False)
+        functools.partial(
+            box_matching.match, low=0.5, high=0.5, keep_best=False
+        )
     )(against_truth(boxes))
     objects = self.roi_sample // 4
-    chosen = jax.vmap(matching.sample, (0, 0, None, None))(
+    chosen = jax.vmap(box_matching.sample, (0, 0, None, None))(
         draws[:, count:],
-        jnp.where(exists, labels, matching.IGNORED),
+        jnp.where(exists, labels, box_matching.IGNORED),
         self.roi_sample,
         objects,
     )
-    index, taken = jax.vmap(matching.rows, (0, None))(chosen, self.roi_sample)
+    index, taken = jax.vmap(box_matching.rows, (0, None))(
+        chosen, self.roi_sample
+    )
 
     def take(x):
       return jnp.take_along_axis(x, index[..., None], 1)
@@ -393,7 +394,7 @@ class TwoStage(nn.Module):
     boxes, matched = take(boxes), take(matched[..., None])[..., 0]
     classes = jnp.take_along_axis(truth.classes.astype(jnp.int32), matched, 1)
     classes = jnp.where(take(labels[..., None])[..., 0] > 0, classes, 0)
-    classes = jnp.where(taken, classes, matching.IGNORED)
+    classes = jnp.where(taken, classes, box_matching.IGNORED)
     logits, deltas = self.classify(pyramid, boxes, True)
     out = {
         'anchors': anchors,
@@ -442,7 +443,9 @@ def best(
     Boxes [D, 4], classes [D] and scores [D]; all 0 for one that is not there.
   """
   scores = jax.nn.softmax(logits.astype(jnp.float32))[:, 1:]
-  moved = anchor_ops.decode(deltas[:, 1:], boxes[:, None], BOX_WEIGHTS)
+  moved = anchor_ops.decode(
+      deltas[:, 1:], boxes[:, None], anchor_ops.BOX_WEIGHTS
+  )
   found, classes, score, _ = detections.select(
       jnp.where(exists[:, None], scores, 0),
       box_ops.clip(moved, size),
@@ -461,3 +464,30 @@ def best(
 def _stride(level):
   """Returns the pixels between two positions of a level, 4 of 'c2'."""
   return 2 ** int(level[1:])
+
+
+# Fields of `TwoStage` that models have, by their names there.
+OF_MODELS = {
+    'sizes': 'anchor_sizes',
+    'ratios': 'anchor_ratios',
+    **{
+        name: name
+        for name in (
+            *('rounded_anchors', 'sampling', 'aligned', 'box_features'),
+            *('mask_depth', 'before', 'proposals', 'min_score', 'max_overlap'),
+            *('detections', 'rpn_sample', 'roi_sample'),
+        )
+    },
+}
+
+
+def of_model(model: nn.Module, **fields: Any) -> TwoStage:
+  """Returns the detector that the fields of a model describe.
+
+  Args:
+    model: has the fields of `OF_MODELS`.
+    **fields: of `TwoStage`, where they are not those of the model.
+  """
+  shared = {name: getattr(model, own) for name, own in OF_MODELS.items()}
+  shared['level_inside'] = not model.rounded_anchors
+  return TwoStage(**{**shared, **fields}, name='detector')

@@ -19,13 +19,13 @@ from segjax.layers import remat
 from segjax.layers.aspp import ASPP
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
+from segjax.layers.conv import he_fan_in
 from segjax.layers.dropout import ScheduledDropPath
 from segjax.layers.norm import BatchNorm
 from segjax.layers.operations import KNOWN
 from segjax.layers.operations import AtrousConv
 from segjax.layers.operations import Project
 from segjax.layers.operations import SeparableConvs
-from segjax.layers.operations import fan_in
 from segjax.layers.operations import pool3
 from segjax.ops.resize import resize
 
@@ -241,14 +241,16 @@ class Model(nn.Module):
     head = functools.partial(BatchNorm, momentum=self.momentum)
     x = last if self.port else nn.relu(last)
     x = self.aspp(head)(x, train)
-    block = functools.partial(ConvNormAct, norm=head, init=fan_in)
+    block = functools.partial(ConvNormAct, norm=head, init=he_fan_in)
     low = block(self.low_features, kernel=1, name='low')(low, train)
     x = resize(x, low.shape[1:3], align_corners=True)
     x = jnp.concatenate([x, low], -1)
     for i, rate in enumerate(self.dropout):
       x = block(self.head_features, name=f'decode{i}')(x, train)
       x = nn.Dropout(rate)(x, deterministic=not train)
-    x = conv(self.num_classes, 1, bias=True, init=fan_in, name='classifier')(x)
+    x = conv(self.num_classes, 1, bias=True, init=he_fan_in, name='classifier')(
+        x
+    )
     return {
         'logits': resize(x, image.shape[1:3], align_corners=True),
         'aux': {},
@@ -269,7 +271,7 @@ class Model(nn.Module):
         act=act,
         bias=bias,
         padding=padding,
-        init=fan_in,
+        init=he_fan_in,
     )
     between = (lambda x: x) if self.port else nn.relu
     half = self.stem_features // 2

@@ -19,9 +19,9 @@ import numpy as np
 from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
+from segjax.layers.conv import he_fan_in
 from segjax.layers.norm import BatchNorm
 from segjax.layers.operations import SEARCHED
-from segjax.layers.operations import fan_in
 from segjax.layers.operations import pool3
 from segjax.ops.resize import resize
 
@@ -65,11 +65,11 @@ class Convs(nn.Module):
           self.kernel,
           dilation=self.dilation,
           groups=channels,
-          init=fan_in,
+          init=he_fan_in,
           name=f'depthwise{i}',
       )(nn.relu(x))
       x = conv(
-          channels, 1, groups=self.edges, init=fan_in, name=f'pointwise{i}'
+          channels, 1, groups=self.edges, init=he_fan_in, name=f'pointwise{i}'
       )(x)
       x = Norms(self.inputs, name=f'norm{i}')(x, train)
     return x
@@ -137,7 +137,7 @@ class Cell(nn.Module):
         kernel=1,
         norm=functools.partial(BatchNorm, use_scale=False, use_bias=False),
         act=None,
-        init=fan_in,
+        init=he_fan_in,
     )
     inputs = []
     for name, x in given.items():
@@ -168,7 +168,7 @@ class SmallASPP(nn.Module):
   @nn.compact
   def __call__(self, x, train):
     layer = functools.partial(
-        ConvNormAct, x.shape[-1], kernel=1, act=None, init=fan_in
+        ConvNormAct, x.shape[-1], kernel=1, act=None, init=he_fan_in
     )
     mean = layer(act=nn.relu, name='image')(
         x.mean((1, 2), keepdims=True), train
@@ -181,7 +181,7 @@ class SmallASPP(nn.Module):
     # That code passes 3e-4 as the epsilon and means it to be the momentum.
     norm = functools.partial(BatchNorm, epsilon=3e-4)
     x = layer(norm=norm, name='project')(jnp.concatenate(branches, -1), train)
-    return conv(self.num_classes, 1, init=fan_in, name='classifier')(x)
+    return conv(self.num_classes, 1, init=he_fan_in, name='classifier')(x)
 
 
 def normalized_betas(betas: jax.Array) -> jax.Array:
@@ -228,7 +228,7 @@ class Model(nn.Module):
         ((half, 2), (half, 1), (self.features * self.blocks, 2))
     ):
       x = ConvNormAct(
-          features, stride=stride, bias=True, init=fan_in, name=f'stem{i}'
+          features, stride=stride, bias=True, init=he_fan_in, name=f'stem{i}'
       )(x, train)
     sizes = [x.shape[1:3]]
     for _ in range(1, LEVELS):

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
+from segjax.layers.conv import he_fan_in
 from segjax.layers.dropout import ScheduledDropPath
 from segjax.ops.reduce import batch_mean
 from segjax.ops.resize import rescale
@@ -29,8 +30,6 @@ from segjax.ops.resize import resize
 SCALES = 4  # Strides 4, 8, 16 and 32.
 CLOSED = 1e-4  # A sum of gates below it closes a cell.
 PATHS = ('keep', 'up', 'down')
-
-fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
 class Gate(nn.Module):
@@ -44,12 +43,12 @@ class Gate(nn.Module):
   def __call__(self, x, train):
     if self.small:
       x = rescale(x, 0.25)
-    x = ConvNormAct(x.shape[-1] // 2, kernel=1, init=fan_in, name='reduce')(
+    x = ConvNormAct(x.shape[-1] // 2, kernel=1, init=he_fan_in, name='reduce')(
         x, train
     )
     x = nn.Dense(
         self.paths,
-        kernel_init=fan_in,
+        kernel_init=he_fan_in,
         bias_init=nn.initializers.constant(self.bias),
         name='score',
     )(x.mean((1, 2)))
@@ -63,9 +62,11 @@ class SeparableConvs(nn.Module):
   def __call__(self, x, train):
     features = x.shape[-1]
     for i, act in ((1, nn.relu), (2, None)):
-      x = conv(features, groups=features, init=fan_in, name=f'depthwise{i}')(x)
+      x = conv(features, groups=features, init=he_fan_in, name=f'depthwise{i}')(
+          x
+      )
       x = ConvNormAct(
-          features, kernel=1, act=act, init=fan_in, name=f'pointwise{i}'
+          features, kernel=1, act=act, init=he_fan_in, name=f'pointwise{i}'
       )(x, train)
     return x
 
@@ -105,11 +106,11 @@ class Cell(nn.Module):
     channels = x.shape[-1]
     if 'up' in self.paths:
       results['up'] = ConvNormAct(
-          channels // 2, kernel=1, init=fan_in, name='up'
+          channels // 2, kernel=1, init=he_fan_in, name='up'
       )(y, train)
     if 'down' in self.paths:
       results['down'] = ConvNormAct(
-          2 * channels, kernel=1, stride=2, init=fan_in, name='down'
+          2 * channels, kernel=1, stride=2, init=he_fan_in, name='down'
       )(y, train)
     for i, path in enumerate(self.paths):
       results[path] *= gates[:, i, None, None, None]
@@ -201,7 +202,7 @@ class Model(nn.Module):
       given = outputs
     y = self.decoder([routes['keep'].features for routes in given], train)
     logits = conv(
-        self.num_classes, 3, bias=True, init=fan_in, name='classifier'
+        self.num_classes, 3, bias=True, init=he_fan_in, name='classifier'
     )(y)
     real += costs.stem(self.stem_features)
     real += costs.decoder(self.num_classes)
@@ -215,14 +216,14 @@ class Model(nn.Module):
   def stem(self, image, train):
     """Returns features at stride 4."""
     width = self.stem_features
-    x = ConvNormAct(width, stride=2, padding=0, init=fan_in, name='stem1')(
+    x = ConvNormAct(width, stride=2, padding=0, init=he_fan_in, name='stem1')(
         image, train
     )
     for i, stride, features in ((2, 1, width), (3, 2, self.features)):
       x = conv(
-          width, stride=stride, groups=width, init=fan_in, name=f'stem{i}_in'
+          width, stride=stride, groups=width, init=he_fan_in, name=f'stem{i}_in'
       )(x)
-      x = ConvNormAct(features, kernel=1, init=fan_in, name=f'stem{i}')(
+      x = ConvNormAct(features, kernel=1, init=he_fan_in, name=f'stem{i}')(
           x, train
       )
     return x
@@ -269,7 +270,7 @@ class Model(nn.Module):
       y = ConvNormAct(
           x.shape[-1] // (2 if scale else 1),
           kernel=1,
-          init=fan_in,
+          init=he_fan_in,
           name=f'decode{scale}',
       )(y, train)
     return y

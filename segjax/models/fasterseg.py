@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import he_fan_in
 from segjax.layers.head import FCNHead
 from segjax.layers.norm import BatchNorm
 from segjax.ops.reduce import mean_over
@@ -56,9 +57,6 @@ TEACHER = (
 )
 
 
-fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
-
-
 class Operation(nn.Module):
   """One of `OPERATIONS`; those with 'downup' work at half of the size."""
 
@@ -85,7 +83,7 @@ class Operation(nn.Module):
           self.features,
           stride=stride if i == 1 else 1,
           act=nn.relu if i < layers else last,
-          init=fan_in,
+          init=he_fan_in,
           name=f'conv{i}',
       )(x, train)
     if not downup:
@@ -99,7 +97,7 @@ class Operation(nn.Module):
     if self.stride == 1:
       if not self.project:
         return x
-      return ConvNormAct(self.features, kernel=1, init=fan_in, name='conv1')(
+      return ConvNormAct(self.features, kernel=1, init=he_fan_in, name='conv1')(
           x, train
       )
     conv = functools.partial(
@@ -109,7 +107,7 @@ class Operation(nn.Module):
         stride=2,
         norm=None,
         act=None,
-        init=fan_in,
+        init=he_fan_in,
     )
     # Zeros beyond the border make the second grid as large as the first.
     shifted = jnp.pad(x[:, 1:, 1:], ((0, 0), (0, 1), (0, 1), (0, 0)))
@@ -178,7 +176,7 @@ class Network(nn.Module):
         2 * round(self.features * width * self.stem_width / 12)
         for width in (2, 4)
     )
-    x = ConvNormAct(first, stride=2, init=fan_in, name='stem0')(image, train)
+    x = ConvNormAct(first, stride=2, init=he_fan_in, name='stem0')(image, train)
     x = Operation('conv_2x', second, 2, name='stem1')(x, train)
     x = Operation(
         'conv_2x', self.channels(0, self.stem_width), 2, name='stem2'
@@ -201,7 +199,9 @@ class Network(nn.Module):
           now[branch] = newest[branch][scale] = x
     fine = [self.decode(maps, train) for maps in newest]
     x = jnp.concatenate(fine, -1)
-    x = ConvNormAct(x.shape[-1], kernel=1, init=fan_in, name='fuse')(x, train)
+    x = ConvNormAct(x.shape[-1], kernel=1, init=he_fan_in, name='fuse')(
+        x, train
+    )
     scores = {8: self.head(x, 'head8', train)}
     for scale in (1, 2):
       maps = [m[scale] for m in newest if scale in m]
@@ -218,19 +218,19 @@ class Network(nn.Module):
     x = maps[end]
     for scale in range(end - 1, -1, -1):
       features, name = self.channels(scale, self.head_width), f'{end}_{scale}'
-      x = ConvNormAct(features, kernel=1, init=fan_in, name=f'arm{name}')(
+      x = ConvNormAct(features, kernel=1, init=he_fan_in, name=f'arm{name}')(
           x, train
       )
       x = resize(x, maps[scale].shape[1:3], align_corners=True)
       x = jnp.concatenate([x, maps[scale]], -1)
-      x = ConvNormAct(features, init=fan_in, name=f'refine{name}')(x, train)
+      x = ConvNormAct(features, init=he_fan_in, name=f'refine{name}')(x, train)
     return x
 
   def head(self, x, name, train):
     """Returns scores of classes."""
     channels = x.shape[-1]
     features = channels if channels <= 256 else channels // 2
-    conv = functools.partial(ConvNormAct, init=fan_in)
+    conv = functools.partial(ConvNormAct, init=he_fan_in)
     return FCNHead(self.num_classes, 0.0, features, conv, name=name)(x, train)
 
 

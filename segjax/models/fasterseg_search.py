@@ -14,7 +14,6 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
-from typing import NamedTuple
 
 from flax import linen as nn
 import jax
@@ -22,109 +21,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.layers import remat
-from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import he_fan_in
 from segjax.layers.head import FCNHead
-from segjax.ops import normalize
+from segjax.layers.slimmable import Slim
+from segjax.layers.slimmable import Width
+from segjax.layers.slimmable import WidthNorm
+from segjax.layers.slimmable import counts
+from segjax.layers.slimmable import mask
 from segjax.ops.resize import resize
 from segjax.ops.targets import shrink_label
 
 OPERATIONS = ('skip', 'conv', 'conv_downup', 'conv_2x', 'conv_2x_downup')
 SCALES = 3  # Strides 8, 16 and 32.
 HEADS = ('head0', 'head1', 'head2', 'head02', 'head12')
-EPSILON, MOMENTUM = 1e-5, 0.9  # Of norms.
-
-fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
-
-
-class Width(NamedTuple):
-  """A width of the list of widths, and what it multiplies features by.
-
-  The score is 1; if the width is sampled, the gradient reaches its probability
-  through the score.
-  """
-
-  index: jax.Array | int
-  score: jax.Array | float = 1.0
-
-
-def divisible(channels: float) -> int:
-  """Returns the multiple of 8 near a number, not below nine tenths of it."""
-  rounded = max(1, int(channels + 4) // 8 * 8)
-  return rounded + 8 if rounded < 0.9 * channels else rounded
-
-
-def counts(channels: int, widths: Sequence[int]) -> list[int]:
-  """Returns the channels at each width, in twelfths."""
-  return [divisible(channels * width / 12) for width in widths]
-
-
-def mask(channels: int, widths: Sequence[int], width: Width) -> jax.Array:
-  """Returns ones for the channels that a width has, and zeros, [channels]."""
-  count = jnp.array(counts(channels, widths))[width.index]
-  return (jnp.arange(channels) < count).astype(jnp.float32)
-
-
-class WidthNorm(nn.Module):
-  """Batch norm with statistics, scale and bias of its own for each width.
-
-  What lies beyond the channels that a width has is not used.
-  """
-
-  widths: tuple[int, ...]
-  inputs: int = 1  # Several are normalised one after the other.
-
-  @nn.compact
-  def __call__(self, x, width, train):
-    shape = len(self.widths), x.shape[-1]
-    ones, zeros = nn.initializers.ones, nn.initializers.zeros
-    scale = self.param('scale', ones, shape)[width.index]
-    bias = self.param('bias', zeros, shape)[width.index]
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
-    var = self.variable('batch_stats', 'var', jnp.ones, shape)
-    # Channels that are zeros stay so.
-    used = mask(shape[1], self.widths, width).astype(x.dtype)
-    scale, bias = scale * used, bias * used
-    if not train:
-      statistics = mean.value[width.index], var.value[width.index]
-      return normalize.normalize(x, *statistics, scale, bias, epsilon=EPSILON)
-    parts = []
-    for part in jnp.split(x, self.inputs):
-      y, *new = normalize.normalize_batch(part, scale, bias, EPSILON)
-      parts.append(y)
-      if not self.is_initializing():
-        for variable, value in zip((mean, var), new, strict=True):
-          rows = jnp.asarray(variable.value)
-          moved = MOMENTUM * rows[width.index] + (1 - MOMENTUM) * value
-          variable.value = rows.at[width.index].set(moved)
-    return jnp.concatenate(parts)
-
-
-class Slim(nn.Module):
-  """A convolution whose output channels beyond the width are zeros.
-
-  Those of its input that are beyond its width are zeros already, so that the
-  rest of the kernel does not count.
-  """
-
-  features: int
-  widths: tuple[int, ...]
-  kernel: int = 3
-  stride: int = 1
-
-  @nn.compact
-  def __call__(self, x, width):
-    side = self.kernel
-    x = Conv(
-        self.features,
-        (side, side),
-        strides=self.stride,
-        padding=[((side - 1) // 2,) * 2] * 2,
-        use_bias=False,
-        kernel_init=fan_in,
-        name='conv',
-    )(x)
-    return x * mask(self.features, self.widths, width).astype(x.dtype)
 
 
 class Operation(nn.Module):
@@ -289,7 +199,7 @@ class Network(nn.Module):
 
   def stem(self, image, role, ends, train):
     """Returns features at stride 8."""
-    x, layer = image, functools.partial(ConvNormAct, init=fan_in)
+    x, layer = image, functools.partial(ConvNormAct, init=he_fan_in)
     for i, (width, layers) in enumerate(((2, 1), (4, 2), (8, 2))):
       features = round(self.features * width * ends / 12)
       features *= 2 if width < 8 else 1
@@ -303,7 +213,7 @@ class Network(nn.Module):
 
   def heads(self, maps, role, ends, train):
     """Returns the scores of each head from a map of each scale."""
-    layer = functools.partial(ConvNormAct, init=fan_in)
+    layer = functools.partial(ConvNormAct, init=he_fan_in)
     fine = [self.channels(scale, ends) for scale in range(SCALES)]
     maps = [x[..., :n] for x, n in zip(maps, fine, strict=True)]
     decoded = [maps[0]]

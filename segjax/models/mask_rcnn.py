@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.backbones import resnet
+from segjax.layers import two_stage
 from segjax.layers.fpn import FPN
 from segjax.layers.two_stage import Truth
 from segjax.layers.two_stage import TwoStage
@@ -95,7 +96,7 @@ class Model(nn.Module):
       truth = Truth(instance_boxes, instance_classes, instance_valid)
     size = image.shape[1:3]
     feats = self.features(image, train)
-    out = two_stage(self, feats)(feats, size, truth, train=train)
+    out = detector(self, feats)(feats, size, truth, train=train)
     grids = out['mask_logits'] if self.masks else jnp.ones((1, 1, 1, 1))
     grids = jnp.broadcast_to(grids, (*out['boxes'].shape[:2], *grids.shape[2:]))
     logits = detections.lay_over(
@@ -126,31 +127,22 @@ class Model(nn.Module):
     return pyramid
 
 
-def two_stage(model: Model, feats: dict[str, jax.Array]) -> TwoStage:
+def detector(model: Model, feats: dict[str, jax.Array]) -> TwoStage:
   """Returns the detector of a model, for such features."""
-  pyramid = model.levels != ('c4',)
-  channels = next(iter(feats.values())).shape[-1]
-  return TwoStage(
-      model.num_classes,
-      model.anchor_sizes,
-      model.anchor_ratios,
-      model.rounded_anchors,
+  if model.levels != ('c4',):
+    own = {}
+  else:  # The last stage of the backbone is in the place of hidden layers.
+    own = dict(
+        box_bins=14,
+        box_features=0,
+        mask_depth=0,
+        trunk=resnet.last_stage(model.backbone, 'trunk'),
+    )
+  return two_stage.of_model(
+      model,
+      num_classes=model.num_classes,
       roi_levels=tuple(level for level in model.levels if level != 'c6'),
-      level_inside=not model.rounded_anchors,
-      sampling=model.sampling,
-      aligned=model.aligned,
-      rpn_features=channels,
-      box_bins=7 if pyramid else 14,
-      box_features=model.box_features if pyramid else 0,
+      rpn_features=next(iter(feats.values())).shape[-1],
       mask_features=model.mask_features if model.masks else 0,
-      mask_depth=model.mask_depth if pyramid else 0,
-      trunk=None if pyramid else resnet.last_stage(model.backbone, 'trunk'),
-      before=model.before,
-      proposals=model.proposals,
-      min_score=model.min_score,
-      max_overlap=model.max_overlap,
-      detections=model.detections,
-      rpn_sample=model.rpn_sample,
-      roi_sample=model.roi_sample,
-      name='detector',
+      **own,
   )

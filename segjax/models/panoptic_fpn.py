@@ -15,11 +15,11 @@ from flax import linen as nn
 
 from segjax import backbones
 from segjax.layers import norm as norms
+from segjax.layers import two_stage
 from segjax.layers.fpn import FPN
 from segjax.layers.fpn import sum_levels
 from segjax.layers.head import classifier
 from segjax.layers.two_stage import Truth
-from segjax.layers.two_stage import TwoStage
 from segjax.ops.resize import resize
 
 LEVELS = ('c2', 'c3', 'c4', 'c5')
@@ -108,26 +108,11 @@ class Model(nn.Module):
     return {'logits': logits, 'aux': {}, **out}
 
 
-def detector(model: Model) -> TwoStage:
+def detector(model: Model) -> two_stage.TwoStage:
   """Returns the detector of a model."""
-  return TwoStage(
-      model.object_classes or model.num_classes,
-      model.anchor_sizes,
-      model.anchor_ratios,
-      model.rounded_anchors,
-      level_inside=not model.rounded_anchors,
-      sampling=model.sampling,
-      aligned=model.aligned,
+  return two_stage.of_model(
+      model,
+      num_classes=model.object_classes or model.num_classes,
       rpn_features=model.pyramid_features,
-      box_features=model.box_features,
       mask_features=model.mask_features,
-      mask_depth=model.mask_depth,
-      before=model.before,
-      proposals=model.proposals,
-      min_score=model.min_score,
-      max_overlap=model.max_overlap,
-      detections=model.detections,
-      rpn_sample=model.rpn_sample,
-      roi_sample=model.roi_sample,
-      name='detector',
   )

@@ -20,6 +20,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import he_fan_in
 from segjax.layers.double_conv import DoubleConv
 from segjax.layers.head import FCNHead
 from segjax.layers.head import auxiliary
@@ -31,11 +32,10 @@ from segjax.ops.resize import resize
 LEVELS = 5
 HALO = 92  # Pixels that the unpadded convolutions lose on each side.
 # He et al. 2015 with fan-in: section 3 of the paper.
-he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
 unpadded_conv = functools.partial(
-    ConvNormAct, padding=0, bias=True, norm=None, init=he_normal
+    ConvNormAct, padding=0, bias=True, norm=None, init=he_fan_in
 )
 
 
@@ -58,6 +58,7 @@ class Up(nn.Module):
           self.upsampling,
           self.up_features,
           bias=True,
+          kernel_init=he_fan_in,
           name='up',
       )(x)
       # The released network has this ReLU; the paper does not mention it.

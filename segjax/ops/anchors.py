@@ -14,6 +14,8 @@ import numpy as np
 
 # The largest logarithm of a ratio of sides; 16 pixels become 1000.
 MAX_LOG_RATIO = math.log(1000 / 16)
+# Factors of the deltas that lead from a proposal to a detection.
+BOX_WEIGHTS = (10, 10, 5, 5)
 
 
 def anchors(

@@ -50,8 +50,6 @@ PER_PIXEL = False
 BOXES = ('boxes',)  # Of a prediction, in pixels.
 channels = semantic.channels
 
-# Factors of the deltas of the second stage.
-BOX_WEIGHTS = (10, 10, 5, 5)
 BETA = 1 / 9  # Below it the loss of a delta is quadratic.
 SHOWN = 0.5  # Score from which on pictures show a detection.
 
@@ -144,7 +142,7 @@ def roi_losses(
   logs = jax.nn.log_softmax(rois['class_logits'].astype(jnp.float32))
   entropy = -jnp.take_along_axis(logs, place[..., None], -1)[..., 0]
   truth = jnp.take_along_axis(boxes, rois['matched'][..., None], 1)
-  target = anchor_ops.encode(truth, rois['boxes'], BOX_WEIGHTS)
+  target = anchor_ops.encode(truth, rois['boxes'], anchor_ops.BOX_WEIGHTS)
   deltas = jnp.take_along_axis(rois['deltas'], place[..., None, None], 2)
   distance = smooth_l1(deltas[..., 0, :], target).sum(-1)
   count = counted.sum()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from segjax import models
+from segjax.layers import slimmable
 from segjax.models import fasterseg
 from segjax.models import fasterseg_search as search
 from segjax.models.fasterseg_search import Width
@@ -46,7 +47,7 @@ def sliced(variables, read, write, index):
 def test_an_operation_at_a_width_is_that_of_fewer_channels(kind, stride):
   features, index = 24 * stride, 1
   module = search.Operation(kind, features, stride, WIDTHS)
-  read, write = (search.counts(n, WIDTHS)[index] for n in (24, features))
+  read, write = (slimmable.counts(n, WIDTHS)[index] for n in (24, features))
   x = draw(1, 6, 8, 24)
   x[..., read:] = 0
   shapes = jax.eval_shape(
@@ -71,7 +72,7 @@ def test_an_operation_at_a_width_is_that_of_fewer_channels(kind, stride):
 
 
 def test_the_norm_of_the_width_in_use_moves_alone():
-  norm = search.WidthNorm(WIDTHS, inputs=2)
+  norm = slimmable.WidthNorm(WIDTHS, inputs=2)
   x = 2 + draw(2, 3, 4, 24)
   variables = norm.init(jax.random.key(0), x, Width(0), False)
   y, changed = norm.apply(

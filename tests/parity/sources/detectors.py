@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.ops import anchors as anchor_ops
+from segjax.ops import box_matching
 from segjax.ops import boxes as box_ops
-from segjax.ops import matching
 from segjax.tasks import instances
 from tests.parity.case import FunctionCase
 from tests.parity.forward import quickly
@@ -17,7 +17,7 @@ from tests.parity.sources.roi_align import rows_first
 STRIDES, SIZES, RATIOS = (8, 16, 32), ((16,), (32,), (64,)), (0.5, 1, 2)
 IMAGE = 64, 96
 RPN, ROI = 12, 20  # Rows that are sampled of an image.
-WEIGHTS = instances.BOX_WEIGHTS
+WEIGHTS = anchor_ops.BOX_WEIGHTS
 
 
 def anchors():
@@ -36,14 +36,16 @@ def matched(inputs, boxes, **options):
   """The true box and the label of each box, [3, A] each."""
   true, valid = truth(inputs)
   table = jnp.where(valid[:, None], box_ops.overlaps(boxes, true), -1)
-  return jax.vmap(functools.partial(matching.match, **options))(table)
+  return jax.vmap(functools.partial(box_matching.match, **options))(table)
 
 
 def first_stage(inputs, objectness, deltas):
   index, labels = matched(
       inputs, anchors()[None], low=0.3, high=0.7, keep_best=True
   )
-  sample = jax.vmap(lambda draws, y: matching.sample(draws, y, RPN, RPN // 2))
+  sample = jax.vmap(
+      lambda draws, y: box_matching.sample(draws, y, RPN, RPN // 2)
+  )
   return {
       'logits': objectness,
       'deltas': deltas,
@@ -83,8 +85,10 @@ def roi(inputs):
   boxes = jnp.concatenate([rows_first(inputs['proposals']), true], 1)
   exists = np.concatenate([np.ones((3, 30), bool), valid], 1)
   index, labels = matched(inputs, boxes, low=0.5, high=0.5, keep_best=False)
-  labels = jnp.where(exists, labels, matching.IGNORED)
-  sample = jax.vmap(lambda draws, y: matching.sample(draws, y, ROI, ROI // 4))
+  labels = jnp.where(exists, labels, box_matching.IGNORED)
+  sample = jax.vmap(
+      lambda draws, y: box_matching.sample(draws, y, ROI, ROI // 4)
+  )
   chosen = sample(inputs['roi_draws'], labels)
   classes = np.take_along_axis(inputs['gt_labels'], np.asarray(index), 1)
   classes = jnp.where(labels > 0, classes, labels)

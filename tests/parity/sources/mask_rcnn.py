@@ -12,9 +12,9 @@ from segjax.evaluation import masks as mask_files
 from segjax.layers import two_stage
 from segjax.models import mask_rcnn
 from segjax.ops import anchors as anchor_ops
+from segjax.ops import box_matching
 from segjax.ops import boxes as box_ops
 from segjax.ops import detections
-from segjax.ops import matching
 from segjax.ops import roi_align
 from segjax.tasks import instances
 from tests.parity import forward
@@ -62,7 +62,7 @@ def networks(model, variables, image, inputs):
   out['train_bn_fpn_3'] = found['c5']
   out['train_bn_fpn_1'] = found['c3'][:, ::4, ::4]
 
-  detector = mask_rcnn.two_stage(model, pyramid)
+  detector = mask_rcnn.detector(model, pyramid)
   own = {'params': variables['params']['detector']}
   found = forward.call(
       detector,
@@ -133,7 +133,7 @@ def proposals(inputs):
 
 def coder(inputs):
   boxes, deltas = rows_first(inputs['decode_boxes']), inputs['decode_deltas']
-  weights = two_stage.BOX_WEIGHTS
+  weights = anchor_ops.BOX_WEIGHTS
   reference = rows_first(inputs['encode_reference'])
   return {
       'decode_rpn': rows_first(anchor_ops.decode(deltas, boxes)),
@@ -218,7 +218,7 @@ def learnt(inputs):
   """Targets and losses of both stages."""
   found, _ = anchors()
   truth = jnp.asarray(rows_first(inputs['gt_boxes']))
-  matched, labels = matching.match(
+  matched, labels = box_matching.match(
       box_ops.overlaps(found, truth), low=0.3, high=0.7, keep_best=True
   )
   # What is no object has the first true box in the original.
@@ -242,7 +242,7 @@ def learnt(inputs):
       'rpn_loss_box': anchor_box,
   }
   boxes = jnp.concatenate([rows_first(inputs['det_proposals']), truth])
-  matched, labels = matching.match(
+  matched, labels = box_matching.match(
       box_ops.overlaps(boxes, truth), low=0.5, high=0.5, keep_best=False
   )
   classes = jnp.where(labels > 0, inputs['gt_labels'][matched], 0)
@@ -259,7 +259,7 @@ def learnt(inputs):
   }
   of_class, box = instances.roi_losses(rois, truth[None])
   clamped = jnp.where(labels > 0, matched, 0)
-  targets = anchor_ops.encode(truth[clamped], boxes, two_stage.BOX_WEIGHTS)
+  targets = anchor_ops.encode(truth[clamped], boxes, anchor_ops.BOX_WEIGHTS)
   out |= {
       'roi_target_matched': clamped,
       'roi_target_labels': classes,

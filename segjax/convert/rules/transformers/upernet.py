@@ -5,8 +5,9 @@ Swin's tensors have other names in those files than in the library since its
 version 5; both are known here.
 """
 
-from segjax.convert.joints import merged
 from segjax.convert.rules import conv_norm
+from segjax.convert.rules import under
+from segjax.convert.rules.transformers import swin
 
 
 def _level(number):
@@ -33,54 +34,10 @@ HEADS = (
     (r'decode_head\.classifier', 'classifier'),
     *conv_norm(r'auxiliary_head\.convs\.0', 'aux/conv', 'conv', 'batch_norm'),
     (r'auxiliary_head\.classifier', 'aux/classifier'),
-    (r'backbone\.hidden_states_norms\.stage(\d)', r'backbone/norm\1'),
 )
 
 
-def _swin_stage(number):
-  """Returns the rules of a stage; there, the first is 0."""
-  stage = rf'backbone\.(?:swin\.)?encoder\.layers\.{number - 1}'
-  block, target = rf'{stage}\.blocks\.(\d+)', rf'backbone/stage{number}_\1'
-  attention = rf'{block}\.attention'
-  merge = f'backbone/merge{number + 1}'
-  return (
-      (rf'{block}\.layernorm_before', f'{target}/norm1'),
-      (rf'{block}\.layernorm_after', f'{target}/norm2'),
-      *(
-          (
-              rf'{attention}\.(?:{name[0]}_proj|self\.{name})',
-              f'{target}/attention/{name}',
-          )
-          for name in ('query', 'key', 'value')
-      ),
-      (rf'{attention}\.(?:o_proj|output\.dense)', f'{target}/attention/out'),
-      (
-          rf'{attention}\.(?:relative_position_bias|self)'
-          r'\.relative_position_bias_table',
-          f'{target}/attention/positions',
-      ),
-      (rf'{attention}\.self\.relative_position_index', None),
-      (rf'{block}\.(?:mlp\.fc1|intermediate\.dense)', f'{target}/expand'),
-      (rf'{block}\.(?:mlp\.fc2|output\.dense)', f'{target}/reduce'),
-      (rf'{stage}\.downsample\.norm', f'{merge}/norm'),
-      (rf'{stage}\.downsample\.reduction', f'{merge}/reduce'),
-  )
-
-
-SWIN = (
-    (
-        r'backbone\.(?:swin\.)?embeddings\.patch_embeddings\.projection',
-        'backbone/patches',
-    ),
-    (r'backbone\.(?:swin\.)?embeddings\.norm', 'backbone/patches_norm'),
-    *sum(map(_swin_stage, range(1, 5)), ()),
-    # The norm of the classifier.
-    (r'backbone\.(?:swin\.)?layernorm', None),
-    *merged(
-        r'backbone/stage\d_\d+/attention', ('query', 'key', 'value'), 'qkv'
-    ),
-    *HEADS,
-)
+SWIN = (*under('backbone', swin.RULES), *HEADS)
 
 
 def _convnext_stage(number):
@@ -103,6 +60,7 @@ CONVNEXT = (
     (r'backbone\.embeddings\.patch_embeddings', 'backbone/patches1'),
     (r'backbone\.embeddings\.layernorm', 'backbone/patches1_norm'),
     *sum(map(_convnext_stage, range(1, 5)), ()),
+    (r'backbone\.hidden_states_norms\.stage(\d)', r'backbone/norm\1'),
     *HEADS,
 )
 

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 
 from segjax.ops import anchors
+from segjax.ops import box_matching
 from segjax.ops import boxes
-from segjax.ops import matching
 
 RNG = np.random.default_rng(0)
 
@@ -17,33 +17,33 @@ def test_the_best_box_of_an_object_is_an_object_however_little_it_overlaps():
           [0.1, 0.0, -1],
       ]
   )
-  matched, labels = matching.match(table, low=0.3, high=0.7, keep_best=True)
+  matched, labels = box_matching.match(table, low=0.3, high=0.7, keep_best=True)
   assert labels.tolist() == [1, 1, 1, 0]  # Two are the best of the second.
   assert matched.tolist() == [0, 0, 0, 0]  # They learn their own best object.
-  _, labels = matching.match(table, low=0.3, high=0.7, keep_best=False)
-  assert labels.tolist() == [1, matching.IGNORED, 0, 0]
+  _, labels = box_matching.match(table, low=0.3, high=0.7, keep_best=False)
+  assert labels.tolist() == [1, box_matching.IGNORED, 0, 0]
 
 
 def test_an_object_that_nothing_overlaps_makes_no_box_an_object():
   table = np.array([[0.0, 0.9], [0.0, 0.2]])
-  _, labels = matching.match(table, low=0.3, high=0.7, keep_best=True)
+  _, labels = box_matching.match(table, low=0.3, high=0.7, keep_best=True)
   assert labels.tolist() == [1, 0]
 
 
 def test_without_objects_all_is_background():
   table = np.full((3, 2), -1.0)
-  _, labels = matching.match(table, low=0.3, high=0.7, keep_best=True)
+  _, labels = box_matching.match(table, low=0.3, high=0.7, keep_best=True)
   assert labels.tolist() == [0, 0, 0]
 
 
 def test_background_fills_up_what_objects_leave():
   labels = np.array([1, 0, -1, 2, 0, 0, 3, -1])
   draws = np.array([0.9, 0.5, 0.0, 0.2, 0.1, 0.4, 0.3, 0.0])
-  chosen = matching.sample(draws, labels, 4, 2)
+  chosen = box_matching.sample(draws, labels, 4, 2)
   assert chosen.tolist() == [0, 0, 0, 1, -1, -1, 1, 0]
-  few = matching.sample(draws, np.minimum(labels, 0), 6, 3)
+  few = box_matching.sample(draws, np.minimum(labels, 0), 6, 3)
   assert few.tolist() == [-1, -1, 0, -1, -1, -1, -1, 0]
-  index, taken = matching.rows(chosen, 6)
+  index, taken = box_matching.rows(chosen, 6)
   assert sorted(index[:2].tolist()) == [3, 6]  # Objects come first.
   assert sorted(index[2:4].tolist()) == [4, 5]
   assert taken.tolist() == [True] * 4 + [False] * 2
@@ -53,7 +53,7 @@ def test_another_draw_chooses_others_and_all_alike():
   labels = np.ones(20)
   keys = jax.random.split(jax.random.key(0), 400)
   draws = jax.vmap(lambda key: jax.random.uniform(key, (20,)))(keys)
-  chosen = jax.vmap(lambda x: matching.sample(x, labels, 5, 5))(draws)
+  chosen = jax.vmap(lambda x: box_matching.sample(x, labels, 5, 5))(draws)
   assert (chosen.sum(1) == 5).all()
   share = chosen.mean(0)
   assert share.min() > 0.15
