@@ -129,7 +129,9 @@ def fits(actual: int, channels: int) -> bool:
   return actual in (1, channels) or (actual, channels) == (4, 3)
 
 
-def read_mask(path: epath.PathLike, colors: bool = False) -> np.ndarray:
+def read_mask(
+    path: epath.PathLike, colors: bool = False, *, keep_rgb: bool = False
+) -> np.ndarray:
   """Reads a mask as integers [H, W], or as colours [H, W, 3].
 
   The same picture gives the same values in every format, or is refused. With
@@ -142,6 +144,7 @@ def read_mask(path: epath.PathLike, colors: bool = False) -> np.ndarray:
   Args:
     path: path of the file.
     colors: whether to return colours.
+    keep_rgb: whether three equal channels of 8 bits stay colours, too.
 
   Raises:
     BadExample: the file is damaged, or holds no mask; see the message.
@@ -169,7 +172,8 @@ def read_mask(path: epath.PathLike, colors: bool = False) -> np.ndarray:
     mask = mask[:, :, 0]
   if mask.ndim == 3 and mask.shape[2] == 3 and not colors:
     first = mask[:, :, :1]
-    mask = first[:, :, 0] if (mask == first).all() else mask
+    keep = keep_rgb and mask.dtype == np.uint8
+    mask = first[:, :, 0] if not keep and (mask == first).all() else mask
   if mask.dtype == bool:
     mask = mask.astype(np.uint8)
   if colors and mask.ndim == 2 and mask.dtype == np.uint8:

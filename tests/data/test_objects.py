@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -32,31 +34,41 @@ def write(root, split, masks=None, ids=IDS, name='a'):
       image.write_png(path, np.asarray(array))
 
 
+def read(path):
+  return objects.dense(objects.read_numbers(path))[0]
+
+
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 def test_numbers_of_objects_become_dense(tmp_path, dtype):
   ids = (IDS % 251).astype(dtype)  # Eight bits keep them apart.
   image.write_png(tmp_path / 'a.png', ids)
-  assert (np.unique(objects.read(tmp_path / 'a.png')) == [0, 1, 2, 3]).all()
+  assert (np.unique(read(tmp_path / 'a.png')) == [0, 1, 2, 3]).all()
 
 
 def test_sixteen_bits_are_read_as_they_are(tmp_path):
   image.write_png(tmp_path / 'a.png', IDS)
-  found = objects.read(tmp_path / 'a.png')
+  found = read(tmp_path / 'a.png')
   assert found.dtype == np.int32
   assert found.tolist() == DENSE
 
 
 def test_an_image_that_objects_fill_has_no_background(tmp_path):
   image.write_png(tmp_path / 'a.png', np.array([[5, 5], [7, 7]], np.uint8))
-  assert objects.read(tmp_path / 'a.png').tolist() == [[1, 1], [2, 2]]
+  assert read(tmp_path / 'a.png').tolist() == [[1, 1], [2, 2]]
 
 
 def test_an_object_has_the_class_of_most_of_its_pixels():
   ids = np.array([[1, 1, 1, 2, 2, 0, 3, 3]])
   label = np.array([[2, 2, 1, 255, 1, 2, 0, 0]], np.uint8)
-  found, classes, label = objects.classify(ids, label, (1, 2))
+  classes = objects.vote(ids, label)
+  assert classes.tolist() == [2, 1, 0]
+  crowds = np.array([0, 1, 0], np.uint8)
+  found, classes, crowds, label = objects.settle(
+      ids, classes, crowds, label, (1, 2)
+  )
   assert found.tolist() == [[1, 1, 1, 2, 2, 0, 0, 0]]  # 0 is no thing.
   assert classes.tolist() == [2, 1]
+  assert crowds.tolist() == [0, 1]
   # Nobody knows which object the pixel of class 2 is of.
   assert label.tolist() == [[2, 2, 2, 1, 1, 255, 0, 0]]
 
@@ -93,6 +105,95 @@ def test_a_folder_may_have_objects_beside_masks(tmp_path):
       [0, 1, 0, 2],
       [1, 1, 255, 0],
   ]
+
+
+def describe(path, content):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(json.dumps(content))
+
+
+KINDS = {
+    'classes': [
+        {'name': 'road', 'ids': [7]},
+        {'name': 'car', 'ids': [26], 'thing': True},
+        {'name': 'dog', 'ids': [30], 'thing': True},
+    ]
+}
+
+
+def test_a_json_file_tells_the_classes_of_objects_and_stuff(tmp_path):
+  """Without masks; what has no number is ignored."""
+  write(tmp_path, 'train')
+  describe(tmp_path / 'dataset.json', KINDS)
+  describe(
+      tmp_path / 'train/instances/a.json',
+      {'3': 'road', '700': 30, '40000': {'class': 'car', 'crowd': True}},
+  )
+  dataset = datasets.load('folder', 'train', tmp_path, instances=True)
+  assert dataset.left_out == ()
+  example = dataset[0]
+  assert example['label'].tolist() == [
+      [255, 2, 2, 0],
+      [255, 2, 255, 0],
+      [1, 1, 255, 255],
+  ]
+  assert example['instances'].tolist() == [
+      [0, 1, 1, 0],
+      [0, 1, 0, 0],
+      [2, 2, 0, 0],
+  ]
+  assert example['instance_classes'][:3].tolist() == [2, 1, 255]
+  assert example['instance_crowds'][:3].tolist() == [0, 1, 0]
+  plain = datasets.load('folder', 'train', tmp_path)[0]
+  assert plain['label'].tolist() == example['label'].tolist()
+
+
+def test_a_json_file_beside_masks_has_the_last_word(tmp_path):
+  write(tmp_path, 'train', np.full(IDS.shape, 7))
+  describe(tmp_path / 'dataset.json', KINDS)
+  table = {'3': 'dog', '700': 'road', '40000': 'car'}
+  describe(tmp_path / 'train/instances/a.json', table)
+  example = datasets.load('folder', 'train', tmp_path, instances=True)[0]
+  assert example['instance_classes'][:3].tolist() == [2, 1, 255]
+  assert example['label'].tolist() == [[0, 0, 0, 2], [0, 0, 0, 2], [1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ('table', 'words'),
+    [
+        ({'3': 'car'}, r'2 of its objects have no class.*\[700, 40000\]'),
+        ({'3': 'cat'}, "the class 'cat' of object 3"),
+        ({'3': 8}, 'the class 8 of object 3'),
+        ({'3': ['car']}, 'is no number of an object'),
+        ({'x': 'car'}, 'is no number of an object'),
+        ([3], 'number of an object and its class'),
+    ],
+)
+def test_wrong_tables_of_objects_are_named(tmp_path, table, words):
+  write(tmp_path, 'train')
+  describe(tmp_path / 'dataset.json', KINDS)
+  describe(tmp_path / 'train/instances/a.json', table)
+  dataset = datasets.load('folder', 'train', tmp_path, instances=True)
+  with pytest.raises(BadExample, match=words):
+    dataset[0]
+
+
+def test_colours_are_numbers_as_in_panoptic_files(tmp_path):
+  colors = np.zeros((2, 2, 3), np.uint8)
+  colors[0, 0], colors[1, 1] = (5, 5, 5), (1, 2, 3)
+  image.write_png(tmp_path / 'a.png', colors)
+  numbers = objects.read_numbers(tmp_path / 'a.png')
+  assert numbers.tolist() == [[5 * 65793, 0], [0, 1 + 256 * 2 + 65536 * 3]]
+  colors[1, 1] = 0  # Three equal channels are a colour, too.
+  image.write_png(tmp_path / 'a.png', colors)
+  assert objects.read_numbers(tmp_path / 'a.png')[0, 0] == 5 * 65793
+
+
+def test_classes_that_overlap_have_no_objects(tmp_path):
+  write(tmp_path, 'train', np.zeros(IDS.shape, np.uint8))
+  describe(tmp_path / 'dataset.json', KINDS | {'overlapping': True})
+  with pytest.raises(ValueError, match='classes that overlap'):
+    datasets.load('folder', 'train', tmp_path, instances=True)
 
 
 def test_more_objects_than_rows_are_refused(tmp_path):

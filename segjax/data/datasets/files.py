@@ -20,7 +20,9 @@ from segjax.data import proposals
 from segjax.data import values
 from segjax.data.datasets import Dataset
 from segjax.data.image import BadExample
+from segjax.data.label_map import IGNORE
 
+TABLE = '.json'  # End of the name of a file of objects' classes.
 SAMPLE = 16  # Images that are read to know how those of a split are.
 
 
@@ -30,7 +32,7 @@ class Example:
 
   name: str
   image: epath.Path
-  mask: epath.Path
+  mask: epath.Path | None  # None where one file has the truth of all images.
 
 
 class Examples(list):
@@ -55,6 +57,8 @@ class Files(Dataset):
       in the folder `proposals_folder`; 0 reads none.
     objects: rows of the tables of objects, which are read for each example
       from the file of its name in the folder `objects_folder`; 0 reads none.
+      NAME.json beside it may tell their classes, see `objects.read_table`;
+      without, an object is of the class of most of its pixels.
   """
 
   def __init__(
@@ -78,7 +82,8 @@ class Files(Dataset):
     if proposals:
       check_exist([self._region_file(e) for e in self.examples])
     self.objects = objects
-    if objects:
+    self._maps, self._tables = {}, {}  # Files of objects, by name.
+    if objects_folder and objects:
       maps = list_files(objects_folder, image.SUFFIXES)
       lacking = [e.image for e in self.examples if e.name not in maps]
       if lacking:
@@ -87,6 +92,8 @@ class Files(Dataset):
             f' objects in {objects_folder}, the first is {lacking[0]}'
         )
       self._maps = maps
+    if objects_folder and epath.Path(objects_folder).is_dir():
+      self._tables = dict(listing.find(objects_folder, (TABLE,)).files)
     if channels:
       self.channels = channels
 
@@ -97,36 +104,66 @@ class Files(Dataset):
     example = self.examples[index]
     pixels = self.read_image(example)
     image.check_finite(pixels, example.image)
-    label = self.read_label(example)
+    truth = self.read_truth(example)
+    label = truth['label']
     if pixels.shape[:2] != label.shape[:2]:
       raise BadExample(
-          f'{example.mask} is {_size(label)} but its image {example.image} is'
-          f' {_size(pixels)} (height x width){_about_turned(example)}'
+          f'{example.mask or "the truth"} is {_size(label)} but its image'
+          f' {example.image} is {_size(pixels)} (height x'
+          f' width){_about_turned(example)}'
       )
-    features = {'image': pixels, 'label': label, 'name': example.name}
+    features = {'image': pixels, 'name': example.name, **truth}
     if self.proposals:
       features['proposals'] = proposals.read(
           self._region_file(example), label.shape[:2], self.proposals
       )
-    if self.objects:
-      features |= self._read_objects(example, label)
     return features
 
-  def _read_objects(self, example, label):
-    """Returns which objects an example has, and the label that goes with it."""
+  def read_truth(self, example):
+    """Returns the label of an example and, if asked for, its objects."""
+    label = self.read_label(example)
+    if not self.objects:
+      return {'label': label}
+    ids, classes, crowds = self.read_objects(example, label)
+    return self.with_objects(
+        label, ids, classes, crowds, self.where_objects(example)
+    )
+
+  def read_objects(self, example, label):
+    """Returns the ids [H, W], classes [N] and crowds [N] of an example."""
     path = self._maps[example.name]
-    ids = objects.read(path)
-    if ids.shape != label.shape:
+    ids, numbers = objects.dense(objects.read_numbers(path))
+    if ids.shape != label.shape[:2]:
       raise BadExample(
           f'{path} is {_size(ids)} but its mask {example.mask} is'
           f' {_size(label)} (height x width)'
       )
-    ids, classes, label = objects.classify(ids, label, self.label_map.things)
+    table = self.read_table(example)
+    if table is None:
+      classes = objects.vote(ids, label)
+      return ids, classes, np.zeros(len(classes), np.uint8)
+    return ids, *objects.look_up(numbers, table, path)
+
+  def read_table(self, example):
+    """Returns `objects.read_table` of an example, None if it has no file."""
+    path = self._tables.get(example.name)
+    return path and objects.read_table(path, self.label_map)
+
+  def where_objects(self, example):
+    """Names the file of the objects of an example."""
+    return self._maps.get(example.name, example.image)
+
+  def with_objects(self, label, ids, classes, crowds, name):
+    """Returns the fields of label and objects, which agree; see `objects`."""
+    ids, classes, crowds, label = objects.settle(
+        ids, classes, crowds, label, self.label_map.things
+    )
+    rows = self.objects
     return {
         'label': label,
         'instances': ids,
-        'instance_classes': objects.table(classes, self.objects, path),
-        'instance_crowds': np.zeros(self.objects, np.uint8),
+        'instance_classes': objects.table(classes, rows, name, IGNORE),
+        'instance_crowds': objects.table(crowds, rows, name, 0),
     }
 
   @functools.cached_property
@@ -181,7 +218,8 @@ class Files(Dataset):
   def where(self, index):
     """Names the image and the mask file of an example."""
     example = self.examples[index]
-    return f'{example.image} and {example.mask}'
+    files = (example.image, example.mask)
+    return ' and '.join(str(path) for path in files if path)
 
   def _region_file(self, example):
     """Returns the path of an example's region proposals."""
@@ -198,14 +236,29 @@ class Files(Dataset):
 
 
 class ObjectFiles(Files):
-  """A split whose masks are maps of objects, all of class 1.
+  """A split whose masks are maps of objects, which tell the label, too.
 
-  A pixel whose value is 0 is of class 0, the background.
+  A file NAME.json beside a map tells the class of each of its numbers, of
+  objects as of stuff. Without, the label map has two classes, and all numbers
+  are of class 1. Pixels of the number 0 are what the label map says of the raw
+  id 0, by default ignored.
   """
 
   def read_label(self, example):
-    """Returns 1 for the pixels of objects and 0 for others, [H, W] uint8."""
-    return (objects.read(example.mask) > 0).astype(np.uint8)
+    """Returns the train ids of the numbers, [H, W] uint8."""
+    ids, numbers = objects.dense(objects.read_numbers(example.mask))
+    table = self.read_table(example)
+    if table is not None:
+      classes, _ = objects.look_up(numbers, table, example.mask)
+    elif self.label_map.num_classes == 2:
+      classes = np.ones(len(numbers), np.uint8)
+    else:
+      raise BadExample(
+          f'{example.mask}: neither a mask nor a JSON file beside it tells the'
+          f' classes of its objects, of {self.label_map.num_classes}'
+      )
+    outside = np.uint8(self.label_map.ids.get(0, IGNORE))
+    return np.append(outside, classes)[ids].astype(np.uint8)
 
 
 def find(
@@ -282,6 +335,8 @@ def pair(
     masks: epath.PathLike,
     image_suffixes: Sequence[str] = image.SUFFIXES,
     mask_suffixes: Sequence[str] | None = None,
+    *,
+    beside_masks: str = '',
 ) -> Examples:
   """Pairs the images of a folder with the masks of another by their names.
 
@@ -292,6 +347,7 @@ def pair(
     masks: folder of the masks; those without an image are left out.
     image_suffixes: ends of the names of image files.
     mask_suffixes: ends of the names of mask files; by default `image_suffixes`.
+    beside_masks: end of the names of files that belong to masks.
 
   Returns:
     `Examples`, sorted by path.
@@ -300,7 +356,9 @@ def pair(
     FileNotFoundError: an image has no mask.
   """
   image_files, more_images = _list_files(images, image_suffixes)
-  mask_files, more_masks = _list_files(masks, mask_suffixes or image_suffixes)
+  mask_files, more_masks = _list_files(
+      masks, mask_suffixes or image_suffixes, beside_masks
+  )
   unpaired = [image_files[n] for n in image_files if n not in mask_files]
   if unpaired:
     raise FileNotFoundError(
@@ -383,9 +441,13 @@ def list_files(
   return _list_files(folder, suffixes)[0]
 
 
-def _list_files(folder, suffixes):
-  """Returns {name: path} as `list_files`, and a text on what is left out."""
+def _list_files(folder, suffixes, beside=''):
+  """Returns {name: path} as `list_files`, and a text on what is left out.
+
+  Files whose names end with `beside` are neither listed nor left out.
+  """
   found = listing.find(folder, suffixes)
+  found.left_out.pop(beside, None)
   files = {}
   for name, path in found.files:
     if name in files:

@@ -16,9 +16,10 @@ logged. Region proposals are read from NAME.npz in the split's subfolder
 `proposals`.
 
 The subfolder `instances` may hold a map of objects for each image, a grey file
-of 8 or 16 bits with the number of its object at each pixel, and 0 for none. The
-class of an object is that of most of its pixels in the mask. Without `masks`
-all objects are of one class.
+of 8 or 16 bits, or one in RGB, with the number of its object at each pixel, and
+0 for none. NAME.json beside it tells the classes of the numbers; without, the
+class of an object is that of most of its pixels in the mask. With neither, all
+objects are of one class.
 """
 
 from concurrent import futures
@@ -30,6 +31,7 @@ import numpy as np
 
 from segjax.data import image
 from segjax.data import label_map
+from segjax.data import listing
 from segjax.data.datasets import files
 from segjax.data.label_map import IGNORE
 
@@ -68,11 +70,22 @@ def load(split, root, *, proposals=0, instances=False, objects=300):
   else:
     files.check_split('folder', 'train', splits)  # `count` reads its masks.
     labels = count(_examples(root, 'train'))
-  if of_objects and labels.num_classes != 2:
+  folder = root / split / 'instances'
+  if (
+      of_objects
+      and labels.num_classes != 2
+      and not listing.find(folder, (files.TABLE,)).files
+  ):
     raise ValueError(
         f'{path} names {labels.num_classes} classes, and {root / split} has'
         ' instances without masks, which are of one class beside the'
-        ' background: name two, or add masks.'
+        ' background: name two, add masks, or add NAME.json to each map of'
+        ' objects, such as {"1": "car"}.'
+    )
+  if instances and labels.overlapping:
+    raise ValueError(
+        f'{path}: classes that overlap have no objects; take out'
+        ' "overlapping" or config.dataset.options.instances.'
     )
   if instances and not labels.things:
     things = tuple(range(1, labels.num_classes))
@@ -81,7 +94,7 @@ def load(split, root, *, proposals=0, instances=False, objects=300):
       proposals=proposals,
       proposals_folder=root / split / 'proposals',
       objects=objects if instances else 0,
-      objects_folder=root / split / 'instances',
+      objects_folder=folder,
   )
   if labels.overlapping and (layers := _layers(root / split / 'masks', labels)):
     return Layered(split, root / split / 'images', layers, labels, **given)
@@ -221,8 +234,13 @@ def _check_255(pixels, ids_of_masks):
 
 def _examples(root, split):
   """Returns the examples of a split."""
-  masks = 'instances' if _lacks_masks(root, split) else 'masks'
-  return files.pair(root / split / 'images', root / split / masks)
+  if _lacks_masks(root, split):
+    folder, beside = 'instances', files.TABLE
+  else:
+    folder, beside = 'masks', ''
+  return files.pair(
+      root / split / 'images', root / split / folder, beside_masks=beside
+  )
 
 
 def _lacks_masks(root, split):
