@@ -24,7 +24,11 @@ class BadExample(ValueError):  # noqa: N818  It names the example, not an error.
 
 
 def read_image(
-    path: epath.PathLike, upright: bool = False, channels: int = 0
+    path: epath.PathLike,
+    upright: bool = False,
+    channels: int = 0,
+    *,
+    data: bytes | None = None,
 ) -> np.ndarray:
   """Reads an image as [H, W, C], with channels in RGB order; grey has C = 1.
 
@@ -37,11 +41,12 @@ def read_image(
     channels: number of channels to bring the image to, as `with_channels`
       does; here a fourth one is dropped only if the file says that it is alpha.
       0 takes all that there are.
+    data: content of the file, where it does not lie at the path.
 
   Raises:
     BadExample: the file is damaged, no single image, or has other channels.
   """
-  data = _read(path)
+  data = _read(path) if data is None else data
   decoded = _decode(path, data)
   image = decoded.pixels
   if decoded.palette is not None:
