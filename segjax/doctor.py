@@ -205,15 +205,21 @@ def _orientations(dataset, index):
   if not isinstance(dataset, files.Files):
     return 1, 1
   example = dataset.examples[index]
-  return tuple(map(image.read_orientation, (example.image, example.mask)))
+  turned = image.read_orientation(example.image)
+  if example.mask is None:
+    return turned, 1
+  return turned, image.read_orientation(example.mask)
 
 
 def _is_zero_and_255(dataset, index):
   """Tells whether the mask file of an example has only the values 0 and 255."""
   if not isinstance(dataset, files.Files):
     return False
+  path = dataset.examples[index].mask
+  if path is None:
+    return False
   try:
-    mask = image.read_mask(dataset.examples[index].mask)
+    mask = image.read_mask(path)
   except BadExample:
     return False
   return set(np.unique(mask)) == {0, 255}

@@ -55,6 +55,10 @@ class Notes:
       new = [place for place in places if place not in known]
       self._counts[what] = count + number, [*known, *new][:PLACES]
 
+  def count(self, what: str) -> int:
+    """Returns how often something was counted."""
+    return self._counts.get(what, (0, []))[0]
+
   def lines(self) -> list[str]:
     """Returns a line for each kind, the most frequent first."""
     ordered = sorted(self._counts.items(), key=lambda item: -item[1][0])

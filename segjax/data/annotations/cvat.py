@@ -21,6 +21,7 @@ from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
 from segjax.data.annotations import Source
+from segjax.data.annotations import painting
 
 CORNERS = 180  # Of the polygon that an ellipse becomes.
 
@@ -120,7 +121,7 @@ def _shapes(entry, name, size, notes):
     elif kind == 'mask':
       bitmap = _bitmap(shape)
       if bitmap is None:
-        notes.add('regions whose runs are damaged, left out', name)
+        notes.add(painting.DAMAGED, name)
       else:
         found.append(Region(label, bitmap=bitmap, **options))
       continue

@@ -11,6 +11,9 @@ from segjax.data.annotations import Region
 
 # Pixels that an outline may lie outside without being called so.
 TOLERANCE = 0.5
+# Notes on runs that cannot be read.
+OTHER_SIZE = 'regions whose runs are of another size, left out'
+DAMAGED = 'regions whose runs are damaged, left out'
 
 Patch = tuple[tuple[slice, slice], np.ndarray]
 
@@ -120,11 +123,11 @@ def _decode(runs, size, notes, name):
   """Returns the patch of runs, None if they are wrong."""
   try:
     if tuple(runs['size']) != tuple(size):
-      notes.add('regions whose runs are of another size, left out', name)
+      notes.add(OTHER_SIZE, name)
       return None
     mask = coco_masks.decode(runs)
   except (ValueError, KeyError, TypeError):
-    notes.add('regions whose runs are damaged, left out', name)
+    notes.add(DAMAGED, name)
     return None
   return trimmed(mask)
 

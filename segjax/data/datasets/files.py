@@ -133,11 +133,7 @@ class Files(Dataset):
     """Returns the ids [H, W], classes [N] and crowds [N] of an example."""
     path = self._maps[example.name]
     ids, numbers = objects.dense(objects.read_numbers(path))
-    if ids.shape != label.shape[:2]:
-      raise BadExample(
-          f'{path} is {_size(ids)} but its mask {example.mask} is'
-          f' {_size(label)} (height x width)'
-      )
+    check_size(path, ids, example.mask, label)
     table = self.read_table(example)
     if table is None:
       classes = objects.vote(ids, label)
@@ -423,6 +419,20 @@ def check_exist(paths: Sequence[epath.Path]) -> None:
     raise FileNotFoundError(
         f'{len(missing)} of {len(paths)} files are missing, the first is'
         f' {missing[0]}'
+    )
+
+
+def check_size(
+    path: epath.PathLike,
+    ids: np.ndarray,
+    mask: epath.PathLike,
+    label: np.ndarray,
+) -> None:
+  """Raises `BadExample` if a map of objects and a label differ in size."""
+  if ids.shape != label.shape[:2]:
+    raise BadExample(
+        f'{path} is {_size(ids)} but its mask {mask} is {_size(label)} (height'
+        ' x width)'
     )
 
 
