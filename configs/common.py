@@ -65,6 +65,15 @@ DATASETS = {
         steps=160_000,
         batch=16,
     ),
+    **{
+        name: dict(
+            train="resize(512, mode='short')|" + USUAL.format('512'),
+            eval="resize(512, mode='short')|normalize",
+            steps=160_000,
+            batch=16,
+        )
+        for name in ('coco_instances', 'coco_panoptic')
+    },
     'isbi2012': dict(
         train='rotate(0.5, 180.0)|random_scale(0.5, 2.0)|random_crop(256)|flip'
         '|normalize(127.5, 64.0)',
@@ -107,11 +116,14 @@ SMALL = {
         steps=600,
         batch=8,
     ),
-    'folder': dict(
-        train='random_scale(0.5, 2.0)|random_crop(128)|flip|normalize',
-        steps=1000,
-        batch=8,
-    ),
+    **{
+        name: dict(
+            train='random_scale(0.5, 2.0)|random_crop(128)|flip|normalize',
+            steps=1000,
+            batch=8,
+        )
+        for name in ('folder', 'coco_instances', 'coco_panoptic')
+    },
     'nuclei': dict(
         train='random_scale(0.8, 1.6)|random_crop(128)|flip|normalize',
         steps=1000,

@@ -18,9 +18,10 @@ minutes of CPU time, --config.total_steps=250 --config.lr.warmup_steps=25. Its
 
 `masks=False` makes it Faster R-CNN, `variant=c4` reads boxes from the third
 stage of the backbone instead of a pyramid. Steps and rates for Cityscapes are
-ours, since the paper's were not at hand, on crops instead of whole images, and
-want weights of ImageNet to begin with: --config.init_from. Objects come with
-`instances=True` of the data set, which is an error for sets without them.
+ours, since the paper's were not at hand, on crops instead of whole images; for
+COCO, `:coco_instances`, they are the shorter ones of detectron2, 90000 steps.
+Both want weights of ImageNet to begin with: --config.init_from. Objects come
+with `instances=True` of the data set, which is an error for sets without them.
 """
 
 from configs import common
@@ -41,8 +42,25 @@ SMALL = {
         batch=4,
         lr=1e-3,
     ),
+    **{
+        name: dict(
+            train='random_scale(0.5, 1.0)|random_crop(192)|flip|objects(60)'
+            '|normalize',
+            steps=1000,
+            batch=4,
+            lr=1e-3,
+        )
+        for name in ('coco_instances', 'folder')
+    },
 }
 PAPER = {
+    'coco_instances': dict(
+        train='random_short((640, 672, 704, 736, 768, 800), 1333)'
+        '|random_crop(800, 1344)|flip|objects(100)|normalize',
+        eval="resize(800, mode='short')|normalize",
+        steps=90_000,
+        batch=16,
+    ),
     'cityscapes': dict(
         train='random_scale(0.8, 1.25)|random_crop(768, 1536)|flip|objects(100)'
         '|normalize',
@@ -130,8 +148,12 @@ def get_config(arg=''):
 
   config.optim.weight_decay = 1e-4
   config.optim.decay_on = 'kernel$'
-  config.lr.base = 0.01
-  config.lr.schedule = 'multistep(at=(0.75,), factor=0.1)'
+  if arg.dataset == 'coco_instances':
+    config.lr.base = 0.02
+    config.lr.schedule = 'multistep(at=(0.66667, 0.88889), factor=0.1)'
+  else:
+    config.lr.base = 0.01
+    config.lr.schedule = 'multistep(at=(0.75,), factor=0.1)'
   config.lr.warmup_steps = 1000
   config.lr.warmup_from = 0.001
   config.optim.clip = 35.0

@@ -19,7 +19,8 @@ https://github.com/google-research/deeplab2; its rate and batch are those of its
 ResNet-50.
 
 The recipe for Cityscapes is that of its author's ResNet-50, which begins with
-weights of ImageNet: --config.init_from. It needs objects beside the labels,
+weights of ImageNet: --config.init_from. Those for COCO, `:coco_panoptic`, and
+for sets of your own, `:folder`, are ours. It needs objects beside the labels,
 `instances=True` of the data set, which is an error for sets that do not read
 them.
 """
@@ -32,8 +33,26 @@ SMALL = {
         train='flip|random_crop(96, 128)|centers(4.0, small_area=0)|normalize',
         steps=500,
     ),
+    **{
+        name: dict(
+            train='random_scale(0.5, 1.0)|random_crop(192)|flip|normalize'
+            '|centers(4.0, small_area=0)',
+            steps=1000,
+            batch=4,
+        )
+        for name in ('coco_panoptic', 'folder')
+    },
 }
 PAPER = {
+    **{
+        name: dict(
+            train='random_scale(0.5, 2.0)|random_crop(641)|flip|normalize'
+            '|centers(8.0, small_area=1024, small_weight=3.0)',
+            steps=200_000,
+            batch=16,
+        )
+        for name in ('coco_panoptic', 'folder')
+    },
     'cityscapes': dict(
         train='random_scale(0.5, 2.0)|random_crop(1025, 2049)|flip|normalize'
         '|centers(8.0, small_area=4096, small_weight=3.0)',

@@ -23,7 +23,7 @@ train2017/*.jpg (or images/train2017/*.jpg), and the same for val2017."""
 SPLITS = {'train': 'train2017', 'val': 'val2017'}
 
 
-def load(split, root, *, instances=False, objects=250):
+def load(split, root, *, instances=False, objects=250, stuff_first=False):
   """Loads the segments of COCO.
 
   Args:
@@ -32,6 +32,8 @@ def load(split, root, *, instances=False, objects=250):
     instances: whether examples have `instances` [H, W] and their tables, see
       segjax/data/datasets/README.md; the label has the classes in any case.
     objects: rows of these tables, the most objects that an image may have.
+    stuff_first: whether classes of stuff come before those of things, for
+      systems to which class 0 is no object.
   """
   files.check_split('coco_panoptic', split, SPLITS)
   path, folder = coco_instances.find(
@@ -40,7 +42,14 @@ def load(split, root, *, instances=False, objects=250):
   segments = _folder_of_segments(path)
   content = coco.load(path)
   names = coco.names_of(content, path)
-  train_ids = {category: i for i, category in enumerate(names)}
+  categories = {
+      entry['id']: coco.category(entry, names[entry['id']])
+      for entry in content['categories']
+  }
+  if stuff_first:
+    ordered = sorted(categories.items(), key=lambda item: item[1].thing)
+    categories = dict(ordered)
+  train_ids = {category: i for i, category in enumerate(categories)}
   file_names = {entry['id']: entry['file_name'] for entry in content['images']}
   listed = {file.name: file for file in folder.iterdir()}
   masks = {file.name: file for file in segments.iterdir()}
@@ -71,10 +80,7 @@ def load(split, root, *, instances=False, objects=250):
     ).reshape(-1, 3)
   coco_instances.check_found(examples, path, folder)
   examples.left_out = tuple(f'{path}: {line}' for line in notes.lines())
-  categories = [
-      coco.category(entry, names[entry['id']])
-      for entry in content['categories']
-  ]
+  categories = list(categories.values())
   colors = label_map.default_colors(len(categories))
   labels = label_map.LabelMap(
       names=tuple(category.name for category in categories),

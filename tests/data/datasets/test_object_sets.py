@@ -171,6 +171,10 @@ def test_coco_panoptic(tmp_path, folder):
   ]
   assert example['instance_classes'].tolist() == [0, 1, 255]
   assert example['instance_crowds'].tolist() == [0, 1, 0]
+  turned = datasets.load('coco_panoptic', 'val', tmp_path, stuff_first=True)
+  assert turned.label_map.names == ('rug-merged', 'person', 'dog')
+  assert turned.label_map.things == (1, 2)
+  assert turned[0]['label'][0].tolist() == [0, 0, 2, 2, 2, 255]
   plain = datasets.load('coco_panoptic', 'val', tmp_path)[0]
   assert plain['label'].tolist() == example['label'].tolist()
 
