@@ -4,8 +4,9 @@ r"""Checks a data set and the machine before a first run.
 
 reads every example of the train and eval split as training does, and reports
 what is wrong, what is odd, how often each class occurs, the class weights that
-follow, and what the machine has and a training step needs. The exit code is 1
-when training would fail or learn the wrong thing.
+follow, and what the machine has and a training step needs. Where examples have
+objects, it measures them, too. --pictures=FOLDER draws some examples with their
+labels. The exit code is 1 when training would fail or learn the wrong thing.
 
   python -m segjax.doctor --workdir=runs/camvid --replay=1207
 
@@ -21,15 +22,18 @@ import sys
 
 from absl import app
 from absl import flags
+from etils import epath
 import grain
 import jax
 from ml_collections import config_flags
 import numpy as np
 
 from segjax import experiment
+from segjax.artifacts import pictures
 from segjax.artifacts import workdir
 from segjax.data import datasets
 from segjax.data import image
+from segjax.data import object_statistics
 from segjax.data import statistics
 from segjax.data.datasets import files
 from segjax.data.image import BadExample
@@ -37,6 +41,9 @@ from segjax.runtime import compile_cache
 from segjax.runtime import progress
 from segjax.runtime import terminal
 
+MIXED = 0.05  # Part of an object that may be of another class in the mask.
+SPECK = 10  # Pixels that an object should have.
+DRAWN = 8  # Examples of a split that are drawn.
 SHOWN = 10  # Lines of a long list that are shown; the rest is counted.
 
 ZERO_AND_255 = (
@@ -58,6 +65,9 @@ class Good:
   digest: bytes  # Hash of the decoded image.
   finite: bool  # Whether all values of the image are finite.
   orientations: tuple[int, int]  # Of image and mask by EXIF; 1 is upright.
+  objects: list[object_statistics.Object] | None  # None if it cannot have any.
+  astray: dict[int, float]  # See `files.Files.compare_objects`.
+  lost: int  # Objects of the map that are none of the example, see there.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +91,11 @@ class Split:
   def title(self):
     """Names the split in reports."""
     return f'{self.role} split {self.dataset.split!r}'
+
+  @property
+  def objects(self):
+    """All objects of readable examples."""
+    return [one for g in self.good for one in g.objects or ()]
 
   @property
   def counts(self):
@@ -115,12 +130,14 @@ def check_data(config):
       continue
     _check_images(split, problems)
     _check_classes(split, problems)
+    _check_objects(split, problems)
     splits.append(split)
   if len(splits) == 2:
     _check_overlap(*splits, problems)
   parts = [_sizes(split) for split in splits]
   if splits:
     parts.append(_classes(splits))
+  parts += [_objects(split) for split in splits if split.objects]
   return '\n\n'.join(parts), problems
 
 
@@ -145,13 +162,20 @@ def check_machine(config):
   return '\n'.join(lines), problems
 
 
-def main(config):
-  """Prints the reports and problems; returns the exit code."""
+def main(config, drawn=''):
+  """Prints the reports and problems; returns the exit code.
+
+  Args:
+    config: of the run.
+    drawn: folder for pictures of examples; '' draws none.
+  """
   with terminal.errors_in_words():
     compile_cache.enable()
     compile_cache.relax_gc()
     report, problems = check_data(config)
     print(report, end='\n\n' if report else '')
+    if drawn:
+      print(draw(config, drawn), end='\n\n')
     if not problems.errors:
       report, more = check_machine(config)
       print(report, end='\n\n')
@@ -186,6 +210,10 @@ def _examine(dataset, index):
   except BadExample as error:
     return Bad(str(error), _is_zero_and_255(dataset, index))
   pixels = np.ascontiguousarray(example['image'])
+  has_objects = object_statistics.map_of(example) is not None
+  astray, lost = {}, 0
+  if has_objects and isinstance(dataset, files.Files):
+    astray, lost = dataset.compare_objects(index)
   return Good(
       name=example['name'],
       size=pixels.shape[:2],
@@ -197,6 +225,9 @@ def _examine(dataset, index):
       digest=hashlib.blake2b(pixels, digest_size=16).digest(),
       finite=bool(np.isfinite(pixels).all()),
       orientations=_orientations(dataset, index),
+      objects=object_statistics.measure(example) if has_objects else None,
+      astray=astray,
+      lost=lost,
   )
 
 
@@ -301,6 +332,139 @@ def _check_classes(split, problems):
         f'{len(blank)} masks of the {split.title} have no pixel that counts:'
         f'{_listing(blank)}'
     )
+
+
+def _check_objects(split, problems):
+  """Adds problems of objects: mixed classes, pieces, specks, none at all."""
+  with_map = [g for g in split.good if g.objects is not None]
+  if not with_map:
+    return
+  single = [one for one in split.objects if not one.crowd]
+  names = split.dataset.label_map.names
+  if not single:
+    message = f'No image of the {split.title} has an object.'
+    (problems.errors if split.role == 'train' else problems.warnings).append(
+        f'{message} If there should be: a map of objects holds the number of'
+        ' its object at each pixel, and "thing": true in dataset.json marks'
+        ' their classes.'
+    )
+    return
+  mixed = [
+      f'{g.name}: object {number}, {share:.0%}'
+      for g in with_map
+      for number, share in g.astray.items()
+      if share > MIXED
+  ]
+  if mixed:
+    problems.warnings.append(
+        f'{len(mixed)} objects of the {split.title} have pixels that the mask'
+        ' gives another class, and training the class of the object:'
+        f' do map and mask belong together?{_listing(mixed)}'
+    )
+  lost = [f'{g.name}: {g.lost}' for g in with_map if g.lost]
+  if lost:
+    problems.warnings.append(
+        f'{sum(g.lost for g in with_map)} objects in the maps of the'
+        f' {split.title} are left out, because most of their pixels are'
+        f' ignored or of a class that is no thing:{_listing(lost)}'
+    )
+  pieces = [
+      f'{one.image}: object {one.number}, {names[one.kind]}, {one.pieces}'
+      for one in sorted(single, key=lambda one: -one.pieces)
+      if one.pieces > 1
+  ]
+  if pieces:
+    problems.warnings.append(
+        f'{len(pieces)} of {len(single)} objects of the {split.title} are in'
+        ' pieces. That is right if something hides their middle; if two'
+        f' objects have one number, give each its own:{_listing(pieces)}'
+    )
+  specks = [
+      f'{one.image}: object {one.number}, {names[one.kind]}, {one.pixels}'
+      for one in sorted(single, key=lambda one: one.pixels)
+      if one.pixels < SPECK
+  ]
+  if specks:
+    problems.warnings.append(
+        f'{len(specks)} of {len(single)} objects of the {split.title} have'
+        f' fewer than {SPECK} pixels, from which hardly anything is'
+        f' learned:{_listing(specks)}'
+    )
+  empty = [g.name for g in with_map if not g.objects]
+  if empty:
+    problems.warnings.append(
+        f'{len(empty)} of {len(with_map)} images of the {split.title} have no'
+        f' object:{_listing(empty)}'
+    )
+
+
+def _objects(split):
+  """Describes the objects of a split."""
+  counts = [len(g.objects) for g in split.good if g.objects is not None]
+  return (
+      f'The {split.title} has {sum(counts)} objects, {np.median(counts):g} in'
+      f' an image in the median, {max(counts)} at most\n'
+      + object_statistics.table(split.objects, split.dataset.label_map.names)
+  )
+
+
+def draw(config, folder):
+  """Draws examples of both splits, evenly spread, with their labels.
+
+  Args:
+    config: of the run.
+    folder: where to write; files that are there stay as they are.
+
+  Returns:
+    Where the pictures are, as a sentence.
+
+  Raises:
+    FileExistsError: the folder has files.
+  """
+  folder = epath.Path(folder)
+  if folder.exists() and any(folder.iterdir()):
+    raise FileExistsError(
+        f'{folder} has files, which are not touched: give a new folder as'
+        ' --pictures'
+    )
+  folder.mkdir(parents=True, exist_ok=True)
+  number = 0
+  for role in ('train', 'eval'):
+    dataset = experiment.dataset(config, config.dataset[f'{role}_split'])
+    count = min(DRAWN, len(dataset))
+    for index in np.linspace(0, len(dataset) - 1, count).astype(int).tolist():
+      try:
+        example = dataset[index]
+      except BadExample:
+        continue  # The report has named it.
+      name = example['name'].replace('/', '_')
+      picture = _picture(example, dataset.label_map)
+      image.write_png(folder / f'{role}_{name}.png', picture)
+      number += 1
+  return f'{number} pictures are in {folder}.'
+
+
+def _picture(example, labels):
+  """Returns an example with its classes and, if it has any, its objects."""
+  shown = pictures.displayable(example['image'])
+  if labels.overlapping:
+    return pictures.mixed_overlay(shown, example['label'], labels)
+  ids = object_statistics.map_of(example)
+  if ids is None:
+    return pictures.overlay(shown, example['label'], labels)
+  objects = object_statistics.measure(example)
+  drawn = pictures.objects(
+      shown,
+      [ids == one.number for one in objects],
+      [
+          labels.names[one.kind] + (' (group)' if one.crowd else '')
+          for one in objects
+      ],
+      [labels.colors[one.kind] for one in objects],
+  )
+  colors = pictures.overlay(shown, example['label'], labels, legend=False)
+  page = pictures.beside(shown, colors, drawn)
+  return pictures.add_legend(page, example['label'], labels)
 
 
 def _check_overlap(train, held_out, problems):
@@ -435,14 +599,14 @@ def replay_step(path, step):
   return 0
 
 
-def run(config, path, step):
+def run(config, path, step, drawn=''):
   """Does what the flags say; returns the exit code."""
   if bool(path) != bool(step) or bool(path) == bool(config):
     sys.exit(
         'segjax: Give --config=... to check what would be trained, or'
         ' --workdir=... --replay=STEP to compute a step of a run again.'
     )
-  return replay_step(path, step) if step else main(config)
+  return replay_step(path, step) if step else main(config, drawn)
 
 
 if __name__ == '__main__':
@@ -451,7 +615,12 @@ if __name__ == '__main__':
   _REPLAY = flags.DEFINE_integer(
       'replay', 0, 'Number of a step of the run that was skipped.'
   )
+  _PICTURES = flags.DEFINE_string(
+      'pictures', '', 'Folder for pictures of examples with their labels.'
+  )
   app.run(
-      lambda _: run(_CONFIG.value, _WORKDIR.value, _REPLAY.value),
+      lambda _: run(
+          _CONFIG.value, _WORKDIR.value, _REPLAY.value, _PICTURES.value
+      ),
       flags_parser=terminal.parse_flags,
   )

@@ -40,6 +40,9 @@ class Folder:
   def mask(self, where, ids):
     image.write_png(self._path('masks', where), ids.astype(np.uint8))
 
+  def objects(self, where, ids):
+    image.write_png(self._path('instances', where), ids)
+
   def truncate(self, where):
     path = self._path('images', where)
     path.write_bytes(path.read_bytes()[:50])
@@ -313,3 +316,98 @@ def test_stray_values_beside_0_and_255_are_an_error(folder):
   folder.mask('train/b', mask)
   errors, _ = folder.check()
   assert '0: 191 px, 254: 1 px, 255: 192 px' in errors
+
+
+@pytest.fixture
+def cells(tmp_path):
+  """Two train images and one of val with objects, as `Folder` is."""
+  folder = Folder(tmp_path)
+  cell = {'name': 'cell', 'thing': True}
+  folder.describe({'classes': [{'name': 'ground'}, cell], 'ignore': [255]})
+  ids = np.zeros((12, 16), np.uint8)
+  ids[1:5, 1:5], ids[1:5, 5:9], ids[8:11, 10:14] = 1, 2, 3
+  for where in ('train/a', 'train/b', 'val/c'):
+    folder.mask(where, ids > 0)
+    folder.objects(where, ids)
+  folder.ids = ids
+  return folder
+
+
+OBJECTS = {
+    'dataset': {
+        'name': 'folder',
+        'train_split': 'train',
+        'eval_split': 'val',
+        'options': {'instances': True},
+    }
+}
+
+
+def test_healthy_objects_are_measured(cells):
+  assert cells.check(**OBJECTS) == ('', '')
+  report, _ = doctor.check_data(config(cells.root, **OBJECTS))
+  assert "train split 'train' has 6 objects, 3 in an image" in report
+  *_, row = (
+      report.split("The train split 'train' has")[1]
+      .split('\n\n')[0]
+      .splitlines()
+  )
+  # Number, groups, sizes; none in pieces, and two of an image touch.
+  assert row.split()[1:] == ['cell', '6', '0', '12', '16', '16', '0', '4']
+
+
+def test_spoilt_objects_are_named(cells):
+  ids = cells.ids.copy()
+  ids[10:12, 1:3] = 1  # The number of another cell.
+  ids[6, 6], ids[11, 15] = 9, 70
+  cells.mask('train/a', (ids > 0) & (ids < 70))
+  cells.objects('train/a', ids)
+  cells.mask('train/b', np.roll(cells.ids > 0, 1, axis=0))
+  cells.objects('val/c', 0 * ids)
+  errors, warnings = cells.check(**OBJECTS)
+  assert not errors
+  for words in (
+      'objects of the train split',
+      'b: object 1, 25%',
+      '1 of 7 objects of the train split',
+      'a: object 1, cell, 2',
+      'a: object 4, cell, 1',
+      'fewer than 10 pixels',
+      '1 objects in the maps of the train split',
+      'No image of the eval split',
+  ):
+    assert words in warnings
+
+
+def test_examples_without_any_object_cannot_be_learned_from(cells):
+  for where in ('train/a', 'train/b'):
+    cells.objects(where, 0 * cells.ids)
+  errors, _ = cells.check(**OBJECTS)
+  assert 'No image of the train split' in errors
+  cells.objects('train/a', cells.ids)
+  errors, warnings = cells.check(**OBJECTS)
+  assert not errors
+  assert '1 of 2 images of the train split' in warnings
+
+
+@pytest.mark.parametrize('with_objects', [True, False])
+def test_examples_are_drawn_and_nothing_is_overwritten(
+    cells, tmp_path, with_objects
+):
+  options = OBJECTS if with_objects else {}
+  given = config(cells.root, **options)
+  cells.truncate('train/b')  # It is left out.
+  said = doctor.draw(given, tmp_path / 'drawn')
+  assert said.startswith('2 pictures')
+  files = sorted(path.name for path in (tmp_path / 'drawn').iterdir())
+  assert files == ['eval_c.png', 'train_a.png']
+  picture = image.read_image(tmp_path / 'drawn/train_a.png')
+  wide = 3 * 16 + 8 if with_objects else 16
+  assert picture.shape[0] > 12
+  assert picture.shape[1] >= wide
+  if with_objects:
+    plain, drawn = picture[:12, :16], picture[:12, 40:56]
+    inside = cells.ids > 0
+    assert (plain != drawn).any(-1)[inside].mean() > 0.9
+  with pytest.raises(FileExistsError, match='are not touched'):
+    doctor.draw(given, tmp_path / 'drawn')

@@ -83,6 +83,11 @@ class _Objects(files.Files):
     classes = [known.get(i, IGNORE) for i in label_ids.tolist()]
     return ids, np.array(classes, np.uint8), (~is_object).astype(np.uint8)
 
+  def compare_objects(self, index):
+    """Compares nothing: the numbers themselves tell the classes."""
+    del index
+    return {}, 0
+
   def where_objects(self, example):
     """Names the file of the objects of an example."""
     return _instance_ids(example)

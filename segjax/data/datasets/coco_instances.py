@@ -105,6 +105,8 @@ def check_found(examples, path, folder):
 class _Outlines(files.Files):
   """A split whose truth is the outlines in one JSON file."""
 
+  has_masks = False
+
   def __init__(self, split, examples, labels, regions, names, path, **options):
     """Keeps the outlines.
 

@@ -107,6 +107,8 @@ def _folder_of_segments(path):
 class _Segments(files.Files):
   """A split whose masks hold the number of its segment at each pixel."""
 
+  has_masks = False
+
   def __init__(self, split, examples, labels, tables, **options):
     super().__init__(split, examples, labels, **options)
     self._tables_of = tables

@@ -15,6 +15,7 @@ import numpy as np
 
 from segjax.data import image
 from segjax.data import listing
+from segjax.data import object_statistics
 from segjax.data import objects
 from segjax.data import proposals
 from segjax.data import values
@@ -51,6 +52,7 @@ class Files(Dataset):
   Attributes:
     examples: the files of each example.
     left_out: sentences about files that are no examples.
+    has_masks: whether masks tell the label, and objects come from other files.
     channels: number of channels of the images; grey is repeated to it, and
       alpha is dropped. By default it is that of most images of a sample.
     proposals: number of regions that are read for each example, from NAME.npz
@@ -60,6 +62,8 @@ class Files(Dataset):
       NAME.json beside it may tell their classes, see `objects.read_table`;
       without, an object is of the class of most of its pixels.
   """
+
+  has_masks = True
 
   def __init__(
       self,
@@ -139,6 +143,26 @@ class Files(Dataset):
       classes = objects.vote(ids, label)
       return ids, classes, np.zeros(len(classes), np.uint8)
     return ids, *objects.look_up(numbers, table, path)
+
+  def compare_objects(self, index):
+    """Compares the objects of an example with its mask.
+
+    Returns:
+      What part of each object its mask gives another class, {number in the
+      example: share}, and how many objects of the map are none of the example,
+      because most of their pixels are of stuff, or ignored. Where no mask tells
+      classes beside the objects, ({}, 0).
+    """
+    if not self.objects or not self.has_masks:
+      return {}, 0
+    example = self.examples[index]
+    label = self.read_label(example)
+    ids, classes, _ = self.read_objects(example, label)
+    shares = object_statistics.astray(ids, classes, label, IGNORE)
+    kept = np.isin(classes, self.label_map.things)
+    shares = dict(enumerate(shares[kept].tolist(), 1))
+    told = self.read_table(example) is not None
+    return shares, 0 if told else int((~kept).sum())
 
   def read_table(self, example):
     """Returns `objects.read_table` of an example, None if it has no file."""
@@ -239,6 +263,8 @@ class ObjectFiles(Files):
   are of class 1. Pixels of the number 0 are what the label map says of the raw
   id 0, by default ignored.
   """
+
+  has_masks = False
 
   def read_label(self, example):
     """Returns the train ids of the numbers, [H, W] uint8."""
