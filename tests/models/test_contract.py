@@ -192,7 +192,7 @@ def outputs(model, *, train):
   )
 
 
-# Values that stay in float32: coordinates are exact to a part of a pixel, scores
+# Values that stay in float32: coordinates are exact to parts of a pixel, scores
 # are ranked, and costs are sums.
 EXACT = ('boxes', 'points', 'scores', 'mflops', 'expected_mflops')
 
