@@ -30,10 +30,13 @@ def make(setup: Evaluation) -> Callable:
 
   Returns:
     A function from the variables of the model to scores by name, over all
-    hosts, and pictures by name, [H, W, 3] uint8. Before every batch it calls
-    `look`, which may raise to end it. An error names the example it is of.
+    hosts, and pictures by name, [H, W, 3] uint8. Every host calls `look` as
+    often as the others, at its images, and may be ended by what that raises. An
+    error names the example it is of.
   """
   dataset, task = setup.dataset, setup.system.task
+  # The hosts' shares differ by one image if there is a remainder.
+  longest_share = -(-len(dataset) // hosts.count())
 
   def evaluate(
       variables, look: Callable = lambda: None
@@ -42,15 +45,19 @@ def make(setup: Evaluation) -> Callable:
     places = {}
 
     def forward(batch):
-      look()
       return setup.forward(variables, batch)
 
     def examples():
-      for i, example in enumerate(setup.examples()):
-        places[example['name']] = hosts.index() + i * hosts.count()
+      count = 0
+      for example in setup.examples():
+        look()
+        places[example['name']] = hosts.index() + count * hosts.count()
+        count += 1
         if setup.values:
           setup.values.check(example['raw'], example['name'])
         yield example
+      for _ in range(count, longest_share):
+        look()
 
     def predictions():
       with explained(dataset, places):

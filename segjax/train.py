@@ -150,7 +150,7 @@ def loop(setup, evaluation, workdir, checkpoints, notice, started_at):
         report_start(time.monotonic() - started_at)
 
       last = step == setup.total_steps
-      stopped = notice.after(step) and not last
+      stopped = notice.asked() and not last
       to_save = to_score(step) or stopped or step % setup.checkpoint_every == 0
       # Averages of scalars are not part of the state. They are written whenever
       # the state is saved, so that a resumed run writes the same numbers.
@@ -283,13 +283,13 @@ def make_score(evaluation, workdir, writer, checkpoints, notice):
   """Returns `score(step, state)`, which evaluates a step that is saved.
 
   It writes and tells the scores, and adds them to the checkpoint. SIGTERM ends
-  it between two batches.
+  it between two images.
   """
   evaluated = evaluate.make(evaluation)
 
   def score(step, state):
     def look():
-      if notice.came:
+      if notice.asked():
         checkpoints.wait()
         notice.stop(f'step {step} is saved.')
 

@@ -36,12 +36,12 @@ MAY_IMPORT = {
     'system': 'models tasks losses data',
     'steps': 'system layers ops kernels parallel',
     'optim': 'specs',
-    'refine': 'ops specs trained',
+    'refine': 'ops specs predictor',
     'inference': 'refine ops data runtime',
     'experiment': (
         'data system models tasks steps optim inference parallel runtime specs'
     ),
-    'trained': 'experiment artifacts data inference system',
+    'predictor': 'experiment artifacts data inference ops',
     'main': ANYTHING,
     'train': ANYTHING,
     'evaluate': ANYTHING,
@@ -55,11 +55,11 @@ MAY_IMPORT = {
     'convert/__main__': ANYTHING,
     'convert/workdirs': ANYTHING,
 }
-# Who may see a config: `experiment`, the doors and `trained` that read it, the
+# Who may see a config: `experiment`, the doors and `predictor` read it, the
 # workdir that keeps it. All others take a `System` and plain values.
 SEE_CONFIGS = {
     *('experiment', 'main', 'train', 'evaluate', 'predict', 'doctor', 'replay'),
-    *('export', 'trained'),
+    *('export', 'predictor'),
     *('tools', 'convert/__main__', 'convert/workdirs'),
     *('artifacts/workdir', 'artifacts/upgrade'),
 }

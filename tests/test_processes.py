@@ -252,24 +252,11 @@ def started(monkeypatch):
   return calls
 
 
-def test_a_process_without_others_starts_nothing(started):
-  hosts.initialize()
-  hosts.initialize(number=1)
-  assert not started
-
-
 def test_what_is_given_is_taken(started):
   hosts.initialize('a:1', 4, 2)
   assert started == dict(met=('a:1', 4, 2), jax=('a:1', 4, 2), local=None)
 
 
-SLURM = dict(
-    SLURM_JOB_ID='4097',
-    SLURM_STEP_NODELIST='gpu[07-08],gpu11',
-    SLURM_NTASKS='6',
-    SLURM_PROCID='5',
-    SLURM_LOCALID='1',
-)
 OPEN_MPI = dict(
     OMPI_COMM_WORLD_SIZE='2',
     OMPI_COMM_WORLD_RANK='1',
@@ -282,55 +269,84 @@ def set_all(monkeypatch, variables):
     monkeypatch.setenv(name, value)
 
 
-def test_slurm_is_asked(started, monkeypatch):
-  set_all(monkeypatch, SLURM)
+def test_without_arguments_jax_asks_the_launcher(started):
   hosts.initialize()
-  assert started['jax'][0].startswith('gpu07:')
-  assert started['jax'][1:] == (6, 5)
-  assert started['local'] == [1]
+  assert started == dict(jax=(None, None, None), local=None)
 
 
-def test_a_slurm_job_of_one_task_is_alone(started, monkeypatch):
-  set_all(monkeypatch, SLURM | dict(SLURM_NTASKS='1', SLURM_PROCID='0'))
+@pytest.fixture
+def untold(started, monkeypatch):
+  """What happens where no launcher has told JAX anything."""
+
+  def initialize(address, number, index, **_):
+    if None in (address, number, index):
+      raise ValueError('coordinator_address should be defined.')
+    started['jax'] = address, number, index
+
+  monkeypatch.setattr(jax.distributed, 'initialize', initialize)
+  return started
+
+
+def test_a_process_without_others_starts_nothing(untold):
   hosts.initialize()
-  assert not started
+  hosts.initialize(number=1)
+  assert not untold
 
 
-def test_open_mpi_is_asked(started, monkeypatch):
-  uri = '1314521088.0;tcp://10.96.0.1,10.148.0.1:34911'
-  set_all(monkeypatch, OPEN_MPI | dict(OMPI_MCA_orte_hnp_uri=uri))
+def test_a_tpu_outside_the_cloud_trains_alone(started, monkeypatch, caplog):
+  def initialize(*args, **_):
+    raise ConnectionError('no metadata server')
+
+  monkeypatch.setattr(jax.distributed, 'initialize', initialize)
   hosts.initialize()
-  assert started['jax'][0].startswith('10.96.0.1:')
-  assert started['jax'][1:] == (2, 1)
+  assert 'Trains alone' in caplog.text
+  assert 'no metadata server' in caplog.text
+  with pytest.raises(ConnectionError):
+    hosts.initialize('a:1', 2, 1)
 
 
-def test_open_mpi_5_needs_an_address_and_says_so(started, monkeypatch):
+def test_open_mpi_5_needs_an_address_and_says_so(untold, monkeypatch):
   set_all(monkeypatch, OPEN_MPI)
-  monkeypatch.delenv('OMPI_MCA_orte_hnp_uri', raising=False)
   with pytest.raises(ValueError, match='--coordinator must be given, too'):
     hosts.initialize()
   hosts.initialize('a:1')
-  assert started['jax'] == ('a:1', 2, 1)
+  assert untold['jax'] == untold['met'] == ('a:1', 2, 1)
 
 
-def test_a_cloud_tpu_is_asked(started, monkeypatch):
-  monkeypatch.setattr(
-      hosts.clusters.GkeTpuCluster, 'is_env_present', lambda: True
+def test_each_process_of_open_mpi_takes_a_device(started, monkeypatch):
+  set_all(monkeypatch, OPEN_MPI)
+  hosts.initialize('a:1')
+  assert started['local'] == [1]
+
+
+def test_the_processes_of_a_slurm_job_find_each_other():
+  code = """
+from segjax.runtime import hosts
+hosts.initialize(timeout=60)
+print(hosts.index(), hosts.count(), hosts.from_first(lambda: 'told'))
+"""
+  slurm = dict(
+      SLURM_JOB_ID='4097',
+      SLURM_STEP_NODELIST='localhost,gpu11',
+      SLURM_NTASKS='2',
+      SLURM_LOCALID='0',
+      JAX_COORDINATOR_PORT=str(free_port()),
+      JAX_PLATFORMS='cpu',
   )
-  # The second slice of two hosts each.
-  set_all(
-      monkeypatch,
-      dict(
-          TPU_WORKER_HOSTNAMES='a,b',
-          TPU_WORKER_ID='1',
-          MEGASCALE_COORDINATOR_ADDRESS='localhost:8080',
-          MEGASCALE_NUM_SLICES='2',
-          MEGASCALE_SLICE_ID='1',
-      ),
-  )
-  hosts.initialize()
-  arguments = ('localhost:8482', 4, 3)
-  assert started == dict(met=arguments, jax=arguments, local=None)
+  processes = [
+      subprocess.Popen(
+          [sys.executable, '-c', code],
+          env={**environment(), **slurm, 'SLURM_PROCID': str(i)},
+          cwd=ROOT,
+          stdout=subprocess.PIPE,
+          text=True,
+      )
+      for i in range(2)
+  ]
+  said = [process.communicate(timeout=300)[0] for process in processes]
+  # Gloo talks, too.
+  last = [lines.splitlines()[-1] for lines in said]
+  assert last == ['0 2 told', '1 2 told']
 
 
 @pytest.mark.parametrize(
@@ -341,10 +357,10 @@ def test_a_cloud_tpu_is_asked(started, monkeypatch):
         (('a:1', 2, 2), '--process_id=2 is not one of 0 to 1'),
     ],
 )
-def test_what_is_missing_or_wrong_is_named(started, given, wrong):
+def test_what_is_missing_or_wrong_is_named(untold, given, wrong):
   with pytest.raises(ValueError, match=wrong):
     hosts.initialize(*given)
-  assert not started
+  assert not untold
 
 
 @pytest.mark.parametrize('address', ['here', 'here:', 'here:x', ':7'])

@@ -162,22 +162,25 @@ def train(names: tuple[str, ...]) -> type[metrics.Collection]:
       report.compute()  # {'loss': 0.31, 'learning_rate': 0.007}
 
   Args:
-    names: tuple of the names of the scalars, Python identifiers. `compute`
-      returns their means over the steps, or the last value if the name begins
-      with `LAST`.
+    names: names of the scalars, any strings. `compute` returns their means over
+      the steps, or the last value if the name begins with `LAST`.
   """
-  for name in names:
-    if not name.isidentifier():
-      raise ValueError(
-          f'The scalar {name!r} needs a Python identifier as its name, such as'
-          ' loss_aux.'
-      )
-  return metrics.Collection.create(
+  # A collection's fields are arguments of its constructor, which a loss named
+  # 'class' or 'loss/aux' cannot be.
+  fields = {f'scalar_{i}': name for i, name in enumerate(names)}
+  scalars = metrics.Collection.create(
       **{
-          name: _scalar(_Last if name.startswith(LAST) else _Mean, name)
-          for name in names
+          field: _scalar(_Last if name.startswith(LAST) else _Mean, name)
+          for field, name in fields.items()
       }
   )
+
+  def compute(self):
+    values = metrics.Collection.compute(self)
+    return {fields[field]: value for field, value in values.items()}
+
+  scalars.compute = compute
+  return scalars
 
 
 def sum_over_processes(counts):

@@ -16,7 +16,7 @@ from flax import linen as nn
 import jax
 import numpy as np
 
-from segjax import trained
+from segjax import predictor
 from segjax.ops.pool import adaptive_avg_pool
 from segjax.ops.resize import rescale
 from segjax.ops.resize import resize
@@ -51,7 +51,7 @@ class CascadePSP:
           f' min_area={self.min_area} at least 1'
       )
     try:
-      task = trained.load(self.workdir).system.task.__name__.rpartition('.')[-1]
+      task = predictor.shared(self.workdir).task.__name__.rpartition('.')[-1]
     except FileNotFoundError as error:
       raise ValueError(str(error)) from error
     if task != 'refinement':
@@ -62,10 +62,14 @@ class CascadePSP:
 
   def __call__(self, example, probabilities):
     """Returns better probabilities, [H, W, K]."""
-    network = trained.load(self.workdir)
+    network = predictor.shared(self.workdir)
     blank = np.zeros(probabilities.shape[:2], np.float32)
-    image = network.prepare(np.asarray(example['raw']), coarse_mask=blank)
-    image = np.asarray(image['image'])
+    seen = {
+        'image': np.asarray(example['raw']),
+        'coarse_mask': blank,
+        'name': example.get('name', 'image'),
+    }
+    image = np.asarray(network.prepare(seen)['image'])
     if image.shape[:2] != blank.shape:
       raise ValueError(
           f'CascadePSP wants an image of the size of its probabilities,'
@@ -126,7 +130,7 @@ class CascadePSP:
 @functools.lru_cache(maxsize=2)
 def _on_device(workdir):
   """Returns the variables of a run, once, where the masks are refined."""
-  variables = trained.load(workdir).variables
+  variables = predictor.shared(workdir).variables
   return jax.device_put(variables, jax.local_devices()[0])
 
 

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from segjax import trained
+from segjax import predictor
 from segjax.ops import directions
 
 
@@ -27,7 +27,7 @@ class SegFix:
     if self.scale <= 0:
       raise ValueError(f'scale={self.scale} is a number of steps, above 0')
     try:
-      task = trained.load(self.workdir).system.task.__name__.rpartition('.')[-1]
+      task = predictor.shared(self.workdir).task.__name__.rpartition('.')[-1]
     except FileNotFoundError as error:
       raise ValueError(str(error)) from error
     if task != 'boundaries':
@@ -44,7 +44,9 @@ class SegFix:
           f'SegFix wants an image of the size of its probabilities, and has'
           f' {image.shape[:2]} and {probabilities.shape[:2]}.'
       )
-    found = trained.load(self.workdir)(image, example.get('name', 'image'))
+    found = predictor.shared(self.workdir).predict_one(
+        image, name=example.get('name', 'image')
+    )
     return directions.look_up(probabilities, found['labels'], self.scale)
 
 

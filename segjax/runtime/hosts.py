@@ -14,8 +14,8 @@ import time
 import traceback
 from typing import Any
 
+from absl import logging
 import jax
-from jax._src import clusters
 from jax.experimental import multihost_utils
 import numpy as np
 
@@ -37,6 +37,10 @@ def initialize(
   any of these, or with a single process, nothing happens. It has to be called
   before JAX initialises its devices.
 
+  Where all arguments are known here, the processes meet first, so that an error
+  names those that do not come. What a launcher tells JAX alone stays JAX's: it
+  has started all processes, and reports those that end.
+
   Args:
     address: 'HOST:PORT' of process 0, where the processes connect.
     number: number of processes.
@@ -47,65 +51,59 @@ def initialize(
     OSError: some processes did not connect in time; the error names them.
     ValueError: an argument is missing or wrong.
   """
+  if number is None:  # Open MPI 5 sets these; JAX reads them of Open MPI 4.
+    number = _integer('OMPI_COMM_WORLD_SIZE')
+  if index is None:
+    index = _integer('OMPI_COMM_WORLD_RANK')
   if number == 1:
     return
-  local = None  # Which devices of the machine this process uses; None is all.
-  if None in (address, number, index) and (cluster := _cluster()):
-    number = cluster.get_process_count() if number is None else number
-    index = cluster.get_process_id() if index is None else index
-    if number > 1 and address is None:
-      address = _address(cluster, timeout)
-    # As in JAX, each of several processes on a machine takes one device.
-    place = cluster.get_local_process_id()
-    local = None if place is None else [place]
-  if number == 1 or (address, number, index) == (None,) * 3:
-    return
-  flags = dict(coordinator=address, num_processes=number, process_id=index)
-  if missing := [name for name, value in flags.items() if value is None]:
+  if None not in (number, index) and not 0 <= index < number:
+    raise ValueError(f'--process_id={index} is not one of 0 to {number - 1}.')
+  known = dict(coordinator=address, num_processes=number, process_id=index)
+  told = None not in known.values()
+  if told:
+    rendezvous.meet(address, number, index, timeout)
+  try:
+    jax.distributed.initialize(
+        address,
+        number,
+        index,
+        local_device_ids=_local_devices(),
+        initialization_timeout=timeout,
+        heartbeat_timeout_seconds=HEARTBEAT,
+    )
+  except (ValueError, OSError) as error:  # JAX was not told what is None.
+    missing = [name for name, value in known.items() if value is None]
+    if len(missing) == len(known):
+      if isinstance(error, OSError):  # A TPU that is not in Google's cloud.
+        logging.warning(
+            'Trains alone, since JAX does not find the other processes (%s).'
+            ' Name these by --coordinator, --num_processes and --process_id.',
+            error,
+        )
+      return
+    if not missing:
+      raise
     raise ValueError(
         f'--{" and --".join(missing)} must be given, too: processes that train'
         ' together have an address to meet at, a number and an index.'
-    )
-  if not 0 <= index < number:
-    raise ValueError(f'--process_id={index} is not one of 0 to {number - 1}.')
-  rendezvous.meet(address, number, index, timeout)
-  jax.distributed.initialize(
-      address,
-      number,
-      index,
-      local_device_ids=None if 'JAX_LOCAL_DEVICE_IDS' in os.environ else local,
-      cluster_detection_method='deactivate',
-      initialization_timeout=timeout,
-      heartbeat_timeout_seconds=HEARTBEAT,
-  )
+    ) from error
 
 
-def _cluster():
-  """Returns what JAX knows of the cluster that started this process.
+def _integer(variable):
+  """Returns a number that the environment holds, or None."""
+  value = os.environ.get(variable)
+  return None if value is None else int(value)
 
-  `jax.distributed.initialize` asks these classes, too, but keeps to itself what
-  they answer, and JAX has no public name for them. The number of processes and
-  the index are needed before it: `rendezvous` names those that do not come, and
-  a process without others starts nothing.
+
+def _local_devices():
+  """Returns the devices of this process if Open MPI tells its place.
+
+  As JAX does it, each of several processes on a machine takes one device.
   """
-  # JAX itself asks for a variable that Open MPI 5 no longer sets.
-  if 'OMPI_COMM_WORLD_SIZE' in os.environ:
-    return clusters.OmpiCluster
-  others = clusters.SlurmCluster, clusters.GkeTpuCluster, clusters.GceTpuCluster
-  try:
-    return next((other for other in others if other.is_env_present()), None)
-  except OSError:  # A TPU outside Google's cloud has no metadata server.
-    return None
-
-
-def _address(cluster, timeout):
-  """Returns the address of process 0 as the cluster tells it, or None."""
-  try:
-    return cluster.get_coordinator_address(
-        timeout, os.environ.get('JAX_COORDINATOR_PORT')
-    )
-  except KeyError:  # Open MPI 5 does not set the variable that JAX reads.
-    return None
+  place = _integer('OMPI_COMM_WORLD_LOCAL_RANK')
+  given = 'JAX_LOCAL_DEVICE_IDS' in os.environ
+  return None if place is None or given else [place]
 
 
 def index() -> int:
@@ -183,17 +181,20 @@ class OnFirst:
       item.close()
 
 
-def preempted(step: int) -> bool:
-  """Tells whether to stop after this step because a process got SIGTERM.
+def preempted(question: int) -> bool:
+  """Tells whether to stop here because a process got SIGTERM.
 
-  All processes call it after every step, so that they stop at the same step.
+  All processes ask at the same places, so that they stop at the same one.
 
   Without JAX's service, `jax_enable_preemption_service`, no process is told of
   the SIGTERM of another one, and SIGTERM ends a process at once.
+
+  Args:
+    question: its number, from one to the next by one.
   """
   if not jax.config.jax_enable_preemption_service:
     return False
-  return multihost_utils.reached_preemption_sync_point(step)
+  return multihost_utils.reached_preemption_sync_point(question)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 Until the first step is done there is nothing to save, and it may take minutes
 to compile: a program that trains alone then ends at once, also while it
-compiles. Later the loop of training asks, after every step and between the
-batches of an evaluation.
+compiles. Later the loop of training asks, after every step and at every image
+of an evaluation.
 """
 
 from collections.abc import Iterator
@@ -37,11 +37,16 @@ class Notice:
     self.code = code
     self.came = False
     self.at_once = False
+    self._questions = 0
 
-  def after(self, step: int) -> bool:
-    """Tells whether to stop after a step; all hosts ask, and all agree."""
+  def asked(self) -> bool:
+    """Tells whether to stop here.
+
+    All hosts ask equally often, and the same question is answered alike.
+    """
+    self._questions += 1
     if hosts.count() > 1:  # JAX has the signal, and tells all hosts of it.
-      return hosts.preempted(step)
+      return hosts.preempted(self._questions)
     return self.came
 
   def stop(self, words: str) -> None:

@@ -161,22 +161,26 @@ def stopped_in_evaluation(folder, seed):
   runs = Runs(folder, TINY)
   undisturbed = runs.finish('undisturbed')
   found = Found()
-  (process,) = runs.start('stopped', 1, seconds=0.1)
-  workdir = runs.workdir('stopped')
-  while process.poll() is None and newest(workdir) != (6, False):
-    time.sleep(0.001)
-  process.terminate()
-  code, log = process.wait(60), runs.log('stopped')
-  saved = Checkpoints(workdir.checkpoints, read_only=True)
-  found.note(
-      code == 0 and 'SIGTERM; step ' in log and saved.steps()[-1] >= 6,
-      'saved and ended',
-      f'code {code}, saved {saved.steps()}, {last_line(log)}',
-  )
-  runs.finish('stopped')
-  wrong = difference(workdir, undisturbed)
-  # A stop within a step's interval writes a line more.
-  found.note(not wrong or saved.steps()[-1] > 6, 'ended as if not', wrong)
+  for processes in (1, 2):
+    name = f'stopped of {processes}'
+    started = runs.start(name, processes, seconds=0.1)
+    workdir = runs.workdir(name)
+    while started[-1].poll() is None and newest(workdir) != (6, False):
+      time.sleep(0.001)
+    started[-1].terminate()
+    codes = [process.wait(60) for process in started]
+    log = runs.log(name)
+    saved = Checkpoints(workdir.checkpoints, read_only=True)
+    found.note(
+        not any(codes) and 'SIGTERM; step ' in log and saved.steps()[-1] >= 6,
+        f'{processes} saved and ended',
+        f'codes {codes}, saved {saved.steps()}, {last_line(log)}',
+    )
+    in_evaluation = newest(workdir) == (6, False)
+    runs.finish(name)
+    wrong = difference(workdir, undisturbed)
+    # A stop within a step's interval writes a line more.
+    found.note(not wrong or not in_evaluation, 'ended as if not', wrong)
   return found
 
 

@@ -3,8 +3,8 @@ import types
 import numpy as np
 import pytest
 
+from segjax import predictor
 from segjax import refine
-from segjax import trained
 from segjax.refine import cascade_psp
 from segjax.tasks import refinement
 from segjax.tasks import semantic
@@ -72,16 +72,17 @@ class Network:
   """Stands for a run that finds the mask that is in the image."""
 
   def __init__(self, task=refinement):
-    self.system = types.SimpleNamespace(task=task, model=None)
+    self.task = task
+    self.system = types.SimpleNamespace(model=None)
     self.variables = {}
 
-  def prepare(self, raw, coarse_mask):
-    assert coarse_mask.shape == raw.shape[:2]
-    return {'image': np.float32(raw)}
+  def prepare(self, example):
+    assert example['coarse_mask'].shape == example['image'].shape[:2]
+    return {'image': np.float32(example['image'])}
 
 
 def use(monkeypatch, options='', task=refinement):
-  monkeypatch.setattr(trained, 'load', lambda workdir: Network(task))
+  monkeypatch.setattr(predictor, 'shared', lambda workdir: Network(task))
   return refine.build(f"cascade_psp('runs/x', size=96, min_area=20{options})")
 
 
@@ -141,6 +142,6 @@ def test_a_run_of_another_task_is_refused(monkeypatch):
 
 
 def test_windows_that_are_all_border_are_refused(monkeypatch):
-  monkeypatch.setattr(trained, 'load', lambda workdir: Network())
+  monkeypatch.setattr(predictor, 'shared', lambda workdir: Network())
   with pytest.raises(ValueError, match='size=64 is at least 66'):
     refine.build("cascade_psp('runs/x', size=64)")

@@ -1,10 +1,8 @@
-import types
-
 import numpy as np
 import pytest
 
+from segjax import predictor
 from segjax import refine
-from segjax import trained
 from segjax.tasks import boundaries
 from segjax.tasks import semantic
 
@@ -19,15 +17,15 @@ class Network:
   """Stands for a run that has learnt all there is of `truth`."""
 
   def __init__(self, task):
-    self.system = types.SimpleNamespace(task=task)
+    self.task = task
 
-  def __call__(self, raw, name):
+  def predict_one(self, raw, name):
     assert raw.shape == (24, 30, 3)
     return {'labels': boundaries.truth(truth())}
 
 
 def use(monkeypatch, task=boundaries):
-  monkeypatch.setattr(trained, 'load', lambda workdir: Network(task))
+  monkeypatch.setattr(predictor, 'shared', lambda workdir: Network(task))
   return refine.build("segfix(workdir='runs/segfix')")
 
 

@@ -45,9 +45,9 @@ def test_within_another_program_it_is_raised_while_nothing_would_be_lost():
 def test_later_it_is_told_to_who_asks(code):
   with sigterm.noticed(code) as notice:
     notice.at_once = False
-    assert not notice.after(1)
+    assert not notice.asked()
     signal.raise_signal(signal.SIGTERM)
-    assert notice.after(2)
+    assert notice.asked()
     with pytest.raises(sigterm.Stopped) as stopped:
       notice.stop('step 2 is saved.')
   assert stopped.value.code == (code or 0)
