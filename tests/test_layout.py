@@ -67,6 +67,7 @@ SEE_CONFIGS = {
 FIELDS_OF_SOME = ('categories', 'overlaps', 'instances', 'regions', 'coarse')
 KNOW_FIELDS = {
     *('data/fields', 'data/proposals', 'data/transforms', 'data/datasets'),
+    'data/annotations',
     *('tasks', 'models', 'convert'),
 }
 # What only some files may import; TensorFlow hides behind parts of CLU.

@@ -33,6 +33,7 @@ from segjax.data import annotations
 from segjax.data import image
 from segjax.data import label_map
 from segjax.data.annotations import painting
+from segjax.data.datasets import folder as folder_set
 from segjax.data.image import BadExample
 from segjax.data.label_map import IGNORE
 from segjax.runtime import atomic
@@ -85,7 +86,8 @@ def choose_classes(
 
   Args:
     source: of the labels.
-    classes: the classes to take, in their order; () takes all.
+    classes: the classes to take, in their order; () takes all, behind the
+      background or, where there is none, stuff before things.
     stuff: classes that are not counted objects.
     ignored: classes whose pixels are ignored.
     known: classes that the data set already has.
@@ -103,7 +105,10 @@ def choose_classes(
           f' {", ".join(given) or "none"}'
       )
   ignored = {*ignored, annotations.IGNORED}
-  taken = [name for name in classes or given if name not in ignored]
+  # Systems that detect objects take class 0 for no object, so it is stuff.
+  ordered = sorted(given, key=lambda name: given[name].thing)
+  order = ordered if source.complete else given
+  taken = [name for name in classes or order if name not in ignored]
   drawn = [*given, background] if known is None else [*given, *known.names]
   if unknown := [name for name in taken if name not in drawn]:
     raise ValueError(
@@ -219,7 +224,9 @@ def write_picture(
   masks.parent.mkdir(parents=True, exist_ok=True)
   image.write_png(masks, label, palette=labels.colors)
   if labels.things:
-    _write_objects(folder / 'instances', picture.name, ids, table, labels)
+    _write_objects(
+        folder / folder_set.OBJECTS, picture.name, ids, table, labels
+    )
   counts = np.bincount(label.ravel(), minlength=256)
   kinds = np.array([kind for kind, _ in table.values()], int)
   return Written(
@@ -242,7 +249,8 @@ def _read_image(picture):
   stored = image.read_image(path)
   if orientation == 1:
     return stored, False
-  if orientation >= 5 and picture.size == stored.shape[:2]:
+  height, width = stored.shape[:2]
+  if orientation >= 5 and picture.size == (height, width) != (width, height):
     return stored, False
   return image.turn(stored, orientation), True
 

@@ -164,12 +164,12 @@ def test_coco_panoptic(tmp_path):
   panoptic(tmp_path / 'coco')
   import_labels('coco', tmp_path / 'coco', tmp_path / 'out')
   dataset = load(tmp_path / 'out')
-  assert dataset.label_map.names == ('person', 'rug')
-  assert dataset.label_map.colors == ((220, 20, 60), (9, 9, 9))
-  assert dataset.label_map.things == (0,)
+  assert dataset.label_map.names == ('rug', 'person')
+  assert dataset.label_map.colors == ((9, 9, 9), (220, 20, 60))
+  assert dataset.label_map.things == (1,)
   example = dataset[0]
   expected = np.full(SIZE, 255)
-  expected[:6], expected[6:, :8] = 1, 0
+  expected[:6], expected[6:, :8] = 0, 1
   assert example['label'].tolist() == expected.tolist()
   assert example['instances'].max() == 2
   assert sorted(example['instance_crowds'][:2].tolist()) == [0, 1]
@@ -209,6 +209,7 @@ def labelme(root):
   content |= dict(imagePath='b.png', imageData=png(PIXELS), shapes=shapes[:1])
   (root / 'b.json').write_text(json.dumps(content))
   (root / 'other.json').write_text('[1]')
+  (root / 'damaged.json').write_text('{"shapes": [')
 
 
 def test_labelme(tmp_path):
@@ -234,6 +235,7 @@ def test_labelme(tmp_path):
   assert "1 shapes 'line', which have no area" in report
   assert '1 images without a file' in report
   assert "1 JSON files that are not labelme's" in report
+  assert '1 JSON files that are damaged, left out' in report
 
 
 def test_a_photo_that_is_shown_turned_is_written_as_it_was_labelled(tmp_path):
@@ -450,7 +452,7 @@ def test_nothing_that_is_there_is_touched(tmp_path):
   assert kinds(load(tmp_path / 'out', 'held_out')[0]) == [1]
   panoptic(tmp_path / 'panoptic')
   given = 'coco', tmp_path / 'panoptic', tmp_path / 'out'
-  with pytest.raises(ValueError, match="no class 'person' of the labels"):
+  with pytest.raises(ValueError, match="no class 'rug' of the labels"):
     import_labels(*given, split='more')
 
 

@@ -26,7 +26,7 @@ from segjax.data.label_map import IGNORE
 
 IMAGES = ('images', 'imgs', 'img', 'JPEGImages')
 MASKS = ('masks', 'mask', 'labels', 'annotations', 'SegmentationClass')
-OBJECTS = ('instances', 'SegmentationObject')
+OBJECTS = (folder_set.OBJECTS, 'SegmentationObject')
 MOST_COLORS = 255
 
 

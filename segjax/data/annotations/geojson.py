@@ -44,7 +44,11 @@ def read(source, images, notes, *, class_property=''):
   splits, found = {}, set()
   for _, path in listing.find(source, ENDS).files:
     path = pathlib.Path(path)
-    content = _load(path)
+    try:
+      content = _load(path)
+    except ValueError:
+      notes.add('JSON files that are damaged, left out', path)
+      continue
     if content is None:
       notes.add('JSON files that are not GeoJSON, left out', path)
       continue

@@ -34,7 +34,11 @@ def read(source, images, notes):
   search = annotations.Images(images) if images else None
   for _, path in listing.find(source, ('.json',)).files:
     path = pathlib.Path(path)
-    content = _load(path)
+    try:
+      content = _load(path)
+    except ValueError:
+      notes.add('JSON files that are damaged, left out', path)
+      continue
     if content is None:
       notes.add("JSON files that are not labelme's, left out", path)
       continue

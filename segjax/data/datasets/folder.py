@@ -41,6 +41,7 @@ NAME.png or train/instances/NAME.png, the same for val, and optionally
 dataset.json, which names the classes."""
 
 
+OBJECTS = 'instances'  # Folder of the maps of objects of a split.
 OBJECT_NAMES = ('background', 'object')  # Without masks and dataset.json.
 
 
@@ -70,7 +71,7 @@ def load(split, root, *, proposals=0, instances=False, objects=300):
   else:
     files.check_split('folder', 'train', splits)  # `count` reads its masks.
     labels = count(_examples(root, 'train'))
-  folder = root / split / 'instances'
+  folder = root / split / OBJECTS
   if (
       of_objects
       and labels.num_classes != 2
@@ -235,7 +236,7 @@ def _check_255(pixels, ids_of_masks):
 def _examples(root, split):
   """Returns the examples of a split."""
   if _lacks_masks(root, split):
-    folder, beside = 'instances', files.TABLE
+    folder, beside = OBJECTS, files.TABLE
   else:
     folder, beside = 'masks', ''
   return files.pair(
@@ -246,7 +247,7 @@ def _examples(root, split):
 def _lacks_masks(root, split):
   """Returns whether a split has maps of objects in the place of masks."""
   folder = root / split
-  return (folder / 'instances').is_dir() and not (folder / 'masks').is_dir()
+  return (folder / OBJECTS).is_dir() and not (folder / 'masks').is_dir()
 
 
 def _read_json(path):
