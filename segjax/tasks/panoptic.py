@@ -496,7 +496,8 @@ def truth_segments(
   objects = np.asarray(example['instance_classes'])
   kinds = np.arange(label_map.num_classes)
   is_stuff = np.append(~_is_thing(label_map), False)
-  place = np.minimum(label, label_map.num_classes)  # The last is ignored.
+  # The last is ignored. Eight bits are too few for the numbers of segments.
+  place = np.minimum(label.astype(np.int32), label_map.num_classes)
   stuff = np.where(is_stuff[place], len(objects) + 1 + place, 0)
   segments = np.where(instances > 0, instances, stuff).astype(np.int32)
   return (

@@ -256,3 +256,18 @@ def test_probabilities_of_pixels_are_refused(tmp_path, prediction):
     panoptic.scores(LABELS).write(
         tmp_path, truth(), prediction, probabilities=True
     )
+
+
+@pytest.mark.parametrize('rows', [4, 250, 300])
+def test_segments_may_have_more_numbers_than_eight_bits(rows):
+  example = truth()
+  for name, fill in (('instance_classes', 255), ('instance_crowds', 0)):
+    table = np.full(rows, fill, np.uint8)
+    table[:4] = example[name]
+    example[name] = table
+  segments, classes, crowds = panoptic.truth_segments(example, LABELS)
+  known = np.setdiff1d(segments, 0).tolist()
+  assert known == [1, 2, 3, rows + 1, rows + 2]
+  assert classes[np.array(known) - 1].tolist() == [2, 2, 3, 0, 1]
+  assert crowds[np.array(known) - 1].tolist() == [0, 0, 1, 0, 0]
+  assert (segments[example['label'] == 255] == 0).all()
