@@ -460,7 +460,10 @@ def _picture(example, labels):
           labels.names[one.kind] + (' (group)' if one.crowd else '')
           for one in objects
       ],
-      [labels.colors[one.kind] for one in objects],
+      [
+          pictures.shade(labels.colors[one.kind], one.number).tolist()
+          for one in objects
+      ],
   )
   colors = pictures.overlay(shown, example['label'], labels, legend=False)
   page = pictures.beside(shown, colors, drawn)

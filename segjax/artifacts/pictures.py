@@ -208,15 +208,24 @@ def segments(ids, classes, colors):
   """
   table = np.full((1 + len(classes), 3), IGNORED, np.float32)
   for i in np.setdiff1d(ids, 0):
-    # The golden ratio spreads numbers that are near each other.
-    shade = 0.7 + 0.3 * (i * 0.618034 % 1)
-    table[i] = shade * np.array(colors[classes[i - 1]])
+    table[i] = shade(colors[classes[i - 1]], i)
   picture = np.rint(table).astype(np.uint8)[ids]
   outline = np.zeros(ids.shape, bool)
   outline[:, :-1] |= ids[:, :-1] != ids[:, 1:]
   outline[:-1] |= ids[:-1] != ids[1:]
   picture[outline] = PAPER
   return picture
+
+
+def shade(color, number):
+  """Returns a shade of a colour, [3] floats, to tell objects of a class apart.
+
+  Args:
+    color: of the class, RGB.
+    number: of the object; shades of numbers near each other are far apart.
+  """
+  # The golden ratio spreads numbers so.
+  return (0.7 + 0.3 * (number * 0.618034 % 1)) * np.array(color)
 
 
 def objects(image, masks, texts, colors):
