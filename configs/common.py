@@ -262,6 +262,31 @@ def rmsprop_of_suite(config):
   config.lr.schedule = 'constant'
 
 
+# The recipes of zhanghang1989's PyTorch-Encoding, in which several systems were
+# trained; see `sgd_of_encoding`. The learning rate is for 16 images.
+_ENCODING = (
+    "resize(520, mode='short')|random_scale(0.5, 2.0)"
+    '|random_crop(480, cat_max_ratio=1.0)|flip|blur|normalize'
+)
+ENCODING = {
+    'pascal_context': dict(train=_ENCODING, steps=25_000, batch=16, lr=1e-3),
+    'ade20k': dict(train=_ENCODING, steps=227_000, batch=16, lr=4e-3),
+}
+
+
+def sgd_of_encoding(config, rate):
+  """Sets SGD as PyTorch-Encoding uses it on pretrained backbones.
+
+  Args:
+    config: the config to change.
+    rate: learning rate of the backbone; the rest has ten times it.
+  """
+  config.optim.weight_decay = 1e-4
+  config.optim.factors = (('^(?!backbone/)', 10.0),)
+  config.lr.base = rate
+  config.lr.schedule = 'poly(power=0.9)'
+
+
 def ade20k_of_csail(config, steps):
   """Sets the recipe of CSAIL's code for ADE20K: whole images of five sizes.
 
