@@ -42,6 +42,7 @@ def run(config, workdir, stopped_code=None):
     stopped_code: exit code of the program if SIGTERM stops it; None where the
       run is a part of another program, which gets `sigterm.Stopped`.
   """
+  sources.find(config.init_from)  # A wrong name is an error before all else.
   hosts.from_first(workdir.make)
   with contextlib.ExitStack() as stack:
     hosts.from_first(stack.enter_context, workdir.locked())

@@ -203,11 +203,12 @@ def find(text: str) -> Weights | None:
 
 
 def describe() -> str:
-  """Returns a line for each file of the table: its name and what it holds."""
-  width = max(map(len, TABLE))
+  """Returns a line for each file of the table: name, content and address."""
+  rows = [(t, w.backbone or w.model, w.address) for t, w in TABLE.items()]
+  wide = [max(len(row[i]) for row in rows) for i in range(2)]
   return '\n'.join(
-      f'  {title:<{width}}  {weights.backbone or weights.model}'
-      for title, weights in TABLE.items()
+      f'  {title:<{wide[0]}}  {content:<{wide[1]}}  {address}'
+      for title, content, address in rows
   )
 
 

@@ -202,6 +202,32 @@ def test_texts_are_names_addresses_or_paths(cache):
   assert pathlib.Path(sources.local(address)) == path
 
 
+def test_the_list_has_names_contents_addresses_and_the_folder(cache):
+  shown = workdirs.describe()
+  assert str(cache) in shown
+  lines = [line.split() for line in shown.splitlines()]
+  for title, weights in sources.TABLE.items():
+    content = weights.backbone or weights.model
+    assert [title, content, weights.address] in lines
+
+
+def test_what_a_killed_process_has_left_is_replaced(server, cache):
+  weights = server.add('net', b'content')
+  cache.mkdir()
+  (cache / f'.{weights.name}.pth.tmp').write_bytes(b'cont')
+  assert pathlib.Path(sources.fetch(weights)).read_bytes() == b'content'
+  assert files(cache) == {f'{weights.name}.pth'}
+
+
+def test_a_wrong_name_ends_a_run_before_it_makes_anything(tmp_path):
+  config = tiny.get_config()
+  config.init_from = 'torchvision:resnet50-00000000'
+  workdir = Workdir(tmp_path / 'run')
+  with pytest.raises(ValueError, match='no weights called'):
+    train.run(config, workdir)
+  assert not workdir.path.exists()
+
+
 def test_names_carry_digits_and_say_a_backbone_or_a_system_with_rules():
   for title, weights in sources.TABLE.items():
     assert title == f'{weights.source}:{weights.name}'

@@ -6,10 +6,12 @@ pixels moves all fields of an example, each as its kind in `segjax.data.fields`
 says, and leaves other entries alone. An op that derives a target from the label
 says in `derives` which field it adds, as `border_weights` adds 'weight'; it
 comes after those that move pixels; crops and flips may follow one that is
-`movable`. One that is `on_truth` is given the truth in evaluation, too. The
-spec names an op and its fields, as literals: `resize(512, mode='short')`. Sizes
-are height, width; one number is a square. The defaults are mmseg 1.2.2's where
-it has any. README.md lists all ops.
+`movable`. One that is `on_truth` is given the truth in evaluation, too. A `Mix`
+is given other examples of the split, in training alone.
+
+The spec names an op and its fields, as literals: `resize(512, mode='short')`.
+Sizes are height, width; one number is a square. The defaults are mmseg 1.2.2's
+where it has any. README.md lists all ops.
 """
 
 import ast

@@ -137,7 +137,7 @@ class CopyPaste(Mix):
   objects, but no groups of objects; else the connected components of all
   classes but 0. Objects that are hidden are none any more, and others are as
   large as they show. Simple copy-paste, https://arxiv.org/abs/2012.07177, has
-  `random_scale(0.1, 2.0)|random_crop(1024)|flip` in front.
+  `random_scale(0.1, 2.0)|random_crop(1024)|pad(1024)|flip` in front.
 
   Attributes:
     share: probability of each object.
