@@ -262,8 +262,11 @@ def fetch(weights: Weights) -> epath.Path:
           ' network, get the file elsewhere and put it there under that name,'
           f' or into another folder that {VARIABLE} names.'
       ) from error
+  sha = hashlib.sha256()
   with path.open('rb') as file:
-    found = hashlib.file_digest(file, 'sha256').hexdigest()
+    for chunk in iter(lambda: file.read(CHUNK), b''):
+      sha.update(chunk)
+  found = sha.hexdigest()
   if not found.startswith(digits):
     raise ValueError(
         f'{path} is not the file that its name says: its SHA-256 begins with'
