@@ -248,18 +248,24 @@ def offer(server, monkeypatch, state, tmp_path, **about):
   return weights.title
 
 
-def begin(init_from):
-  """Returns a first state, and the random one that it is made of."""
+@pytest.fixture(scope='module')
+def run():
+  """A run without weights to begin with, and its random first state."""
   config = tiny.get_config()
   config.model.update(rates=(1, 2, 3))
-  config.init_from = init_from
   setup = experiment.training(config)
-  state = setup.init()
+  return setup, setup.init()
+
+
+def begin(run, init_from):
+  """Returns a first state, and the random one that it is made of."""
+  setup, state = run
+  setup = dataclasses.replace(setup, init_from=init_from)
   return train.first_state(setup, state), state
 
 
 def test_a_run_begins_with_a_backbone_by_its_name(
-    server, cache, monkeypatch, tmp_path
+    run, server, cache, monkeypatch, tmp_path
 ):
   shapes = torchvision.resnet() | {'fc.weight': (1000, 128), 'fc.bias': (1000,)}
   state = torchvision.state(shapes)
@@ -272,7 +278,7 @@ def test_a_run_begins_with_a_backbone_by_its_name(
       backbone='resnet/tiny',
       only='(?!extra)',
   )
-  first, random = begin(name)
+  first, random = begin(run, name)
   kernel = first.params['backbone']['stem']['conv']['kernel']
   expected = state['conv1.weight'].transpose(2, 3, 1, 0)
   np.testing.assert_array_equal(kernel, expected)
@@ -283,7 +289,7 @@ def test_a_run_begins_with_a_backbone_by_its_name(
 
 
 def test_a_run_begins_with_a_system_of_other_classes_by_its_name(
-    server, cache, monkeypatch, tmp_path
+    run, server, cache, monkeypatch, tmp_path
 ):
   state = torchvision.state(torchvision.deeplabv3(7))
   name = offer(
@@ -297,7 +303,7 @@ def test_a_run_begins_with_a_system_of_other_classes_by_its_name(
           backbone='resnet/tiny(output_stride=8)', features=8, rates=(1, 2, 3)
       ),
   )
-  first, random = begin(name)
+  first, random = begin(run, name)
   kernel = first.params['fuse']['conv']['kernel']
   expected = state['classifier.1.weight'].transpose(2, 3, 1, 0)
   np.testing.assert_array_equal(kernel, expected)
@@ -314,14 +320,14 @@ def test_a_run_begins_with_a_system_of_other_classes_by_its_name(
   jax.tree.map(np.testing.assert_array_equal, saved, named)
   # A run that began with the name is written back under the names of the file.
   config.init_from = name
-  run = Workdir(tmp_path / 'run')
-  run.make()
-  run.claim(config)
-  checkpoints = Checkpoints(run.checkpoints)
+  workdir = Workdir(tmp_path / 'run')
+  workdir.make()
+  workdir.claim(config)
+  checkpoints = Checkpoints(workdir.checkpoints)
   params = named.pop('params')
   checkpoints.save(0, {'params': params, 'mutable': named})
   checkpoints.close()
-  workdirs.write_back(run.path, tmp_path / 'back.npz')
+  workdirs.write_back(workdir.path, tmp_path / 'back.npz')
   back = torch_file.read(tmp_path / 'back.npz')
   np.testing.assert_array_equal(
       back['classifier.1.weight'], state['classifier.1.weight']
