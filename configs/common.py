@@ -389,8 +389,9 @@ def base(dataset, *, small=False, **changes):
   config.preprocess.eval = recipe.get('eval', 'normalize')
 
   # The workdir of a run or of segjax.convert whose weights training starts
-  # with; '' starts with random weights. Variables that do not fit are
-  # initialised at random, and logged.
+  # with, or a name such as 'torchvision:resnet50-11ad3fa6', which `python -m
+  # segjax.convert --list` shows; '' starts with random weights. Variables that
+  # do not fit are initialised at random, and logged.
   config.init_from = ''
   # Regular expression of the names of variables to take; '' takes all.
   config.init_only = ''
