@@ -123,8 +123,6 @@ PARAMETERS = {
     'unetplusplus': 26_081_509,  # smp.UnetPlusPlus('resnet34', classes=21).
     'upernet': 66_416_778,
 }
-# Those that take ten seconds and more to trace at their full size.
-VAST = ('autodeeplab_search', 'fasterseg_search', 'nvidia_hmsa')
 # Those that may stand on any of several backbones.
 ON_BACKBONES = [
     name
@@ -278,13 +276,8 @@ def test_every_layer_computes_in_the_type_it_is_given(name):
   assert not wrong
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name in VAST else name
-        for name in NAMES
-    ],
-)
+@pytest.mark.slow  # To trace all systems at their full size takes minutes.
+@pytest.mark.parametrize('name', NAMES)
 def test_parameters_are_as_many_as_recorded(name):
   params = initialised(models.create(name, CLASSES))['params']
   assert sum(x.size for x in jax.tree.leaves(params)) == PARAMETERS[name]
