@@ -5,11 +5,12 @@ Benchmark listings quote 63.1 mIoU on CamVid test as the paper's result.
   bash launch/local.sh --config=configs/bayesian_segnet.py
   python -m segjax.main --workdir=runs/camvid \
       --config=configs/bayesian_segnet.py:camvid \
-      --config.init_from=runs/vgg16 --config.dataset.eval_split=test
+      --config.init_from=torchvision:vgg16_bn-6c64b313 \
+      --config.dataset.eval_split=test
   python -m segjax.predict --workdir=runs/camvid photos/ --output=predictions/
 
-runs/vgg16 is made by segjax.convert, see configs/segnet.py. Predictions include
-NAME_uncertainty.png, which is brighter where samples differ more.
+Predictions include NAME_uncertainty.png, which is brighter where samples differ
+more.
 """
 
 from configs import common

@@ -5,16 +5,15 @@ Numbers of the paper are not at hand.
   bash launch/local.sh --config=configs/cascade_psp.py
   python -m segjax.main --workdir=runs/cascade_psp \
       --config=configs/cascade_psp.py:dataset=folder \
-      --config.init_from=IMAGENET
+      --config.init_from=torchvision:resnet50-0676ba61
   python -m segjax.main --mode=eval --workdir=runs/voc \
       --config.predict.refine="cascade_psp(workdir='runs/cascade_psp')"
 
-The last command refines what another system predicts. IMAGENET is a workdir
-that `segjax.convert --source=torchvision --backbone=resnet/50` makes. The
-folder has images and binary masks, as those of MSRA-10K, DUTS, ECSSD and
-FSS-1000 that the authors trained on; the recipe is theirs. On data sets with
-labels of many classes, a class of each crop is the mask. The loss is the
-system's own, and `config.loss` is not used.
+The last command refines what another system predicts. The folder has images and
+binary masks, as those of MSRA-10K, DUTS, ECSSD and FSS-1000 that the authors
+trained on; the recipe is theirs. On data sets with labels of many classes, a
+class of each crop is the mask. The loss is the system's own, and `config.loss`
+is not used.
 """
 
 from configs import common

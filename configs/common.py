@@ -274,6 +274,31 @@ def rmsprop_of_suite(config):
   config.lr.schedule = 'constant'
 
 
+# The recipes of zhanghang1989's PyTorch-Encoding, in which several systems were
+# trained; see `sgd_of_encoding`. The learning rate is for 16 images.
+_ENCODING = (
+    "resize(520, mode='short')|random_scale(0.5, 2.0)"
+    '|random_crop(480, cat_max_ratio=1.0)|flip|blur|normalize'
+)
+ENCODING = {
+    'pascal_context': dict(train=_ENCODING, steps=25_000, batch=16, lr=1e-3),
+    'ade20k': dict(train=_ENCODING, steps=227_000, batch=16, lr=4e-3),
+}
+
+
+def sgd_of_encoding(config, rate):
+  """Sets SGD as PyTorch-Encoding uses it on pretrained backbones.
+
+  Args:
+    config: the config to change.
+    rate: learning rate of the backbone; the rest has ten times it.
+  """
+  config.optim.weight_decay = 1e-4
+  config.optim.factors = (('^(?!backbone/)', 10.0),)
+  config.lr.base = rate
+  config.lr.schedule = 'poly(power=0.9)'
+
+
 def ade20k_of_csail(config, steps):
   """Sets the recipe of CSAIL's code for ADE20K: whole images of five sizes.
 
@@ -376,8 +401,9 @@ def base(dataset, *, small=False, **changes):
   config.preprocess.eval = recipe.get('eval', 'normalize')
 
   # The workdir of a run or of segjax.convert whose weights training starts
-  # with; '' starts with random weights. Variables that do not fit are
-  # initialised at random, and logged.
+  # with, or a name such as 'torchvision:resnet50-11ad3fa6', which `python -m
+  # segjax.convert --list` shows; '' starts with random weights. Variables that
+  # do not fit are initialised at random, and logged.
   config.init_from = ''
   # Regular expression of the names of variables to take; '' takes all.
   config.init_only = ''

@@ -4,11 +4,9 @@ The paper reports 72.5 mIoU on VOC 2012 test for an ensemble with FCN
 (abstract).
 
   bash launch/local.sh --config=configs/deconvnet.py
-  python -m segjax.convert --source=torchvision --backbone=vgg/16_bn \
-      --checkpoint=vgg16_bn.pth --output=runs/vgg16
   python -m segjax.main --workdir=runs/stage1 \
       --config=configs/deconvnet.py:voc2012,stage=1 \
-      --config.init_from=runs/vgg16
+      --config.init_from=torchvision:vgg16_bn-6c64b313
   python -m segjax.main --workdir=runs/stage2 \
       --config=configs/deconvnet.py:voc2012,stage=2 \
       --config.init_from=runs/stage1

@@ -13,28 +13,11 @@ of 512x1024, 80k steps).
 
 from configs import common
 
-CROP = 'random_crop(480, cat_max_ratio=1.0)|flip|blur|normalize'
-# The authors' for the sets of the paper: 80 epochs, and 180.
-RECIPES = {
-    'pascal_context': dict(
-        train=f"resize(520, mode='short')|random_scale(0.5, 2.0)|{CROP}",
-        steps=25_000,
-        batch=16,
-        lr=1e-3,
-    ),
-    'ade20k': dict(
-        train=f"resize(520, mode='short')|random_scale(0.5, 2.0)|{CROP}",
-        steps=227_000,
-        batch=16,
-        lr=4e-3,
-    ),
-}
-
 
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  recipe = {} if arg.small else RECIPES.get(arg.dataset, {})
+  recipe = {} if arg.small else common.ENCODING.get(arg.dataset, {})
   config = common.base(arg.dataset, small=arg.small, **recipe)
   config.model_name = 'encnet'
   config.model = dict(
@@ -64,8 +47,5 @@ def get_config(arg=''):
       align_corners=True,
   )
   config.aux_weight = 0.2
-  config.optim.weight_decay = 1e-4
-  config.optim.factors = (('^(?!backbone/)', 10.0),)
-  config.lr.base = recipe['lr']
-  config.lr.schedule = 'poly(power=0.9)'
+  common.sgd_of_encoding(config, recipe['lr'])
   return config

@@ -5,14 +5,12 @@ one scale; panoptic quality 39.7 on ADE20K with ResNet-50, and on COCO 51.9 with
 ResNet-50 and 53.2 with Swin-T.
 
   bash launch/local.sh --config=configs/mask2former.py
-  python -m segjax.convert --source=torchvision --backbone=resnet/50 \
-      --checkpoint=resnet50-0676ba61.pth --output=runs/imagenet
   python -m segjax.main --workdir=runs/ade20k \
       --config=configs/mask2former.py:dataset=ade20k \
-      --config.init_from=runs/imagenet
+      --config.init_from=torchvision:resnet50-0676ba61
   python -m segjax.main --workdir=runs/panoptic \
       --config=configs/mask2former.py:cityscapes,task=panoptic \
-      --config.init_from=runs/imagenet
+      --config.init_from=torchvision:resnet50-0676ba61
 """
 
 from configs import common

@@ -3,11 +3,9 @@ r"""SegNet, https://arxiv.org/abs/1511.00561.
 Later papers quote 55.6 mIoU on CamVid test as the paper's result.
 
   bash launch/local.sh --config=configs/segnet.py
-  python -m segjax.convert --source=torchvision --backbone=vgg/16_bn \
-      --checkpoint=vgg16_bn.pth --output=runs/vgg16
   python -m segjax.main --workdir=runs/camvid \
-      --config=configs/segnet.py:camvid --config.init_from=runs/vgg16 \
-      --config.dataset.eval_split=test
+      --config=configs/segnet.py:camvid --config.dataset.eval_split=test \
+      --config.init_from=torchvision:vgg16_bn-6c64b313
 """
 
 from configs import common

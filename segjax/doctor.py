@@ -5,8 +5,9 @@ r"""Checks a data set and the machine before a first run.
 reads every example of the train and eval split as training does, and reports
 what is wrong, what is odd, how often each class occurs, the class weights that
 follow, and what the machine has and a training step needs. Where examples have
-objects, it measures them, too. --pictures=FOLDER draws some examples with their
-labels. The exit code is 1 when training would fail or learn the wrong thing.
+objects, it measures them, too. It fetches and reads the weights of
+`config.init_from`, and --pictures=FOLDER draws some examples with their labels.
+The exit code is 1 when training would fail or learn the wrong thing.
 
   python -m segjax.doctor --workdir=runs/camvid --replay=1207
 
@@ -31,6 +32,7 @@ import numpy as np
 from segjax import experiment
 from segjax.artifacts import pictures
 from segjax.artifacts import workdir
+from segjax.convert import sources
 from segjax.data import datasets
 from segjax.data import image
 from segjax.data import object_statistics
@@ -162,6 +164,21 @@ def check_machine(config):
   return '\n'.join(lines), problems
 
 
+def check_weights(init_from):
+  """Reads the weights to begin with, and fetches them; returns errors."""
+  # Slow: it imports Orbax.
+  from segjax.artifacts import warm_start
+
+  try:
+    if named := sources.find(init_from):
+      sources.fetch(named)
+    elif init_from:
+      warm_start.read(init_from)
+  except (OSError, ValueError) as error:
+    return [f'config.init_from: {error}']
+  return []
+
+
 def main(config, drawn=''):
   """Prints the reports and problems; returns the exit code.
 
@@ -181,6 +198,7 @@ def main(config, drawn=''):
       print(report, end='\n\n')
       problems.errors += more.errors
       problems.warnings += more.warnings
+      problems.errors += check_weights(config.init_from)
   for message in problems.warnings:
     print(f'Warning: {message}')
   for message in problems.errors:

@@ -319,7 +319,7 @@ class Training:
     keep: newest checkpoints to keep.
     max_bad_steps: skipped steps in a row that end the run.
     profile: whether to write a profile of some steps.
-    init_from: workdir whose weights to begin with, or ''.
+    init_from: workdir or name of the weights to begin with, or ''.
     init_only: regular expression of the variables to take from there.
   """
 

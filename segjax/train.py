@@ -16,6 +16,8 @@ from segjax import parallel
 from segjax.artifacts import summaries
 from segjax.artifacts import warm_start
 from segjax.artifacts.checkpoint import Checkpoints
+from segjax.convert import sources
+from segjax.convert import workdirs
 from segjax.evaluation import collections
 from segjax.layers.norm import precise_statistics
 from segjax.runtime import compile_cache
@@ -40,6 +42,7 @@ def run(config, workdir, stopped_code=None):
     stopped_code: exit code of the program if SIGTERM stops it; None where the
       run is a part of another program, which gets `sigterm.Stopped`.
   """
+  sources.find(config.init_from)  # A wrong name is an error before all else.
   hosts.from_first(workdir.make)
   with contextlib.ExitStack() as stack:
     hosts.from_first(stack.enter_context, workdir.locked())
@@ -257,13 +260,21 @@ def first_state(setup, state):
   """Returns a new state with the variables of `config.init_from`, if given."""
   if not setup.init_from:
     return state
-  return hosts.from_first(
-      warm_start.start,
-      state,
-      setup.init_from,
-      setup.init_only,
-      setup.dataset.channels,
-  )
+
+  def start():
+    if named := sources.find(setup.init_from):
+      origin, saved = named.title, workdirs.read_named(named)
+    else:
+      origin, saved = warm_start.read(setup.init_from)
+    return warm_start.start(
+        state,
+        saved,
+        origin,
+        init_only=setup.init_only,
+        channels=setup.dataset.channels,
+    )
+
+  return hosts.from_first(start)
 
 
 def report_start(seconds):

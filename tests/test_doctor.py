@@ -9,6 +9,7 @@ from PIL import Image
 import pytest
 
 from segjax import doctor
+from segjax.convert import sources
 from segjax.data import image
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -215,6 +216,21 @@ def test_batch_that_does_not_fit_is_an_error(monkeypatch):
   monkeypatch.setattr(doctor, '_device_memory', lambda: 2 * 2**30)
   _, problems = doctor.check_machine(config(''))
   assert 'more than the 2 GiB there are' in problems.errors[0]
+
+
+def test_weights_that_a_run_cannot_begin_with_are_errors(tmp_path, monkeypatch):
+  monkeypatch.setenv(sources.VARIABLE, str(tmp_path))
+  title = 'torchvision:resnet18-f37072fd'
+  (tmp_path / 'resnet18-f37072fd.pth').write_bytes(b'something else')
+  for init_from, message in (
+      (title, 'is not the file that its name says'),
+      (f'{title}0', 'There are no weights called'),
+      (str(tmp_path), 'There is no checkpoint in'),
+  ):
+    (error,) = doctor.check_weights(init_from)
+    assert error.startswith('config.init_from: ')
+    assert message in error
+  assert not doctor.check_weights('')
 
 
 def test_exit_code_is_1_when_training_would_be_wrong(folder):

@@ -15,29 +15,46 @@ from segjax.artifacts.workdir import Workdir
 from segjax.ops.position_table import resize_table
 
 
-def start(state: Any, init_from: str, init_only: str, channels: int) -> Any:
-  """Returns a train state with the variables of another run that fit.
+def read(init_from: str) -> tuple[str, dict]:
+  """Reads the weights of another run.
+
+  Args:
+    init_from: the workdir of a run or of `segjax.convert`.
+
+  Returns:
+    Where they are from, for the log, and {collection: variables}.
+
+  Raises:
+    FileNotFoundError: there is no checkpoint.
+  """
+  workdir = Workdir(init_from)
+  step, saved = checkpoint.best(workdir.checkpoints)
+  return f'step {step} of {workdir.path}', saved
+
+
+def start(
+    state: Any, saved: dict, origin: str, *, init_only: str, channels: int
+) -> Any:
+  """Returns a train state with those variables of others that fit.
 
   Args:
     state: the freshly initialised train state.
-    init_from: the workdir of a run or of `segjax.convert`.
+    saved: {collection: variables} of a similar model.
+    origin: where they are from, for the log.
     init_only: regular expression; only variables whose names match are taken.
       '' takes all.
     channels: number of channels of the images.
 
   Raises:
-    FileNotFoundError: there is no checkpoint.
     ValueError: no variable fits.
   """
-  workdir = Workdir(init_from)
-  step, saved = checkpoint.best(workdir.checkpoints)
   variables, table = fill(
       {'params': state.params, **state.mutable},
       saved,
       channels=channels,
       only=init_only,
   )
-  logging.info('Beginning with step %d of %s: %s', step, workdir.path, table)
+  logging.info('Beginning with %s: %s', origin, table)
   variables = jax.tree.map(jnp.asarray, variables)
   params = variables.pop('params')
   return state.replace(

@@ -66,6 +66,7 @@ class Block(nn.Module):
   ratio: int
   strips: tuple[int, ...]
   drop_path: float  # Probability that an image skips a branch in training.
+  layer_scale: float  # That the factors on the branches begin with.
 
   @remat.block
   @nn.compact
@@ -76,7 +77,7 @@ class Block(nn.Module):
     )
     for i, branch in enumerate(branches, 1):
       y = branch(norms.BatchNorm(train, name=f'norm{i}')(x))
-      y = LayerScale(0.01, name=f'scale{i}')(y)
+      y = LayerScale(self.layer_scale, name=f'scale{i}')(y)
       x += drop_path(self.drop_path, train)(y)
     return x
 
@@ -94,6 +95,8 @@ class Backbone(nn.Module):
   # Probability that an image skips a branch of the last block in training. It
   # grows linearly from 0 in the first block.
   drop_path: float = 0.1
+  # That the factors on the branches of the blocks begin with.
+  layer_scale: float = 0.01
 
   levels = ('c2', 'c3', 'c4', 'c5')
 
@@ -114,6 +117,7 @@ class Backbone(nn.Module):
             self.ratios[i - 1],
             self.strips,
             next(rates),
+            self.layer_scale,
             name=f'stage{i}_{j}',
         )(x, train)
       x = layer_norm(f'norm{i}', epsilon=1e-5)(x)
@@ -128,6 +132,7 @@ VARIANTS = {
         depths=(1, 1, 1, 1),
         ratios=(4, 4, 4, 4),
         strips=(7, 11),
+        layer_scale=1.0,  # Few blocks learn little in short runs else.
     ),
     'tiny': dict(widths=(32, 64, 160, 256), depths=(3, 3, 5, 2)),
     'small': dict(widths=WIDE, depths=(2, 2, 4, 2)),

@@ -7,7 +7,9 @@ r"""Turns weights of other libraries into a workdir, and back.
 writes a workdir for evaluation, prediction and `--config.init_from`, and prints
 where each tensor went. `--backbone=resnet/50` instead of a config converts a
 classifier of ImageNet, for `--config.init_from` alone. `--list` shows the
-sources, systems and backbones that there are rules for.
+sources, systems and backbones that there are rules for, and weights by name:
+`torchvision:resnet50-11ad3fa6` is a `--checkpoint` and, without a conversion, a
+`--config.init_from`. It is fetched where it is needed first.
 
   python -m segjax.convert --workdir=runs/mine --to=FILE.safetensors
 
@@ -22,7 +24,9 @@ from ml_collections import config_flags
 from segjax.convert import workdirs
 from segjax.runtime import terminal
 
-_LIST = flags.DEFINE_bool('list', False, 'Shows sources and their systems.')
+_LIST = flags.DEFINE_bool(
+    'list', False, 'Shows sources, their systems, and weights by name.'
+)
 _SOURCE = flags.DEFINE_string(
     'source', None, 'Source of the weights; see --list.'
 )
@@ -33,7 +37,11 @@ _BACKBONE = flags.DEFINE_string(
     'backbone', '', "Instead of a config, a classifier such as 'resnet/50'."
 )
 _CHECKPOINT = flags.DEFINE_string(
-    'checkpoint', None, 'File to read: .pth, .pt, .safetensors or .npz.'
+    'checkpoint',
+    None,
+    'File to read: .pth, .pt, .safetensors or .npz; or a name of --list, or an'
+    " address 'https://...-DIGITS.pth' with digits of the file's SHA-256, which"
+    ' are fetched if they are not in the cache.',
 )
 _KEY = flags.DEFINE_string(
     'key',

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import re
 
 from absl import logging
 from flax import traverse_util
@@ -10,16 +11,19 @@ import jax
 
 from segjax import backbones
 from segjax import experiment
+from segjax import models
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
 from segjax.artifacts.workdir import write_json
 from segjax.convert import rules
+from segjax.convert import sources
 from segjax.convert import torch
 from segjax.convert import torch_file
 from segjax.data import fields
 from segjax.data import label_map as label_maps
 
 HEAD = 1000  # Classes of ImageNet.
+CHANNELS = 3  # Of the images that weights by name were trained with.
 
 
 def describe():
@@ -29,7 +33,11 @@ def describe():
     package = f'{rules.__name__}.{source}'
     lines.append(f'{source:<16}{_about(package)}')
     lines += [f'  {stem:<14}{_about(f"{package}.{stem}")}' for stem in stems]
-  return '\n'.join(lines)
+  named = (
+      'Weights by name, for --config.init_from and --checkpoint, kept in'
+      f' {sources.folder()}:'
+  )
+  return '\n'.join([*lines, '', named, sources.describe()])
 
 
 def _about(module):
@@ -52,7 +60,7 @@ def convert(
   Args:
     source: name of a folder of `rules`.
     config: config of the system with the fields it was trained with there.
-    path: file of the weights.
+    path: file of the weights, or what else `sources.local` takes.
     output: folder for the workdir.
     key: see `torch_file.read`.
     ema: see `torch_file.read`.
@@ -64,7 +72,7 @@ def convert(
     ValueError: the weights do not fit the system; lists what does not.
   """
   label_map = _label_map(config, num_classes)
-  state = torch_file.read(path, key, ema)
+  state = torch_file.read(sources.local(path), key, ema)
   renaming = rules.find(source, config.model_name, _kind(config))
   system = experiment.system(config, label_map)
   side = 128 + 2 * system.halo
@@ -94,7 +102,7 @@ def convert_backbone(
   Args:
     source: name of a folder of `rules`.
     backbone: 'family/variant'.
-    path: file of the weights.
+    path: file of the weights, or what else `sources.local` takes.
     output: folder to write.
     key: see `torch_file.read`.
     ema: see `torch_file.read`.
@@ -103,12 +111,22 @@ def convert_backbone(
   Raises:
     ValueError: the weights do not fit the backbone; lists what does not.
   """
+  state = torch_file.read(sources.local(path), key, ema)
+  variables, stem, state, plan = _of_backbone(source, backbone, state, channels)
+  _save(_new_workdir(output), variables, source, stem, state, plan)
+
+
+def _of_backbone(source, backbone, state, channels):
+  """Returns the variables {collection: {'backbone': ...}} of a backbone.
+
+  Also returns the name of the file of its rules, the state without prefixes,
+  and the `Plan` of where its tensors go.
+  """
   family = backbone.partition('/')[0]
   # The rules of HRNet's file of that name are for the system.
   own = 'backbone' in rules.names().get(source, ())
   stem = 'backbone' if own else family
   renaming = rules.find(source, stem, backbone)
-  state = torch_file.read(path, key, ema)
   bare, whole = (
       _template(backbones.build(backbone, num_classes=n), channels)
       for n in (0, HEAD)
@@ -120,7 +138,34 @@ def convert_backbone(
   template = whole if head & set(_places(plan, state).values()) else bare
   variables = torch.convert(state, renaming, template, layout)
   nested = {name: {'backbone': tree} for name, tree in variables.items()}
-  _save(_new_workdir(output), nested, source, stem, state, plan)
+  return nested, stem, state, plan
+
+
+def read_named(weights: sources.Weights) -> dict:
+  """Returns {collection: variables} of weights by name, as a run has them.
+
+  Args:
+    weights: from `sources.find`; the file is fetched if it is not there.
+
+  Raises:
+    ValueError: the file is not the one that its name says, or does not fit.
+    ConnectionError: it is not there and cannot be fetched.
+  """
+  state = _read_state(weights)
+  if weights.backbone:
+    return _of_backbone(weights.source, weights.backbone, state, CHANNELS)[0]
+  model = models.create(weights.model, weights.num_classes, **weights.fields)
+  renaming = rules.find(
+      weights.source, weights.model, weights.fields.get('backbone', '')
+  )
+  layout = rules.layout(weights.source)
+  return torch.convert(state, renaming, _template(model, CHANNELS), layout)
+
+
+def _read_state(weights):
+  """Returns {name: array} of weights by name."""
+  state = torch_file.read(sources.fetch(weights))
+  return {n: x for n, x in state.items() if re.match(weights.only, n)}
 
 
 def write_back(workdir, to, *, source='', like=''):
@@ -169,6 +214,9 @@ def _origin(workdir):
         ' came with. Give a file that has the names to write, and its source:'
         ' --like=FILE --source=...'
     )
+  if named := sources.find(before):
+    shapes = {n: tensor.shape for n, tensor in _read_state(named).items()}
+    return {'source': named.source, 'shapes': shapes}
   return _origin(Workdir(before))
 
 

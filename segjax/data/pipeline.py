@@ -2,10 +2,11 @@
 
 The training examples are an endless sequence that depends only on the data set,
 the spec and the seed: each epoch has a new order, and the random transforms of
-an example depend on the seed and on its position in the sequence. Step s takes
-`batch_size` of them from position s * batch_size on, and each host takes a
-contiguous part of these. So a run can resume at any step without reading the
-examples before it, and the global batches do not depend on the number of hosts.
+an example, and the other examples that are mixed with it, depend on the seed
+and on its position in the sequence. Step s takes `batch_size` of them from
+position s * batch_size on, and each host takes a contiguous part of these. So a
+run can resume at any step without reading the examples before it, and the
+global batches do not depend on the number of hosts.
 
 Steps that take turns, see `Turns`, take from a sequence for each turn, and the
 examples are divided among these.
@@ -150,7 +151,10 @@ def train_batches(
     )
   ops = (*transforms.fuse(ops), transforms.Pad(*transforms.static_size(ops)))
   pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns)
-  examples = [sequence.random_map(_transform(ops)) for sequence, _ in pairs]
+  examples = [
+      sequence.random_map(_transform(ops, reader.draw))
+      for sequence, reader in pairs
+  ]
   share = batch_size // num_hosts
 
   def example(i):
@@ -323,6 +327,19 @@ class _Reader:
         self._note(index, error)
     raise BadExample(f'none of the {length} examples is readable')
 
+  def draw(self, rng):
+    """Returns any example, or the next readable one in the data set."""
+    length = len(self._dataset)
+    first = int(rng.integers(length))
+    for index in (*range(first, length), *range(first)):
+      try:
+        return self._dataset[index]
+      except BadExample as error:
+        if not self._skip:
+          raise
+        self._note(index, error)
+    raise BadExample(f'none of the {length} examples is readable')
+
   def _note(self, index, error):
     """Counts and logs an unreadable example when it is met first."""
     with self._lock:
@@ -347,12 +364,19 @@ def _parse(spec):
   return ops
 
 
-def _transform(ops):
-  """Returns the function that applies ops and names the example in an error."""
+def _transform(ops, draw=None):
+  """Returns the function that applies ops and names the example in an error.
+
+  Args:
+    ops: from `transforms.parse`.
+    draw: see `transforms.apply`.
+  """
 
   def transform(features, rng=None):
     try:
-      return transforms.apply(ops, features, rng)
+      return transforms.apply(ops, features, rng, draw)
+    except BadExample:  # Of an example that is mixed in; it has its name.
+      raise
     except (ValueError, cv2.error) as error:
       raise ValueError(f'{features["name"]}: {error}') from error
 

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from segjax import experiment
-from segjax import steps
 from segjax import train
 from segjax.artifacts import warm_start
 from segjax.artifacts.checkpoint import Checkpoints
@@ -182,6 +181,5 @@ def test_a_run_goes_on_from_its_own_checkpoint_first(
 
 
 def test_a_folder_without_checkpoints_is_named(tmp_path):
-  state = steps.TrainState(*[{}] * 7)
   with pytest.raises(FileNotFoundError, match='no checkpoint in .*none'):
-    warm_start.start(state, str(tmp_path / 'none'), '', channels=3)
+    warm_start.read(str(tmp_path / 'none'))

@@ -51,6 +51,7 @@ def test_a_size_that_makes_no_sense_is_an_error(gigabytes):
     [
         'random_scale|random_crop(64)|flip|photometric|normalize',
         'elastic|rotate|class_balanced_crop(64)|blur|cutout|normalize|bgr',
+        'copy_paste|random_crop(64)|cutmix|mosaic|gamma|clahe|normalize',
         'pad(1024)|random_crop(64)|normalize|border_weights',
     ],
 )

@@ -163,6 +163,7 @@ def test_a_spec_without_a_crop_is_refused():
         'flip(1.0)',
         'rotate(1.0, 30.0)',
         'elastic(1.0, sigma=2.0)',
+        'grid_distortion(1.0)',
         'pad(40, 50)',
     ],
 )

@@ -10,7 +10,7 @@ from segjax.data.transforms import opencv
 SPECS = [
     *('resize(30)', 'resize(70, 90)', 'random_scale(0.5, 2.0)', 'flip(1.0)'),
     *('random_scale(0.5, 2.0)|random_crop(16)', 'rotate(1.0)', 'blur(1.0)'),
-    *('elastic(1.0)', 'cutout(1.0)', 'pad(90)'),
+    *('elastic(1.0)', 'cutout(1.0)', 'pad(90)', 'grid_distortion(1.0)'),
 ]
 
 

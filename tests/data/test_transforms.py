@@ -9,13 +9,17 @@ GEOMETRY = (
     'class_balanced_crop(20, 30)',
     'elastic(1.0)',
     'flip(1.0)',
+    'grid_distortion(1.0)',
     'pad(64, 80)',
     'random_crop(20, 30)',
     'random_scale',
     'resize(37, 41)',
     'rotate(1.0)',
 )
-COLOR = ('bgr', 'blur(1.0)', 'cutout(1.0)', 'normalize', 'photometric')
+COLOR = (
+    *('bgr', 'blur(1.0)', 'clahe(1.0)', 'cutout(1.0)', 'gamma(1.0)'),
+    *('normalize', 'photometric'),
+)
 
 
 def example(height=48, width=64, channels=3, dtype=np.uint8, seed=0):
@@ -60,7 +64,11 @@ def test_the_longer_side_has_a_limit_and_sides_are_rounded_down(size, expected):
 @pytest.mark.parametrize(
     ('spec', 'message'),
     [
-        ('flop', 'Known: bgr, blur, border_weights, canny, centers'),
+        ('flop', 'Known: bgr, blur, border_weights, canny, centers, clahe'),
+        ('clahe(limit=0.5)', 'limit is at least 1'),
+        ('gamma(low=2.0)', '0 < low <= high'),
+        ('grid_distortion(limit=1.0)', 'from 0 to below 1'),
+        ('grid_distortion(cells=0)', '1 or more'),
         ('', 'Known: bgr'),
         ('flip|', 'literal arguments'),
         ('flip(0.5', 'literal arguments'),
@@ -359,6 +367,38 @@ def test_elastic_without_displacements_changes_nothing():
   assert same(run('elastic(1.0, sigma=0.0)', features), features)
 
 
+def test_grid_distortion_scales_cells_and_keeps_the_borders():
+  rows, columns = np.indices((60, 90), np.uint8)
+  image = np.stack([rows, columns], -1).astype(np.float32)
+  spec = 'grid_distortion(1.0, cells=3, limit=0.5)'
+  for seed in range(5):
+    picked = [
+        run(spec, {'image': image, 'label': label}, seed)
+        for label in (rows, columns.copy())
+    ]
+    moved = picked[0]['image']
+    label = np.stack([features['label'] for features in picked], -1)
+    assert (label != 255).all()  # Nothing comes from beyond the border.
+    assert np.abs(moved - label).max() <= 0.5 + 1 / 32
+    for axis, (side, cell) in enumerate(((60, 20), (90, 30))):
+      line = np.moveaxis(moved[..., axis], axis, 0)[:, 0]
+      assert line[0] < 1
+      assert line[-1] > side - 2
+      # The old pixels of each cell are as many new ones as its factor says,
+      # and at the same distances.
+      rate = np.diff(line)
+      assert rate[1:-1].min() >= 1 / 3.01
+      assert rate[1:-1].max() <= 3.01
+      widths = np.bincount(np.minimum(line // cell, 2).astype(int))
+      assert np.ptp(widths) > 1
+      start = np.flatnonzero(line // cell == 1)[1]
+      inside = rate[start : start + widths[1] - 3]
+      np.testing.assert_allclose(inside, inside[0], atol=0.08)
+  features = example()
+  still = run('grid_distortion(1.0, limit=0.0)', features)
+  assert same(still, features)
+
+
 @pytest.mark.parametrize('crop', ['random_crop', 'class_balanced_crop'])
 @pytest.mark.parametrize('halo', [1, 7, 60])
 def test_context_is_what_lies_around_the_crop_or_mirrored(crop, halo):
@@ -468,6 +508,49 @@ def test_blur_smooths_by_a_sigma_of_its_range():
   rng.random()
   expected = cv2.GaussianBlur(features['image'], (0, 0), rng.uniform(0.5, 1.0))
   np.testing.assert_array_equal(run('blur(1.0)', features)['image'], expected)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_gamma_is_a_power_of_the_brightness(dtype):
+  top = np.iinfo(dtype).max
+  image = np.linspace(0, top, 999).astype(dtype).reshape(27, 37, 1)
+  for seed in range(5):
+    rng = np.random.default_rng(seed)
+    rng.random()
+    expected = top * (image / top) ** rng.uniform(0.5, 2.0)
+    found = run('gamma(1.0, low=0.5, high=2.0)', {'image': image}, seed)[
+        'image'
+    ]
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.5)
+
+
+def test_clahe_brings_out_what_dark_parts_of_an_image_hide():
+  features = example()
+  dark = {**features, 'image': features['image'] // 8}
+  for channels in (1, 3):
+    image = dark['image'][..., :channels]
+    found = run('clahe(1.0, limit=4.0, tiles=2)', {'image': image}, 1)['image']
+    assert found.dtype == np.uint8
+    assert found.shape == image.shape
+    assert found.std() > 1.5 * image.std()
+  # Hues stay.
+  grey = np.repeat(dark['image'][..., :1], 3, 2)
+  found = run('clahe(1.0)', {'image': grey})['image']
+  assert np.ptp(found.astype(int), axis=2).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ('spec', 'channels', 'dtype', 'message'),
+    [
+        ('gamma(1.0)', 3, np.float32, 'before normalize; this is float32'),
+        ('clahe(1.0)', 3, np.uint16, 'this is uint16 with 3 channels'),
+        ('clahe(1.0)', 4, np.uint8, 'this is uint8 with 4 channels'),
+    ],
+)
+def test_gamma_and_clahe_refuse_other_images(spec, channels, dtype, message):
+  with pytest.raises(ValueError, match=message):
+    run(spec, example(channels=channels, dtype=dtype))
 
 
 def test_cutout_blanks_rectangles_of_the_image_alone():

@@ -29,6 +29,7 @@ PARAMETERS = {
     'bayesian_segnet': 29_455_125,
     'bisenetv1': 13_426_495,
     'bisenetv2': 14_809_033,
+    'cacnet': 43_055_347,  # 43,043,027 of 5 classes.
     'cgnet': 496_839,  # Its authors' code: 496,306 of 19 classes, no bias.
     'contextnet': 914_442,  # SegmenTron's: 912,012 of 6 classes.
     'ccnet': 49_827_595,  # mmsegmentation: 49,815,275 of 5 classes.
@@ -103,6 +104,7 @@ PARAMETERS = {
     'resnet38': 124_042_581,  # Its authors' code: 123,968,837 of 5 classes.
     'refinenet': 118_052_437,  # DrSleep's: 118,017,862 of 6 classes.
     'retinal_dilatednet': 65_803_157,
+    'sanet': 43_135_613,  # 43,110,893 of 5 classes.
     'sds': 130_658_421,
     'segnet': 29_455_125,
     'segnet_basic': 1_417_237,
@@ -121,8 +123,6 @@ PARAMETERS = {
     'unetplusplus': 26_081_509,  # smp.UnetPlusPlus('resnet34', classes=21).
     'upernet': 66_416_778,
 }
-# Those that take ten seconds and more to trace at their full size.
-VAST = ('autodeeplab_search', 'fasterseg_search', 'nvidia_hmsa')
 # Those that may stand on any of several backbones.
 ON_BACKBONES = [
     name
@@ -231,6 +231,7 @@ def test_training_keeps_the_shapes_of_moving_state(name):
     'name',
     [
         'ann',
+        'cacnet',
         'cpnet',
         'deeplabv3',
         'dnlnet',
@@ -275,13 +276,8 @@ def test_every_layer_computes_in_the_type_it_is_given(name):
   assert not wrong
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name in VAST else name
-        for name in NAMES
-    ],
-)
+@pytest.mark.slow  # To trace all systems at their full size takes minutes.
+@pytest.mark.parametrize('name', NAMES)
 def test_parameters_are_as_many_as_recorded(name):
   params = initialised(models.create(name, CLASSES))['params']
   assert sum(x.size for x in jax.tree.leaves(params)) == PARAMETERS[name]

@@ -6,21 +6,28 @@ pixels moves all fields of an example, each as its kind in `segjax.data.fields`
 says, and leaves other entries alone. An op that derives a target from the label
 says in `derives` which field it adds, as `border_weights` adds 'weight'; it
 comes after those that move pixels; crops and flips may follow one that is
-`movable`. One that is `on_truth` is given the truth in evaluation, too. The
-spec names an op and its fields, as
-literals: `resize(512, mode='short')`. Sizes are height, width; one number is a
-square. The defaults are mmseg 1.2.2's where it has any.
+`movable`. One that is `on_truth` is given the truth in evaluation, too. A `Mix`
+is given other examples of the split, in training alone.
+
+The spec names an op and its fields, as literals: `resize(512, mode='short')`.
+Sizes are height, width; one number is a square. The defaults are mmseg 1.2.2's
+where it has any. README.md lists all ops.
 """
 
 import ast
+import functools
 import inspect
 
+import cv2
 import grain
 
 from segjax import specs
+from segjax.data.image import BadExample
 from segjax.data.transforms.color import Bgr
 from segjax.data.transforms.color import Blur
+from segjax.data.transforms.color import Clahe
 from segjax.data.transforms.color import Cutout
+from segjax.data.transforms.color import Gamma
 from segjax.data.transforms.color import Normalize
 from segjax.data.transforms.color import Photometric
 from segjax.data.transforms.edges import Canny
@@ -29,6 +36,7 @@ from segjax.data.transforms.geometry import ClassBalancedCrop
 from segjax.data.transforms.geometry import Crop
 from segjax.data.transforms.geometry import Elastic
 from segjax.data.transforms.geometry import Flip
+from segjax.data.transforms.geometry import GridDistortion
 from segjax.data.transforms.geometry import Pad
 from segjax.data.transforms.geometry import RandomCrop
 from segjax.data.transforms.geometry import RandomResize
@@ -40,6 +48,10 @@ from segjax.data.transforms.geometry import ScaledCrop
 from segjax.data.transforms.geometry import Sized
 from segjax.data.transforms.masks import FixedMasks
 from segjax.data.transforms.masks import PerturbedMasks
+from segjax.data.transforms.mix import CopyPaste
+from segjax.data.transforms.mix import CutMix
+from segjax.data.transforms.mix import Mix
+from segjax.data.transforms.mix import Mosaic
 from segjax.data.transforms.objects import LabelProposals
 from segjax.data.transforms.objects import ObjectCrop
 from segjax.data.transforms.targets import Centers
@@ -52,13 +64,19 @@ OPS = {
     'border_weights': BorderWeights,
     'canny': Canny,
     'centers': Centers,
+    'clahe': Clahe,
     'class_balanced_crop': ClassBalancedCrop,
+    'copy_paste': CopyPaste,
+    'cutmix': CutMix,
     'cutout': Cutout,
     'directions': Directions,
     'elastic': Elastic,
     'fixed_masks': FixedMasks,
     'flip': Flip,
+    'gamma': Gamma,
+    'grid_distortion': GridDistortion,
     'label_proposals': LabelProposals,
+    'mosaic': Mosaic,
     'normalize': Normalize,
     'object_crop': ObjectCrop,
     'objects': Objects,
@@ -111,14 +129,36 @@ def fuse(ops):
   return (*fused, *resizings)
 
 
-def apply(ops, features, rng=None):
-  """Applies ops in turn; random ones draw from `rng`, a NumPy Generator."""
-  for op in ops:
-    if isinstance(op, grain.transforms.RandomMap):
+def apply(ops, features, rng=None, draw=None):
+  """Applies ops in turn.
+
+  Args:
+    ops: from `parse`.
+    features: of an example.
+    rng: a NumPy Generator, which random ops draw from.
+    draw: function from a Generator to any example of the split as it is read,
+      for ops that mix examples.
+  """
+  for i, op in enumerate(ops):
+    if isinstance(op, Mix) and draw is not None:
+      other = functools.partial(_other, ops[:i], rng, draw)
+      features = op.maybe_mix(features, other, rng)
+    elif isinstance(op, grain.transforms.RandomMap):
       features = op.random_map(features, rng)
     else:
       features = op.map(features)
   return features
+
+
+def _other(ops, rng, draw):
+  """Returns another example after ops; an error names it."""
+  features = draw(rng)
+  try:
+    return apply(ops, features, rng, draw)
+  except BadExample:  # Of an example that is mixed with this one.
+    raise
+  except (ValueError, cv2.error) as error:
+    raise ValueError(f'with {features["name"]} mixed in: {error}') from error
 
 
 def static_size(ops):
@@ -147,7 +187,9 @@ def _check_order(ops):
   """Raises if an op cannot come after those before it."""
   names = {kind: name for name, kind in OPS.items()}
   for i, op in enumerate(ops):
-    moves = isinstance(op, Sized | RandomResize | Rotate | Elastic)
+    moves = isinstance(
+        op, Sized | RandomResize | Rotate | Elastic | GridDistortion | Mix
+    )
     if moves and halo(ops[:i]):
       raise ValueError(
           f'{names[type(op)]} must come before the crop with a halo, which'

@@ -108,6 +108,75 @@ class Cutout(Sometimes):
 
 
 @dataclasses.dataclass(frozen=True)
+class Gamma(Sometimes):
+  """Raises the brightness of 8 or 16 bits to a power from `low` to `high`.
+
+  The brightness is the value over the largest of its type, so black and white
+  stay. Powers below 1 make an image brighter.
+  """
+
+  low: float = 0.8
+  high: float = 1.25
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not 0 < self.low <= self.high:
+      raise ValueError(
+          f'low={self.low}, high={self.high}: powers need 0 < low <= high'
+      )
+
+  def change(self, features, rng):
+    image = features['image']
+    if image.dtype not in (np.uint8, np.uint16):
+      raise ValueError(
+          'gamma takes images of 8 or 16 bits, before normalize; this is'
+          f' {image.dtype}'
+      )
+    top = np.iinfo(image.dtype).max
+    brightness = np.arange(top + 1) / top
+    table = np.rint(top * brightness ** rng.uniform(self.low, self.high))
+    return {**features, 'image': table.astype(image.dtype)[image]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Clahe(Sometimes):
+  """Equalises the histograms of `tiles` x `tiles` parts of an 8-bit image.
+
+  Contrast-limited adaptive histogram equalisation by OpenCV, of the lightness
+  of RGB and of the values of grey images. The limit of the contrast is drawn
+  from 1 to `limit`. Images of a microscope or a fundus camera gain most.
+  """
+
+  limit: float = 4.0
+  tiles: int = 8
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.limit < 1 or type(self.tiles) is not int or self.tiles < 1:
+      raise ValueError(
+          f'limit={self.limit}, tiles={self.tiles!r}: limit is at least 1, and'
+          ' tiles a whole number, 1 or more'
+      )
+
+  def change(self, features, rng):
+    image = features['image']
+    if image.dtype != np.uint8 or image.shape[2] not in (1, 3):
+      raise ValueError(
+          'clahe takes 8-bit grey or RGB images, before normalize; this is'
+          f' {image.dtype} with {image.shape[2]} channels'
+      )
+    # One of its own, since threads share the op.
+    equaliser = cv2.createCLAHE(
+        rng.uniform(1, self.limit), (self.tiles, self.tiles)
+    )
+    if image.shape[2] == 1:
+      return {**features, 'image': equaliser.apply(image)[..., None]}
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = equaliser.apply(np.ascontiguousarray(lab[..., 0]))
+    return {**features, 'image': cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)}
+
+
+@dataclasses.dataclass(frozen=True)
 class Normalize(grain.transforms.Map):
   """Normalises the image to float32, (image - mean) / std.
 

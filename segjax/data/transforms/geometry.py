@@ -195,7 +195,7 @@ class Crop(Sized, grain.transforms.RandomMap):
     size = features['image'].shape[:2]
     features, window = self.place(features, size, features.get('label'), rng)
     wide, beyond = self.widen(window, size)
-    return _move(
+    return move(
         features,
         lambda image: _mirror(image[wide], beyond),
         lambda array, _: array[window],
@@ -330,7 +330,7 @@ class ScaledCrop(grain.transforms.RandomMap):
     features, window = self.crop.place(features, size, label, rng)
     wide, beyond = self.crop.widen(window, size)
     old = features['image'].shape[:2]
-    return _move(
+    return move(
         features,
         lambda image: _mirror(_resized_window(image, size, wide), beyond),
         lambda array, _: _Resized(array, size)[window],
@@ -366,7 +366,7 @@ class Pad(Sized, grain.transforms.Map):
       more = [(0, 0)] * (array.ndim - 2)
       return np.pad(array, edges + more, constant_values=fill)
 
-    padded = _move(features, pad, pad, points=lambda points: points)
+    padded = move(features, pad, pad, points=lambda points: points)
     if 'label' not in features:
       padded['content'] = features.get('content', size)
     return padded
@@ -378,7 +378,7 @@ class Flip(Sometimes):
 
   def change(self, features, rng):
     last = features['image'].shape[1] - 1
-    moved = _move(
+    moved = move(
         features,
         _flip,
         lambda array, _: _flip(array),
@@ -408,7 +408,7 @@ class Rotate(Sometimes):
     def rotated(points):
       return (points[:, ::-1] @ matrix[:, :2].T + matrix[:, 2])[:, ::-1]
 
-    return _move(features, linear, nearest, linear, points=rotated)
+    return move(features, linear, nearest, linear, points=rotated)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -455,10 +455,66 @@ class Elastic(Sometimes):
       ]
       return np.stack(np.unravel_index(nearest_pixels, size), 1)
 
-    return _move(features, linear, nearest, linear, points=moved_points)
+    return move(features, linear, nearest, linear, points=moved_points)
 
 
-def _move(features, image, nearest, linear=None, *, points):
+@dataclasses.dataclass(frozen=True)
+class GridDistortion(Sometimes):
+  """Stretches and squeezes the cells of a grid; the size stays.
+
+  A grid of `cells` x `cells` is laid over the image, and the widths and heights
+  of its columns and rows are multiplied by factors from 1 - `limit` to 1 +
+  `limit`, and then by one factor that keeps the borders where they are.
+  """
+
+  cells: int = 5
+  limit: float = 0.3
+
+  def __post_init__(self):
+    super().__post_init__()
+    if type(self.cells) is not int or self.cells < 1 or not 0 <= self.limit < 1:
+      raise ValueError(
+          f'cells={self.cells!r}, limit={self.limit}: cells is a whole number,'
+          ' 1 or more, and limit is from 0 to below 1'
+      )
+
+  def change(self, features, rng):
+    size = features['image'].shape[:2]
+    # Ends of the cells along each axis, before and after.
+    before = [np.linspace(0, side, self.cells + 1) for side in size]
+    after = [self._ends(side, rng) for side in size]
+    y, x = (
+        np.clip(np.interp(np.arange(side) + 0.5, new, old) - 0.5, 0, side - 1)
+        for side, new, old in zip(size, after, before, strict=True)
+    )
+    # OpenCV takes the points of all pixels.
+    y, x = (
+        np.ascontiguousarray(grid, np.float32)
+        for grid in np.meshgrid(y, x, indexing='ij')
+    )
+
+    def linear(array):
+      return opencv.remap(array, x, y, cv2.INTER_LINEAR)
+
+    def nearest(array, fill):
+      return opencv.remap(array, x, y, cv2.INTER_NEAREST, fill)
+
+    def moved_points(points):
+      axes = zip(points.T, before, after, strict=True)
+      return np.stack(
+          [np.interp(at + 0.5, old, new) - 0.5 for at, old, new in axes], 1
+      )
+
+    return move(features, linear, nearest, linear, points=moved_points)
+
+  def _ends(self, side, rng):
+    """Returns the ends of the cells along an axis, [cells + 1]."""
+    factors = rng.uniform(1 - self.limit, 1 + self.limit, self.cells)
+    ends = np.append(0, np.cumsum(factors))
+    return ends * side / ends[-1]
+
+
+def move(features, image, nearest, linear=None, *, points):
   """Moves the pixels of all fields of an example.
 
   Args:
@@ -527,7 +583,7 @@ def _class_counts(label):
 
 def _resize(features, size):
   """Resizes the fields of an example to `size` (height, width)."""
-  return _move(
+  return move(
       features,
       lambda image: _interpolate(image, size),
       lambda array, _: _pick(array, size),
