@@ -189,6 +189,8 @@ def main(config, drawn=''):
   with terminal.errors_in_words():
     compile_cache.enable()
     compile_cache.relax_gc()
+    if drawn:
+      _check_new(drawn)
     report, problems = check_data(config)
     print(report, end='\n\n' if report else '')
     if drawn:
@@ -426,6 +428,15 @@ def _objects(split):
   )
 
 
+def _check_new(folder):
+  """Raises FileExistsError if a folder for pictures has files."""
+  if epath.Path(folder).exists() and any(epath.Path(folder).iterdir()):
+    raise FileExistsError(
+        f'{folder} has files, which are not touched: give a new folder as'
+        ' --pictures'
+    )
+
+
 def draw(config, folder):
   """Draws examples of both splits, evenly spread, with their labels.
 
@@ -440,21 +451,20 @@ def draw(config, folder):
     FileExistsError: the folder has files.
   """
   folder = epath.Path(folder)
-  if folder.exists() and any(folder.iterdir()):
-    raise FileExistsError(
-        f'{folder} has files, which are not touched: give a new folder as'
-        ' --pictures'
-    )
+  _check_new(folder)
   folder.mkdir(parents=True, exist_ok=True)
   number = 0
   for role in ('train', 'eval'):
-    dataset = experiment.dataset(config, config.dataset[f'{role}_split'])
+    try:
+      dataset = experiment.dataset(config, config.dataset[f'{role}_split'])
+    except (OSError, ValueError):
+      continue  # The report has named it.
     count = min(DRAWN, len(dataset))
     for index in np.linspace(0, len(dataset) - 1, count).astype(int).tolist():
       try:
         example = dataset[index]
       except BadExample:
-        continue  # The report has named it.
+        continue  # As above.
       name = example['name'].replace('/', '_')
       picture = _picture(example, dataset.label_map)
       image.write_png(folder / f'{role}_{name}.png', picture)

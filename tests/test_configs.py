@@ -2,6 +2,10 @@ import pytest
 
 from configs import common
 from configs import deeplabv3
+from configs import mask2former
+from configs import mask_rcnn
+from configs import panoptic_deeplab
+from configs import panoptic_fpn
 from configs import pspnet
 
 
@@ -64,3 +68,27 @@ def test_another_backbone_keeps_the_output_stride_of_the_system():
   assert backbone(pspnet, given) == 'resnet/18(output_stride=8)'
   written = 'backbone=resnet/18(multi_grid=(1, 2), output_stride=32)'
   assert backbone(pspnet, written) == written.removeprefix('backbone=')
+
+
+@pytest.mark.parametrize('small', [True, False])
+@pytest.mark.parametrize(
+    ('module', 'dataset', 'task', 'made_by'),
+    [
+        (mask_rcnn, 'coco_instances', 'instances', 'objects'),
+        (mask_rcnn, 'folder', 'instances', 'objects'),
+        (panoptic_fpn, 'coco_panoptic', 'panoptic_two_stage', 'objects'),
+        (panoptic_deeplab, 'coco_panoptic', 'panoptic', 'centers'),
+        (panoptic_deeplab, 'folder', 'panoptic', 'centers'),
+        (mask2former, 'coco_panoptic', 'panoptic', ''),
+    ],
+)
+def test_sets_with_objects_have_recipes(module, dataset, task, made_by, small):
+  more = ',task=panoptic' if module is mask2former else ''
+  config = module.get_config(f'{dataset},small={small}{more}')
+  assert config.dataset.name == dataset
+  assert config.dataset.options.instances
+  assert config.task.partition('(')[0] == task
+  assert made_by in config.preprocess.train
+  # Class 0 is no object to Panoptic FPN.
+  first = config.dataset.options.get('stuff_first', False)
+  assert first == (module is panoptic_fpn)

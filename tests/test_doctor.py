@@ -413,6 +413,9 @@ def test_examples_are_drawn_and_nothing_is_overwritten(
   options = OBJECTS if with_objects else {}
   given = config(cells.root, **options)
   cells.truncate('train/b')  # It is left out.
+  given.dataset.eval_split = 'lost'  # It is left out, too.
+  assert doctor.draw(given, tmp_path / 'one').startswith('1 pictures')
+  given.dataset.eval_split = 'val'
   said = doctor.draw(given, tmp_path / 'drawn')
   assert said.startswith('2 pictures')
   files = sorted(path.name for path in (tmp_path / 'drawn').iterdir())
