@@ -302,12 +302,14 @@ CVAT = """<?xml version="1.0" encoding="utf-8"?>
 def test_cvat_for_images(tmp_path):
   root = tmp_path / 'cvat'
   photo(root / 'images/sub/a.png')
+  photo(root / 'images/other/a.png', 255 - PIXELS)
   (root / 'annotations.xml').write_text(CVAT)
   report = import_labels('cvat', root, tmp_path / 'out', stuff=('sky',))
   dataset = load(tmp_path / 'out', 'val')
   assert dataset.label_map.colors[1:] == ((255, 96, 55), (0, 0, 200))
   example = dataset[0]
   assert example['name'] == 'sub/a'
+  assert (example['image'] == PIXELS).all()
   label = 2 * filled((0, 0, 16, 5))
   label[3:9, 3:6] = label[8, 11:13] = label[9, 11:13] = label[9, 10] = 1
   label[9, 10], label[9, 11:13], label[8, 11:13] = 0, 1, 1

@@ -209,7 +209,7 @@ class Images:
     for name, path in listing.find(folder, image.SUFFIXES).files:
       self._by_path[name] = pathlib.Path(path)
       last = name.rpartition('/')[2]
-      self._by_name.setdefault(last, []).append(pathlib.Path(path))
+      self._by_name.setdefault(last, []).append((name, pathlib.Path(path)))
 
   def __iter__(self):
     return iter(self._by_path.items())
@@ -223,4 +223,6 @@ class Images:
     if name in self._by_path:
       return self._by_path[name]
     same = self._by_name.get(name.rpartition('/')[2], ())
-    return same[0] if len(same) == 1 else None
+    below = [path for known, path in same if known.endswith(f'/{name}')]
+    found = below or [path for _, path in same]
+    return found[0] if len(found) == 1 else None
