@@ -32,6 +32,21 @@ class Width(NamedTuple):
   score: jax.Array | float = 1.0
 
 
+def sampled(ratios: jax.Array, uniform: jax.Array) -> list[Width]:
+  """Draws widths by straight-through Gumbel softmax.
+
+  Args:
+    ratios: [cells, widths], raw.
+    uniform: [cells, widths], random numbers from 0 to 1.
+  """
+  noise = -jnp.log(-jnp.log(uniform + 1e-20) + 1e-20)
+  soft = jax.nn.softmax(jax.nn.log_softmax(ratios) + noise)
+  index = soft.argmax(-1)
+  chosen = jnp.take_along_axis(soft, index[:, None], -1)[:, 0]
+  scores = 1 + chosen - jax.lax.stop_gradient(chosen)
+  return [Width(i, score) for i, score in zip(index, scores, strict=True)]
+
+
 def divisible(channels: float) -> int:
   """Returns the multiple of 8 near a number, not below nine tenths of it."""
   rounded = max(1, int(channels + 4) // 8 * 8)

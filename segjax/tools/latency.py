@@ -23,6 +23,7 @@ import jax
 from ml_collections import config_flags
 
 from segjax import experiment
+from segjax.layers import expected_latency
 from segjax.models import fasterseg
 from segjax.models import fasterseg_search
 from segjax.runtime import atomic
@@ -34,7 +35,7 @@ def milliseconds(operator: tuple, dtype: str, seconds: float) -> float:
   """Returns the median time of an operator.
 
   Args:
-    operator: from `fasterseg_search.operators`.
+    operator: from `expected_latency.operators`.
     dtype: of its input and its weights.
     seconds: how long it is repeated, at least.
   """
@@ -67,7 +68,7 @@ def measure(
   """Measures the operators that a file lacks, and writes it after each.
 
   Args:
-    operators: from `fasterseg_search.operators`.
+    operators: from `expected_latency.operators`.
     path: of the JSON file, {key: milliseconds}.
     dtype: see `milliseconds`, as for the next.
     seconds: of each operator.
@@ -97,7 +98,7 @@ def main(config, output: str) -> None:
           f'{config.model_name} expects no table of latencies: give'
           ' --config=configs/fasterseg_search.py.'
       )
-    operators = fasterseg_search.operators(
+    operators = expected_latency.operators(
         tuple(model.latency_size),
         model.layers,
         model.features,

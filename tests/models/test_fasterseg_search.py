@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from segjax import models
+from segjax.layers import expected_latency
 from segjax.layers import slimmable
+from segjax.layers import slimmable_paths
+from segjax.layers.slimmable import Width
 from segjax.models import fasterseg
 from segjax.models import fasterseg_search as search
-from segjax.models.fasterseg_search import Width
 
 WIDTHS = (4, 8, 12)
 SIZE = (64, 128)
@@ -43,10 +45,10 @@ def sliced(variables, read, write, index):
 
 
 @pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('kind', search.OPERATIONS)
+@pytest.mark.parametrize('kind', slimmable_paths.OPERATIONS)
 def test_an_operation_at_a_width_is_that_of_fewer_channels(kind, stride):
   features, index = 24 * stride, 1
-  module = search.Operation(kind, features, stride, WIDTHS)
+  module = slimmable_paths.Operation(kind, features, stride, WIDTHS)
   read, write = (slimmable.counts(n, WIDTHS)[index] for n in (24, features))
   x = draw(1, 6, 8, 24)
   x[..., read:] = 0
@@ -93,7 +95,7 @@ def test_the_norm_of_the_width_in_use_moves_alone():
 
 def test_sampled_widths_pass_gradients_of_their_probabilities():
   ratios, uniform = draw(3, 4), np.random.default_rng(1).uniform(size=(3, 4))
-  widths = search.sampled(jnp.asarray(ratios), uniform)
+  widths = slimmable.sampled(jnp.asarray(ratios), uniform)
   noisy = ratios - np.log(-np.log(uniform))
   assert [int(w.index) for w in widths] == noisy.argmax(-1).tolist()
   np.testing.assert_allclose([w.score for w in widths], 1, rtol=1e-6)
@@ -103,7 +105,7 @@ def test_sampled_widths_pass_gradients_of_their_probabilities():
     return soft.max(-1).sum()
 
   np.testing.assert_allclose(
-      jax.grad(lambda r: sum(w.score for w in search.sampled(r, uniform)))(
+      jax.grad(lambda r: sum(w.score for w in slimmable.sampled(r, uniform)))(
           jnp.asarray(ratios)
       ),
       jax.grad(probability)(jnp.asarray(ratios)),
@@ -120,7 +122,7 @@ def latency(table, layers, **options):
       jax.nn.softmax(jnp.asarray(draw(layers - 1 - s, 2, seed=s)))
       for s in (1, 2)
   ]
-  return search.expected_latency(
+  return expected_latency.expected_latency(
       table,
       SIZE,
       layers=layers,
@@ -130,7 +132,7 @@ def latency(table, layers, **options):
       alphas=alphas,
       betas=betas,
       chosen=[
-          search.sampled(
+          slimmable.sampled(
               jnp.zeros((layers - max(s, 1), 3)),
               np.random.default_rng(s).uniform(size=(layers - max(s, 1), 3)),
           )
@@ -142,14 +144,18 @@ def latency(table, layers, **options):
 
 def test_paths_to_all_scales_have_as_many_operators():
   for layers in (3, 5):
-    table = dict.fromkeys(search.operators(SIZE, layers, 2, WIDTHS, 8), 1.0)
+    table = dict.fromkeys(
+        expected_latency.operators(SIZE, layers, 2, WIDTHS, 8), 1.0
+    )
     np.testing.assert_allclose(
         latency(table, layers), 3 * (3 + layers), rtol=1e-5
     )
 
 
 def test_a_table_of_other_sizes_is_refused_with_the_command():
-  table = dict.fromkeys(search.operators((32, 64), 3, 2, WIDTHS, 8), 1.0)
+  table = dict.fromkeys(
+      expected_latency.operators((32, 64), 3, 2, WIDTHS, 8), 1.0
+  )
   with pytest.raises(ValueError, match='64x128 .* segjax.tools.latency'):
     latency(table, 3)
 

@@ -9,6 +9,8 @@ from segjax import models
 from segjax.convert.rules.vitagroup import fasterseg as student
 from segjax.convert.rules.vitagroup import fasterseg_search as searching
 from segjax.convert.rules.vitagroup_teacher import fasterseg as teacher
+from segjax.layers import expected_latency
+from segjax.layers import slimmable
 from segjax.models import fasterseg
 from segjax.models import fasterseg_search
 from tests.parity import forward
@@ -89,7 +91,7 @@ def latencies(model, salt, uniform):
       widths=model.widths,
       ends=model.student_ends,
   )
-  table = made_up_table(fasterseg_search.operators(size, **sizes), salt)
+  table = made_up_table(expected_latency.operators(size, **sizes), salt)
 
   def latency(params, part):
     alphas = [params[f'alpha{s}'] for s in SCALES]
@@ -97,12 +99,11 @@ def latencies(model, salt, uniform):
     chosen = model.fixed(-1)
     if part == 'ratio':
       chosen = [
-          fasterseg_search.sampled(params[f'ratio{s}'], uniform[s])
-          for s in SCALES
+          slimmable.sampled(params[f'ratio{s}'], uniform[s]) for s in SCALES
       ]
     alphas = [jax.nn.softmax(x * (part == 'alpha')) for x in alphas]
     betas = [None, *(jax.nn.softmax(x * (part == 'beta')) for x in betas[1:])]
-    return fasterseg_search.expected_latency(
+    return expected_latency.expected_latency(
         table,
         size,
         alphas=alphas,
@@ -125,7 +126,7 @@ def search(spec, variables, image, given):
 
   def drawn(params):
     return [
-        fasterseg_search.sampled(params[f'ratio{scale}'], uniform[scale])
+        slimmable.sampled(params[f'ratio{scale}'], uniform[scale])
         for scale in SCALES
     ]
 
