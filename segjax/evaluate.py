@@ -31,12 +31,15 @@ def make(setup: Evaluation) -> Callable:
   Returns:
     A function from the variables of the model to scores by name, over all
     hosts, and pictures by name, [H, W, 3] uint8. Before every batch it calls
-    `look`, which may raise to end it. An error names the example it is of.
+    `look`, which may raise to end it, and `seen(example, prediction)` with each
+    example of this host once it is scored. An error names the example it is of.
   """
   dataset, task = setup.dataset, setup.system.task
 
   def evaluate(
-      variables, look: Callable = lambda: None
+      variables,
+      look: Callable = lambda: None,
+      seen: Callable = lambda example, prediction: None,
   ) -> tuple[dict[str, float], Pictures]:
     variables = parallel.local(variables)
     places = {}
@@ -68,6 +71,7 @@ def make(setup: Evaluation) -> Callable:
         scores.add(example, prediction)
         if len(panels) < setup.num_pictures:
           panels[f'panel_{len(panels)}'] = scores.draw(example, prediction)
+        seen(example, prediction)
     scores.gather()
     seconds = time.monotonic() - start
     speed = {'images_per_second': len(dataset) / seconds}

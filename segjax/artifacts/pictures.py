@@ -10,6 +10,7 @@ INK = (45, 50, 60)
 PAPER = (255, 255, 255)
 RAMP = ((244, 247, 250), (22, 72, 133))  # Of a share, from 0 to 1.
 NO_DATA = (228, 228, 228)
+GAP = 4  # Pixels between pictures that lie beside each other.
 
 
 def displayable(image):
@@ -191,8 +192,14 @@ def grid(drawn, columns):
 def beside(image, label, prediction):
   """Returns three pictures [H, W, 3] next to each other, [H, 3 * W + 8, 3]."""
   _check_sizes(image=image, label=label, prediction=prediction)
-  gap = np.full((image.shape[0], 4, 3), PAPER, np.uint8)
+  gap = np.full((image.shape[0], GAP, 3), PAPER, np.uint8)
   return np.hstack([image, gap, label, gap, prediction])
+
+
+def apart(panel):
+  """Returns the three pictures that `beside` has put next to each other."""
+  width = (panel.shape[1] - 2 * GAP) // 3
+  return [panel[:, i * (width + GAP) :][:, :width] for i in range(3)]
 
 
 def segments(ids, classes, colors):

@@ -1,0 +1,1 @@
+"""Pages for a browser: HTML of values that others compute, no network."""
