@@ -9,12 +9,10 @@ and what differs between the runs. The checkpoints are evaluated for it, as by
 lies in the folders. The file holds all it shows and loads nothing.
 """
 
-import base64
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import io
 import json
 import math
 import os
@@ -22,10 +20,7 @@ import os
 from absl import app
 from absl import flags
 from absl import logging
-import cv2
 from etils import epath
-import numpy as np
-from PIL import Image
 
 from segjax import evaluate
 from segjax import experiment
@@ -44,7 +39,7 @@ from segjax.web import report_page
 from segjax.web.report_page import Example
 from segjax.web.report_page import Run
 
-SIDE = 640  # Pixels of the longer side of a picture at most.
+SIDE = 640  # Pixels of the longer side of a picture.
 # How the score that chooses the best checkpoint is counted.
 COUNTED = {
     'mIoU': (
@@ -273,7 +268,7 @@ def _evaluate(run, workdir, data_dir) -> Callable:
     run.confusion = sum(matrices)
     run.scores |= _of_classes(run)
     if len(run.classes) > report_page.CELLS:
-      run.matrix = data_uri(drawn['confusion'])
+      run.matrix = pictures.data_uri(drawn['confusion'], 2000)
 
   def draw(names, seen):
     few = Chosen(dataset, [places[name] for name in names])
@@ -367,7 +362,7 @@ def _examples(
 
     def seen(name, drawn, i=i, run=run):
       example = examples[name]
-      image, label, prediction = map(data_uri, drawn)
+      image, label, prediction = (pictures.data_uri(x, SIDE) for x in drawn)
       # Runs may see an image in other sizes; the first is shown.
       example.image = example.image or image
       example.label = example.label or label
@@ -376,30 +371,6 @@ def _examples(
     if mine := [name for name in wanted if name in run.images]:
       draw(mine, seen)
   return [example for example in examples.values() if example.predictions]
-
-
-def data_uri(picture: np.ndarray) -> str:
-  """Returns a picture [H, W, 3] uint8 as the address of an image in a page.
-
-  Longer sides than `SIDE` are reduced. Few colours stay exact, in PNG; a
-  photograph becomes JPEG.
-  """
-  height, width = picture.shape[:2]
-  ratio = SIDE / max(height, width)
-  few = Image.fromarray(picture).getcolors(256) is not None
-  if ratio < 1:
-    size = max(1, round(width * ratio)), max(1, round(height * ratio))
-    method = cv2.INTER_NEAREST_EXACT if few else cv2.INTER_AREA
-    picture = cv2.resize(picture, size, interpolation=method)
-  file = io.BytesIO()
-  image = Image.fromarray(picture)
-  if few:
-    image.save(file, 'png', optimize=True)
-  else:
-    image.save(file, 'jpeg', quality=88)
-  kind = 'png' if few else 'jpeg'
-  data = base64.b64encode(file.getvalue()).decode()
-  return f'data:image/{kind};base64,{data}'
 
 
 def main(paths, output, count, data_dir):

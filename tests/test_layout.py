@@ -51,6 +51,7 @@ MAY_IMPORT = {
     'doctor': ANYTHING,
     'replay': ANYTHING,
     'report': ANYTHING,
+    'demo': ANYTHING,
     'web': '',
     'tools': ANYTHING,
     'benchmark': ANYTHING,

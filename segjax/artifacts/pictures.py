@@ -1,7 +1,11 @@
 """Pictures of images, labels and scores: uint8 arrays, most RGB [H, W, 3]."""
 
+import base64
+import io
+
 import cv2
 import numpy as np
+from PIL import Image
 
 from segjax.data.label_map import IGNORE
 
@@ -308,6 +312,30 @@ def confusion(matrix, names):
         x += (cell - 1 - tile.shape[1]) // 2
         _paste(page, tile, y, x)
   return page
+
+
+def data_uri(picture, longest):
+  """Returns a picture [H, W, 3] uint8 as the address of an image in a page.
+
+  Few colours stay exact, in PNG; a photograph becomes JPEG.
+
+  Args:
+    picture: the picture.
+    longest: pixels that the longer side is reduced to, if it has more.
+  """
+  height, width = picture.shape[:2]
+  few = Image.fromarray(picture).getcolors(256) is not None
+  if (ratio := longest / max(height, width)) < 1:
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    method = cv2.INTER_NEAREST_EXACT if few else cv2.INTER_AREA
+    picture = cv2.resize(picture, size, interpolation=method)
+  file = io.BytesIO()
+  if few:
+    Image.fromarray(picture).save(file, 'png', optimize=True)
+  else:
+    Image.fromarray(picture).save(file, 'jpeg', quality=88)
+  data = base64.b64encode(file.getvalue()).decode()
+  return f'data:image/{"png" if few else "jpeg"};base64,{data}'
 
 
 def _percent(share):

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import importlib.resources
 import json
 import math
 
 from markupsafe import Markup
 import numpy as np
 
+from segjax import web
 from segjax.web import charts
 
 GENERATOR = '<meta name="generator" content="segjax.report">'
@@ -131,8 +131,8 @@ def page(
       generator=Markup(GENERATOR),
       names=names,
       title='Report on a run' if len(runs) == 1 else 'Report on runs',
-      style=Markup(resource('style.css')),
-      script=Markup(resource('theme.js') + resource('report.js')),
+      style=Markup(web.resource('style.css')),
+      script=Markup(web.resource('theme.js') + web.resource('report.js')),
       links=_joined('<a href="#{}">{}</a>', ((i, t) for i, t, _ in sections)),
       runs=_run_list(runs),
       body=_joined(
@@ -141,11 +141,6 @@ def page(
           sections,
       ),
   )
-
-
-def resource(name: str) -> str:
-  """Returns the text of a file beside this one."""
-  return importlib.resources.files('segjax.web').joinpath(name).read_text()
 
 
 def _joined(template: str, rows: Iterable[tuple]) -> Markup:
