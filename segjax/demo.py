@@ -16,6 +16,7 @@ import json
 import math
 import mimetypes
 import pathlib
+import re
 import tempfile
 import threading
 import time
@@ -276,6 +277,8 @@ class Demo:
         images.read_image(path)
       except images.BadExample as error:
         words = str(error).replace(str(path), name)
+        # Pillow names the object in memory that it has read.
+        words = re.sub(r' <_io.*>$', '.', words)
         raise exceptions.UnsupportedMediaType(words) from error
       raise  # It is an image, and not one for this model.
 

@@ -15,6 +15,7 @@ from segjax import predict
 from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
+from segjax.data import transforms
 from segjax.data.datasets import shapes
 from segjax.data.values import Values
 from segjax.exported import ExportedPredictor
@@ -131,7 +132,7 @@ def test_files_are_those_of_a_prediction(client, answer, predictor, tmp_path):
 
 WHOLE = np.full((20, 20, 3), 200, np.uint8)
 BAD = {
-    'text': (b'no image', 'a.png', 415, 'a.png: damaged or no image'),
+    'text': (b'no', 'a.png', 415, 'no image, cannot identify image file.'),
     'cut': (encoded(WHOLE)[:50], 'a.png', 415, 'a.png: '),
     'empty': (b'', 'a.png', 415, 'the file is empty'),
     'suffix': (encoded(WHOLE), 'a.exe', 415, 'a.exe is none of'),
@@ -172,9 +173,13 @@ def test_a_bad_upload_is_told_in_words(client, case):
 def test_an_image_without_numbers_is_told_in_words(
     client, predictor, monkeypatch
 ):
-  monkeypatch.setattr(predictor, '_values', None)  # As of converted weights.
+  # As of a run on images of such values.
+  monkeypatch.setattr(predictor, '_values', None)
+  ops = transforms.parse('normalize(mean=120.0, std=60.0)')
+  monkeypatch.setattr(predictor, '_ops', ops)
   image = scene().astype(np.float32)
-  assert post(client, encoded(image, 'npy'), 'a.npy').status_code == 200
+  response = post(client, encoded(image, 'npy'), 'a.npy')
+  assert response.status_code == 200, response.text
   image[3, 4] = np.nan
   response = post(client, encoded(image, 'npy'), 'a.npy')
   assert response.status_code == 422, response.text

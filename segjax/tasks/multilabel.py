@@ -167,7 +167,8 @@ class Scores:
   def found(self, prediction: dict) -> list[tuple[int, str]]:
     """Returns the ids of the classes in a prediction, with how much of each."""
     shares = prediction['labels'].mean((0, 1))
-    return [(int(i), f'{shares[i]:.1%}') for i in np.flatnonzero(shares)]
+    found = np.flatnonzero(shares)
+    return [(int(i), semantic.percent(shares[i])) for i in found]
 
   def at(self, prediction: dict, y: int, x: int) -> list[tuple[int, float]]:
     """Returns classes at a pixel; see `semantic.Scores.at`.

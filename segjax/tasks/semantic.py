@@ -214,7 +214,7 @@ class Scores:
     labels = prediction['labels']
     ids, counts = np.unique(labels, return_counts=True)
     return [
-        (int(i), f'{count / labels.size:.1%}')
+        (int(i), percent(count / labels.size))
         for i, count in zip(ids, counts, strict=True)
     ]
 
@@ -291,6 +291,11 @@ class Scores:
 
   def finish(self, folder: epath.Path) -> None:
     """Writes what is about all images together: nothing, of label maps."""
+
+
+def percent(share: float) -> str:
+  """Returns a positive share in words, never '0.0%'."""
+  return f'{share:.1%}' if share >= 0.0005 else 'below 0.1%'
 
 
 def _write_npz(path, **arrays):

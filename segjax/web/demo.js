@@ -42,8 +42,7 @@ const predict = async file => {
     if (mine !== latest) return;
     if (!answer.ok) return say(result.error, true);
     show(result);
-    say(`${result.name}: ${result.width} x ${result.height} pixels, ` +
-        `${result.seconds} s.`);
+    say(`Predicted ${result.name} in ${result.seconds} s.`);
   } catch {
     say('The program does not answer: is it still running?', true);
   } finally {
@@ -55,6 +54,8 @@ const show = result => {
   shown = result;
   place = null;
   get('cross').hidden = true;
+  get('name').textContent = result.name;
+  get('size').textContent = `${result.width} x ${result.height} pixels`;
   get('photo').src = result.image;
   get('photo').alt = `Image ${result.name}`;
   get('painted').src = result.painted;

@@ -38,6 +38,13 @@ def test_a_label_map_tells_its_probabilities():
   assert np.diag(scores.confusion()).sum() == labels.size
 
 
+def test_a_few_pixels_are_not_told_as_none():
+  labels = np.zeros((100, 100), np.uint8)
+  labels[0, 0] = 1
+  found = dict(semantic.scores(MAP).found({'labels': labels}))
+  assert found == {0: '100.0%', 1: 'below 0.1%'}
+
+
 def test_classes_that_overlap_are_told_apart():
   overlapping = label_maps.LabelMap(
       MAP.names, COLORS, {0: 0, 1: 1, 2: 2}, overlapping=True
