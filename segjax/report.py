@@ -103,6 +103,7 @@ def write(
       read(folder, name)
       for folder, name in zip(folders, _names(paths), strict=True)
   ]
+  _number_grounds(runs)
   predictors = {}
   for i, (run, folder) in enumerate(zip(runs, folders, strict=True)):
     if not count:
@@ -122,6 +123,27 @@ def write(
   logging.info(
       '%s has %d runs and %d images.', output, len(runs), len(examples)
   )
+
+
+def _number_grounds(runs):
+  """Gives runs on the same images and truth the same number."""
+  grounds = [
+      repr(
+          [
+              sorted(
+                  (key, value)
+                  for key, value in run.fields.items()
+                  if key.startswith('dataset.options')
+                  or key in ('dataset.name', 'dataset.eval_split', 'data_dir')
+              ),
+              run.fields['task'].partition('(')[0],
+              run.classes,
+          ]
+      )
+      for run in runs
+  ]
+  for run, ground in zip(runs, grounds, strict=True):
+    run.ground = grounds.index(ground)
 
 
 def _check_output(output):
@@ -313,31 +335,35 @@ def _of_classes(run):
 
 
 def choose(runs: Sequence[Run], count: int) -> dict[str, list[str]]:
-  """Returns which images to show, {title: names in this order}.
+  """Returns which images to show, {title: keys of images in this order}.
 
   Args:
     runs: with the scores of their images.
     count: images of each title.
   """
-  orders = {}
+  orders, values = {}, {}
   several = sum(bool(run.images) for run in runs) > 1
   for run in runs:
-    known = {k: x for k, x in run.images.items() if not math.isnan(x)}
-    names = sorted(known, key=known.get)
+    known = {
+        report_page.image_key(run, name): value
+        for name, value in run.images.items()
+        if not math.isnan(value)
+    }
+    keys = sorted(known, key=known.get)
     of = f' of {run.name}' if several else ''
-    if names:
-      orders[f'Worst{of}'] = names[:count]
-      orders[f'Best{of}'] = names[::-1][:count]
-  if several:
-    spread = {}
-    for name in dict.fromkeys(name for run in runs for name in run.images):
-      values = [run.images.get(name, math.nan) for run in runs]
-      values = [x for x in values if not math.isnan(x)]
-      if len(values) > 1:
-        spread[name] = max(values) - min(values)
-    names = sorted(spread, key=spread.get, reverse=True)
-    if names:
-      orders['Runs differ most'] = names[:count]
+    if keys:
+      orders[f'Worst{of}'] = keys[:count]
+      orders[f'Best{of}'] = keys[::-1][:count]
+    for key, value in known.items():
+      values.setdefault(key, []).append(value)
+  spread = {
+      key: max(each) - min(each)
+      for key, each in values.items()
+      if len(each) > 1
+  }
+  if spread:
+    keys = sorted(spread, key=spread.get, reverse=True)
+    orders['Runs differ most'] = keys[:count]
   return orders
 
 
@@ -353,22 +379,22 @@ def _examples(
     predictors: `draw` of `_evaluate`, by the number of the run.
     orders: from `choose`.
   """
-  wanted = list(
-      dict.fromkeys(name for names in orders.values() for name in names)
-  )
-  examples = {name: Example(name) for name in wanted}
+  wanted = dict.fromkeys(key for keys in orders.values() for key in keys)
+  examples = {key: Example(key, key.partition('/')[2]) for key in wanted}
   for i, draw in predictors.items():
     run = runs[i]
 
     def seen(name, drawn, i=i, run=run):
-      example = examples[name]
+      example = examples[report_page.image_key(run, name)]
       image, label, prediction = (pictures.data_uri(x, SIDE) for x in drawn)
       # Runs may see an image in other sizes; the first is shown.
       example.image = example.image or image
       example.label = example.label or label
       example.predictions[i] = prediction, run.images[name]
 
-    if mine := [name for name in wanted if name in run.images]:
+    if mine := [
+        x for x in run.images if report_page.image_key(run, x) in wanted
+    ]:
       draw(mine, seen)
   return [example for example in examples.values() if example.predictions]
 

@@ -14,6 +14,7 @@ from segjax import report
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
 from segjax.data.datasets import shapes
+from segjax.web.report_page import Run
 from tests import tiny
 from tests.web import html
 
@@ -122,7 +123,7 @@ def test_a_row_of_the_confusion_matrix_counts_the_pixels_of_a_class(page, runs):
 
 def test_images_are_ordered_by_their_scores(page, runs):
   orders = {
-      text: json.loads(a['data-order'])
+      text: [key.partition('/')[2] for key in json.loads(a['data-order'])]
       for a, text in page.find('button')
       if 'data-order' in a
   }
@@ -151,7 +152,7 @@ def test_an_image_is_beside_its_label_and_the_predictions(page, runs):
   dataset = experiment.eval_dataset(runs[0].read_config())
   labels = {e['name']: e['label'] for e in dataset}
   pictures = {a['alt']: a['src'] for a, _ in page.find('img') if a.get('src')}
-  names = [a['data-name'] for a, _ in page.find('article')]
+  names = [a['data-key'].partition('/')[2] for a, _ in page.find('article')]
   assert 2 <= len(names) <= 10
   for name in names:
     assert html.decode(pictures[f'Image {name}']).shape == (*SIZE, 3)
@@ -188,6 +189,18 @@ def test_curves_are_those_of_the_metrics(page):
   assert any(name.startswith('val/IoU/<disk>') for name in charts)
 
 
+def test_images_of_other_data_are_not_put_together():
+  def run(name, ground, **values):
+    return Run(name, '', {}, {}, [], {}, 'mIoU', ground=ground, images=values)
+
+  runs = [run('a', 0, x=0.5, y=0.25), run('b', 0, x=0.75, y=float('nan'))]
+  orders = report.choose([*runs, run('c', 2, x=0.0, y=1.0)], 5)
+  assert orders['Worst of a'] == ['0/y', '0/x']
+  assert orders['Best of b'] == ['0/x']
+  assert orders['Worst of c'] == ['2/x', '2/y']
+  assert orders['Runs differ most'] == ['0/x']
+
+
 def test_what_is_no_report_is_not_overwritten(runs, tmp_path):
   output = tmp_path / 'page.html'
   output.write_text('<p>mine')
@@ -219,22 +232,41 @@ def test_a_run_without_its_data_is_told_of_all_the_same(
   assert 'mIoU 0.2500' in [text for _, text in page.find('tr')]
 
 
-def test_segments_have_a_report(tmp_path):
+def test_segments_have_a_report(tmp_path, monkeypatch):
+  def forward(config, system):
+    """Takes each image for one segment of the background."""
+
+    def predict(variables, batch):
+      shape = batch['image'].shape[:3]
+      return {
+          'segments': np.ones(shape, np.int32),
+          'classes': np.zeros((len(batch['image']), 1), np.uint8),
+          'scores': np.ones((len(batch['image']), 1), np.float32),
+          'labels': np.zeros(shape, np.uint8),
+      }
+
+    return predict
+
+  monkeypatch.setattr(experiment, 'forward', forward)
   config = panoptic_deeplab.get_config()
-  config.task = 'panoptic(threshold=0.0, top_k=9, stuff_area=1)'
   config.dataset.options.update(size=SIZE, length=8)
-  config.model.update(aspp_features=8, features=8, instance_features=8)
-  system = experiment.system(config, shapes.LABEL_MAP)
   workdir = Workdir(tmp_path / 'run')
-  save(workdir, config, system.init(0, (1, *SIZE, 3)))
+  save(workdir, config, {'params': {'kernel': np.zeros(1, np.float32)}})
   report.write([workdir.path], tmp_path / 'report.html', count=1)
   page = html.Page((tmp_path / 'report.html').read_text())
   html.check(page)
-  assert any(text.startswith('PQ ') for _, text in page.find('tr'))
+  rows = [text for _, text in page.find('tr')]
+  mean = next(row for row in rows if row.startswith('PQ '))
+  assert 0 < float(mean.split()[1]) < 0.2
+  background = next(row for row in rows if row.startswith('background '))
+  assert float(background.split()[2]) > 0.5
   told = ' '.join(text for _, text in page.find('dd'))
   assert 'Segments match where their IoU is above one half' in told
-  names = {a['data-name'] for a, _ in page.find('article')}
-  assert 1 <= len(names) <= 2
+  pictures = {a['alt']: a['src'] for a, _ in page.find('img') if a.get('src')}
+  name = page.find('article')[0][0]['data-key'].partition('/')[2]
+  of_name = [k for k in pictures if k.startswith('Predict') and name in k]
+  colors = np.unique(html.decode(pictures[of_name[0]]).reshape(-1, 3), axis=0)
+  assert len(colors) == 1
 
 
 def test_the_command_reports_what_lies_in_the_folder(runs, tmp_path):

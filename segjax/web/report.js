@@ -74,14 +74,14 @@ for (const table of document.querySelectorAll('table.sortable')) {
 
 // One order of images at a time; without a script all are shown.
 const cards = new Map([...document.querySelectorAll('.example')].map(
-    card => [card.dataset.name, card]));
+    card => [card.dataset.key, card]));
 const orders = [...document.querySelectorAll('[data-order]')];
 const choose = button => {
   orders.forEach(other => other.setAttribute('aria-pressed', other === button));
-  const names = JSON.parse(button.dataset.order);
-  for (const [name, card] of cards) card.hidden = !names.includes(name);
+  const keys = JSON.parse(button.dataset.order);
+  for (const [key, card] of cards) card.hidden = !keys.includes(key);
   document.querySelector('.examples').append(
-      ...names.map(name => cards.get(name)));
+      ...keys.map(key => cards.get(key)));
 };
 for (const button of orders) button.addEventListener('click', () => choose(button));
 if (orders.length) choose(orders[0]);

@@ -41,6 +41,8 @@ class Run:
     classes: names of the classes.
     colors: RGB of the classes.
     split: data set and split that the scores are of.
+    ground: number that runs have in common if their images and truth are the
+      same ones.
     step: of the checkpoint that the scores are of, or None.
     scores: {name: value}; NaN where there is none.
     confusion: [K, K], rows are the truth, or None.
@@ -60,6 +62,7 @@ class Run:
   classes: Sequence[str] = ()
   colors: Sequence[tuple[int, int, int]] = ()
   split: str = ''
+  ground: int = 0
   step: int | None = None
   scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
   confusion: np.ndarray | None = None
@@ -74,18 +77,25 @@ class Example:
   """An image of the split with what runs predict for it.
 
   Attributes:
+    key: of the image, unlike those of other images; see `image_key`.
     name: of the image.
     image: as a data URI, and so are the others.
     label: the truth.
     predictions: {index of a run: (picture, score)}.
   """
 
+  key: str
   name: str
   image: str = ''
   label: str = ''
   predictions: dict[int, tuple[str, float]] = dataclasses.field(
       default_factory=dict
   )
+
+
+def image_key(run: Run, name: str) -> str:
+  """Returns what tells an image of a run from those of other data sets."""
+  return f'{run.ground}/{name}'
 
 
 def page(
@@ -99,7 +109,7 @@ def page(
   Args:
     runs: what is reported, one or several.
     examples: images that are shown.
-    orders: {title: names of the images in this order}.
+    orders: {title: keys of the images in this order}.
     versions: {package: version} of the program that predicted the images.
   """
   sections = [
@@ -300,7 +310,7 @@ def _grounds(runs):
   found = {}
   for i, run in enumerate(runs):
     if run.scores:
-      found.setdefault((run.split, tuple(run.classes)), []).append((i, run))
+      found.setdefault((run.ground, tuple(run.classes)), []).append((i, run))
   yield from found.values()
 
 
@@ -457,7 +467,7 @@ def _images(runs, examples, orders):
     return Markup('<p>No image was predicted for this report.</p>')
   buttons = _joined(
       '<button type="button" aria-pressed="false" data-order="{}">{}</button>',
-      ((json.dumps(list(names)), title) for title, names in orders.items()),
+      ((json.dumps(list(keys)), title) for title, keys in orders.items()),
   )
   cards = []
   for example in examples:
@@ -477,9 +487,9 @@ def _images(runs, examples, orders):
       )
     cards.append(
         Markup(
-            '<article class="example" data-name="{0}"><h3>{0}</h3><div'
-            ' class="pictures">{1}</div></article>'
-        ).format(example.name, Markup('').join(pictures))
+            '<article class="example" data-key="{}"><h3>{}</h3><div'
+            ' class="pictures">{}</div></article>'
+        ).format(example.key, example.name, Markup('').join(pictures))
     )
   score = ' or '.join(dict.fromkeys(run.best for run in runs if run.images))
   return Markup(

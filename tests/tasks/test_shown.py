@@ -11,6 +11,7 @@ from segjax.tasks import multilabel
 from segjax.tasks import panoptic
 from segjax.tasks import refinement
 from segjax.tasks import semantic
+from tests.web import html
 
 COLORS = ((0, 0, 0), (200, 0, 0), (0, 200, 0))
 MAP = label_maps.LabelMap(
@@ -117,3 +118,18 @@ def test_pictures_beside_each_other_come_apart():
   apart = pictures.apart(pictures.beside(*drawn))
   for one, other in zip(apart, drawn, strict=True):
     np.testing.assert_array_equal(one, other)
+
+
+def test_a_picture_of_few_colours_stays_exact_in_a_page():
+  labels = np.kron(np.eye(4, dtype=int), np.ones((30, 40), int))
+  picture = np.array(COLORS, np.uint8)[labels]
+  np.testing.assert_array_equal(
+      html.decode(pictures.data_uri(picture, 1000)), picture
+  )
+  reduced = html.decode(pictures.data_uri(picture, 40))
+  assert reduced.shape == (30, 40, 3)
+  assert len(np.unique(reduced.reshape(-1, 3), axis=0)) == 2
+  photo = np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)
+  uri = pictures.data_uri(photo, 30)
+  assert uri.startswith('data:image/jpeg')
+  assert html.decode(uri).shape == (20, 30, 3)
