@@ -31,15 +31,18 @@ def make(setup: Evaluation) -> Callable:
   Returns:
     A function from the variables of the model to scores by name, over all
     hosts, and pictures by name, [H, W, 3] uint8. Every host calls `look` as
-    often as the others, at its images, and may be ended by what that raises. An
-    error names the example it is of.
+    often as the others, at its images, and may be ended by what that raises. It
+    calls `seen(example, prediction)` with each of its examples once it is
+    scored. An error names the example it is of.
   """
   dataset, task = setup.dataset, setup.system.task
   # The hosts' shares differ by one image if there is a remainder.
   longest_share = -(-len(dataset) // hosts.count())
 
   def evaluate(
-      variables, look: Callable = lambda: None
+      variables,
+      look: Callable = lambda: None,
+      seen: Callable = lambda example, prediction: None,
   ) -> tuple[dict[str, float], Pictures]:
     variables = parallel.local(variables)
     places = {}
@@ -75,6 +78,7 @@ def make(setup: Evaluation) -> Callable:
         scores.add(example, prediction)
         if len(panels) < setup.num_pictures:
           panels[f'panel_{len(panels)}'] = scores.draw(example, prediction)
+        seen(example, prediction)
     scores.gather()
     seconds = time.monotonic() - start
     speed = {'images_per_second': len(dataset) / seconds}

@@ -39,6 +39,7 @@ class Predictor:
     task: the module of its task.
     samples: whether it samples, and predictions have a variance.
     num_proposals: region proposals to read from a file; 0 reads none.
+    asks: fields that it is given beside the image; others are derived.
   """
 
   def __init__(self, workdir: str | os.PathLike, **options):
@@ -66,6 +67,17 @@ class Predictor:
     self._smallest_batch = experiment.layout(config).groups(local=True)
     self.task, self.samples = self.system.task, self.system.samples
     self.num_proposals = config.dataset.options.get('proposals', 0)
+    derived = {
+        name
+        for op in self._ops
+        if not getattr(op, 'on_truth', False)
+        for name in getattr(op, 'derives', ())
+    }
+    self.asks = tuple(
+        name
+        for name in self.system.reads
+        if name in fields.FIELDS and name not in {'image', *derived}
+    )
 
   def __call__(
       self, image: np.ndarray, **more

@@ -50,6 +50,9 @@ MAY_IMPORT = {
     'exported': 'tasks artifacts data inference',
     'doctor': ANYTHING,
     'replay': ANYTHING,
+    'report': ANYTHING,
+    'demo': ANYTHING,
+    'web': '',
     'tools': ANYTHING,
     'benchmark': ANYTHING,
     'convert/__main__': ANYTHING,
@@ -59,7 +62,7 @@ MAY_IMPORT = {
 # workdir that keeps it. All others take a `System` and plain values.
 SEE_CONFIGS = {
     *('experiment', 'main', 'train', 'evaluate', 'predict', 'doctor', 'replay'),
-    *('export', 'predictor'),
+    *('export', 'predictor', 'report'),
     *('tools', 'convert/__main__', 'convert/workdirs'),
     *('artifacts/workdir', 'artifacts/upgrade'),
 }

@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from werkzeug.test import Client
 
 from configs import mask_rcnn
+from segjax import demo
 from segjax import experiment
 from segjax import predict
 from segjax.artifacts import checkpoint
@@ -57,6 +59,29 @@ def test_images_become_pictures_and_a_list_of_results(predictor, tmp_path):
     assert 0 <= y <= y + height <= SIZE[0] + 1e-3
     assert entry['segmentation']['size'] == list(SIZE)
   assert all((output / f'{i}_overlay.png').exists() for i in range(3))
+
+
+def test_objects_have_a_demo(predictor, tmp_path, monkeypatch):
+  found = {
+      'boxes': np.array([[2, 4, 12, 20], [0, 0, 9, 9]], np.float32),
+      'classes': np.array([1, 2], np.uint8),
+      'scores': np.array([0.75, 0.0], np.float32),
+      'masks': np.ones((2, 14, 14), np.float32),
+  }
+  monkeypatch.setattr(predictor, 'predict_one', lambda image, name: found)
+  client = Client(demo.Demo(predictor))
+  path = tmp_path / 'scene.png'
+  images.write_png(path, shapes.load('val', size=SIZE)[0]['image'])
+  answer = client.post('/predict', data={'image': path.open('rb')}).json
+  disk = {'name': 'disk', 'color': list(shapes.LABEL_MAP.colors[1])}
+  assert answer['found'] == [disk | {'amount': '1 object'}]
+  number = answer['number']
+  told = client.get(f'/pixel/{number}?y=6&x=10').json
+  assert told == [disk | {'value': 0.75}]
+  assert client.get(f'/pixel/{number}?y=30&x=40').json == []
+  (entry,) = client.get(f'/files/{number}/instances.json').json
+  assert entry['image_id'] == 'scene'
+  assert entry['bbox'] == [4, 2, 16, 10]
 
 
 def test_boxes_are_scaled_to_the_size_of_the_label():

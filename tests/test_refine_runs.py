@@ -49,7 +49,9 @@ def scene():
 
 
 def test_canny_is_derived_when_an_image_is_predicted(runs):
-  labels, probabilities = predict.load(runs('gscnn'))(scene())
+  predictor = predict.load(runs('gscnn'))
+  assert predictor.asks == ()
+  labels, probabilities = predictor(scene())
   assert labels.shape == SIZE
   np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
 
@@ -77,5 +79,6 @@ def test_a_mask_is_refined_by_hand(runs):
   labels, probabilities = predictor(scene(), coarse_mask=mask)
   assert set(np.unique(labels)) <= {0, 1}
   assert probabilities.shape == (*SIZE, 2)
+  assert predictor.asks == ('coarse_mask',)
   with pytest.raises(ValueError, match='give a coarse_mask'):
     predictor(scene())

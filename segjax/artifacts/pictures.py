@@ -1,7 +1,11 @@
 """Pictures of images, labels and scores: uint8 arrays, most RGB [H, W, 3]."""
 
+import base64
+import io
+
 import cv2
 import numpy as np
+from PIL import Image
 
 from segjax.data.label_map import IGNORE
 
@@ -10,6 +14,7 @@ INK = (45, 50, 60)
 PAPER = (255, 255, 255)
 RAMP = ((244, 247, 250), (22, 72, 133))  # Of a share, from 0 to 1.
 NO_DATA = (228, 228, 228)
+GAP = 4  # Pixels between pictures that lie beside each other.
 
 
 def displayable(image):
@@ -191,8 +196,14 @@ def grid(drawn, columns):
 def beside(image, label, prediction):
   """Returns three pictures [H, W, 3] next to each other, [H, 3 * W + 8, 3]."""
   _check_sizes(image=image, label=label, prediction=prediction)
-  gap = np.full((image.shape[0], 4, 3), PAPER, np.uint8)
+  gap = np.full((image.shape[0], GAP, 3), PAPER, np.uint8)
   return np.hstack([image, gap, label, gap, prediction])
+
+
+def apart(panel):
+  """Returns the three pictures that `beside` has put next to each other."""
+  width = (panel.shape[1] - 2 * GAP) // 3
+  return [panel[:, i * (width + GAP) :][:, :width] for i in range(3)]
 
 
 def segments(ids, classes, colors):
@@ -310,6 +321,30 @@ def confusion(matrix, names):
         x += (cell - 1 - tile.shape[1]) // 2
         _paste(page, tile, y, x)
   return page
+
+
+def data_uri(picture, longest):
+  """Returns a picture [H, W, 3] uint8 as the address of an image in a page.
+
+  Few colours stay exact, in PNG; a photograph becomes JPEG.
+
+  Args:
+    picture: the picture.
+    longest: pixels that the longer side is reduced to, if it has more.
+  """
+  height, width = picture.shape[:2]
+  few = Image.fromarray(picture).getcolors(256) is not None
+  if (ratio := longest / max(height, width)) < 1:
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    method = cv2.INTER_NEAREST_EXACT if few else cv2.INTER_AREA
+    picture = cv2.resize(picture, size, interpolation=method)
+  file = io.BytesIO()
+  if few:
+    Image.fromarray(picture).save(file, 'png', optimize=True)
+  else:
+    Image.fromarray(picture).save(file, 'jpeg', quality=88)
+  data = base64.b64encode(file.getvalue()).decode()
+  return f'data:image/{"png" if few else "jpeg"};base64,{data}'
 
 
 def _percent(share):

@@ -9,6 +9,26 @@ import time
 import numpy as np
 
 
+def read(workdir) -> dict[str, dict[int, float | None]]:
+  """Returns what `metrics.jsonl` of a workdir holds, {name: {step: value}}.
+
+  A value that was not finite is None. Without the file there is nothing.
+  """
+  curves = {}
+  if not workdir.metrics.exists():
+    return curves
+  for line in workdir.metrics.read_text().splitlines():
+    try:
+      values = json.loads(line)
+    except ValueError:  # A run is writing it, or was killed while it did.
+      continue
+    step = values.pop('step')
+    del values['time']
+    for name, value in values.items():
+      curves.setdefault(name, {})[step] = value
+  return {name: dict(sorted(values.items())) for name, values in curves.items()}
+
+
 class Writer:
   """Writes TensorBoard events and `metrics.jsonl`.
 

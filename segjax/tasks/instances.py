@@ -379,6 +379,39 @@ class Scores:
     )
     return pictures.beside(image, truth, self._show(image, prediction))
 
+  def confusion(self) -> None:
+    """Returns None: objects are found or missed, pixels have no class."""
+
+  def paint(self, raw: np.ndarray, prediction: dict) -> np.ndarray:
+    """Returns a prediction as a picture; see `semantic.Scores.paint`."""
+    return self._show(pictures.displayable(raw), prediction)
+
+  def found(self, prediction: dict) -> list[tuple[int, str]]:
+    """Returns the ids of the classes in a picture, with their objects."""
+    shown = prediction['scores'] >= SHOWN
+    ids, counts = np.unique(prediction['classes'][shown], return_counts=True)
+    return [
+        (int(i), f'{count} object{"s" if count > 1 else ""}')
+        for i, count in zip(ids, counts, strict=True)
+    ]
+
+  def at(self, prediction: dict, y: int, x: int) -> list[tuple[int, float]]:
+    """Returns classes and scores of the objects at a pixel, the best first."""
+    size = y + 1, x + 1  # Of the part of the image that is looked at.
+    boxes, scores = prediction['boxes'], prediction['scores']
+    inside = (boxes[:, :2] <= (y + 1, x + 1)) & (boxes[:, 2:] >= (y, x))
+    near = np.flatnonzero(inside.all(1) & (scores >= SHOWN))
+    return [
+        (int(prediction['classes'][i]), float(scores[i]))
+        for i in near[np.argsort(-scores[near])]
+        if _whole(prediction, i, size)[y, x]
+    ]
+
+  @property
+  def classes(self) -> LabelMap:
+    """Names and colours of what is predicted."""
+    return self._label_map
+
   def _show(self, image, prediction):
     """Returns an image with its detections, contours and names."""
     shown = np.flatnonzero(prediction['scores'] >= SHOWN)[::-1]

@@ -148,14 +148,43 @@ class Scores:
     """Returns pictures of the sums: none."""
     return {}
 
+  def confusion(self) -> None:
+    """Returns None: classes that overlap are not confused with each other."""
+
   def draw(self, example: dict, prediction: dict) -> np.ndarray:
     """Returns image, label and prediction side by side, [H, W, 3] uint8."""
-    colors = self._label_map.colors
     return pictures.beside(
         pictures.displayable(example['raw']),
-        pictures.mixed(example['label'], colors),
-        pictures.mixed(prediction['labels'], colors),
+        pictures.mixed(example['label'], self._label_map.colors),
+        self.paint(example['raw'], prediction),
     )
+
+  def paint(self, raw: np.ndarray, prediction: dict) -> np.ndarray:
+    """Returns a prediction as a picture; see `semantic.Scores.paint`."""
+    del raw
+    return pictures.mixed(prediction['labels'], self._label_map.colors)
+
+  def found(self, prediction: dict) -> list[tuple[int, str]]:
+    """Returns the ids of the classes in a prediction, with how much of each."""
+    shares = prediction['labels'].mean((0, 1))
+    found = np.flatnonzero(shares)
+    return [(int(i), semantic.percent(shares[i])) for i in found]
+
+  def at(self, prediction: dict, y: int, x: int) -> list[tuple[int, float]]:
+    """Returns classes at a pixel; see `semantic.Scores.at`.
+
+    Without probabilities these are all that the pixel is of.
+    """
+    if 'probabilities' not in prediction:
+      ids = np.flatnonzero(prediction['labels'][y, x])
+      return [(int(i), float('nan')) for i in ids]
+    values = prediction['probabilities'][y, x]
+    return [(int(i), float(values[i])) for i in np.argsort(-values)]
+
+  @property
+  def classes(self) -> LabelMap:
+    """Names and colours of what is predicted."""
+    return self._label_map
 
   def files(
       self, name: str, *, probabilities: bool = False, variance: bool = False

@@ -348,14 +348,46 @@ class Scores:
     """Returns pictures of the sums: the confusion matrix of pixels."""
     return self._semantic.pictures()
 
+  def confusion(self) -> np.ndarray | None:
+    """Returns the confusion matrix of the classes of pixels, [K, K]."""
+    return self._semantic.confusion()
+
   def draw(self, example: dict, prediction: dict) -> np.ndarray:
     """Returns image, truth and prediction side by side, [H, W, 3] uint8."""
     truth, classes, _ = truth_segments(example, self._label_map)
     return pictures.beside(
         pictures.displayable(example['raw']),
         self._paint(truth, classes),
-        self._paint(prediction['segments'], prediction['classes']),
+        self.paint(example['raw'], prediction),
     )
+
+  def paint(self, raw: np.ndarray, prediction: dict) -> np.ndarray:
+    """Returns a prediction as a picture; see `semantic.Scores.paint`."""
+    del raw
+    return self._paint(prediction['segments'], prediction['classes'])
+
+  def found(self, prediction: dict) -> list[tuple[int, str]]:
+    """Returns the ids of the classes in a prediction, with their segments."""
+    numbers = np.setdiff1d(prediction['segments'], 0)
+    ids, counts = np.unique(
+        prediction['classes'][numbers - 1], return_counts=True
+    )
+    return [
+        (int(i), f'{count} segment{"s" if count > 1 else ""}')
+        for i, count in zip(ids, counts, strict=True)
+    ]
+
+  def at(self, prediction: dict, y: int, x: int) -> list[tuple[int, float]]:
+    """Returns the class and the score of the segment at a pixel, if any."""
+    i = prediction['segments'][y, x] - 1
+    if i < 0:
+      return []
+    return [(int(prediction['classes'][i]), float(prediction['scores'][i]))]
+
+  @property
+  def classes(self) -> LabelMap:
+    """Names and colours of what is predicted."""
+    return self._label_map
 
   def files(
       self, name: str, *, probabilities: bool = False, variance: bool = False

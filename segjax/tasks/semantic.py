@@ -186,11 +186,52 @@ class Scores:
     counts = self._total.confusion.counts
     return {'confusion': pictures.confusion(counts, self._label_map.names)}
 
+  def confusion(self) -> np.ndarray | None:
+    """Returns the confusion matrix of the sums, [K, K], rows are the truth.
+
+    A task without one returns None.
+    """
+    return self._total.confusion.counts
+
   def draw(self, example: dict, prediction: dict) -> np.ndarray:
     """Returns image, label and prediction side by side, [H, W, 3] uint8."""
     return pictures.panel(
         example['raw'], example['label'], prediction['labels'], self._label_map
     )
+
+  def paint(self, raw: np.ndarray, prediction: dict) -> np.ndarray:
+    """Returns a prediction as a picture of its own, [H, W, 3] uint8.
+
+    Args:
+      raw: the image as it was read, [H, W, C].
+      prediction: see `Scores`.
+    """
+    del raw
+    return pictures.colorize(prediction['labels'], self._label_map.colors)
+
+  def found(self, prediction: dict) -> list[tuple[int, str]]:
+    """Returns the ids of the classes in a prediction, with how much of each."""
+    labels = prediction['labels']
+    ids, counts = np.unique(labels, return_counts=True)
+    return [
+        (int(i), percent(count / labels.size))
+        for i, count in zip(ids, counts, strict=True)
+    ]
+
+  def at(self, prediction: dict, y: int, x: int) -> list[tuple[int, float]]:
+    """Returns classes at a pixel with their probabilities, the best first.
+
+    Without probabilities it is the predicted class alone, with NaN.
+    """
+    if 'probabilities' not in prediction:
+      return [(int(prediction['labels'][y, x]), float('nan'))]
+    values = prediction['probabilities'][y, x]
+    return [(int(i), float(values[i])) for i in np.argsort(-values)]
+
+  @property
+  def classes(self) -> LabelMap:
+    """Names and colours of what is predicted."""
+    return self._label_map
 
   def files(
       self, name: str, *, probabilities: bool = False, variance: bool = False
@@ -250,6 +291,11 @@ class Scores:
 
   def finish(self, folder: epath.Path) -> None:
     """Writes what is about all images together: nothing, of label maps."""
+
+
+def percent(share: float) -> str:
+  """Returns a positive share in words, never '0.0%'."""
+  return f'{share:.1%}' if share >= 0.0005 else 'below 0.1%'
 
 
 def _write_npz(path, **arrays):

@@ -3,10 +3,13 @@ import json
 import jax
 import numpy as np
 import pytest
+from werkzeug.test import Client
 
+from segjax import demo
 from segjax import experiment
 from segjax import losses
 from segjax import predict
+from segjax import report
 from segjax import train
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
@@ -19,6 +22,7 @@ from segjax.evaluation import multilabel as counting
 from segjax.tasks import multilabel
 from segjax.tasks import semantic
 from tests import tiny
+from tests.web import html
 
 # Two classes that overlap, in bits 0 and 3; bit 7 is ignored.
 CLASSES = {
@@ -68,6 +72,25 @@ def test_a_run_learns_and_scores_each_class(config, workdir):
   assert last['train/loss'] < first['train/loss']
   ious = [last['val/IoU/object'], last['val/IoU/left']]
   assert last['val/mIoU'] == pytest.approx(np.mean(ious))
+
+
+def test_a_run_has_a_report_and_a_demo(config, workdir, tmp_path):
+  report.write([workdir.path], tmp_path / 'report.html', count=1)
+  page = html.Page((tmp_path / 'report.html').read_text())
+  html.check(page)
+  words = [text for _, text in page.find('p')]
+  assert any('the task gives no pixel exactly one class' in x for x in words)
+  assert page.find('article')
+
+  client = Client(demo.Demo(predict.load(workdir.path)))
+  example = folder.load('val', config.data_dir)[0]
+  images.write_png(tmp_path / 'a.png', example['image'])
+  answer = client.post(
+      '/predict', data={'image': (tmp_path / 'a.png').open('rb')}
+  ).json
+  assert answer['files'] == ['a.png', 'a_overlay.png']
+  told = client.get(f'/pixel/{answer["number"]}?y=0&x=0').json
+  assert {entry['name'] for entry in told} == {'object', 'left'}
 
 
 def test_written_masks_are_masks_of_the_same_kind(config, workdir, tmp_path):
