@@ -19,7 +19,7 @@ SMALL_VIT = 'vit/tiny(width=64, depth=4, heads=4, image_size=(96, 128))'
 def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
-  changes = dict(lr=1e-3) if arg.small else {}
+  changes = dict(lr=4e-3) if arg.small else {}
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'dpt'
   config.model = dict(
