@@ -339,6 +339,10 @@ def base(dataset, *, small=False, **changes):
   config.dataset.name = dataset
   config.dataset.train_split = recipe.get('train_split', 'train')
   config.dataset.eval_split = recipe.get('eval_split', 'val')
+  # Cross-validation: '2/5' divides the training split into five folds by the
+  # seed, each with about as many examples of every class, holds out the second
+  # one for evaluation, in the place of `eval_split`, and trains on the others.
+  config.dataset.fold = ''
   # Options that only this data set has.
   config.dataset.options = ml_collections.ConfigDict(recipe.get('options', {}))
   # Share of the training examples that are taken for a class that they show,

@@ -26,6 +26,7 @@ from segjax import tasks
 from segjax.data import cache
 from segjax.data import datasets
 from segjax.data import fields
+from segjax.data import folds
 from segjax.data import pipeline
 from segjax.data import statistics
 from segjax.data import timeout
@@ -34,6 +35,7 @@ from segjax.data.class_uniform import ClassUniform
 from segjax.data.class_uniform import class_centers
 from segjax.data.image import BadExample
 from segjax.data.label_map import LabelMap
+from segjax.data.parts import Part
 from segjax.data.values import Values
 from segjax.inference.views import Inference
 from segjax.runtime import hosts
@@ -47,6 +49,9 @@ POSITIVE = (
 
 EVAL_SAMPLE = 16  # Examples of the evaluated split that are read beforehand.
 
+# {what folds depend on: the fold of each example}, of this process.
+_FOLDS = {}
+
 
 def dataset(config: Config, split: str) -> datasets.Dataset:
   """Returns a split of the configured data set."""
@@ -56,13 +61,50 @@ def dataset(config: Config, split: str) -> datasets.Dataset:
 
 
 def train_dataset(config: Config) -> datasets.Dataset:
-  """Returns the split that is trained on."""
-  return dataset(config, config.dataset.train_split)
+  """Returns what is trained on: a split, without the fold that is held out."""
+  whole = dataset(config, config.dataset.train_split)
+  if not config.dataset.fold:
+    return whole
+  fold, _ = folds.parse(config.dataset.fold)
+  kept = np.flatnonzero(fold_numbers(config, whole) != fold)
+  return Part(whole, kept, f'all-but-{eval_split(config)}')
 
 
 def eval_dataset(config: Config) -> datasets.Dataset:
-  """Returns the split that is evaluated."""
-  return dataset(config, config.dataset.eval_split)
+  """Returns what is evaluated: a split, or the fold that is held out."""
+  if not config.dataset.fold:
+    return dataset(config, config.dataset.eval_split)
+  whole = dataset(config, config.dataset.train_split)
+  fold, _ = folds.parse(config.dataset.fold)
+  held_out = np.flatnonzero(fold_numbers(config, whole) == fold)
+  return Part(whole, held_out, eval_split(config))
+
+
+def eval_split(config: Config) -> str:
+  """Returns the name of what is evaluated, 'val' or 'train-2-of-5'."""
+  if not config.dataset.fold:
+    return config.dataset.eval_split
+  fold, count = folds.parse(config.dataset.fold)
+  return f'{config.dataset.train_split}-{fold}-of-{count}'
+
+
+def fold_numbers(config: Config, whole: datasets.Dataset) -> np.ndarray:
+  """Returns the fold of each example of the training split, from 1 on, [N].
+
+  Every mask of the split is read once in a process.
+  """
+  _, count = folds.parse(config.dataset.fold)
+  options = config.dataset.options.to_dict()
+  where = config.dataset.name, config.dataset.train_split, config.data_dir
+  key = (*where, repr(options), len(whole), config.seed, count)
+  if key not in _FOLDS:
+    counts = hosts.from_first(
+        lambda: statistics.class_counts(
+            whole, on_bad_example=config.on_bad_example
+        )
+    )
+    _FOLDS[key] = folds.divide(counts[:, :-1] > 0, count, config.seed)
+  return _FOLDS[key]
 
 
 def layout(config: Config) -> parallel.Layout:
@@ -251,7 +293,7 @@ def about(config: Config, label_map: LabelMap) -> dict[str, str]:
   scores = task(config).scores(label_map, absent=config.absent)
   return {
       'dataset': config.dataset.name,
-      'split': config.dataset.eval_split,
+      'split': eval_split(config),
       **scores.conventions(),
   }
 

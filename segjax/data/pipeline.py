@@ -12,7 +12,6 @@ examples are divided among these.
 """
 
 from collections.abc import Iterator
-import dataclasses
 import sys
 import threading
 from typing import Any
@@ -26,6 +25,7 @@ from segjax.data import fields
 from segjax.data import transforms
 from segjax.data.class_uniform import ClassUniform
 from segjax.data.image import BadExample
+from segjax.data.parts import Part
 
 
 class Turns:
@@ -208,7 +208,7 @@ def _sequences(dataset, seed, on_bad_example, class_uniform, turns):
     )
   else:
     parts = [
-        _Part(dataset, indices) for indices in turns.split(len(dataset), seed)
+        Part(dataset, indices) for indices in turns.split(len(dataset), seed)
     ]
   skip = on_bad_example == 'skip'
   pairs = []
@@ -222,20 +222,6 @@ def _sequences(dataset, seed, on_bad_example, class_uniform, turns):
 def _find(turns, step):
   """Returns the turn of a step, and its number among those of this turn."""
   return turns.find(step) if turns else (0, step)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-  """Some of the examples of a data set."""
-
-  dataset: Any
-  indices: np.ndarray
-
-  def __len__(self):
-    return len(self.indices)
-
-  def __getitem__(self, index):
-    return self.dataset[int(self.indices[index])]
 
 
 def eval_examples(

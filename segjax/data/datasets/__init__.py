@@ -50,6 +50,10 @@ class Dataset:
     """Describes the files that are read for an example, for errors."""
     return f'example {index} of {self!r}'
 
+  def origin(self, index):
+    """Returns the data set that reads an example, and its index there."""
+    return self, index
+
   def __repr__(self):
     return f'{type(self).__name__}(split={self.split!r}, size={len(self)})'
 
