@@ -68,6 +68,7 @@ def config(data_dir, **changes):
           },
           'data_dir': str(data_dir),
           'batch_size': 2,
+          'seed': 0,
           'on_bad_example': 'raise',
           **changes,
       }
