@@ -16,6 +16,7 @@ from segjax.data import datasets
 from segjax.experiment import Evaluation
 from segjax.exported import ExportedPredictor
 from segjax.inference import whole
+from segjax.predictor import Ensemble
 from segjax.runtime import hosts
 from segjax.runtime import progress
 
@@ -140,13 +141,44 @@ def run_exported(config, workdir, path) -> dict[str, float]:
   Raises:
     ValueError: the model was exported from a run of other classes.
   """
-  dataset = experiment.eval_dataset(config)
   model = ExportedPredictor(path)
+  return _compare(config, workdir, model, f'{path}, of step {model.step}')
+
+
+def run_ensemble(config, workdir, others) -> dict[str, float]:
+  """Scores a run together with others on the split, beside the run alone.
+
+  Args:
+    config: of the run, which names the split and says how all predict.
+    workdir: of the run.
+    others: workdirs of the other runs.
+
+  Returns:
+    The scores of the mean of their probabilities, by name.
+
+  Raises:
+    ValueError: the runs do not predict the same, or no probabilities.
+  """
+  model = Ensemble([workdir.path, *others], **config.predict.to_dict())
+  title = f'The ensemble of {len(model.members)} runs'
+  return _compare(config, workdir, model, title)
+
+
+def _compare(config, workdir, model, title):
+  """Scores what predicts images on the split, and tells the run's score, too.
+
+  Args:
+    config: of the run.
+    workdir: of the run.
+    model: an `ExportedPredictor` or an `Ensemble`.
+    title: name of the model in the log.
+  """
+  dataset = experiment.eval_dataset(config)
   if model.label_map.names != dataset.label_map.names:
     raise ValueError(
-        f'{path} knows the classes {", ".join(model.label_map.names[:5])}, ...,'
-        f' and {dataset.split!r} has {", ".join(dataset.label_map.names[:5])},'
-        ' ...'
+        f'{title} knows the classes {", ".join(model.label_map.names[:5])},'
+        f' ..., and {dataset.split!r} has'
+        f' {", ".join(dataset.label_map.names[:5])}, ...'
     )
   scores = model.task.scores(dataset.label_map, absent=config.absent)
   indices = range(len(dataset))
@@ -156,15 +188,15 @@ def run_exported(config, workdir, path) -> dict[str, float]:
   ):
     scores.add(example, prediction)
   found = scores.compute()
-  logging.info('%s on %s: %s', path, dataset.split, scores.describe(found))
+  logging.info('%s on %s: %s', title, dataset.split, scores.describe(found))
   best = model.task.BEST
   if before := workdir.read_score(dataset.split):
     logging.info(
-        '%s of the run at step %d: %.4f; exported, of step %d: %.4f.',
+        '%s of the run at step %d: %.4f; %s: %.4f.',
         best,
         before['step'],
         before[best],
-        model.step,
+        title,
         found[best],
     )
   return found

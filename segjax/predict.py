@@ -8,8 +8,11 @@ In Python:
   predict = segjax.predict.load('runs/deeplabv3', flip=True)
   labels, probabilities = predict(image)
 
-A system that samples, such as bayesian_segnet, also computes how uncertain a
-prediction is, the variance of probabilities. It is drawn in
+Several runs of the same classes, --workdir=runs/a --workdir=runs/b or
+`load(['runs/a', 'runs/b'])`, are an ensemble: the mean of their probabilities.
+
+An ensemble, or a system that samples, such as bayesian_segnet, also computes
+how uncertain a prediction is, the variance of probabilities. It is drawn in
 NAME_uncertainty.png, see `pictures.uncertainty`, and with --probabilities
 written to NAME_uncertainty.npz. In Python:
 
@@ -37,6 +40,7 @@ from segjax.data import image as images
 from segjax.data import listing
 from segjax.data import proposals as proposal_files
 from segjax.exported import ExportedPredictor
+from segjax.predictor import Ensemble
 from segjax.predictor import Predictor
 from segjax.predictor import load
 from segjax.runtime import compile_cache
@@ -47,7 +51,12 @@ from segjax.runtime import terminal
 # File in the folder of predictions that tells what they are of.
 RECORD = '.prediction.json'
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+_WORKDIR = flags.DEFINE_multi_string(
+    'workdir',
+    None,
+    'Folder of a trained run; given again, the mean of their probabilities is'
+    ' predicted.',
+)
 _EXPORTED = flags.DEFINE_string(
     'exported', None, 'File that segjax.export wrote, in the place of a run.'
 )
@@ -61,7 +70,7 @@ _PROBABILITIES = flags.DEFINE_bool(
     'probabilities',
     False,
     'Whether to write NAME.npz too, [H, W, K] float16, and for a system that'
-    ' samples the variance, NAME_uncertainty.npz.',
+    ' samples, or an ensemble, the variance, NAME_uncertainty.npz.',
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
@@ -106,7 +115,7 @@ def find_images(paths: Sequence[str | os.PathLike]) -> list[epath.Path]:
 
 
 def write(
-    predictor: Predictor | ExportedPredictor,
+    predictor: Predictor | Ensemble | ExportedPredictor,
     paths: Sequence[str | os.PathLike],
     output: str | os.PathLike,
     *,
@@ -122,7 +131,7 @@ def write(
   and images the files are of.
 
   Args:
-    predictor: a `Predictor`, or an `ExportedPredictor`.
+    predictor: a `Predictor`, an `Ensemble`, or an `ExportedPredictor`.
     paths: image files, and folders of image files.
     output: folder to write to.
     probabilities: whether to write NAME.npz with the probabilities too.
