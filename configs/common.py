@@ -343,6 +343,11 @@ def base(dataset, *, small=False, **changes):
   # seed, each with about as many examples of every class, holds out the second
   # one for evaluation, in the place of `eval_split`, and trains on the others.
   config.dataset.fold = ''
+  # Sets of the same classes to train on together, in the place of `data_dir`,
+  # and how often each is drawn: (('mydata', 3.0), ('more', 1.0)). They are
+  # folders of data set `name`, or of another: 'folder:more'. Those that have
+  # `eval_split` are evaluated, together and each apart.
+  config.dataset.mix = ()
   # Options that only this data set has.
   config.dataset.options = ml_collections.ConfigDict(recipe.get('options', {}))
   # Share of the training examples that are taken for a class that they show,

@@ -8,6 +8,8 @@ a `System` and plain values, so they cannot disagree.
 from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
+import functools
+import pathlib
 import types
 
 from absl import logging
@@ -35,6 +37,7 @@ from segjax.data.class_uniform import ClassUniform
 from segjax.data.class_uniform import class_centers
 from segjax.data.image import BadExample
 from segjax.data.label_map import LabelMap
+from segjax.data.parts import Mixed
 from segjax.data.parts import Part
 from segjax.data.values import Values
 from segjax.inference.views import Inference
@@ -54,30 +57,126 @@ _FOLDS = {}
 
 
 def dataset(config: Config, split: str) -> datasets.Dataset:
-  """Returns a split of the configured data set."""
-  return datasets.load(
-      config.dataset.name, split, config.data_dir, **config.dataset.options
-  )
+  """Returns a split of the configured data set, or of those that are mixed."""
+  return _joined(config, split, _sets(config, split))
 
 
 def train_dataset(config: Config) -> datasets.Dataset:
-  """Returns what is trained on: a split, without the fold that is held out."""
-  whole = dataset(config, config.dataset.train_split)
-  if not config.dataset.fold:
-    return whole
-  fold, _ = folds.parse(config.dataset.fold)
-  kept = np.flatnonzero(fold_numbers(config, whole) != fold)
-  return Part(whole, kept, f'all-but-{eval_split(config)}')
+  """Returns what is trained on: a split, without the fold that is held out.
+
+  Raises:
+    ValueError: one of the sets that are mixed lacks the split.
+  """
+  split = config.dataset.train_split
+  sets = _sets(config, split)
+  lacking = [name for name in _folders(config) if name not in sets]
+  if lacking:
+    raise ValueError(
+        f'config.dataset.mix: {", ".join(lacking)} has no split {split!r} to be'
+        ' trained on.'
+    )
+  if config.dataset.fold:
+    fold, _ = folds.parse(config.dataset.fold)
+    split = f'all-but-{eval_split(config)}'
+    sets = {
+        name: Part(whole, np.flatnonzero(numbers != fold), split)
+        for name, whole, numbers in _with_folds(config, sets)
+    }
+  return _joined(config, split, sets)
 
 
 def eval_dataset(config: Config) -> datasets.Dataset:
-  """Returns what is evaluated: a split, or the fold that is held out."""
+  """Returns what is evaluated: a split, or the fold that is held out.
+
+  Of sets that are mixed it is all that have the split.
+  """
   if not config.dataset.fold:
     return dataset(config, config.dataset.eval_split)
-  whole = dataset(config, config.dataset.train_split)
   fold, _ = folds.parse(config.dataset.fold)
-  held_out = np.flatnonzero(fold_numbers(config, whole) == fold)
-  return Part(whole, held_out, eval_split(config))
+  split = eval_split(config)
+  sets = {
+      name: Part(whole, np.flatnonzero(numbers == fold), split)
+      for name, whole, numbers in _with_folds(
+          config, _sets(config, config.dataset.train_split)
+      )
+  }
+  return _joined(config, split, sets)
+
+
+def _folders(config):
+  """Returns {name: (name of the data set, folder, weight)} of what is mixed."""
+  mix = config.dataset.mix
+  if not mix:
+    return {'': (config.dataset.name, config.data_dir, 1.0)}
+  try:
+    entries = [(str(text), float(weight)) for text, weight in mix]
+    good = all(0 < weight < np.inf for _, weight in entries)
+  except (TypeError, ValueError):
+    good = False
+  if not good:
+    raise ValueError(
+        f'config.dataset.mix={mix!r} is a list of folders with weights above 0,'
+        " such as (('mydata', 3.0), ('more', 1.0))."
+    )
+  folders = {}
+  for text, weight in entries:
+    kind, _, folder = text.partition(':')
+    if kind not in datasets.names():
+      kind, folder = config.dataset.name, text
+    path = pathlib.PurePath(folder)
+    name = path.name if path.name not in folders else str(path)
+    if (kind, folder) in [given[:2] for given in folders.values()]:
+      raise ValueError(f'config.dataset.mix={mix!r} has {text} twice.')
+    folders[name] = kind, folder, weight
+  return folders
+
+
+def _sets(config, split):
+  """Returns {name: data set} of the sets that have a split.
+
+  Raises:
+    ValueError: none has it.
+  """
+  sets, error = {}, None
+  for name, (kind, folder, _) in _folders(config).items():
+    options = config.dataset.options if kind == config.dataset.name else {}
+    try:
+      sets[name] = datasets.load(kind, split, folder, **options)
+    except datasets.NoSplitError as missing:
+      error = error or missing
+  if not sets:
+    raise error
+  return sets
+
+
+def _joined(config, split, sets):
+  """Returns the sets as one data set."""
+  if not config.dataset.mix:
+    return sets['']
+  weights = {name: weight for name, (*_, weight) in _folders(config).items()}
+  return Mixed(sets, weights, split)
+
+
+def _with_folds(config, sets):
+  """Yields (name, data set, fold of each example, [N] from 1 on) of the sets.
+
+  Every mask is read once in a process.
+  """
+  _, count = folds.parse(config.dataset.fold)
+  options = config.dataset.options.to_dict()
+  for name, whole in sets.items():
+    where = (*_folders(config)[name][:2], config.dataset.train_split)
+    key = (*where, repr(options), len(whole), config.seed, count)
+    if key not in _FOLDS:
+      counts = hosts.from_first(
+          functools.partial(
+              statistics.class_counts,
+              whole,
+              on_bad_example=config.on_bad_example,
+          )
+      )
+      _FOLDS[key] = folds.divide(counts[:, :-1] > 0, count, config.seed)
+    yield name, whole, _FOLDS[key]
 
 
 def eval_split(config: Config) -> str:
@@ -86,25 +185,6 @@ def eval_split(config: Config) -> str:
     return config.dataset.eval_split
   fold, count = folds.parse(config.dataset.fold)
   return f'{config.dataset.train_split}-{fold}-of-{count}'
-
-
-def fold_numbers(config: Config, whole: datasets.Dataset) -> np.ndarray:
-  """Returns the fold of each example of the training split, from 1 on, [N].
-
-  Every mask of the split is read once in a process.
-  """
-  _, count = folds.parse(config.dataset.fold)
-  options = config.dataset.options.to_dict()
-  where = config.dataset.name, config.dataset.train_split, config.data_dir
-  key = (*where, repr(options), len(whole), config.seed, count)
-  if key not in _FOLDS:
-    counts = hosts.from_first(
-        lambda: statistics.class_counts(
-            whole, on_bad_example=config.on_bad_example
-        )
-    )
-    _FOLDS[key] = folds.divide(counts[:, :-1] > 0, count, config.seed)
-  return _FOLDS[key]
 
 
 def layout(config: Config) -> parallel.Layout:
@@ -426,6 +506,7 @@ def training(config: Config) -> Training:
       total_steps=config.total_steps,
   )
   examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
+  mix = train_set.mix() if isinstance(train_set, Mixed) else ()
   uniform = class_uniform(config, train_set)
   turns = turns_of_steps(config, groups)
 
@@ -442,6 +523,7 @@ def training(config: Config) -> Training:
         on_bad_example=config.on_bad_example,
         class_uniform=uniform,
         turns=turns,
+        mix=mix,
     )
 
   def names(step):
@@ -453,6 +535,7 @@ def training(config: Config) -> Training:
         on_bad_example=config.on_bad_example,
         class_uniform=uniform,
         turns=turns,
+        mix=mix,
     )
 
   batch = batch_shapes(read_batches, config.batch_size)

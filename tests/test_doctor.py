@@ -64,6 +64,7 @@ def config(data_dir, **changes):
               'train_split': 'train',
               'eval_split': 'val',
               'fold': '',
+              'mix': (),
               'options': {},
           },
           'data_dir': str(data_dir),

@@ -39,7 +39,12 @@ def _new_options(config):
       'precise_norms': 0,
   }
   groups = {
-      'dataset': {'class_uniform': 0.0, 'by_turn': False, 'fold': ''},
+      'dataset': {
+          'class_uniform': 0.0,
+          'by_turn': False,
+          'fold': '',
+          'mix': (),
+      },
       'optim': {'groups': {}},
       'lr': {'warmup_from': 0.0},
       'predict': {'short_sides': (), 'longest': 0},

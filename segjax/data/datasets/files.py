@@ -19,6 +19,7 @@ from segjax.data import objects
 from segjax.data import proposals
 from segjax.data import values
 from segjax.data.datasets import Dataset
+from segjax.data.datasets import NoSplitError
 from segjax.data.image import BadExample
 
 SAMPLE = 16  # Images that are read to know how those of a split are.
@@ -270,9 +271,9 @@ def matching(folder: epath.Path, pattern: str) -> list[epath.Path]:
 
 
 def check_split(name: str, split: str, splits: Iterable[str]) -> None:
-  """Raises ValueError unless `split` is one of the `splits` of a data set."""
+  """Raises NoSplitError unless a data set has a split among its `splits`."""
   if split not in splits:
-    raise ValueError(
+    raise NoSplitError(
         f"data set '{name}' has no split '{split}'; it has {', '.join(splits)}"
     )
 
