@@ -454,6 +454,9 @@ def base(dataset, *, small=False, **changes):
   # With two classes, the second one is chosen where its probability is above
   # this.
   config.predict.threshold = 0.5
+  # Temperature of the probabilities, which makes them surer below 1 and less
+  # sure above; 0.0 takes what segjax.tools.calibrate found, else 1.
+  config.predict.temperature = 0.0
   # Refinement of the probabilities: a file of segjax/refine with its options,
   # as 'dense_crf(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0),
   # iterations=10)'; '' for none.

@@ -155,8 +155,11 @@ def run(config, workdir):
   dataset = experiment.eval_dataset(config)
   system = experiment.system(config, dataset.label_map)
   values = hosts.from_first(workdir.read_values)
-  setup = experiment.evaluation(config, system, dataset, values)
   step, variables = hosts.from_first(checkpoint.best, workdir.checkpoints)
+  temperature = config.predict.temperature or hosts.from_first(
+      workdir.read_temperature, step
+  )
+  setup = experiment.evaluation(config, system, dataset, values, temperature)
   scores, drawn = make(setup)(variables)
   hosts.from_first(workdir.write_pictures, f'eval-{dataset.split}', drawn)
   about = experiment.about(config, dataset.label_map)

@@ -228,9 +228,20 @@ def system(
   )
 
 
-def inference(config: Config, system: System) -> Inference:
-  """Returns the options of prediction, with a batch for all local devices."""
-  options = Inference(**config.predict)
+def inference(
+    config: Config, system: System, temperature: float = 1.0
+) -> Inference:
+  """Returns the options of prediction, with a batch for all local devices.
+
+  Args:
+    config: of the run.
+    system: of the run.
+    temperature: of the probabilities, where the config leaves it at 0.
+  """
+  given = config.predict.to_dict()
+  options = Inference(
+      **given | {'temperature': given['temperature'] or temperature}
+  )
   num_classes = system.label_map.num_classes
   overlapping = system.label_map.overlapping
   if options.threshold != 0.5 and num_classes != 2 and not overlapping:
@@ -305,6 +316,7 @@ def evaluation(
     system: System,
     dataset: datasets.Dataset,
     values: Values | None = None,
+    temperature: float = 1.0,
 ) -> Evaluation:
   """Builds everything that an evaluation of a split needs; reads one example.
 
@@ -321,7 +333,7 @@ def evaluation(
       dataset=dataset,
       examples=examples,
       forward=forward(config, system),
-      options=inference(config, system),
+      options=inference(config, system, temperature),
       absent=config.absent,
       num_pictures=config.num_pictures,
       values=values,

@@ -142,7 +142,12 @@ class Predictor(OneImage):
     self._ops = transforms.parse(config.preprocess.eval)
     self.system = experiment.system(config, self.label_map)
     self._forward = experiment.forward(config, self.system)
-    self._options = experiment.inference(config, self.system)
+    self._options = experiment.inference(
+        config,
+        self.system,
+        # What the config says would not be asked for.
+        config.predict.temperature or workdir.read_temperature(self.step),
+    )
     # The smallest batch: one image for each group of devices.
     self._smallest_batch = experiment.layout(config).groups(local=True)
     self.task, self.samples = self.system.task, self.system.samples

@@ -1,77 +1,31 @@
 import dataclasses
 import logging
 
-from flax import linen as nn
 import numpy as np
 import pytest
 
 from segjax import evaluate
 from segjax import experiment
 from segjax import predict
-from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data.datasets import shapes
 from segjax.data.values import Values
-from tests import tiny
+from tests import pixels
 
 SIZES = {'a': (32, 48), 'b': (21, 17), 'c': (50, 40), 'd': (32, 48)}
-BYTES = Values(('uint8',), 1.0, 255.0)
-
-
-class Net(nn.Module):
-  """A classifier of single pixels, which compiles in a moment."""
-
-  num_classes: int
-
-  @nn.compact
-  def __call__(self, image, *, train=False):
-    del train
-    logits = nn.Dense(self.num_classes, name='classifier')(image)
-    return {'logits': logits, 'aux': {}}
 
 
 @pytest.fixture(scope='module', autouse=True)
 def small_model():
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(
-        experiment,
-        'model',
-        lambda config, label_map: Net(label_map.num_classes),
-    )
+    pixels.replace_models(patch)
     yield
 
 
-def make_run(
-    folder,
-    seed,
-    *,
-    label_map=shapes.LABEL_MAP,
-    channels=3,
-    values=BYTES,
-    **more,
-):
-  """Writes a run of random weights."""
-  config = tiny.get_config()
-  config.dataset.options.length = 4
-  config.task = more.pop('task', 'semantic')
-  config.predict.update(more)
-  workdir = Workdir(folder)
-  workdir.make()
-  workdir.claim(config)
-  workdir.write_labels(label_map, channels, values)
-  rng = np.random.default_rng(seed)
-  classes = label_map.num_classes
-  saved = Checkpoints(workdir.checkpoints)
-  params = {
-      'classifier': {
-          'kernel': rng.normal(size=(channels, classes)).astype(np.float32),
-          'bias': rng.normal(size=classes).astype(np.float32),
-      }
-  }
-  saved.save(0, {'params': params, 'mutable': {}})
-  saved.close()
-  return workdir.path
+def make_run(folder, seed, *, channels=3, **more):
+  weights = pixels.random_classifier(seed, channels)
+  return pixels.make_run(folder, *weights, channels=channels, **more)
 
 
 @pytest.fixture(scope='module')

@@ -4,7 +4,6 @@ import json
 import sys
 from unittest import mock
 
-from flax import linen as nn
 import numpy as np
 from PIL import Image
 import pytest
@@ -18,6 +17,7 @@ from segjax.data import image as images
 from segjax.data import label_map
 from segjax.data.datasets import shapes
 from segjax.predictor import Predictor
+from tests import pixels
 from tests import tiny
 
 CONFIDENCE = 0.5
@@ -27,26 +27,10 @@ CLASSES = {
 }
 
 
-class Net(nn.Module):
-  """A classifier of single pixels, which compiles in a moment."""
-
-  num_classes: int
-
-  @nn.compact
-  def __call__(self, image, *, train=False):
-    del train
-    logits = nn.Dense(self.num_classes, name='classifier')(image)
-    return {'logits': logits, 'aux': {}}
-
-
 @pytest.fixture(scope='module', autouse=True)
 def nothing_takes_long():
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(
-        experiment,
-        'model',
-        lambda config, label_map: Net(label_map.num_classes),
-    )
+    pixels.replace_models(patch)
     patch.setattr(
         summaries,
         'Writer',

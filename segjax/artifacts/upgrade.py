@@ -47,7 +47,7 @@ def _new_options(config):
       },
       'optim': {'groups': {}},
       'lr': {'warmup_from': 0.0},
-      'predict': {'short_sides': (), 'longest': 0},
+      'predict': {'short_sides': (), 'longest': 0, 'temperature': 0.0},
   }
   added_to_groups = {
       name: options | config[name]
