@@ -54,11 +54,24 @@ def make_run(
     channels=3,
     values=BYTES,
     task='semantic',
-    step=0,
+    data_dir='',
 ):
-  """Writes what a run of `tiny` with these weights leaves; returns its path."""
-  config = tiny.get_config()
-  config.dataset.options.length = 4
+  """Writes what a run of `tiny` with these weights leaves; returns its path.
+
+  Args:
+    folder: of the run.
+    kernel: of the classifier, [channels, K].
+    bias: [K].
+    label_map: classes of the data set.
+    channels: of its images.
+    values: of its images.
+    task: of the run.
+    data_dir: of a data set in a folder; '' takes the embedded set.
+  """
+  config = tiny.get_config('folder' if data_dir else 'shapes')
+  config.data_dir = str(data_dir)
+  if not data_dir:
+    config.dataset.options.length = 4
   config.task = task
   workdir = Workdir(folder)
   workdir.make()
@@ -66,6 +79,6 @@ def make_run(
   workdir.write_labels(label_map, channels, values)
   params = {'kernel': np.float32(kernel), 'bias': np.float32(bias)}
   saved = Checkpoints(workdir.checkpoints)
-  saved.save(step, {'params': {'classifier': params}, 'mutable': {}})
+  saved.save(0, {'params': {'classifier': params}, 'mutable': {}})
   saved.close()
   return workdir.path

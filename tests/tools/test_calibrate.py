@@ -10,6 +10,7 @@ from segjax import predict
 from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
+from segjax.data import label_map
 from segjax.data import transforms
 from segjax.data.datasets import shapes
 from segjax.tools import calibrate
@@ -67,6 +68,52 @@ def test_a_run_of_larger_logits_has_the_larger_temperature(tmp_path, weights):
       found[0]['after']['ECE'], abs=1e-3
   )
   assert found[1]['before']['ECE'] > found[1]['after']['ECE']
+
+
+@pytest.mark.parametrize('task', ['binary', 'multilabel'])
+def test_sigmoids_have_a_temperature_too(tmp_path, task):
+  # Bit k of a mask tells where channel k is bright, with errors; of the binary
+  # task the first channel is the object.
+  rng = np.random.default_rng(0)
+  overlapping = task == 'multilabel'
+  classes = [{'name': name} for name in ('a', 'b')]
+  content = {'classes': classes, 'overlapping': overlapping}
+  root = tmp_path / 'data'
+  for split in ('train', 'val'):
+    for kind in ('images', 'masks'):
+      (root / split / kind).mkdir(parents=True)
+    image = rng.integers(0, 256, (*SIZE, 3), np.uint8)
+    bright = image[..., :2] + rng.normal(0, 40, (*SIZE, 2)) > 128
+    mask = bright @ [1, 2] if overlapping else bright[..., 0]
+    images.write_png(root / split / 'images' / 'a.png', image)
+    images.write_png(root / split / 'masks' / 'a.png', mask.astype(np.uint8))
+  (root / 'dataset.json').write_text(json.dumps(content))
+  kernel = np.eye(3, 2 if overlapping else 1)
+  bias = np.zeros(kernel.shape[1])
+  found = []
+  for scale in (1.0, 2.0):
+    workdir = make_run(
+        tmp_path / str(scale),
+        (3 * kernel, bias),
+        scale,
+        task=task,
+        data_dir=root,
+        label_map=label_map.parse(content, 'dataset.json'),
+    )
+    found.append(calibrate.run(workdir).about)
+  assert found[1]['temperature'] == pytest.approx(
+      2 * found[0]['temperature'], rel=1e-2
+  )
+  # Each class of a pixel is a decision.
+  assert found[0]['decisions'] == SIZE[0] * SIZE[1] * kernel.shape[1]
+  image = images.read_image(root / 'val' / 'images' / 'a.png')
+  ops = transforms.parse('normalize')
+  shown = transforms.apply(ops, {'image': image})['image']
+  expected = special.expit(6 * shown @ kernel / found[1]['temperature'])
+  _, probabilities = predict.load(workdir.path)(image)
+  np.testing.assert_allclose(
+      probabilities[..., -kernel.shape[1] :], expected, atol=1e-4
+  )
 
 
 def test_predictions_use_the_temperature_and_tell_it(workdir, weights):
