@@ -83,7 +83,7 @@ class _Scores:
 
   def __init__(self, task, label_map, absent, dataset):
     self.total = task.scores(label_map, absent=absent)
-    self._best, self._dataset = task.BEST, dataset
+    self._dataset = dataset
     self._apart = {
         name: task.scores(label_map, absent=absent)
         for name in dataset.sources

@@ -145,7 +145,6 @@ class Predictor(OneImage):
     self._options = experiment.inference(
         config,
         self.system,
-        # What the config says would not be asked for.
         config.predict.temperature or workdir.read_temperature(self.step),
     )
     # The smallest batch: one image for each group of devices.
