@@ -376,6 +376,15 @@ def base(dataset, *, small=False, **changes):
   config.dataset.name = dataset
   config.dataset.train_split = recipe.get('train_split', 'train')
   config.dataset.eval_split = recipe.get('eval_split', 'val')
+  # Cross-validation: '2/5' divides the training split into five folds by the
+  # seed, each with about as many examples of every class, holds out the second
+  # one for evaluation, in the place of `eval_split`, and trains on the others.
+  config.dataset.fold = ''
+  # Sets of the same classes to train on together, in the place of `data_dir`,
+  # and how often each is drawn: (('mydata', 3.0), ('more', 1.0)). They are
+  # folders of data set `name`, or of another: 'folder:more'. Those that have
+  # `eval_split` are evaluated, together and each apart.
+  config.dataset.mix = ()
   # Options that only this data set has.
   config.dataset.options = ml_collections.ConfigDict(recipe.get('options', {}))
   # Share of the training examples that are taken for a class that they show,
@@ -483,6 +492,9 @@ def base(dataset, *, small=False, **changes):
   # With two classes, the second one is chosen where its probability is above
   # this.
   config.predict.threshold = 0.5
+  # Temperature of the probabilities, which makes them surer below 1 and less
+  # sure above; 0.0 takes what segjax.tools.calibrate found, else 1.
+  config.predict.temperature = 0.0
   # Refinement of the probabilities: a file of segjax/refine with its options,
   # as 'dense_crf(gaussian=(3.0, 1.0), bilateral=(4.0, 67.0, 3.0),
   # iterations=10)'; '' for none.

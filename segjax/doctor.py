@@ -118,9 +118,12 @@ def check_data(config):
   """Reads both splits; returns a report as text, and the `Problems`."""
   problems = Problems()
   splits = []
-  for role in ('train', 'eval'):
+  for role, load in (
+      ('train', experiment.train_dataset),
+      ('eval', experiment.eval_dataset),
+  ):
     try:
-      dataset = experiment.dataset(config, config.dataset[f'{role}_split'])
+      dataset = load(config)
     except (OSError, ValueError) as error:
       problems.errors.append(f'The {role} split cannot be loaded: {error}')
       continue
@@ -253,6 +256,7 @@ def _examine(dataset, index):
 
 def _orientations(dataset, index):
   """Returns how the files of an image and of its mask say they are turned."""
+  dataset, index = dataset.origin(index)
   if not isinstance(dataset, files.Files):
     return 1, 1
   example = dataset.examples[index]
@@ -264,6 +268,7 @@ def _orientations(dataset, index):
 
 def _is_zero_and_255(dataset, index):
   """Tells whether the mask file of an example has only the values 0 and 255."""
+  dataset, index = dataset.origin(index)
   if not isinstance(dataset, files.Files):
     return False
   path = dataset.examples[index].mask

@@ -16,6 +16,7 @@ from segjax.data import datasets
 from segjax.experiment import Evaluation
 from segjax.exported import ExportedPredictor
 from segjax.inference import whole
+from segjax.predictor import Ensemble
 from segjax.runtime import hosts
 from segjax.runtime import progress
 
@@ -68,23 +69,56 @@ def make(setup: Evaluation) -> Callable:
             task, forward, examples(), setup.options
         )
 
-    scores = task.scores(setup.system.label_map, absent=setup.absent)
+    scores = _Scores(task, setup.system.label_map, setup.absent, dataset)
     panels = {}
     start = time.monotonic()
     for example, prediction in progress.track(
         predictions(), len(dataset) // hosts.count(), 'Evaluating'
     ):
       with explained(dataset, places, example['name']):
-        scores.add(example, prediction)
+        scores.add(places[example['name']], example, prediction)
         if len(panels) < setup.num_pictures:
-          panels[f'panel_{len(panels)}'] = scores.draw(example, prediction)
+          drawn = scores.total.draw(example, prediction)
+          panels[f'panel_{len(panels)}'] = drawn
         seen(example, prediction)
     scores.gather()
     seconds = time.monotonic() - start
     speed = {'images_per_second': len(dataset) / seconds}
-    return scores.compute() | speed, panels | scores.pictures()
+    return scores.compute() | speed, panels | scores.total.pictures()
 
   return evaluate
+
+
+class _Scores:
+  """Scores of a split, and apart those of each set that is mixed in it."""
+
+  def __init__(self, task, label_map, absent, dataset):
+    self.total = task.scores(label_map, absent=absent)
+    self._dataset = dataset
+    self._apart = {
+        name: task.scores(label_map, absent=absent)
+        for name in dataset.sources
+        if len(dataset.sources) > 1
+    }
+
+  def add(self, index, example, prediction):
+    """Counts the prediction of the example of the split with this index."""
+    self.total.add(example, prediction)
+    if self._apart:
+      self._apart[self._dataset.source(index)].add(example, prediction)
+
+  def gather(self):
+    """Sums over processes."""
+    for scores in (self.total, *self._apart.values()):
+      scores.gather()
+
+  def compute(self):
+    """Returns all scores by name, those of a set as 'sets/SET/NAME'."""
+    computed = self.total.compute()
+    for name, scores in self._apart.items():
+      of_set = scores.compute()
+      computed |= {f'sets/{name}/{key}': x for key, x in of_set.items()}
+    return computed
 
 
 @contextlib.contextmanager
@@ -110,8 +144,20 @@ def explained(
 
 def describe(setup: Evaluation, scores: dict[str, float]) -> str:
   """Returns the lines in which scores are told."""
-  empty = setup.system.task.scores(setup.system.label_map, absent=setup.absent)
-  return empty.describe(scores)
+  task = setup.system.task
+  empty = task.scores(setup.system.label_map, absent=setup.absent)
+  return _describe(empty, task, scores)
+
+
+def _describe(empty, task, scores):
+  """Returns the lines of a task, and one for each set of a mixture."""
+  end = f'/{task.BEST}'
+  lines = [empty.describe(scores)]
+  for name, value in scores.items():
+    if name.startswith('sets/') and name.endswith(end):
+      of_set = name.removeprefix('sets/').removesuffix(end)
+      lines.append(f'  {task.BEST} of {of_set} alone  {value:.4f}')
+  return '\n'.join(lines)
 
 
 def run(config, workdir):
@@ -120,8 +166,11 @@ def run(config, workdir):
   dataset = experiment.eval_dataset(config)
   system = experiment.system(config, dataset.label_map)
   values = hosts.from_first(workdir.read_values)
-  setup = experiment.evaluation(config, system, dataset, values)
   step, variables = hosts.from_first(checkpoint.best, workdir.checkpoints)
+  temperature = config.predict.temperature or hosts.from_first(
+      workdir.read_temperature, step
+  )
+  setup = experiment.evaluation(config, system, dataset, values, temperature)
   scores, drawn = make(setup)(variables)
   hosts.from_first(workdir.write_pictures, f'eval-{dataset.split}', drawn)
   about = experiment.about(config, dataset.label_map)
@@ -151,31 +200,63 @@ def run_exported(config, workdir, path) -> dict[str, float]:
   Raises:
     ValueError: the model was exported from a run of other classes.
   """
-  dataset = experiment.eval_dataset(config)
   model = ExportedPredictor(path)
+  return _compare(config, workdir, model, f'{path}, of step {model.step}')
+
+
+def run_ensemble(config, workdir, others) -> dict[str, float]:
+  """Scores a run together with others on the split, beside the run alone.
+
+  Args:
+    config: of the run, which names the split and says how all predict.
+    workdir: of the run.
+    others: workdirs of the other runs.
+
+  Returns:
+    The scores of the mean of their probabilities, by name.
+
+  Raises:
+    ValueError: the runs do not predict the same, or no probabilities.
+  """
+  model = Ensemble([workdir.path, *others], **config.predict.to_dict())
+  title = f'The ensemble of {len(model.members)} runs'
+  return _compare(config, workdir, model, title)
+
+
+def _compare(config, workdir, model, title):
+  """Scores what predicts images on the split, and tells the run's score, too.
+
+  Args:
+    config: of the run.
+    workdir: of the run.
+    model: an `ExportedPredictor` or an `Ensemble`.
+    title: name of the model in the log.
+  """
+  dataset = experiment.eval_dataset(config)
   if model.label_map.names != dataset.label_map.names:
     raise ValueError(
-        f'{path} knows the classes {", ".join(model.label_map.names[:5])}, ...,'
-        f' and {dataset.split!r} has {", ".join(dataset.label_map.names[:5])},'
-        ' ...'
+        f'{title} knows the classes {", ".join(model.label_map.names[:5])},'
+        f' ..., and {dataset.split!r} has'
+        f' {", ".join(dataset.label_map.names[:5])}, ...'
     )
-  scores = model.task.scores(dataset.label_map, absent=config.absent)
+  scores = _Scores(model.task, dataset.label_map, config.absent, dataset)
   indices = range(len(dataset))
-  examples = (dataset[i] for i in indices)
+  examples = (dataset[i] | {'index': i} for i in indices)
   for example, prediction in progress.track(
       model.stream(examples), len(indices), 'Evaluating'
   ):
-    scores.add(example, prediction)
+    scores.add(example['index'], example, prediction)
   found = scores.compute()
-  logging.info('%s on %s: %s', path, dataset.split, scores.describe(found))
+  told = _describe(scores.total, model.task, found)
+  logging.info('%s on %s: %s', title, dataset.split, told)
   best = model.task.BEST
   if before := workdir.read_score(dataset.split):
     logging.info(
-        '%s of the run at step %d: %.4f; exported, of step %d: %.4f.',
+        '%s of the run at step %d: %.4f; %s: %.4f.',
         best,
         before['step'],
         before[best],
-        model.step,
+        title,
         found[best],
     )
   return found

@@ -8,6 +8,8 @@ a `System` and plain values, so they cannot disagree.
 from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
+import functools
+import pathlib
 import types
 
 from absl import logging
@@ -26,6 +28,7 @@ from segjax import tasks
 from segjax.data import cache
 from segjax.data import datasets
 from segjax.data import fields
+from segjax.data import folds
 from segjax.data import pipeline
 from segjax.data import statistics
 from segjax.data import timeout
@@ -34,6 +37,8 @@ from segjax.data.class_uniform import ClassUniform
 from segjax.data.class_uniform import class_centers
 from segjax.data.image import BadExample
 from segjax.data.label_map import LabelMap
+from segjax.data.parts import Mixed
+from segjax.data.parts import Part
 from segjax.data.values import Values
 from segjax.inference.views import Inference
 from segjax.runtime import hosts
@@ -47,22 +52,139 @@ POSITIVE = (
 
 EVAL_SAMPLE = 16  # Examples of the evaluated split that are read beforehand.
 
+# {what folds depend on: the fold of each example}, of this process.
+_FOLDS = {}
+
 
 def dataset(config: Config, split: str) -> datasets.Dataset:
-  """Returns a split of the configured data set."""
-  return datasets.load(
-      config.dataset.name, split, config.data_dir, **config.dataset.options
-  )
+  """Returns a split of the configured data set, or of those that are mixed."""
+  return _joined(config, split, _sets(config, split))
 
 
 def train_dataset(config: Config) -> datasets.Dataset:
-  """Returns the split that is trained on."""
-  return dataset(config, config.dataset.train_split)
+  """Returns what is trained on: a split, without the fold that is held out.
+
+  Raises:
+    ValueError: one of the sets that are mixed lacks the split.
+  """
+  split = config.dataset.train_split
+  sets = _sets(config, split)
+  lacking = [name for name in _folders(config) if name not in sets]
+  if lacking:
+    raise ValueError(
+        f'config.dataset.mix: {", ".join(lacking)} has no split {split!r} to be'
+        ' trained on.'
+    )
+  if config.dataset.fold:
+    fold, _ = folds.parse(config.dataset.fold)
+    split = f'all-but-{eval_split(config)}'
+    sets = {
+        name: Part(whole, np.flatnonzero(numbers != fold), split)
+        for name, whole, numbers in _with_folds(config, sets)
+    }
+  return _joined(config, split, sets)
 
 
 def eval_dataset(config: Config) -> datasets.Dataset:
-  """Returns the split that is evaluated."""
-  return dataset(config, config.dataset.eval_split)
+  """Returns what is evaluated: a split, or the fold that is held out.
+
+  Of sets that are mixed it is all that have the split.
+  """
+  if not config.dataset.fold:
+    return dataset(config, config.dataset.eval_split)
+  fold, _ = folds.parse(config.dataset.fold)
+  split = eval_split(config)
+  sets = {
+      name: Part(whole, np.flatnonzero(numbers == fold), split)
+      for name, whole, numbers in _with_folds(
+          config, _sets(config, config.dataset.train_split)
+      )
+  }
+  return _joined(config, split, sets)
+
+
+def _folders(config):
+  """Returns {name: (name of the data set, folder, weight)} of what is mixed."""
+  mix = config.dataset.mix
+  if not mix:
+    return {'': (config.dataset.name, config.data_dir, 1.0)}
+  try:
+    entries = [(str(text), float(weight)) for text, weight in mix]
+    good = all(0 < weight < np.inf for _, weight in entries)
+  except (TypeError, ValueError):
+    good = False
+  if not good:
+    raise ValueError(
+        f'config.dataset.mix={mix!r} is a list of folders with weights above 0,'
+        " such as (('mydata', 3.0), ('more', 1.0))."
+    )
+  folders = {}
+  for text, weight in entries:
+    kind, _, folder = text.partition(':')
+    if kind not in datasets.names():
+      kind, folder = config.dataset.name, text
+    path = pathlib.PurePath(folder)
+    name = path.name if path.name not in folders else str(path)
+    if (kind, folder) in [given[:2] for given in folders.values()]:
+      raise ValueError(f'config.dataset.mix={mix!r} has {text} twice.')
+    folders[name] = kind, folder, weight
+  return folders
+
+
+def _sets(config, split):
+  """Returns {name: data set} of the sets that have a split.
+
+  Raises:
+    ValueError: none has it.
+  """
+  sets, error = {}, None
+  for name, (kind, folder, _) in _folders(config).items():
+    options = config.dataset.options if kind == config.dataset.name else {}
+    try:
+      sets[name] = datasets.load(kind, split, folder, **options)
+    except datasets.NoSplitError as missing:
+      error = error or missing
+  if not sets:
+    raise error
+  return sets
+
+
+def _joined(config, split, sets):
+  """Returns the sets as one data set."""
+  if not config.dataset.mix:
+    return sets['']
+  weights = {name: weight for name, (*_, weight) in _folders(config).items()}
+  return Mixed(sets, weights, split)
+
+
+def _with_folds(config, sets):
+  """Yields (name, data set, fold of each example, [N] from 1 on) of the sets.
+
+  Every mask is read once in a process.
+  """
+  _, count = folds.parse(config.dataset.fold)
+  options = config.dataset.options.to_dict()
+  for name, whole in sets.items():
+    where = (*_folders(config)[name][:2], config.dataset.train_split)
+    key = (*where, repr(options), len(whole), config.seed, count)
+    if key not in _FOLDS:
+      counts = hosts.from_first(
+          functools.partial(
+              statistics.class_counts,
+              whole,
+              on_bad_example=config.on_bad_example,
+          )
+      )
+      _FOLDS[key] = folds.divide(counts[:, :-1] > 0, count, config.seed)
+    yield name, whole, _FOLDS[key]
+
+
+def eval_split(config: Config) -> str:
+  """Returns the name of what is evaluated, 'val' or 'train-2-of-5'."""
+  if not config.dataset.fold:
+    return config.dataset.eval_split
+  fold, count = folds.parse(config.dataset.fold)
+  return f'{config.dataset.train_split}-{fold}-of-{count}'
 
 
 def layout(config: Config) -> parallel.Layout:
@@ -106,9 +228,20 @@ def system(
   )
 
 
-def inference(config: Config, system: System) -> Inference:
-  """Returns the options of prediction, with a batch for all local devices."""
-  options = Inference(**config.predict)
+def inference(
+    config: Config, system: System, temperature: float = 1.0
+) -> Inference:
+  """Returns the options of prediction, with a batch for all local devices.
+
+  Args:
+    config: of the run.
+    system: of the run.
+    temperature: of the probabilities, where the config leaves it at 0.
+  """
+  given = config.predict.to_dict()
+  options = Inference(
+      **given | {'temperature': given['temperature'] or temperature}
+  )
   num_classes = system.label_map.num_classes
   overlapping = system.label_map.overlapping
   if options.threshold != 0.5 and num_classes != 2 and not overlapping:
@@ -183,6 +316,7 @@ def evaluation(
     system: System,
     dataset: datasets.Dataset,
     values: Values | None = None,
+    temperature: float = 1.0,
 ) -> Evaluation:
   """Builds everything that an evaluation of a split needs; reads one example.
 
@@ -199,7 +333,7 @@ def evaluation(
       dataset=dataset,
       examples=examples,
       forward=forward(config, system),
-      options=inference(config, system),
+      options=inference(config, system, temperature),
       absent=config.absent,
       num_pictures=config.num_pictures,
       values=values,
@@ -251,7 +385,7 @@ def about(config: Config, label_map: LabelMap) -> dict[str, str]:
   scores = task(config).scores(label_map, absent=config.absent)
   return {
       'dataset': config.dataset.name,
-      'split': config.dataset.eval_split,
+      'split': eval_split(config),
       **scores.conventions(),
   }
 
@@ -384,6 +518,7 @@ def training(config: Config) -> Training:
       total_steps=config.total_steps,
   )
   examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
+  mix = train_set.mix() if isinstance(train_set, Mixed) else ()
   uniform = class_uniform(config, train_set)
   turns = turns_of_steps(config, groups)
 
@@ -400,6 +535,7 @@ def training(config: Config) -> Training:
         on_bad_example=config.on_bad_example,
         class_uniform=uniform,
         turns=turns,
+        mix=mix,
     )
 
   def names(step):
@@ -411,6 +547,7 @@ def training(config: Config) -> Training:
         on_bad_example=config.on_bad_example,
         class_uniform=uniform,
         turns=turns,
+        mix=mix,
     )
 
   batch = batch_shapes(read_batches, config.batch_size)

@@ -111,6 +111,7 @@ def function(
     )
   step, variables = checkpoint.best(workdir.checkpoints)
   threshold = config.predict.threshold
+  temperature = config.predict.temperature or workdir.read_temperature(step)
 
   def predict(image):
     def apply(batch, key):
@@ -127,7 +128,7 @@ def function(
     logits = outputs.pop('logits')[:, : content[0], : content[1]]
     logits = resize(logits, size)
     activate = jax.nn.sigmoid if label_map.overlapping else jax.nn.softmax
-    probabilities = activate(logits)
+    probabilities = activate(logits / temperature)
     labels = bands.chosen(probabilities, threshold, label_map.overlapping)
     return {'labels': labels, 'probabilities': probabilities}
 

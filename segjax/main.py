@@ -21,6 +21,12 @@ _MODE = flags.DEFINE_enum(
 _EXPORTED = flags.DEFINE_string(
     'exported', '', 'With --mode=eval, the file of segjax.export to score.'
 )
+_ENSEMBLE = flags.DEFINE_multi_string(
+    'ensemble',
+    [],
+    'With --mode=eval, the workdir of another run: what is scored is the mean'
+    ' of its probabilities and those of --workdir; again for more runs.',
+)
 _STOPPED_CODE = flags.DEFINE_integer(
     'stopped_code', 0, 'Exit code of a run that SIGTERM has stopped.'
 )
@@ -82,13 +88,19 @@ def run():
   if _MODE.value == 'eval':
     from segjax import evaluate
 
-    if _EXPORTED.value:
+    if _EXPORTED.value and _ENSEMBLE.value:
+      raise ValueError('Give --exported or --ensemble, not both.')
+    if _ENSEMBLE.value:
+      evaluate.run_ensemble(config, workdir, _ENSEMBLE.value)
+    elif _EXPORTED.value:
       evaluate.run_exported(config, workdir, _EXPORTED.value)
     else:
       evaluate.run(config, workdir)
     return
   if _EXPORTED.value:
     raise ValueError(f'--exported={_EXPORTED.value!r} is for --mode=eval.')
+  if _ENSEMBLE.value:
+    raise ValueError(f'--ensemble={_ENSEMBLE.value} is for --mode=eval.')
   # TensorFlow, which writes summaries, logs about its build when imported.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   from segjax import train

@@ -8,12 +8,20 @@ In Python:
   predict = segjax.predict.load('runs/deeplabv3', flip=True)
   labels, probabilities = predict(image)
 
-A system that samples, such as bayesian_segnet, also computes how uncertain a
-prediction is, the variance of probabilities. It is drawn in
+Several runs of the same classes, --workdir=runs/a --workdir=runs/b or
+`load(['runs/a', 'runs/b'])`, are an ensemble: the mean of their probabilities.
+
+An ensemble, or a system that samples, such as bayesian_segnet, also computes
+how uncertain a prediction is, the variance of probabilities. It is drawn in
 NAME_uncertainty.png, see `pictures.uncertainty`, and with --probabilities
 written to NAME_uncertainty.npz. In Python:
 
   labels, probabilities, variance = predict.with_variance(image)
+
+Pseudo-labels: --min_confidence=0.9 writes 255, which is ignored in training,
+where the probability of the predicted class is lower, and a dataset.json that
+names the classes. With --output=DIR/train/masks for the images in
+DIR/train/images, DIR is a set of config.dataset.mix.
 
 Systems on region proposals read them from files NAME.npz in the folder
 --proposals=DIR, or take them as `predict(image, proposals=...)`, [H, W, N] of 0
@@ -30,13 +38,18 @@ from absl import app
 from absl import flags
 from absl import logging
 from etils import epath
+import numpy as np
 
 from segjax import specs
 from segjax.artifacts.workdir import write_json
 from segjax.data import image as images
+from segjax.data import label_map
 from segjax.data import listing
 from segjax.data import proposals as proposal_files
+from segjax.data.datasets.folder import LABELS
+from segjax.data.label_map import IGNORE
 from segjax.exported import ExportedPredictor
+from segjax.predictor import Ensemble
 from segjax.predictor import Predictor
 from segjax.predictor import load
 from segjax.runtime import compile_cache
@@ -47,7 +60,12 @@ from segjax.runtime import terminal
 # File in the folder of predictions that tells what they are of.
 RECORD = '.prediction.json'
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+_WORKDIR = flags.DEFINE_multi_string(
+    'workdir',
+    None,
+    'Folder of a trained run; given again, the mean of their probabilities is'
+    ' predicted.',
+)
 _EXPORTED = flags.DEFINE_string(
     'exported', None, 'File that segjax.export wrote, in the place of a run.'
 )
@@ -61,7 +79,15 @@ _PROBABILITIES = flags.DEFINE_bool(
     'probabilities',
     False,
     'Whether to write NAME.npz too, [H, W, K] float16, and for a system that'
-    ' samples the variance, NAME_uncertainty.npz.',
+    ' samples, or an ensemble, the variance, NAME_uncertainty.npz.',
+)
+_MIN_CONFIDENCE = flags.DEFINE_float(
+    'min_confidence',
+    0.0,
+    'Probability of the predicted class below which a pixel is written as 255,'
+    ' ignored; 0 writes all classes.',
+    lower_bound=0.0,
+    upper_bound=1.0,
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
@@ -106,12 +132,13 @@ def find_images(paths: Sequence[str | os.PathLike]) -> list[epath.Path]:
 
 
 def write(
-    predictor: Predictor | ExportedPredictor,
+    predictor: Predictor | Ensemble | ExportedPredictor,
     paths: Sequence[str | os.PathLike],
     output: str | os.PathLike,
     *,
     probabilities: bool = False,
     proposals: str = '',
+    min_confidence: float = 0.0,
 ) -> None:
   """Predicts image files and writes the predictions.
 
@@ -122,20 +149,25 @@ def write(
   and images the files are of.
 
   Args:
-    predictor: a `Predictor`, or an `ExportedPredictor`.
+    predictor: a `Predictor`, an `Ensemble`, or an `ExportedPredictor`.
     paths: image files, and folders of image files.
     output: folder to write to.
     probabilities: whether to write NAME.npz with the probabilities too.
     proposals: folder of files NAME.npz with region proposals, for a model that
       reads them.
+    min_confidence: where the probability of the predicted class is lower, a
+      pixel is 255, ignored; and a dataset.json names the classes. 0 for all.
 
   Raises:
     FileNotFoundError: an image is missing.
-    ValueError: a file would be overwritten or written twice, which is found
-      before the first image is predicted; or, after the last one, some images
-      could not be predicted.
+    ValueError: a file would be overwritten or written twice, or the model has
+      no probability of one class a pixel, which `min_confidence` needs: both
+      are found before the first image is predicted; or, after the last one,
+      some images could not be predicted.
   """
   output = epath.Path(output)
+  if min_confidence:
+    _check_exclusive(predictor)
   sources = {path.stem: path for path in find_images(paths)}
   results = predictor.task.scores(predictor.label_map)
   files = {
@@ -148,7 +180,14 @@ def write(
   }
   _check_names(files, sources, output)
   output.mkdir(parents=True, exist_ok=True)
-  names = _unwritten(predictor, results, files, sources, output)
+  about = predictor.describe()
+  if min_confidence:
+    about |= {'min_confidence': min_confidence}
+    classes = label_map.content(predictor.label_map)
+    _check_classes(output / LABELS, classes)
+  names = _unwritten(about, results, files, sources, output)
+  if min_confidence:
+    write_json(output / LABELS, classes)
   if len(names) < len(sources):
     logging.info(
         '%d of %d images are predicted already, in %s, and left out.',
@@ -156,7 +195,7 @@ def write(
         len(sources),
         output,
     )
-  failed = {}
+  failed, sure = {}, []
 
   def fail(example, error):
     name = example['name']
@@ -176,6 +215,8 @@ def write(
         example['image'] = images.read_image(
             sources[name], upright=True, channels=predictor.channels
         )
+        if min_confidence:
+          _check_upright(sources[name])
         if proposals:
           example['proposals'] = proposal_files.read(
               epath.Path(proposals) / f'{name}.npz',
@@ -190,13 +231,18 @@ def write(
   start = first = time.monotonic()
   try:
     for example, prediction in progress.track(
-        predictor.stream(read(), probabilities, on_error=fail),
+        predictor.stream(
+            read(), probabilities or min_confidence > 0, on_error=fail
+        ),
         len(names),
         'Predicting',
     ):
       if first == start:
         first = time.monotonic()
       try:
+        if min_confidence:
+          prediction, share = _ignore_unsure(prediction, min_confidence)
+          sure.append(share)
         results.write(output, example, prediction, probabilities=probabilities)
       except OSError:  # Of the folder, not of the image.
         raise
@@ -215,6 +261,14 @@ def write(
         done / seconds,
         first - start,
         output,
+    )
+  if sure:
+    logging.info(
+        '%.1f %% of the pixels have a class, with a probability of %g at least;'
+        ' the others are %d, ignored.',
+        100 * np.mean(sure),
+        min_confidence,
+        IGNORE,
     )
   if failed:
     raise ValueError(
@@ -251,8 +305,59 @@ def _check_names(files, sources, output):
         )
 
 
-def _unwritten(predictor, results, files, sources, output):
+def _check_exclusive(predictor):
+  """Raises ValueError unless pixels have probabilities of one class each."""
+  if not predictor.task.PER_PIXEL or predictor.label_map.overlapping:
+    raise ValueError(
+        '--min_confidence is for tasks that predict probabilities of one class'
+        ' a pixel, semantic and binary: leave it out.'
+    )
+
+
+def _check_upright(path):
+  """Raises ValueError if EXIF turns an image, which training does not do."""
+  if (orientation := images.read_orientation(path)) != 1:
+    raise ValueError(
+        f'{path} is shown turned, by EXIF orientation {orientation}, and'
+        ' training would read it as it is stored, unlike its mask: write the'
+        ' image upright, without EXIF.'
+    )
+
+
+def _check_classes(path, classes):
+  """Raises ValueError if there is a dataset.json of other classes."""
+  if path.exists() and json.loads(path.read_text()) != classes:
+    raise ValueError(
+        f'{path} exists already, and names other classes: choose another'
+        ' --output.'
+    )
+
+
+def _ignore_unsure(prediction, min_confidence):
+  """Sets labels to `IGNORE` where their probability is lower.
+
+  Args:
+    prediction: `labels` [H, W] and `probabilities` [H, W, K].
+    min_confidence: the lowest probability of a label that stays.
+
+  Returns:
+    The prediction, and the share of pixels that stay.
+  """
+  labels, probabilities = prediction['labels'], prediction['probabilities']
+  confidence = np.take_along_axis(probabilities, labels[..., None], -1)[..., 0]
+  sure = confidence >= min_confidence
+  return prediction | {'labels': np.where(sure, labels, IGNORE)}, sure.mean()
+
+
+def _unwritten(now, results, files, sources, output):
   """Returns the names of images to predict, and records them in the folder.
+
+  Args:
+    now: what the predictions depend on beside the images.
+    results: empty scores of the task.
+    files: {name of an image: names of its files}.
+    sources: {name of an image: its path}.
+    output: folder of the predictions.
 
   Raises:
     ValueError: there are files of these names that another prediction, or
@@ -260,7 +365,6 @@ def _unwritten(predictor, results, files, sources, output):
   """
   record = output / RECORD
   images_now = {name: str(path.resolve()) for name, path in sources.items()}
-  now = predictor.describe()
   before = json.loads(record.read_text()) if record.exists() else {}
   same = before and {k: v for k, v in before.items() if k != 'images'} == now
   recorded = before['images'] if same else {}
@@ -317,6 +421,7 @@ def main(argv):
         _OUTPUT.value,
         probabilities=_PROBABILITIES.value,
         proposals=_PROPOSALS.value,
+        min_confidence=_MIN_CONFIDENCE.value,
     )
 
 

@@ -408,7 +408,7 @@ def report(workdir, config, label_map, scores):
       '  pictures     %s',
       config.dataset.name,
       best,
-      config.dataset.eval_split,
+      experiment.eval_split(config),
       config.total_steps,
       scores[best],
       score,

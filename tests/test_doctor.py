@@ -67,10 +67,13 @@ def config(data_dir, **changes):
               'name': 'folder',
               'train_split': 'train',
               'eval_split': 'val',
+              'fold': '',
+              'mix': (),
               'options': {},
           },
           'data_dir': str(data_dir),
           'batch_size': 2,
+          'seed': 0,
           'on_bad_example': 'raise',
           **changes,
       }
@@ -273,6 +276,15 @@ def test_image_that_is_shown_turned_is_a_warning(folder, orientation):
   assert f'b: orientation {orientation}, mask 1' in warnings
   turned(folder, 'train/b', orientation, 'masks')
   assert 'orientation' not in folder.check()[1]
+
+
+def test_the_files_of_a_fold_are_looked_at(folder):
+  turned(folder, 'train/b', 3)
+  folds = config(folder.root)
+  folds.dataset.fold = '1/2'
+  report, problems = doctor.check_data(folds)
+  assert "The eval split 'train-1-of-2' of 1 images" in report
+  assert 'b: orientation 3, mask 1' in ' '.join(problems.warnings)
 
 
 def test_image_that_is_shown_upright_is_no_warning(folder):

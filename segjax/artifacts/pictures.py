@@ -347,6 +347,54 @@ def data_uri(picture, longest):
   return f'data:image/{"png" if few else "jpeg"};base64,{data}'
 
 
+def reliability(counts, confidence, accuracy, side=240):
+  """Draws how often decisions of each confidence are right.
+
+  Args:
+    counts: decisions in each of N bins of confidence, from 0 to 1.
+    confidence: their mean confidence, [N].
+    accuracy: share of them that is right, [N].
+    side: pixels of the diagram on each side.
+
+  Returns:
+    [H, W, 3]: bars of the accuracy, paler where fewer decisions are, a mark at
+    each mean confidence, the diagonal on which both are equal, and below it the
+    share of the decisions in each bin.
+  """
+  size, below = 11, 40
+  edge = 4 * size
+  page = np.full((side + below + edge + size, side + edge + size, 3), 255)
+  page = page.astype(np.uint8)
+  bottom, right = size + side, edge + side
+  shares = np.asarray(counts) / max(np.sum(counts), 1)
+  xs = np.rint(edge + np.linspace(0, side, len(shares) + 1)).astype(int)
+  low, high = np.array(RAMP)
+  for i, share in enumerate(shares):
+    left, end = xs[i], xs[i + 1] - 1
+    if not share:
+      continue
+    strength = 0.25 + 0.75 * np.sqrt(share / shares.max())
+    top = bottom - round(side * float(accuracy[i]))
+    page[top:bottom, left:end] = np.rint(low + strength * (high - low))
+    mark = min(bottom - round(side * float(confidence[i])), bottom - 2)
+    page[mark : mark + 2, left:end] = INK
+    height = round(below * float(share / shares.max()))
+    page[bottom + below - height : bottom + below, left:end] = NO_DATA
+  cv2.line(page, (edge, bottom), (right, size), INK, 1, cv2.LINE_AA)
+  cv2.rectangle(page, (edge, size), (right, bottom), INK, 1)
+  for value in (0.0, 0.5, 1.0):
+    tile = _text(f'{value:g}', size)
+    y, x = bottom - round(side * value), edge + round(side * value)
+    _paste(page, tile, y - size, edge - tile.shape[1] - 2)
+    _paste(page, tile, bottom + below + 2, x - tile.shape[1] // 2 - 2)
+  words = _text('confidence', size)
+  place = edge + (side - words.shape[1]) // 2
+  _paste(page, words, bottom + below + 2 + 2 * size, place)
+  words = np.rot90(_text('accuracy', size))
+  _paste(page, words, size + (side - words.shape[0]) // 2, 0)
+  return page
+
+
 def _percent(share):
   """Returns '87'; '' for 0, and never '0' or '100' for what is close to it."""
   if share < 0.005:

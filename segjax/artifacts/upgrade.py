@@ -39,10 +39,15 @@ def _new_options(config):
       'precise_norms': 0,
   }
   groups = {
-      'dataset': {'class_uniform': 0.0, 'by_turn': False},
+      'dataset': {
+          'class_uniform': 0.0,
+          'by_turn': False,
+          'fold': '',
+          'mix': (),
+      },
       'optim': {'groups': {}},
       'lr': {'warmup_from': 0.0},
-      'predict': {'short_sides': (), 'longest': 0},
+      'predict': {'short_sides': (), 'longest': 0, 'temperature': 0.0},
   }
   added_to_groups = {
       name: options | config[name]

@@ -53,6 +53,7 @@ class Workdir:
     self.metrics = self.path / 'metrics.jsonl'
     self.starts = self.path / 'starts.jsonl'
     self.bad_steps = self.path / 'bad_steps.jsonl'
+    self.calibration = self.path / 'calibration.json'
 
   def make(self):
     """Makes the folder.
@@ -120,6 +121,7 @@ class Workdir:
       write_json(self.versions, versions())
       self.metrics.unlink(missing_ok=True)
       self.bad_steps.unlink(missing_ok=True)
+      self.calibration.unlink(missing_ok=True)
       return
     self.check(config)
     before = json.loads(self.versions.read_text())
@@ -242,6 +244,27 @@ class Workdir:
     """Returns what `write_score` wrote of a split, None if there is nothing."""
     path = self._score(split)
     return json.loads(path.read_text()) if path.exists() else None
+
+  def read_temperature(self, step: int) -> float:
+    """Returns the temperature of probabilities that was found for a step.
+
+    It is what `segjax.tools.calibrate` wrote; 1, which changes nothing, if the
+    run is not calibrated.
+
+    Raises:
+      ValueError: it is of another step.
+    """
+    if not self.calibration.exists():
+      return 1.0
+    content = json.loads(self.calibration.read_text())
+    if content['step'] != step:
+      raise ValueError(
+          f'{self.calibration} has the temperature of step {content["step"]},'
+          f' and the best checkpoint is now that of step {step}: calibrate'
+          f' again, by python -m segjax.tools.calibrate --workdir={self.path}'
+          ' --replace, or set config.predict.temperature to 1.0.'
+      )
+    return content['temperature']
 
   def _score(self, split):
     return self.path / f'score-{split}.json'

@@ -209,6 +209,22 @@ def parse(content, where):
     raise ValueError(f'{where}: {error}') from error
 
 
+def content(label_map: LabelMap) -> dict:
+  """Returns what `parse` reads, for masks that hold train ids and `IGNORE`.
+
+  Args:
+    label_map: of classes that exclude each other.
+  """
+  classes = [
+      {'name': name, 'color': list(color), 'ids': [i]}
+      | ({'thing': True} if i in label_map.things else {})
+      for i, (name, color) in enumerate(
+          zip(label_map.names, label_map.colors, strict=True)
+      )
+  ]
+  return {'classes': classes, 'ignore': [IGNORE]}
+
+
 def _parse(content):
   _check_keys(content, {'classes'}, _KEYS)
   classes = content['classes']

@@ -9,11 +9,12 @@ run can resume at any step without reading the examples before it, and the
 global batches do not depend on the number of hosts.
 
 Steps that take turns, see `Turns`, take from a sequence for each turn, and the
-examples are divided among these.
+examples are divided among these. Sets that are mixed have a sequence each, and
+take places of the whole sequence in proportion to their weights.
 """
 
 from collections.abc import Iterator
-import dataclasses
+from collections.abc import Sequence
 import sys
 import threading
 from typing import Any
@@ -27,6 +28,7 @@ from segjax.data import fields
 from segjax.data import transforms
 from segjax.data.class_uniform import ClassUniform
 from segjax.data.image import BadExample
+from segjax.data.parts import Part
 
 
 class Turns:
@@ -108,6 +110,7 @@ def train_batches(
     on_bad_example: str = 'raise',
     class_uniform: ClassUniform | None = None,
     turns: Turns | None = None,
+    mix: Sequence[tuple[Sequence[int], float]] = (),
 ) -> Batches:
   """Returns an iterator over this host's batches from `first_step` on.
 
@@ -126,6 +129,8 @@ def train_batches(
     class_uniform: examples that are taken for a class that they show, with an
       'anchor' for the crop.
     turns: of the steps, if each turn has examples of its own.
+    mix: (indices, weight) of each set of a mixture; the weights tell how often
+      examples of a set are taken. Empty for a single set.
 
   Returns:
     `Batches`, dicts with all fields that the examples have after the ops: the
@@ -150,7 +155,7 @@ def train_batches(
         ' config.dataset.class_uniform=0.0.'
     )
   ops = (*transforms.fuse(ops), transforms.Pad(*transforms.static_size(ops)))
-  pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns)
+  pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns, mix)
   examples = [
       sequence.random_map(_transform(ops, reader.draw))
       for sequence, reader in pairs
@@ -170,7 +175,7 @@ def train_batches(
       .to_iter_dataset(options)
       .batch(share, batch_fn=_stack)
   )
-  return Batches(iter(batches), [reader for _, reader in pairs])
+  return Batches(iter(batches), [r for _, readers in pairs for r in readers])
 
 
 def example_names(
@@ -182,6 +187,7 @@ def example_names(
     on_bad_example: str = 'raise',
     class_uniform: ClassUniform | None = None,
     turns: Turns | None = None,
+    mix: Sequence[tuple[Sequence[int], float]] = (),
 ) -> list[str]:
   """Returns the names of the examples of a batch, of all hosts.
 
@@ -193,53 +199,55 @@ def example_names(
     on_bad_example: 'raise' or 'skip'.
     class_uniform: examples that are taken for a class.
     turns: of the steps.
+    mix: of the sets.
   """
-  pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns)
+  pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns, mix)
   turn, step = _find(turns, step)
   sequence, _ = pairs[turn]
   first = step * batch_size
   return [sequence[first + i]['name'] for i in range(batch_size)]
 
 
-def _sequences(dataset, seed, on_bad_example, class_uniform, turns):
-  """Returns (endless sequence of examples as read, its reader) of each turn."""
+def _sequences(dataset, seed, on_bad_example, class_uniform, turns, mix):
+  """Returns (endless sequence of examples, its readers) of each turn."""
+  skip = on_bad_example == 'skip'
+
+  def sequence(part, class_uniform=None):
+    order = grain.MapDataset.range(len(part)).seed(seed).shuffle().repeat()
+    reader = _Reader(part, order, skip, class_uniform)
+    return order.map_with_index(reader), reader
+
+  if mix and (turns or class_uniform):
+    raise ValueError(
+        'config.dataset.mix says how often each set is trained on, and'
+        ' config.dataset.by_turn or class_uniform something else: set one of'
+        ' them alone.'
+    )
+  if mix:
+    sequences, readers = zip(
+        *(sequence(Part(dataset, indices)) for indices, _ in mix), strict=True
+    )
+    weights = [weight for _, weight in mix]
+    mixed = grain.MapDataset.mix(sequences, weights).seed(seed)
+    return [(mixed, readers)]
   if turns is None:
-    parts = [dataset]
+    sequences = [sequence(dataset, class_uniform)]
   elif class_uniform:
     raise ValueError(
         'Class-uniform sampling takes examples of the whole split, and'
         ' config.dataset.by_turn divides it: set one of the two alone.'
     )
   else:
-    parts = [
-        _Part(dataset, indices) for indices in turns.split(len(dataset), seed)
+    sequences = [
+        sequence(Part(dataset, indices))
+        for indices in turns.split(len(dataset), seed)
     ]
-  skip = on_bad_example == 'skip'
-  pairs = []
-  for part in parts:
-    order = grain.MapDataset.range(len(part)).seed(seed).shuffle().repeat()
-    reader = _Reader(part, order, skip, class_uniform)
-    pairs.append((order.map_with_index(reader), reader))
-  return pairs
+  return [(examples, [reader]) for examples, reader in sequences]
 
 
 def _find(turns, step):
   """Returns the turn of a step, and its number among those of this turn."""
   return turns.find(step) if turns else (0, step)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-  """Some of the examples of a data set."""
-
-  dataset: Any
-  indices: np.ndarray
-
-  def __len__(self):
-    return len(self.indices)
-
-  def __getitem__(self, index):
-    return self.dataset[int(self.indices[index])]
 
 
 def eval_examples(

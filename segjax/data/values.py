@@ -53,6 +53,21 @@ class Values:
           f'{name} holds {image.dtype} up to about {found:.4g}, but {wanted}'
       )
 
+  def difference(self, other: 'Values') -> str:
+    """Says in what the images of another set are unlike these; '' if alike."""
+    if self.dtypes != other.dtypes:
+      return (
+          f'the one was trained on {" and ".join(self.dtypes)}, the other on'
+          f' {" and ".join(other.dtypes)}'
+      )
+    low, high = sorted((self.high, other.high))
+    if self.dtypes != ('uint8',) and high > BRIGHTER * low > 0:
+      return (
+          f'the one was trained on values up to about {self.high:.4g}, the'
+          f' other up to about {other.high:.4g}'
+      )
+    return ''
+
 
 def measure(images: Iterable[np.ndarray]) -> Values:
   """Returns the values of some images, [H, W, C] each as it was read."""

@@ -194,6 +194,23 @@ def accumulate(
   return jax.tree.map(lambda sum_, x: sum_ + weight * x, total, resized)
 
 
+@programs.bounded_jit(static_argnums=2)
+def temper(
+    probabilities: jax.Array, temperature: Any, overlapping: bool = False
+) -> jax.Array:
+  """Returns probabilities [H, W, K] at a temperature.
+
+  Those of a softmax become what softmax(logits / temperature) is, and where
+  classes overlap, sigmoid(logits / temperature); see `evaluation.calibration`.
+  """
+  smallest = np.finfo(np.float32).tiny
+  if overlapping:
+    p = jnp.clip(probabilities, smallest, 1 - 2.0**-24)
+    return jax.nn.sigmoid((jnp.log(p) - jnp.log1p(-p)) / temperature)
+  logs = jnp.log(jnp.maximum(probabilities, smallest))
+  return jax.nn.softmax(logs / temperature)
+
+
 def decide(probabilities: jax.Array, threshold: float) -> np.ndarray:
   """Returns the most probable class of each pixel, [H, W] uint8.
 

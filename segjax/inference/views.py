@@ -32,6 +32,7 @@ from segjax.inference.bands import View
 from segjax.inference.bands import accumulate
 from segjax.inference.bands import decide
 from segjax.inference.bands import decide_on_device
+from segjax.inference.bands import temper
 from segjax.inference.windows import grid
 from segjax.inference.windows import round_up
 from segjax.runtime import programs
@@ -64,6 +65,9 @@ class Inference:
   # With two classes, the second one is chosen where its probability is above
   # this; of classes that overlap, each.
   threshold: float = 0.5
+  # Of the probabilities, after all that changes them: above 1 they are less
+  # sure, and the most probable class stays the same; see `bands.temper`.
+  temperature: float = 1.0
   # A file of segjax/refine with its options, such as 'dense_crf(iterations=5)',
   # that is applied to the average over views; '' applies none.
   refine: str = ''
@@ -103,6 +107,8 @@ class Inference:
       )
     if not 0 < self.threshold < 1:
       raise ValueError(f'threshold={self.threshold} must be between 0 and 1.')
+    if not self.temperature > 0:
+      raise ValueError(f'temperature={self.temperature} must be positive.')
     refine.build(self.refine)  # Raises if it cannot be read.
     if self.refine and self.overlapping:
       raise ValueError(
@@ -300,6 +306,10 @@ def _predict_image(example, options, probabilities):
       total = accumulate(
           total, weight, band, rows, columns, options.overlapping
       )
+    if options.temperature != 1 and not refinement:
+      total['probabilities'] = temper(
+          total['probabilities'], options.temperature, options.overlapping
+      )
     ids, has_nan = decide_on_device(
         total['probabilities'], options.threshold, options.overlapping
     )
@@ -323,6 +333,10 @@ def _predict_image(example, options, probabilities):
       results['probabilities'] = refinement(example, results['probabilities'])
     except ValueError as error:
       raise ValueError(f'{name}: {error}') from error
+    if options.temperature != 1:
+      results['probabilities'] = np.asarray(
+          temper(results['probabilities'], options.temperature)
+      )
     labels = decide(results['probabilities'], options.threshold)
     if not probabilities:
       del results['probabilities']

@@ -79,7 +79,8 @@ def predict(
     ValueError: an option for tasks per pixel is not at its default.
   """
   defaults = Inference()
-  for name in ('mode', 'scales', 'short_sides', 'flip', 'refine'):
+  per_pixel = ('mode', 'scales', 'short_sides', 'flip', 'temperature', 'refine')
+  for name in per_pixel:
     if getattr(options, name) != getattr(defaults, name):
       raise ValueError(
           f'config.predict.{name}={getattr(options, name)!r} is for tasks per'

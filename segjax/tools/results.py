@@ -74,7 +74,7 @@ def read(path: pathlib.Path) -> list[dict]:
   facts = {
       'system': config.model_name,
       'dataset': config.dataset.name,
-      'split': config.dataset.eval_split,
+      'split': experiment.eval_split(config),
       'score': best,
       'seed': config.seed,
       'steps': config.total_steps,

@@ -187,3 +187,16 @@ def test_segments_of_a_class_differ_in_shade_and_void_is_light_grey():
     assert shade[2] == 0
   assert void.tolist() == [224] * 3
   assert picture[3, 1].tolist() == picture[7, 1].tolist() == [255] * 3
+
+
+def test_bars_of_reliability_end_at_their_accuracy():
+  counts = np.array([0, 5, 0, 20])
+  accuracy = np.array([0.0, 0.25, 0.0, 1.0])
+  confidence = np.array([0.0, 0.4, 0.0, 0.9])
+  picture = pictures.reliability(counts, confidence, accuracy, side=200)
+  # Bars are blue: the columns of a bin, without marks, lines and text.
+  blue = picture[..., 2].astype(int) - picture[..., 0] > 40
+  heights = [blue[:, 44 + 50 * i + 10].sum() for i in range(4)]
+  assert heights[0] == heights[2] == 0
+  assert heights[1] == pytest.approx(50, abs=4)
+  assert heights[3] == pytest.approx(200, abs=6)

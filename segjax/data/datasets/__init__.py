@@ -29,6 +29,7 @@ class Dataset:
   label_map: LabelMap
   split: str
   proposals: int = 0
+  sources: tuple[str, ...] = ()  # Names of the sets of a mixture.
 
   def __len__(self):
     raise NotImplementedError
@@ -50,8 +51,21 @@ class Dataset:
     """Describes the files that are read for an example, for errors."""
     return f'example {index} of {self!r}'
 
+  def source(self, index):
+    """Returns the name of the set of a mixture that an example is of, or ''."""
+    del index
+    return ''
+
+  def origin(self, index):
+    """Returns the data set that reads an example, and its index there."""
+    return self, index
+
   def __repr__(self):
     return f'{type(self).__name__}(split={self.split!r}, size={len(self)})'
+
+
+class NoSplitError(ValueError):
+  """A data set has no split of this name."""
 
 
 def load(name: str, split: str, data_dir: str = '', **options: Any) -> Dataset:

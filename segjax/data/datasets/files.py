@@ -20,6 +20,7 @@ from segjax.data import objects
 from segjax.data import proposals
 from segjax.data import values
 from segjax.data.datasets import Dataset
+from segjax.data.datasets import NoSplitError
 from segjax.data.image import BadExample
 from segjax.data.label_map import IGNORE
 
@@ -345,9 +346,9 @@ def matching(folder: epath.Path, pattern: str) -> list[epath.Path]:
 
 
 def check_split(name: str, split: str, splits: Iterable[str]) -> None:
-  """Raises ValueError unless `split` is one of the `splits` of a data set."""
+  """Raises NoSplitError unless a data set has a split among its `splits`."""
   if split not in splits:
-    raise ValueError(
+    raise NoSplitError(
         f"data set '{name}' has no split '{split}'; it has {', '.join(splits)}"
     )
 

@@ -11,7 +11,11 @@ Where classes overlap, a mask has a bit for each, or each class a folder:
 class has no mask for does not show it, and pixels in a mask of the folder
 `masks/ignore` are ignored.
 
-Without it, the label map is made from the ids in the masks of train, and
+Masks that `segjax.predict --min_confidence` has written lie beside a
+dataset.json of their own, `train/masks/dataset.json`, which is read where the
+folder has none.
+
+Without either, the label map is made from the ids in the masks of train, and
 logged. Region proposals are read from NAME.npz in the split's subfolder
 `proposals`.
 
@@ -42,6 +46,7 @@ dataset.json, which names the classes."""
 
 
 OBJECTS = 'instances'  # Folder of the maps of objects of a split.
+LABELS = 'dataset.json'  # Names the classes.
 OBJECT_NAMES = ('background', 'object')  # Without masks and dataset.json.
 
 
@@ -60,7 +65,9 @@ def load(split, root, *, proposals=0, instances=False, objects=300):
   root = files.find(root, 'folder', ('*/images',), ABOUT)
   splits = sorted(path.parent.name for path in files.matching(root, '*/images'))
   files.check_split('folder', split, splits)
-  path = root / 'dataset.json'
+  path = root / LABELS
+  if not path.exists() and (root / split / 'masks' / LABELS).exists():
+    path = root / split / 'masks' / LABELS
   of_objects = _lacks_masks(root, split)
   if path.exists():
     labels = _read_json(path)
