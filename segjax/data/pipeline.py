@@ -155,18 +155,17 @@ def train_batches(
         ' config.dataset.class_uniform=0.0.'
     )
   ops = (*transforms.fuse(ops), transforms.Pad(*transforms.static_size(ops)))
-  pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns, mix)
-  examples = [
-      sequence.random_map(_transform(ops, reader.draw))
-      for sequence, reader in pairs
-  ]
+  pairs = _sequences(
+      dataset, seed, on_bad_example, class_uniform, turns, mix, ops
+  )
   share = batch_size // num_hosts
 
   def example(i):
     """Returns the i-th example that this host takes."""
     step, offset = divmod(i, share)
     turn, step = _find(turns, first_step + step)
-    return examples[turn][step * batch_size + host * share + offset]
+    examples, _ = pairs[turn]
+    return examples[step * batch_size + host * share + offset]
 
   options = grain.ReadOptions(threads, max(prefetch * share, threads))
   batches = (
@@ -208,14 +207,23 @@ def example_names(
   return [sequence[first + i]['name'] for i in range(batch_size)]
 
 
-def _sequences(dataset, seed, on_bad_example, class_uniform, turns, mix):
-  """Returns (endless sequence of examples, its readers) of each turn."""
+def _sequences(
+    dataset, seed, on_bad_example, class_uniform, turns, mix, ops=()
+):
+  """Returns (endless sequence of examples, its readers) of each turn.
+
+  The examples have gone through `ops`; those that are mixed with one are of the
+  same part of the data set.
+  """
   skip = on_bad_example == 'skip'
 
   def sequence(part, class_uniform=None):
     order = grain.MapDataset.range(len(part)).seed(seed).shuffle().repeat()
     reader = _Reader(part, order, skip, class_uniform)
-    return order.map_with_index(reader), reader
+    examples = order.map_with_index(reader)
+    if ops:
+      examples = examples.random_map(_transform(ops, reader.draw))
+    return examples, reader
 
   if mix and (turns or class_uniform):
     raise ValueError(
