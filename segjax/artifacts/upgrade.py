@@ -40,7 +40,7 @@ def _new_options(config):
   }
   groups = {
       'dataset': {'class_uniform': 0.0, 'by_turn': False},
-      'optim': {'groups': {}},
+      'optim': {'groups': {}, 'layer_decay': ''},
       'lr': {'warmup_from': 0.0},
       'predict': {'short_sides': (), 'longest': 0},
   }

@@ -1,6 +1,7 @@
 """Writes weights of other sources as workdirs, and back."""
 
 import contextlib
+import dataclasses
 import importlib
 import json
 
@@ -222,7 +223,11 @@ def _find_origin(workdir):
 def _label_map(config, num_classes):
   """Returns the label map of the weights."""
   if num_classes:
-    return label_maps.numbered(num_classes)
+    numbered = label_maps.numbered(num_classes)
+    if config.task == 'instances':  # Class 0 is no object.
+      things = tuple(range(1, num_classes))
+      return dataclasses.replace(numbered, things=things)
+    return numbered
   try:  # A label map that is a file needs no images of the data set.
     return label_maps.read(config.dataset.name)
   except FileNotFoundError:
