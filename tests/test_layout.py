@@ -39,7 +39,8 @@ MAY_IMPORT = {
     'refine': 'ops specs trained',
     'inference': 'refine ops data runtime',
     'experiment': (
-        'data system backbones models tasks steps optim inference parallel runtime specs'
+        'data system backbones models tasks steps optim inference parallel'
+        ' runtime specs'
     ),
     'trained': 'experiment artifacts data inference system',
     'main': ANYTHING,
