@@ -78,8 +78,10 @@ def get_config(arg=''):
     config.system_loss.points = 256
     config.lr.warmup_steps = 50
     return config
-  # Each block learns more slowly than the one after it, the last as the head.
+  # Each block learns more slowly than the one after it, the last as the head,
+  # and the embedding as the first block.
   config.optim.layer_decay = 'layers(decay=0.8, last=0)'
+  config.optim.factors = (('^backbone/embed/', 1 / 0.8),)
   config.lr.base = 1e-4
   config.lr.schedule = 'poly(power=0.9)'
   config.lr.warmup_steps = 1500

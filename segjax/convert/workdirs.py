@@ -67,7 +67,7 @@ def convert(
   Raises:
     ValueError: the weights do not fit the system; lists what does not.
   """
-  label_map = _label_map(config, num_classes)
+  label_map = read_label_map(config, num_classes)
   state = torch_file.read(path, key, ema)
   renaming = rules.find(source, config.model_name, _kind(config))
   system = experiment.system(config, label_map)
@@ -220,7 +220,7 @@ def _find_origin(workdir):
   return _find_origin(Workdir(before))
 
 
-def _label_map(config, num_classes):
+def read_label_map(config, num_classes):
   """Returns the label map of the weights."""
   if num_classes:
     numbered = label_maps.numbered(num_classes)

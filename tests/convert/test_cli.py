@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import mask_rcnn
 from segjax import evaluate
 from segjax import predict
 from segjax.artifacts.checkpoint import Checkpoints
@@ -146,6 +147,12 @@ def test_weights_of_other_classes_than_the_configs_are_converted(tmp_path):
   )
   names = json.loads(output.labels.read_text())['names']
   assert names == ['class 0', 'class 1', 'class 2']
+
+
+def test_numbered_classes_of_detectors_are_things():
+  config = mask_rcnn.get_config('nuclei')
+  assert workdirs.read_label_map(config, 4).things == (1, 2, 3)
+  assert workdirs.read_label_map(get_config(), 4).things == ()
 
 
 def test_a_folder_with_checkpoints_is_left_alone(converted, file):
