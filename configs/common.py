@@ -448,13 +448,18 @@ def base(dataset, *, small=False, **changes):
   config.optim = ml_collections.ConfigDict()
   config.optim.optimizer = 'sgd(momentum=0.9)'  # See segjax/optim.py.
   config.optim.weight_decay = 5e-4
-  # Regular expression of the names of parameters with weight decay.
+  # Regular expression of the names of parameters with weight decay. 'kernel$'
+  # spares norms, biases, tables of positions, tokens and layer scale.
   config.optim.decay_on = '.*'
   # Factors on the learning rate by parameter name, ((regular expression,
   # factor), ...), such as (('classifier', 10.0),). Factor 0.0 freezes the
   # parameters; a frozen norm also keeps its running statistics, and normalises
   # by them.
   config.optim.factors = ()
+  # How the learning rate falls from the last layer of a backbone to the first:
+  # '' is not at all, 'layers(decay=0.8)' block by block, 'stages(decay=0.9)'
+  # stage by stage; see `layer_factors` in segjax/optim.py.
+  config.optim.layer_decay = ''
   config.optim.clip = 0.0  # Largest norm of the gradient; 0 does not clip.
   # Number of parts of a batch whose gradients are computed one after another.
   config.optim.accumulate = 1

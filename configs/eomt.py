@@ -25,7 +25,6 @@ RECIPES = {
     'cityscapes': dict(steps=107 * 2975 // 16, side=1024),
 }
 QUERIES = {'semantic': 100, 'panoptic': 200}  # By task.
-DEPTH = 24
 
 
 def get_config(arg=''):
@@ -79,11 +78,10 @@ def get_config(arg=''):
     config.system_loss.points = 256
     config.lr.warmup_steps = 50
     return config
-  # Each block learns more slowly than the one after it.
-  config.optim.factors = (
-      *((f'^backbone/block{i}/', 0.8 ** (DEPTH - 1 - i)) for i in range(DEPTH)),
-      ('^backbone/embed/', 0.8**DEPTH),
-  )
+  # Each block learns more slowly than the one after it, the last as the head,
+  # and the embedding as the first block.
+  config.optim.layer_decay = 'layers(decay=0.8, last=0)'
+  config.optim.factors = (('^backbone/embed/', 1 / 0.8),)
   config.lr.base = 1e-4
   config.lr.schedule = 'poly(power=0.9)'
   config.lr.warmup_steps = 1500

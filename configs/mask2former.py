@@ -69,7 +69,7 @@ def get_config(arg=''):
     config.system_loss.points = 256
     config.lr.warmup_steps = 50
     return config
-  config.optim.decay_on = '^(?!.*(norm|queries|query_positions|levels))'
+  config.optim.decay_on = '^(?!.*(norm|queries|positions|levels))'
   config.optim.factors = (('^backbone/', 0.1),)
   config.optim.clip = 0.01
   config.lr.base = 1e-4

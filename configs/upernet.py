@@ -50,11 +50,8 @@ def modern_recipe(config, backbone):
   config.optim.decay_on = 'kernel$'
   # The learning rate falls by 0.9 from stage to stage, and from the head to the
   # last stage as if more lay between them.
-  groups = 6 if variant == 'tiny' else 12
-  config.optim.factors = (
-      ('^backbone/patches', 0.9 ** (groups + 1)),
-      *((f'^backbone/stage{i}_', 0.9 ** (groups + 1 - i)) for i in range(1, 5)),
-  )
+  last = 3 if variant == 'tiny' else 9
+  config.optim.layer_decay = f'stages(decay=0.9, last={last})'
   if config.dataset.name == 'ade20k':
     side = 640 if variant in ('large', 'xlarge') else 512
     short = f"resize({side}, mode='short')"

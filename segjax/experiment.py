@@ -18,6 +18,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from segjax import backbones
 from segjax import models
 from segjax import optim
 from segjax import parallel
@@ -515,6 +516,7 @@ def training(config: Config) -> Training:
       factors=config.optim.factors,
       clip=config.optim.clip,
       groups=groups,
+      layers=layer_factors(config),
       total_steps=config.total_steps,
   )
   examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
@@ -642,6 +644,13 @@ def batch_shapes(
       name: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype)
       for name, x in one.items()
   }
+
+
+def layer_factors(config: Config) -> tuple[tuple[str, float], ...]:
+  """Returns the factors of the learning rate by layers of the backbone."""
+  text = config.model.get('backbone', '')
+  backbone = backbones.build(text) if text else None
+  return optim.layer_factors_of(backbone, config.optim.layer_decay)
 
 
 def turns_of_steps(

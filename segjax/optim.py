@@ -12,12 +12,18 @@ their own, which can be updated in turns, as architecture search does:
           names='^(alphas|betas)', optimizer='adam(b1=0.5)', base=3e-3, turn=1
       ),
   }
+
+The first layers of a backbone can learn more slowly than the last ones:
+`layer_decay='layers(decay=0.8)'`. A backbone says which of its parameters lie
+in which layer by `layer_names`, or `stage_names`: regular expressions, searched
+in names without 'backbone/', the first layer first.
 """
 
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
+import math
 import re
 from typing import Any
 
@@ -226,6 +232,77 @@ SCHEDULES = {
 OPTIMIZERS = {'sgd': sgd, 'adam': adam, 'adamw': adamw, 'rmsprop': rmsprop}
 
 
+def layer_factors(
+    names: Iterable[str], decay: float, *, last: int = 1
+) -> tuple[tuple[str, float], ...]:
+  """Returns factors of the learning rate that fall from layer to layer.
+
+  The last layer has `decay**last`, the one before it `decay` times as much, and
+  so on; what is in no layer, such as a head, has 1. `last=1` is the rule of
+  BEiT, https://arxiv.org/abs/2106.08254, whose embedding of patches is a layer
+  in front of the blocks.
+
+  Args:
+    names: regular expression of the parameters of each layer of a backbone, the
+      first layer first.
+    decay: factor from a layer to the one before it, above 0 and at most 1.
+    last: how many times the last layer has it.
+
+  Returns:
+    Pairs as in `config.optim.factors`.
+  """
+  if not 0 < decay <= 1 or last < 0:
+    raise ValueError(
+        f'config.optim.layer_decay has decay={decay} and last={last}: the decay'
+        ' lies above 0 and is at most 1, and `last` is a number of times.'
+    )
+  names = tuple(names)
+  return tuple(
+      (f'^backbone/(?:{name})', decay ** (last + len(names) - 1 - i))
+      for i, name in enumerate(names)
+  )
+
+
+# Functions for `config.optim.layer_decay`, by the attribute of a backbone that
+# has the names which they take.
+LAYER_DECAYS = {'layers': layer_factors, 'stages': layer_factors}
+
+
+def layer_factors_of(
+    backbone: Any, layer_decay: str
+) -> tuple[tuple[str, float], ...]:
+  """Returns the factors by layers that a config asks for.
+
+  Args:
+    backbone: module of the backbone, or None of a system without one.
+    layer_decay: spec of a function of `LAYER_DECAYS`; '' has no factors.
+
+  Raises:
+    ValueError: the spec is wrong, or the backbone does not say what its layers
+      or stages are.
+  """
+  if not layer_decay:
+    return ()
+  kind, kwargs = specs.parse(
+      layer_decay, LAYER_DECAYS, 'decay by layers', given=('names',)
+  )
+  attribute = f'{kind.removesuffix("s")}_names'
+  names = getattr(backbone, attribute, None)
+  if names is None:
+    raise ValueError(
+        f'config.optim.layer_decay={layer_decay!r} wants a backbone that has'
+        f' {attribute}: vit, swin and convnext have layer_names, and convnext'
+        ' has stage_names. Leave it empty and write config.optim.factors for'
+        ' others.'
+    )
+  try:
+    return LAYER_DECAYS[kind](names, **kwargs)
+  except TypeError as error:  # `decay` is missing.
+    raise ValueError(
+        f'config.optim.layer_decay={layer_decay!r}: {error}.'
+    ) from error
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Schedule:
   """Learning rate as a function of the step, from `schedule`.
@@ -396,6 +473,7 @@ def create(
     factors: Iterable[tuple[str, float]],
     clip: float,
     groups: Mapping[str, Mapping[str, Any]] | None = None,
+    layers: Iterable[tuple[str, float]] = (),
     total_steps: int,
 ) -> optax.GradientTransformationExtraArgs:
   """Returns the gradient transformation of an optimiser.
@@ -416,15 +494,18 @@ def create(
     clip: largest norm of the gradient, 0 for no limit.
     groups: {name: {'names': ..., 'turn': ..., 'begin': ..., option: value}},
       see `Group`, or None for one optimiser of all parameters.
+    layers: result of `layer_factors`; the rate of a parameter is multiplied by
+      its factor here and by that of `factors`.
     total_steps: length of the run.
 
   Raises:
     ValueError: an argument is wrong or, when the state is initialised, groups
       and parameters do not fit together.
   """
-  factors = tuple(factors)
+  factors, layers = tuple(factors), tuple(layers)
   for pattern, _ in factors:
     _check_pattern(pattern, 'config.optim.factors')
+  every = (factors, layers)
   common = dict(
       optimizer=optimizer,
       weight_decay=weight_decay,
@@ -432,7 +513,7 @@ def create(
       clip=clip,
   )
   if not groups:
-    direction = _direction('config.optim', factors, **common)
+    direction = _direction('config.optim', every, **common)
     return optax.with_extra_args_support(
         optax.chain(*direction, *_scale(learning_rate))
     )
@@ -442,9 +523,7 @@ def create(
     """Returns the gradient transformation of one group."""
     changed = {k: v for k, v in group.options.items() if k in common}
     where = f'config.optim.groups.{name}'
-    direction = optax.chain(
-        *_direction(where, factors, **{**common, **changed})
-    )
+    direction = optax.chain(*_direction(where, every, **{**common, **changed}))
 
     def is_updated(updates, *, step=None):
       # The number of updates lacks the steps that were skipped, which count as
@@ -538,7 +617,7 @@ def _direction(where, factors, *, optimizer, weight_decay, decay_on, clip):
 
   Args:
     where: path of the options in the config, for errors.
-    factors: see `create`.
+    factors: lists of factors; a parameter has the product of one of each.
     optimizer: see `create`.
     weight_decay: see `create`.
     decay_on: see `create`.
@@ -553,9 +632,12 @@ def _direction(where, factors, *, optimizer, weight_decay, decay_on, clip):
     return by_name(params, lambda n: bool(re.search(decay_on, n)))
 
   def multiply(updates, _):
-    if not factors:
+    if not any(factors):
       return updates
-    values = by_name(updates, lambda name: factor(factors, name))
+    values = by_name(
+        updates,
+        lambda name: math.prod(factor(pairs, name) for pairs in factors),
+    )
     return jax.tree.map(jnp.multiply, updates, values)
 
   return (

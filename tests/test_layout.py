@@ -39,7 +39,8 @@ MAY_IMPORT = {
     'refine': 'ops specs predictor',
     'inference': 'refine ops data runtime',
     'experiment': (
-        'data system models tasks steps optim inference parallel runtime specs'
+        'data system backbones models tasks steps optim inference parallel'
+        ' runtime specs'
     ),
     'predictor': 'experiment artifacts data inference ops',
     'main': ANYTHING,

@@ -1,5 +1,6 @@
 import itertools
 import math
+import re
 
 import flax
 import jax
@@ -9,6 +10,10 @@ import optax
 import pytest
 
 from configs import common
+from configs import eomt
+from configs import mask2former
+from segjax import backbones
+from segjax import experiment
 from segjax import optim
 
 TOTAL = 100
@@ -44,7 +49,7 @@ def rate_of(config, total=TOTAL):
   return optim.schedule(total, **config.lr)
 
 
-def create(config):
+def create(config, layers=()):
   options = {
       name: config.optim[name]
       for name in ('optimizer', 'weight_decay', 'decay_on', 'factors', 'clip')
@@ -53,6 +58,7 @@ def create(config):
       rate_of(config),
       **options,
       groups=config.optim.groups,
+      layers=layers,
       total_steps=TOTAL,
   )
 
@@ -603,3 +609,158 @@ def test_groups_that_do_not_fit_the_parameters_are_refused(
   }
   with pytest.raises(ValueError, match=message):
     create(config).init(params)
+
+
+VIT = 'vit/tiny(width=8, depth=2, heads=2, patch=8, image_size=(16, 16))'
+SWIN = 'swin/mini(width=8, depths=(1, 2, 1, 1), heads=(2, 2, 2, 2))'
+CONVNEXT = 'convnext/mini(widths=(8, 8, 8, 8), depths=(1, 2, 1, 1))'
+
+
+def parameters_of(backbone):
+  """Returns the names of its parameters, as those of a system."""
+  image = jax.ShapeDtypeStruct((1, 32, 32, 3), np.float32)
+  shapes = jax.eval_shape(
+      backbones.build(backbone).init, jax.random.key(0), image
+  )
+  names = optim.by_name({'backbone': shapes['params']}, str)
+  return jax.tree.leaves(names)
+
+
+def layer_factor(backbone, layer_decay, name):
+  pairs = optim.layer_factors_of(backbones.build(backbone), layer_decay)
+  return optim.factor(pairs, name)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'exponents'),
+    [
+        (
+            VIT,
+            {
+                'embed/positions': 3,
+                'embed/patch/kernel': 3,
+                'block0/attention/qkv/kernel': 2,
+                'block1/norm2/scale': 1,
+                'norm/scale': 0,
+            },
+        ),
+        (
+            SWIN,
+            {
+                'patches_norm/scale': 6,
+                'stage1_0/attention/positions': 5,
+                'merge2/reduce/kernel': 5,
+                'stage2_0/expand/kernel': 4,
+                'stage2_1/expand/kernel': 3,
+                'merge3/norm/scale': 3,
+                'stage4_0/reduce/bias': 1,
+                'norm4/scale': 0,
+            },
+        ),
+        (
+            CONVNEXT,
+            {
+                'patches1/kernel': 6,
+                'stage1_0/scale/scale': 5,
+                'patches2/kernel': 4,
+                'stage2_0/depthwise/kernel': 4,
+                'stage2_1/depthwise/kernel': 3,
+                'stage4_0/reduce/kernel': 1,
+                'norm4/bias': 0,
+            },
+        ),
+    ],
+)
+def test_the_rate_falls_from_layer_to_layer(backbone, exponents):
+  names = parameters_of(backbone)
+  for name, exponent in exponents.items():
+    assert f'backbone/{name}' in names
+    found = layer_factor(backbone, 'layers(decay=0.5)', f'backbone/{name}')
+    assert found == 0.5**exponent, name
+  assert layer_factor(backbone, 'layers(decay=0.5)', 'block0/kernel') == 1.0
+
+
+@pytest.mark.parametrize('backbone', [VIT, SWIN, CONVNEXT])
+def test_layers_have_all_parameters_but_the_norms_of_levels(backbone):
+  pairs = optim.layer_factors_of(backbones.build(backbone), 'layers(0.5)')
+  names = parameters_of(backbone)
+  outside = {name for name in names if optim.factor(pairs, name) == 1}
+  assert all(name.split('/')[1].startswith('norm') for name in outside)
+  for pattern, _ in pairs:
+    assert any(re.search(pattern, name) for name in names), pattern
+
+
+def test_the_last_layer_may_learn_as_the_head_or_more_slowly():
+  last = 'backbone/block1/norm1/scale'
+  assert layer_factor(VIT, 'layers(0.5, last=0)', last) == 1
+  assert layer_factor(VIT, 'layers(0.5, last=0)', 'backbone/embed/x') == 0.25
+  # The recipe of ConvNeXt-T in mmsegmentation, of six groups.
+  for name, exponent in {
+      'patches3_norm/scale': 7,
+      'stage1_0/norm/bias': 6,
+      'stage4_0/norm/bias': 3,
+      'norm4/scale': 0,
+  }.items():
+    found = layer_factor(
+        CONVNEXT, 'stages(decay=0.9, last=3)', f'backbone/{name}'
+    )
+    np.testing.assert_allclose(found, 0.9**exponent)
+
+
+def test_factors_by_layers_multiply_those_by_name(config):
+  config.optim.factors = (('bias$', 2.0), ('frozen', 0.0))
+  params = {
+      'backbone': {'block0': {'kernel': 1.0, 'bias': 1.0, 'frozen': 1.0}},
+      'head': {'bias': 1.0},
+  }
+  params = jax.tree.map(jnp.float32, params)
+  config.optim.optimizer = 'sgd(momentum=0.0)'
+  tx = create(config, optim.layer_factors(['block0/'], decay=0.25))
+  updates, _ = tx.update(params, tx.init(params), params)
+  np.testing.assert_allclose(updates['backbone']['block0']['kernel'], -0.125)
+  np.testing.assert_allclose(updates['backbone']['block0']['bias'], -0.25)
+  np.testing.assert_allclose(updates['backbone']['block0']['frozen'], 0)
+  np.testing.assert_allclose(updates['head']['bias'], -1.0)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'layer_decay', 'message'),
+    [
+        (VIT, 'blocks(0.8)', 'no decay by layers'),
+        (VIT, 'stages(0.8)', 'convnext has stage_names'),
+        ('resnet/tiny', 'layers(0.8)', 'vit, swin and convnext'),
+        (VIT, 'layers', 'decay'),
+        (VIT, 'layers(1.5)', 'at most 1'),
+        (VIT, 'layers(0.5, last=-1)', 'number of times'),
+    ],
+)
+def test_a_wrong_decay_by_layers_is_an_error(backbone, layer_decay, message):
+  with pytest.raises(ValueError, match=message):
+    optim.layer_factors_of(backbones.build(backbone), layer_decay)
+
+
+@pytest.mark.parametrize('backbone', [VIT, SWIN, CONVNEXT])
+def test_decay_on_kernels_spares_norms_biases_tables_and_scales(backbone):
+  names = parameters_of(backbone)
+  spared = {n.rsplit('/', 1)[1] for n in names if not n.endswith('kernel')}
+  assert spared <= {'bias', 'scale', 'positions', 'class_token', 'registers'}
+
+
+def test_recipes_of_transformers_slow_down_and_spare_what_papers_do():
+  giant = 'vit/dinov2_giant(registers=4)'
+  config = eomt.get_config(f'dataset=ade20k,backbone={giant}')
+  factors = experiment.layer_factors(config)
+  for name, exponent in {'block39': 0, 'block0': 39, 'embed': 39}.items():
+    path = f'backbone/{name}/x/kernel'
+    found = optim.factor(factors, path)
+    found *= optim.factor(config.optim.factors, path)
+    np.testing.assert_allclose(found, 0.8**exponent)
+  pattern = mask2former.get_config('ade20k,backbone=swin/tiny').optim.decay_on
+  for name, decays in {
+      'backbone/stage1_0/attention/positions': False,
+      'decoder/query_positions': False,
+      'decoder/queries': False,
+      'pixel_decoder/layer0/norm1/scale': False,
+      'pixel_decoder/layer0/mlp/fc1/kernel': True,
+  }.items():
+    assert bool(re.search(pattern, name)) == decays, name

@@ -45,7 +45,7 @@ def _new_options(config):
           'fold': '',
           'mix': (),
       },
-      'optim': {'groups': {}},
+      'optim': {'groups': {}, 'layer_decay': ''},
       'lr': {'warmup_from': 0.0},
       'predict': {'short_sides': (), 'longest': 0, 'temperature': 0.0},
   }

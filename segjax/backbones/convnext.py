@@ -56,6 +56,22 @@ class Backbone(nn.Module):
   num_classes: int = 0  # Channels of 'class_logits'; 0 omits the classifier.
 
   levels = ('c2', 'c3', 'c4', 'c5')
+  # Names of parameters by stage; all patches are in front of the first.
+  stage_names = ('patches', 'stage1_', 'stage2_', 'stage3_', 'stage4_')
+
+  @property
+  def layer_names(self):
+    """Names of parameters by layer: the first patches, and each block.
+
+    Patches between stages are in the layer of the block behind them.
+    """
+    names = ['patches1']
+    for i, depth in enumerate(self.depths, 1):
+      blocks = [f'stage{i}_{j}/' for j in range(depth)]
+      if i > 1:
+        blocks[0] += f'|patches{i}'
+      names += blocks
+    return tuple(names)
 
   @nn.compact
   def __call__(self, image, train=False):

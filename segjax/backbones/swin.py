@@ -80,6 +80,18 @@ class Backbone(nn.Module):
 
   levels = ('c2', 'c3', 'c4', 'c5')
 
+  @property
+  def layer_names(self):
+    """Names of parameters by layer: the patches, and each block.
+
+    Merging is in the layer of the block in front of it.
+    """
+    names = ['patches']
+    for i, depth in enumerate(self.depths, 1):
+      names += [f'stage{i}_{j}/' for j in range(depth)]
+      names[-1] += f'|merge{i + 1}/'
+    return tuple(names)
+
   @nn.compact
   def __call__(self, image, train=False):
     border = [(0, -side % 4) for side in image.shape[1:3]]

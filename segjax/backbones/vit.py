@@ -180,6 +180,11 @@ class Backbone(nn.Module):
     """Names of the levels that the backbone returns."""
     return tuple(f'block{i}' for i in self.taps or (self.depth - 1,))
 
+  @property
+  def layer_names(self):
+    """Names of parameters by layer: the embedding, and each block."""
+    return ('embed/', *(f'block{i}/' for i in range(self.depth)))
+
   @nn.compact
   def __call__(self, image, train=False):
     taps = self.taps or (self.depth - 1,)

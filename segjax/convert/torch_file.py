@@ -100,12 +100,13 @@ def read(path, key='', ema=False):
     start = file.read(9)
     file.seek(0)
     try:
-      if start.startswith(b'PK'):
+      # The first bytes of safetensors are a length, and can be any.
+      if start[6:] == b'\0\0{':
+        content = _read_safetensors(file)
+      elif start.startswith(b'PK'):
         content = _read_zip(file)
       elif start.startswith(b'\x80'):
         content = _read_legacy(file)
-      elif start[8:] == b'{':
-        content = _read_safetensors(file)
       else:
         raise ValueError(
             'it is no file of PyTorch, safetensors or NumPy (.npz): it begins'
@@ -139,6 +140,12 @@ def write(path, arrays):
   whole = {n: np.asarray(array, order='C') for n, array in arrays.items()}
   with atomic.replacing(path) as file:
     writers[path.suffix](whole, file)
+
+
+def read_written(path):
+  """Returns {name: array} of a `.safetensors` that `write` has written."""
+  with epath.Path(path).open('rb') as file:
+    return _read_safetensors(file)
 
 
 def _read_safetensors(file):

@@ -1,6 +1,7 @@
 """Writes weights of other sources as workdirs, and back."""
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import re
@@ -24,6 +25,9 @@ from segjax.data import label_map as label_maps
 
 HEAD = 1000  # Classes of ImageNet.
 CHANNELS = 3  # Of the images that weights by name were trained with.
+# Files of a workdir: names and shapes of the tensors that its weights were, and
+# those of them that rules drop.
+ORIGIN, DROPPED = 'origin.json', 'dropped.safetensors'
 
 
 def describe():
@@ -71,7 +75,7 @@ def convert(
   Raises:
     ValueError: the weights do not fit the system; lists what does not.
   """
-  label_map = _label_map(config, num_classes)
+  label_map = read_label_map(config, num_classes)
   state = torch_file.read(sources.local(path), key, ema)
   renaming = rules.find(source, config.model_name, _kind(config))
   system = experiment.system(config, label_map)
@@ -113,7 +117,15 @@ def convert_backbone(
   """
   state = torch_file.read(sources.local(path), key, ema)
   variables, stem, state, plan = _of_backbone(source, backbone, state, channels)
-  _save(_new_workdir(output), variables, source, stem, state, plan)
+  _save(
+      _new_workdir(output),
+      variables,
+      source,
+      stem,
+      state,
+      plan,
+      backbone=backbone,
+  )
 
 
 def _of_backbone(source, backbone, state, channels):
@@ -122,23 +134,50 @@ def _of_backbone(source, backbone, state, channels):
   Also returns the name of the file of its rules, the state without prefixes,
   and the `Plan` of where its tensors go.
   """
+  stem, renaming = _rules_of_backbone(source, backbone)
+  bare, whole = (
+      _flat(_template(backbones.build(backbone, num_classes=n), channels))
+      for n in (0, HEAD)
+  )
+  layout = rules.layout(source)
+  both = _nested(bare | whole)
+  state = _unwrap(state, torch.Plan(state, renaming, both, layout))
+  plan = torch.Plan(state, renaming, both, layout)
+  template = _nested(_without_absent(plan, state, bare.keys() & whole))
+  variables = torch.convert(state, renaming, template, layout)
+  nested = {name: {'backbone': tree} for name, tree in variables.items()}
+  plan = torch.Plan(state, renaming, template, layout)
+  return nested, stem, state, plan
+
+
+def _rules_of_backbone(source, backbone):
+  """Returns the stem of the file of rules, and the rules."""
   family = backbone.partition('/')[0]
   # The rules of HRNet's file of that name are for the system.
   own = 'backbone' in rules.names().get(source, ())
   stem = 'backbone' if own else family
-  renaming = rules.find(source, stem, backbone)
-  bare, whole = (
-      _template(backbones.build(backbone, num_classes=n), channels)
-      for n in (0, HEAD)
-  )
-  layout = rules.layout(source)
-  state = _unwrap(state, torch.Plan(state, renaming, whole, layout))
-  plan = torch.Plan(state, renaming, whole, layout)
-  head = _flat(whole).keys() - _flat(bare)
-  template = whole if head & set(_places(plan, state).values()) else bare
-  variables = torch.convert(state, renaming, template, layout)
-  nested = {name: {'backbone': tree} for name, tree in variables.items()}
-  return nested, stem, state, plan
+  return stem, rules.find(source, stem, backbone)
+
+
+def _without_absent(plan, state, needed):
+  """Returns the variables of a backbone but for modules that a file lacks.
+
+  The norms of levels and the classifier are such modules: a file has those, or
+  this one, or neither.
+
+  Args:
+    plan: with all variables.
+    state: the tensors of the file.
+    needed: paths of variables that every backbone of this kind has.
+  """
+  present = {
+      path.rpartition('/')[0] for path in _places(plan, state).values() if path
+  }
+  return {
+      path: variable
+      for path, variable in plan.variables.items()
+      if path in needed or path.rpartition('/')[0] in present
+  }
 
 
 def read_named(weights: sources.Weights) -> dict:
@@ -182,31 +221,51 @@ def write_back(workdir, to, *, source='', like=''):
     ValueError: the names and the variables do not fit; lists what does not.
   """
   workdir = Workdir(workdir)
-  config = workdir.read_config()
   step, variables = checkpoint.best(workdir.checkpoints)
   if like:
-    shapes = {n: tensor.shape for n, tensor in torch_file.read(like).items()}
+    given = torch_file.read(like)
+    shapes = {name: tensor.shape for name, tensor in given.items()}
   else:
     origin = _origin(workdir)
-    source, shapes = origin['source'], origin['shapes']
-  renaming = rules.find(source, config.model_name, _kind(config))
-  state = torch.export(variables, renaming, shapes, rules.layout(source))
-  torch_file.write(to, state)
+    source, shapes, given = (
+        origin[name] for name in ('source', 'shapes', 'dropped')
+    )
+  if workdir.config.exists():
+    config = workdir.read_config()
+    renaming = rules.find(source, config.model_name, _kind(config))
+  else:
+    renaming = _rules_of_backbone(source, origin['backbone'])[1]
+    variables = {name: tree['backbone'] for name, tree in variables.items()}
+  layout = rules.layout(source)
+  state = torch.export(variables, renaming, shapes, layout)
+  dropped = {name: given[name] for name in given if name not in state}
+  torch_file.write(to, {**state, **dropped})
   logging.info(
-      'Wrote %d tensors of step %d under their names in %s to %s.',
+      'Wrote %d tensors of step %d under their names in %s to %s, and %d that'
+      ' no variable is for, as they were.',
       len(state),
       step,
       source,
       to,
+      len(dropped),
   )
 
 
 def _origin(workdir):
-  """Returns the source and shapes that the weights of a workdir came with."""
-  path = workdir.path / 'origin.json'
-  origin = json.loads(path.read_text()) if path.exists() else {}
-  if 'shapes' in origin:
-    return origin
+  """Returns what the weights of a workdir came with.
+
+  Args:
+    workdir: of a run, or one that `convert` has written.
+
+  Returns:
+    {'source', 'shapes': those of all tensors, 'dropped': tensors that rules may
+    drop, and 'backbone' of one that was converted alone}.
+  """
+  if (workdir.path / ORIGIN).exists():
+    origin = json.loads((workdir.path / ORIGIN).read_text())
+    dropped = workdir.path / DROPPED
+    given = torch_file.read_written(dropped) if dropped.exists() else {}
+    return {**origin, 'dropped': given}
   before = workdir.config.exists() and workdir.read_config().get('init_from')
   if not before:
     raise ValueError(
@@ -215,15 +274,20 @@ def _origin(workdir):
         ' --like=FILE --source=...'
     )
   if named := sources.find(before):
-    shapes = {n: tensor.shape for n, tensor in _read_state(named).items()}
-    return {'source': named.source, 'shapes': shapes}
+    state = _read_state(named)
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    return {'source': named.source, 'shapes': shapes, 'dropped': state}
   return _origin(Workdir(before))
 
 
-def _label_map(config, num_classes):
+def read_label_map(config, num_classes):
   """Returns the label map of the weights."""
   if num_classes:
-    return label_maps.numbered(num_classes)
+    numbered = label_maps.numbered(num_classes)
+    if config.task == 'instances':  # Class 0 is no object.
+      things = tuple(range(1, num_classes))
+      return dataclasses.replace(numbered, things=things)
+    return numbered
   try:  # A label map that is a file needs no images of the data set.
     return label_maps.read(config.dataset.name)
   except FileNotFoundError:
@@ -238,6 +302,10 @@ def _template(module, channels, reads=('image',), size=(128, 128)):
 
 def _flat(variables):
   return traverse_util.flatten_dict(variables, sep='/')
+
+
+def _nested(variables):
+  return traverse_util.unflatten_dict(variables, sep='/')
 
 
 def _new_workdir(path):
@@ -278,11 +346,12 @@ def _unwrap(state, plan):
   return unwrapped
 
 
-def _save(workdir, variables, source, stem, state, plan):
+def _save(workdir, variables, source, stem, state, plan, **origin):
   """Writes the checkpoint and its origin; prints where every tensor went."""
+  places = _places(plan, state)
   rows = [
       (name, str(list(state[name].shape)), path or 'dropped by a rule')
-      for name, path in _places(plan, state).items()
+      for name, path in places.items()
   ]
   wide = [max(len(row[i]) for row in rows) for i in range(2)]
   for row in rows:
@@ -293,7 +362,10 @@ def _save(workdir, variables, source, stem, state, plan):
   checkpoints.save(0, {'params': params, 'mutable': variables})
   checkpoints.close()
   shapes = {name: tensor.shape for name, tensor in state.items()}
-  write_json(workdir.path / 'origin.json', {'source': source, 'shapes': shapes})
+  origin = {'source': source, 'shapes': shapes, **origin}
+  write_json(workdir.path / ORIGIN, origin)
+  if dropped := {name: state[name] for name in state if places[name] is None}:
+    torch_file.write(workdir.path / DROPPED, dropped)
   module = importlib.import_module(f'{rules.__name__}.{source}.{stem}')
   logging.info(
       'All %d variables are filled and saved in %s.\nThe rules say:\n%s',

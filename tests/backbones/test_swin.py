@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segjax import backbones
+from segjax import experiment
 from segjax import models
 from segjax import optim
 from segjax.backbones import swin
@@ -149,7 +150,9 @@ def test_norms_and_positions_of_swin_do_not_decay():
 
 def test_the_learning_rate_of_convnext_falls_towards_the_image():
   for variant, groups in (('tiny', 6), ('small', 12)):
-    factors = config_of(f'convnext/{variant}').optim.factors
+    config = config_of(f'convnext/{variant}')
+    factors = experiment.layer_factors(config)
+    assert not config.optim.factors
     for name, power in {
         'backbone/patches3/kernel': groups + 1,
         'backbone/stage1_0/norm/scale': groups,

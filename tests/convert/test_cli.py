@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import mask_rcnn
 from segjax import evaluate
 from segjax import predict
 from segjax.artifacts.checkpoint import Checkpoints
@@ -89,11 +90,11 @@ def test_the_way_back_is_exact(converted, state, tmp_path):
   path = tmp_path / 'back.safetensors'
   workdirs.write_back(converted.path, path)
   back = torch_file.read(path)
-  kept = {n for n in state if not n.endswith('num_batches_tracked')}
-  assert set(back) == kept
-  for name in kept:
-    assert back[name].dtype == np.float32
-    np.testing.assert_array_equal(back[name], state[name], name)
+  # Those that rules drop are among them.
+  assert set(back) == set(state)
+  for name, tensor in state.items():
+    assert back[name].dtype == tensor.dtype
+    np.testing.assert_array_equal(back[name], tensor, name)
 
 
 def write_run(path, config, saved):
@@ -148,6 +149,12 @@ def test_weights_of_other_classes_than_the_configs_are_converted(tmp_path):
   assert names == ['class 0', 'class 1', 'class 2']
 
 
+def test_numbered_classes_of_detectors_are_things():
+  config = mask_rcnn.get_config('nuclei')
+  assert workdirs.read_label_map(config, 4).things == (1, 2, 3)
+  assert workdirs.read_label_map(get_config(), 4).things == ()
+
+
 def test_a_folder_with_checkpoints_is_left_alone(converted, file):
   with pytest.raises(ValueError, match='choose another --output'):
     workdirs.convert('torchvision', get_config(), file, converted.path)
@@ -170,6 +177,11 @@ def test_a_classifier_becomes_a_backbone(tmp_path, head):
   saved = Checkpoints(tmp_path / 'new' / 'checkpoints', read_only=True).read(0)
   assert set(saved['params']) == {'backbone'}
   assert ('classifier' in saved['params']['backbone']) == head
+  workdirs.write_back(tmp_path / 'new', tmp_path / 'back.npz')
+  there, back = (torch_file.read(tmp_path / f'{n}.npz') for n in ('a', 'back'))
+  assert set(there) == set(back)
+  for name, tensor in there.items():
+    np.testing.assert_array_equal(back[name], tensor, name)
 
 
 def test_what_is_missing_is_named():

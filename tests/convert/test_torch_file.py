@@ -298,6 +298,17 @@ def test_an_array_of_objects_in_npz_is_refused(tmp_path):
     torch_file.read(path)
 
 
+@pytest.mark.parametrize('start', [b'\x80', b'PK'])
+def test_safetensors_may_begin_like_another_kind_of_file(tmp_path, start):
+  """Their first bytes are the length of the header, and can be any."""
+  length = int.from_bytes(start + bytes(8 - len(start)), 'little')
+  tensor = {'dtype': 'F32', 'shape': [1], 'data_offsets': [0, 4]}
+  header = json.dumps({'weight': tensor}).encode().ljust(length)
+  path = tmp_path / 'weights.safetensors'
+  path.write_bytes(length.to_bytes(8, 'little') + header + bytes(4))
+  assert torch_file.read(path).keys() == {'weight'}
+
+
 def absurd_safetensors():
   tensor = {'dtype': 'F32', 'shape': [10**6] * 3, 'data_offsets': [0, 4]}
   header = json.dumps({'weight': tensor}).encode()

@@ -9,7 +9,6 @@ from segjax.convert.rules.timm import vit
 RULES = (
     ('mask_token', None),
     ('register_tokens', 'embed/registers'),
-    (r'blocks\.(\d+)\.ls([12])\.gamma', r'block\1/scale\2/scale'),
     (r'blocks\.(\d+)\.mlp\.w12', r'block\1/expand'),
     (r'blocks\.(\d+)\.mlp\.w3', r'block\1/reduce'),
     *vit.RULES,

@@ -1,4 +1,8 @@
-"""FCN from torchvision: `fcn_resnet50`, `fcn_resnet101`."""
+"""FCN from torchvision: `fcn_resnet50`, `fcn_resnet101`.
+
+Their fields: `backbone='resnet/50(output_stride=8)', head_convs=1,
+head_concat=False`.
+"""
 
 from segjax.convert.rules import conv_norm
 from segjax.convert.rules import under

@@ -4,7 +4,7 @@ from segjax.convert.rules import under
 from segjax.convert.rules.transformers import vit
 
 RULES = (
-    *under('backbone', vit.RULES),
+    *under('backbone', vit.DINOV2),
     ('bn', 'norm'),
     ('head', 'classifier'),
 )

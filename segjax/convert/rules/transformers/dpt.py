@@ -3,29 +3,13 @@
 Its backbone has `resize='bilinear', epsilon=1e-12`, and the default `widths`
 are those of ViT-B; `dpt-large-ade` on ViT-L has `taps=(5, 11, 17, 23)` and
 `widths=(256, 512, 1024, 1024)`. The final norm and the first block of the
-coarsest fusion are in its files, but not used, and are dropped.
+coarsest fusion are in its files, but not used, and are dropped. Units without
+batch norm, `use_batch_norm_in_fusion_residual=False`, are none of ours.
 """
 
-from segjax.convert.joints import merged
 from segjax.convert.rules import under
+from segjax.convert.rules.transformers import vit
 
-_BLOCK = r'encoder\.layer\.(\d+)'
-_VIT = (
-    (r'embeddings\.cls_token', 'embed/class_token'),
-    (r'embeddings\.position_embeddings', 'embed/positions'),
-    (r'embeddings\.patch_embeddings\.projection', 'embed/patch'),
-    (rf'{_BLOCK}\.layernorm_before', r'block\1/norm1'),
-    (rf'{_BLOCK}\.layernorm_after', r'block\1/norm2'),
-    (
-        rf'{_BLOCK}\.attention\.attention\.(query|key|value)',
-        r'block\1/attention/\2',
-    ),
-    (rf'{_BLOCK}\.attention\.output\.dense', r'block\1/attention/out'),
-    (rf'{_BLOCK}\.intermediate\.dense', r'block\1/expand'),
-    (rf'{_BLOCK}\.output\.dense', r'block\1/reduce'),
-    ('layernorm', None),
-    *merged(r'block\d+/attention', ('query', 'key', 'value'), 'qkv'),
-)
 _STAGE = r'neck\.reassemble_stage'
 _FUSION = r'neck\.fusion_stage\.layers\.(\d)'
 _UNIT = rf'{_FUSION}\.residual_layer(\d)'
@@ -41,7 +25,8 @@ def _head(source, target):
 
 
 RULES = (
-    *under('dpt', _VIT, 'backbone'),
+    *under('dpt', vit.TOKENS, 'backbone'),
+    (r'dpt\.layernorm', None),
     (rf'{_STAGE}\.readout_projects\.(\d)\.0', r'readout\1'),
     (rf'{_STAGE}\.layers\.(\d)\.projection', r'reassemble\1/project'),
     (rf'{_STAGE}\.layers\.(\d)\.resize', r'reassemble\1/resize'),

@@ -70,7 +70,7 @@ _QUERIES = (
 RULES = {
     'swin': (
         (r'criterion\.empty_weight', None),
-        *under(rf'{_PIXELS}\.encoder', swin.RULES, 'backbone'),
+        *under(rf'{_PIXELS}\.encoder', swin.LEVELS, 'backbone'),
         *under('', _PIXEL_DECODER, 'pixel_decoder'),
         *under('', _QUERIES, 'decoder'),
     ),

@@ -1,7 +1,8 @@
-"""Swin from transformers, as a backbone with a norm after each stage.
+"""Swin from transformers: `microsoft/swin-tiny-patch4-window7-224` and others.
 
-The norm of the classifier is dropped. Tensors have other names in published
-files than in the library since its version 5; both are known here.
+Tensors have other names in files than in the library since its version 5; both
+are known here. At their own size the last stage has one window without a shift:
+'swin/tiny(shrink=True)'.
 """
 
 from segjax.convert.joints import merged
@@ -36,11 +37,15 @@ def _stage(number):
   )
 
 
-RULES = (
+_STAGES = (
     (r'(?:swin\.)?embeddings\.patch_embeddings\.projection', 'patches'),
     (r'(?:swin\.)?embeddings\.norm', 'patches_norm'),
     *sum(map(_stage, range(1, 5)), ()),
-    (r'(?:swin\.)?layernorm', None),
     (r'hidden_states_norms\.stage(\d)', r'norm\1'),
     *merged(r'stage\d_\d+/attention', ('query', 'key', 'value'), 'qkv'),
 )
+_NORM = r'(?:swin\.)?layernorm'
+
+# As a backbone, with a norm after each stage; that of a classifier is dropped.
+LEVELS = (*_STAGES, (_NORM, None))
+RULES = (*_STAGES, (_NORM, 'norm'), ('classifier', 'classifier'))

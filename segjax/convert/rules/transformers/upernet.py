@@ -7,6 +7,7 @@ version 5; both are known here.
 
 from segjax.convert.rules import conv_norm
 from segjax.convert.rules import under
+from segjax.convert.rules.transformers import convnext
 from segjax.convert.rules.transformers import swin
 
 
@@ -37,31 +38,7 @@ HEADS = (
 )
 
 
-SWIN = (*under('backbone', swin.RULES), *HEADS)
-
-
-def _convnext_stage(number):
-  """Returns the rules of a stage; there, the first is 0."""
-  stage = rf'backbone\.encoder\.stages\.{number - 1}'
-  block, target = rf'{stage}\.layers\.(\d+)', rf'backbone/stage{number}_\1'
-  patches = f'backbone/patches{number}'
-  return (
-      (rf'{stage}\.downsampling_layer\.0', f'{patches}_norm'),
-      (rf'{stage}\.downsampling_layer\.1', patches),
-      (rf'{block}\.dwconv', f'{target}/depthwise'),
-      (rf'{block}\.layernorm', f'{target}/norm'),
-      (rf'{block}\.pwconv1', f'{target}/expand'),
-      (rf'{block}\.pwconv2', f'{target}/reduce'),
-      (rf'{block}\.layer_scale_parameter', f'{target}/scale/scale'),
-  )
-
-
-CONVNEXT = (
-    (r'backbone\.embeddings\.patch_embeddings', 'backbone/patches1'),
-    (r'backbone\.embeddings\.layernorm', 'backbone/patches1_norm'),
-    *sum(map(_convnext_stage, range(1, 5)), ()),
-    (r'backbone\.hidden_states_norms\.stage(\d)', r'backbone/norm\1'),
-    *HEADS,
-)
+SWIN = (*under('backbone', swin.LEVELS), *HEADS)
+CONVNEXT = (*under('backbone', convnext.RULES), *HEADS)
 
 RULES = {'swin': SWIN, 'convnext': CONVNEXT}

@@ -1,7 +1,10 @@
-"""DINOv2's ViT from transformers: `facebook/dinov2-small` and others.
+"""ViT and DINOv2 from transformers: `facebook/dinov2-small` and others.
 
-Those whose names have `with-registers` have `registers=4`. The token that
-training puts in the place of masked patches is dropped.
+Those of DINOv2 whose names have `with-registers` have `registers=4,
+resize='antialias'`; the token that training puts in the place of masked patches
+is dropped, and so is a classifier. The others, `google/vit-base-patch16-224`,
+have `epsilon=1e-12`. Tensors have other names in files than in the library
+since its version 5; both are known here.
 """
 
 from segjax.convert.joints import merged
@@ -32,17 +35,61 @@ def dinov2_block(source, target):
       ),
       (rf'{source}\.layer_scale([12])\.lambda1', rf'{target}/scale\2/scale'),
       (rf'{source}\.mlp\.(?:fc1|weights_in)', f'{target}/expand'),
-      (rf'{source}\.mlp\.(?:fc2|weights_out)', f'{target}/reduce'),
+      # The gates and what they multiply are one product in files.
+      (rf'{source}\.mlp\.gate_proj', f'{target}/gate'),
+      (rf'{source}\.mlp\.up_proj', f'{target}/up'),
+      (rf'{source}\.mlp\.(?:fc2|weights_out|down_proj)', f'{target}/reduce'),
   )
 
 
-RULES = (
-    (r'embeddings\.mask_token', None),
-    (r'embeddings\.cls_token', 'embed/class_token'),
-    (r'embeddings\.register_tokens', 'embed/registers'),
-    (r'embeddings\.position_embeddings', 'embed/positions'),
-    (r'embeddings\.patch_embeddings\.projection', 'embed/patch'),
-    *dinov2_block(r'encoder\.layer\.(\d+)', r'block\1'),
-    ('layernorm', 'norm'),
-    *merged(r'block\d+/attention', ('query', 'key', 'value'), 'qkv'),
+_QKV_JOINT = merged(r'block\d+/attention', tuple(_QKV.values()), 'qkv')
+_DINOV2 = r'(?:dinov2(?:_with_registers)?\.)?'
+DINOV2 = (
+    (rf'{_DINOV2}embeddings\.mask_token|classifier', None),
+    (rf'{_DINOV2}embeddings\.cls_token', 'embed/class_token'),
+    (rf'{_DINOV2}embeddings\.register_tokens', 'embed/registers'),
+    (rf'{_DINOV2}embeddings\.position_embeddings', 'embed/positions'),
+    (rf'{_DINOV2}embeddings\.patch_embeddings\.projection', 'embed/patch'),
+    *dinov2_block(rf'{_DINOV2}encoder\.layer\.(\d+)', r'block\1'),
+    (rf'{_DINOV2}layernorm', 'norm'),
+    *_QKV_JOINT,
+    *merged(r'block\d+', ('gate', 'up'), 'expand'),
 )
+
+_VIT = r'(?:vit\.)?'
+_BLOCK = rf'{_VIT}(?:encoder\.layer|layers)\.(\d+)'
+# Embedding and blocks of a plain ViT.
+TOKENS = (
+    (rf'{_VIT}embeddings\.cls_token', 'embed/class_token'),
+    (rf'{_VIT}embeddings\.position_embeddings', 'embed/positions'),
+    (rf'{_VIT}embeddings\.patch_embeddings\.projection', 'embed/patch'),
+    (rf'{_BLOCK}\.layernorm_before', r'block\1/norm1'),
+    (rf'{_BLOCK}\.layernorm_after', r'block\1/norm2'),
+    *(
+        (
+            rf'{_BLOCK}\.attention\.(?:{theirs}|attention\.{ours})',
+            rf'block\1/attention/{ours}',
+        )
+        for theirs, ours in _QKV.items()
+    ),
+    (
+        rf'{_BLOCK}\.attention\.(?:o_proj|output\.dense)',
+        r'block\1/attention/out',
+    ),
+    (rf'{_BLOCK}\.(?:mlp\.fc1|intermediate\.dense)', r'block\1/expand'),
+    (rf'{_BLOCK}\.(?:mlp\.fc2|output\.dense)', r'block\1/reduce'),
+    *_QKV_JOINT,
+)
+VIT = (
+    (rf'{_VIT}pooler\.dense', None),
+    *TOKENS,
+    (rf'{_VIT}layernorm', 'norm'),
+    ('classifier', 'classifier'),
+)
+
+RULES = {
+    **{
+        f'dinov2_{size}': DINOV2 for size in ('small', 'base', 'large', 'giant')
+    },
+    'vit': VIT,
+}

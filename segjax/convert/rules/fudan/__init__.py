@@ -1,0 +1,1 @@
+"""SETR's authors, https://github.com/fudan-zvg/SETR."""
