@@ -42,6 +42,7 @@ MAY_IMPORT = {
         'data system models tasks steps optim inference parallel runtime specs'
     ),
     'trained': 'experiment artifacts data inference system',
+    '__main__': ANYTHING,
     'main': ANYTHING,
     'train': ANYTHING,
     'evaluate': ANYTHING,
