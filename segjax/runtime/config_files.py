@@ -66,8 +66,8 @@ def share_common(path: pathlib.Path) -> None:
   if path.resolve().parent != folder():
     with contextlib.suppress(ModuleNotFoundError):
       package = importlib.import_module(PACKAGE)
-  if ours not in package.__path__:
-    package.__path__ = [*package.__path__, ours]
+  found = getattr(package, '__path__', ())  # A file configs.py has none.
+  package.__path__ = [*found, ours]
   sys.modules[PACKAGE] = package
 
 

@@ -64,6 +64,12 @@ def test_a_package_of_the_user_hides_no_config_of_segjax(elsewhere, text):
   assert load('unet').model_name == 'unet'
 
 
+def test_a_module_of_the_user_named_configs_does_no_harm(elsewhere):
+  (elsewhere / 'configs.py').write_text('RATE = 0.5\n')
+  (elsewhere / 'mine.py').write_text(f'from configs import RATE{MINE}')
+  assert load('mine.py:7').total_steps == 7
+
+
 def test_what_a_user_shares_is_what_the_users_configs_read(elsewhere):
   package = elsewhere / 'configs'
   package.mkdir()
