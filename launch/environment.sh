@@ -56,6 +56,16 @@ run() {
   fi
 }
 
+# run_last COMMAND...: the same in the place of this script, so that the command
+# gets its signals and decides its exit code.
+run_last() {
+  if [ -n "$dry_run" ]; then
+    run "$@"
+  else
+    exec "$@"
+  fi
+}
+
 # say WORD...: prints a line, as a comment among printed commands.
 say() {
   echo "${dry_run:+# }$*"

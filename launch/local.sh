@@ -6,7 +6,8 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 
 usage() {
   cat <<'END'
-usage: launch/local.sh --config=FILE[:ARGUMENT] [--workdir=DIR] [FLAG...]
+usage: launch/local.sh [--dry_run] --config=FILE[:ARGUMENT] [--workdir=DIR]
+                       [FLAG...]
 
 Makes .venv, installs requirements.txt into it if that has changed, and runs
 `python -m segjax.main` with the flags given, from the project root.
@@ -17,17 +18,21 @@ Makes .venv, installs requirements.txt into it if that has changed, and runs
   --config.batch_size=4                   overrides one field of the config
   --mode=eval                             evaluates instead of training
   --helpfull                              every flag of segjax.main
+  --dry_run                               prints the commands and runs none
 
 The same command again continues where the last one stopped.
 END
 }
 
+rest=()
 for argument in "$@"; do
   case "$argument" in
     --help | -h) usage && exit ;;
+    --dry_run) dry_run=yes ;;
+    *) rest+=("$argument") ;;
   esac
 done
 
-parse_run "$@"
+parse_run ${rest[@]+"${rest[@]}"}
 prepare requirements.txt
-exec "$python" -m segjax.main "${flags[@]}"
+run_last "$python" -m segjax.main "${flags[@]}"

@@ -200,11 +200,13 @@ BUCKET = '--workdir=gs://bucket/Some_run'
 TPU = ['tiny', '--zone=here', '--type=v5litepod-16']
 GKE = ['--image=i', '--accelerator=tpu-v6e-slice', '--topology=4x4']
 LAUNCHED = {
+    'local.sh': FLAGS,
     'processes.sh': ['2', *FLAGS],
     'slurm.sh': FLAGS,
     'tpu_vm.sh': ['run', *TPU, *FLAGS, BUCKET],
     'gke.sh': [*GKE, *FLAGS, BUCKET],
 }
+DRY = LAUNCHED | {'test.sh': ['tests/ops', '-k', 'a or b']}
 
 
 def dry(project, script, *arguments):
@@ -217,7 +219,7 @@ def dry(project, script, *arguments):
   return shlex.split(process.stdout, comments=True)
 
 
-@pytest.mark.parametrize('script', LAUNCHED)
+@pytest.mark.parametrize('script', DRY)
 def test_help_explains_every_option_and_does_nothing(project, script):
   process, notes = project.run(script, '--help')
   assert process.returncode == 0
@@ -233,9 +235,25 @@ def test_help_explains_every_option_and_does_nothing(project, script):
     assert option in process.stdout
 
 
-@pytest.mark.parametrize('script', LAUNCHED)
+@pytest.mark.parametrize('script', DRY)
 def test_a_dry_run_prints_the_commands_and_runs_none(project, script):
-  assert dry(project, script, *LAUNCHED[script])
+  assert dry(project, script, *DRY[script])
+
+
+def test_a_dry_run_prints_the_command_as_it_would_run(project):
+  words = dry(project, 'local.sh', *FLAGS)
+  command = ['.venv/bin/python', '-m', 'segjax.main', *FLAGS]
+  assert words[-6:] == [*command, '--workdir=runs/a']
+  words = dry(project, 'test.sh', *DRY['test.sh'])
+  assert words[-3:] == DRY['test.sh']
+
+
+def test_every_script_has_a_dry_run_and_a_line_in_the_readme():
+  sourced = {'environment.sh'}
+  assert {path.name for path in SCRIPTS} == DRY.keys() | sourced
+  readme = (ROOT / 'launch/README.md').read_text()
+  shown = {*DRY, *sourced, 'sweep.py', 'quickstart.ipynb', 'docker/'}
+  assert all(f'| `{name}` |' in readme for name in shown)
 
 
 @pytest.mark.parametrize('script', LAUNCHED)

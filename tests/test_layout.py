@@ -43,6 +43,7 @@ MAY_IMPORT = {
         ' runtime specs'
     ),
     'predictor': 'experiment artifacts data inference ops',
+    '__main__': ANYTHING,
     'main': ANYTHING,
     'train': ANYTHING,
     'evaluate': ANYTHING,

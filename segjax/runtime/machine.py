@@ -21,7 +21,7 @@ def start() -> dict[str, str | int]:
   kind = _processor() if jax.default_backend() == 'cpu' else ', '.join(kinds)
   return {
       'date': datetime.date.today().isoformat(),
-      'command': shlex.join(['python', *sys.orig_argv[1:]]),
+      'command': _command(sys.orig_argv),
       'commit': _commit(),
       'hardware': kind,
       'devices': jax.device_count(),
@@ -29,6 +29,14 @@ def start() -> dict[str, str | int]:
       if hasattr(os, 'sched_getaffinity')
       else os.cpu_count(),
   }
+
+
+def _command(argv):
+  """Returns a command that starts this again, without paths of programs."""
+  _, *words = argv
+  if words and pathlib.Path(words[0]).name == 'segjax':
+    return shlex.join(['segjax', *words[1:]])
+  return shlex.join(['python', *words])
 
 
 def _processor():
@@ -45,15 +53,20 @@ def _processor():
 
 
 def _commit():
-  """Returns the commit of the checkout that this file is in, or ''."""
-  folder = pathlib.Path(__file__).parent
-  git = ['git', '-C', str(folder)]
+  """Returns the commit of the checkout that this file is in, or ''.
+
+  An environment may lie in a checkout of something else, where the files of an
+  installed package are not tracked.
+  """
+  file = pathlib.Path(__file__)
+  git = ['git', '-C', str(file.parent)]
   try:
-    commit, changes = (
+    _, commit, changes = (
         subprocess.run(
             [*git, *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
         for arguments in (
+            ('ls-files', '--error-unmatch', file.name),
             ('rev-parse', '--short', 'HEAD'),
             ('status', '--porcelain', '--untracked-files=no'),
         )

@@ -10,6 +10,8 @@ import sys
 from absl import flags
 from absl import logging
 
+from segjax.runtime import config_files
+
 # Log lines of these files are shown. Of other libraries warnings are shown, and
 # of Orbax errors alone, since it warns too often.
 SPOKEN = (str(pathlib.Path(__file__).parent.parent), f'{os.sep}clu{os.sep}')
@@ -48,7 +50,12 @@ def _is_worth_reading(record):
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """Parses flags for `app.run`; exits with a message if they are wrong."""
+  """Parses flags for `app.run`; exits with a message if they are wrong.
+
+  The flag `config` also finds the configs that come with segjax.
+  """
+  if 'config' in flags.FLAGS:
+    flags.FLAGS['config'].parser = config_files.Parser('config')
   try:
     return flags.FLAGS(argv)
   except (flags.Error, OSError) as error:
