@@ -366,6 +366,8 @@ OBJECTS = {
         'name': 'folder',
         'train_split': 'train',
         'eval_split': 'val',
+        'fold': '',
+        'mix': (),
         'options': {'instances': True},
     }
 }

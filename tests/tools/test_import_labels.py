@@ -523,10 +523,13 @@ def test_the_command_and_the_doctor_after_it(tmp_path):
               'name': 'folder',
               'train_split': 'train',
               'eval_split': 'val',
+              'fold': '',
+              'mix': (),
               'options': {'instances': True},
           },
           'data_dir': paths[1],
           'batch_size': 1,
+          'seed': 0,
           'on_bad_example': 'raise',
       }
   )
