@@ -26,6 +26,7 @@ import numpy as np
 
 from segjax.artifacts import pictures
 from segjax.data import boxes as box_data
+from segjax.data import coco_masks
 from segjax.data import image as images
 from segjax.data.label_map import IGNORE
 from segjax.data.label_map import LabelMap
@@ -446,7 +447,7 @@ class Scores:
           'score': float(prediction['scores'][i]),
       }
       if 'masks' in prediction:
-        entry['segmentation'] = mask_ops.encode(
+        entry['segmentation'] = coco_masks.encode(
             _whole(prediction, i, image.shape[:2])
         )
       entries.append(entry)

@@ -123,30 +123,6 @@ def test_a_class_without_objects_has_no_value_and_without_finds_0():
   assert (cityscapes(np.zeros((0, 1)), []) == 0).all()
 
 
-def unpacked(text):
-  """Decodes compressed runs."""
-  lengths, value, bits = [], 0, 0
-  for letter in text:
-    code = ord(letter) - 48
-    value |= (code & 31) << bits
-    bits += 5
-    if not code & 32:
-      value -= (1 << bits) if code & 16 else 0
-      lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-      value = bits = 0
-  return lengths
-
-
-@pytest.mark.parametrize('share', [0.0, 0.02, 0.5, 1.0])
-def test_runs_can_be_read_back(share):
-  mask = np.random.default_rng(0).random((33, 41)) < share
-  entry = masks.encode(mask)
-  lengths = unpacked(entry['counts'])
-  values = np.repeat(np.arange(len(lengths)) % 2, lengths)
-  again = values.reshape(entry['size'][::-1]).T
-  np.testing.assert_array_equal(again, mask)
-
-
 @pytest.mark.parametrize('rounded', [True, False])
 def test_a_grid_of_ones_covers_its_box(rounded):
   window, values = masks.paste(
@@ -166,11 +142,3 @@ def test_a_grid_of_ones_covers_its_box(rounded):
 def test_boxes_beyond_an_image_and_without_area_are_cut(box, rounded):
   window, values = masks.paste(np.ones((4, 4)), box, (10, 12), rounded=rounded)
   assert np.zeros((10, 12))[window].shape == values.shape
-
-
-def test_a_polygon_of_whole_pixels_is_filled_exactly():
-  corners = [(2, 1), (9, 1), (9, 5), (2, 5)]
-  filled = masks.fill_polygon(np.array(corners), (8, 12))
-  expected = np.zeros((8, 12), bool)
-  expected[1:5, 2:9] = True
-  np.testing.assert_array_equal(filled, expected)

@@ -5,9 +5,9 @@ import functools
 import numpy as np
 
 from segjax.data import boxes as box_data
+from segjax.data import coco_masks
 from segjax.evaluation import cityscapes_ap
 from segjax.evaluation import coco_ap
-from segjax.evaluation import masks
 from tests.parity.case import FunctionCase
 
 NAMES = (
@@ -103,7 +103,7 @@ def first_overlaps(inputs, kind):
 
 def polygon(inputs):
   corners = inputs['polygon'].reshape(-1, 2)
-  filled = masks.fill_polygon(corners, inputs['rle_mask'].shape)
+  filled = coco_masks.fill_polygon(corners, inputs['rle_mask'].shape)
   return filled.astype(np.uint8)
 
 
@@ -156,9 +156,11 @@ CASES = {
             },
             'gt_boxes_xywh': lambda inputs: xywh(bounds(inputs)[0]),
             'gt_area': lambda inputs: bounds(inputs)[1],
-            'rle_counts': lambda inputs: masks.run_lengths(inputs['rle_mask']),
+            'rle_counts': lambda inputs: coco_masks.run_lengths(
+                inputs['rle_mask']
+            ),
             'rle_string_bytes': lambda inputs: list(
-                masks.encode(inputs['rle_mask'])['counts'].encode()
+                coco_masks.encode(inputs['rle_mask'])['counts'].encode()
             ),
             'polygon_mask': polygon,
             'mask_iou': lambda inputs: first_overlaps(inputs, 'mask'),
