@@ -36,6 +36,7 @@ from segjax.artifacts.workdir import write_json
 from segjax.data import image as images
 from segjax.data import listing
 from segjax.data import proposals as proposal_files
+from segjax.data import raw_ids as raw_id_files
 from segjax.exported import ExportedPredictor
 from segjax.predictor import Predictor
 from segjax.predictor import load
@@ -62,6 +63,12 @@ _PROBABILITIES = flags.DEFINE_bool(
     False,
     'Whether to write NAME.npz too, [H, W, K] float16, and for a system that'
     ' samples the variance, NAME_uncertainty.npz.',
+)
+_RAW_IDS = flags.DEFINE_bool(
+    'raw_ids',
+    False,
+    'Whether to write masks in the raw ids of the data set, too, in the files'
+    ' that its server takes.',
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
@@ -112,6 +119,7 @@ def write(
     *,
     probabilities: bool = False,
     proposals: str = '',
+    raw_ids: bool = False,
 ) -> None:
   """Predicts image files and writes the predictions.
 
@@ -128,16 +136,21 @@ def write(
     probabilities: whether to write NAME.npz with the probabilities too.
     proposals: folder of files NAME.npz with region proposals, for a model that
       reads them.
+    raw_ids: whether to write, too, what the server of the data set takes, see
+      `segjax.data.raw_ids`; detections and segments are then told by raw ids.
 
   Raises:
     FileNotFoundError: an image is missing.
-    ValueError: a file would be overwritten or written twice, which is found
-      before the first image is predicted; or, after the last one, some images
-      could not be predicted.
+    ValueError: a file would be overwritten or written twice, or the classes
+      have no raw ids to write, which is found before the first image is
+      predicted; or, after the last one, some images could not be predicted.
   """
   output = epath.Path(output)
   sources = {path.stem: path for path in find_images(paths)}
   results = predictor.task.scores(predictor.label_map)
+  if raw_ids:
+    results.use_raw_ids(_raw_ids(predictor))
+  about = predictor.describe() | ({'raw_ids': True} if raw_ids else {})
   files = {
       name: results.files(
           name,
@@ -148,7 +161,7 @@ def write(
   }
   _check_names(files, sources, output)
   output.mkdir(parents=True, exist_ok=True)
-  names = _unwritten(predictor, results, files, sources, output)
+  names = _unwritten(about, results, files, sources, output)
   if len(names) < len(sources):
     logging.info(
         '%d of %d images are predicted already, in %s, and left out.',
@@ -251,8 +264,36 @@ def _check_names(files, sources, output):
         )
 
 
-def _unwritten(predictor, results, files, sources, output):
+def _raw_ids(predictor):
+  """Returns how predictions are written in raw ids."""
+  if isinstance(predictor, ExportedPredictor):
+    raise ValueError(
+        'An exported model does not tell the raw ids of its classes: predict'
+        ' with --workdir, or leave --raw_ids out.'
+    )
+  return raw_id_files.find(predictor.label_map, predictor.dataset)
+
+
+def _there(output, files):
+  """Returns the names of what there is in the folders that are written to."""
+  folders = {os.path.dirname(file) for of in files.values() for file in of}
+  return {
+      os.path.join(folder, path.name)
+      for folder in {'', *folders}
+      if (output / folder).exists()
+      for path in (output / folder).iterdir()
+  }
+
+
+def _unwritten(about, results, files, sources, output):
   """Returns the names of images to predict, and records them in the folder.
+
+  Args:
+    about: what predictions depend on beside the images.
+    results: scores of the task, which write its files.
+    files: {name of an image: names of the files that are written of it}.
+    sources: {name of an image: its path}.
+    output: folder of these files.
 
   Raises:
     ValueError: there are files of these names that another prediction, or
@@ -260,11 +301,10 @@ def _unwritten(predictor, results, files, sources, output):
   """
   record = output / RECORD
   images_now = {name: str(path.resolve()) for name, path in sources.items()}
-  now = predictor.describe()
   before = json.loads(record.read_text()) if record.exists() else {}
-  same = before and {k: v for k, v in before.items() if k != 'images'} == now
+  same = before and {k: v for k, v in before.items() if k != 'images'} == about
   recorded = before['images'] if same else {}
-  there = {path.name for path in output.iterdir()}
+  there = _there(output, files)
   foreign = [
       file
       for name, written in files.items()
@@ -279,7 +319,7 @@ def _unwritten(predictor, results, files, sources, output):
         ' others: choose another --output. A prediction goes on in its folder'
         ' only with the same images, checkpoint and options.'
     )
-  write_json(record, now | {'images': recorded | images_now})
+  write_json(record, about | {'images': recorded | images_now})
   told = files.keys()
   if results.summary:
     told = results.resume(output) if results.summary in there else ()
@@ -317,6 +357,7 @@ def main(argv):
         _OUTPUT.value,
         probabilities=_PROBABILITIES.value,
         proposals=_PROPOSALS.value,
+        raw_ids=_RAW_IDS.value,
     )
 
 

@@ -39,6 +39,7 @@ class Predictor:
     task: the module of its task.
     samples: whether it samples, and predictions have a variance.
     num_proposals: region proposals to read from a file; 0 reads none.
+    dataset: name of the data set that the run was trained on.
   """
 
   def __init__(self, workdir: str | os.PathLike, **options):
@@ -66,6 +67,7 @@ class Predictor:
     self._smallest_batch = experiment.layout(config).groups(local=True)
     self.task, self.samples = self.system.task, self.system.samples
     self.num_proposals = config.dataset.options.get('proposals', 0)
+    self.dataset = config.dataset.name
 
   def __call__(
       self, image: np.ndarray, **more

@@ -15,6 +15,7 @@ import numpy as np
 from segjax.artifacts import pictures
 from segjax.data import image as images
 from segjax.data.label_map import LabelMap
+from segjax.data.raw_ids import RawIds
 from segjax.evaluation import collections
 from segjax.evaluation import multilabel
 from segjax.evaluation import semantic as semantic_scores
@@ -155,6 +156,13 @@ class Scores:
         pictures.displayable(example['raw']),
         pictures.mixed(example['label'], colors),
         pictures.mixed(prediction['labels'], colors),
+    )
+
+  def use_raw_ids(self, raw_ids: RawIds) -> None:
+    """Raises ValueError: a pixel may have several."""
+    raise ValueError(
+        'The classes overlap, and their masks hold a bit for each class: leave'
+        ' --raw_ids out.'
     )
 
   def files(

@@ -14,6 +14,7 @@ import numpy as np
 from segjax.artifacts import pictures
 from segjax.data import image as images
 from segjax.data.label_map import LabelMap
+from segjax.data.raw_ids import RawIds
 from segjax.evaluation import collections
 from segjax.evaluation import semantic
 from segjax.ops.targets import class_logits
@@ -129,6 +130,7 @@ class Scores:
 
   def __init__(self, label_map: LabelMap, absent: str):
     self._label_map, self._absent = label_map, absent
+    self._raw_ids = None
     self._total = collections.semantic(
         label_map.names, absent, label_map.boundary_class
     ).empty()
@@ -192,6 +194,10 @@ class Scores:
         example['raw'], example['label'], prediction['labels'], self._label_map
     )
 
+  def use_raw_ids(self, raw_ids: RawIds) -> None:
+    """Lets `write` make a mask in the raw ids of the data set, too."""
+    self._raw_ids = raw_ids
+
   def files(
       self, name: str, *, probabilities: bool = False, variance: bool = False
   ) -> list[str]:
@@ -206,6 +212,8 @@ class Scores:
     names = [*(f'{stem}.png' for stem in stems), f'{name}_overlay.png']
     if probabilities:
       names += [f'{stem}.npz' for stem in stems]
+    if self._raw_ids:
+      names.append(self._raw_ids.mask(name))
     return names
 
   def write(
@@ -237,6 +245,8 @@ class Scores:
         folder / f'{name}_overlay.png',
         pictures.overlay(example['raw'], labels, self._label_map),
     )
+    if self._raw_ids:
+      self._raw_ids.write(folder, name, labels)
     if probabilities:
       _write_npz(
           folder / f'{name}.npz', probabilities=prediction['probabilities']

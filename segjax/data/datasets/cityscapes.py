@@ -20,6 +20,8 @@ SPLITS = {
     'train_extra': 'gtCoarse',
 }
 
+RESULTS = {'instance_files': True}
+
 
 def load(split, root):
   """Loads a split of Cityscapes."""
