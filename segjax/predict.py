@@ -15,6 +15,11 @@ written to NAME_uncertainty.npz. In Python:
 
   labels, probabilities, variance = predict.with_variance(image)
 
+With --raw_ids masks are written in the raw ids of the data set, too, as its
+server takes them, see `segjax.data.raw_ids`; and with --polygons=coco or
+--polygons=geojson what is predicted as polygons, see
+`segjax.artifacts.polygons`.
+
 Systems on region proposals read them from files NAME.npz in the folder
 --proposals=DIR, or take them as `predict(image, proposals=...)`, [H, W, N] of 0
 and 1.
@@ -32,6 +37,7 @@ from absl import logging
 from etils import epath
 
 from segjax import specs
+from segjax.artifacts import polygons as polygon_files
 from segjax.artifacts.workdir import write_json
 from segjax.data import image as images
 from segjax.data import listing
@@ -69,6 +75,13 @@ _RAW_IDS = flags.DEFINE_bool(
     False,
     'Whether to write masks in the raw ids of the data set, too, in the files'
     ' that its server takes.',
+)
+_POLYGONS = flags.DEFINE_enum(
+    'polygons',
+    '',
+    ('', *polygon_files.FORMATS),
+    'Format of polygons to write, too: "coco" for polygons.json of all images,'
+    ' "geojson" for NAME.geojson, in map coordinates of a georeferenced image.',
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
@@ -120,6 +133,7 @@ def write(
     probabilities: bool = False,
     proposals: str = '',
     raw_ids: bool = False,
+    polygons: str = '',
 ) -> None:
   """Predicts image files and writes the predictions.
 
@@ -138,6 +152,8 @@ def write(
       reads them.
     raw_ids: whether to write, too, what the server of the data set takes, see
       `segjax.data.raw_ids`; detections and segments are then told by raw ids.
+    polygons: format of polygons to write, too, see `segjax.artifacts.polygons`;
+      '' writes none.
 
   Raises:
     FileNotFoundError: an image is missing.
@@ -148,9 +164,11 @@ def write(
   output = epath.Path(output)
   sources = {path.stem: path for path in find_images(paths)}
   results = predictor.task.scores(predictor.label_map)
+  about, raw = predictor.describe(), None
   if raw_ids:
-    results.use_raw_ids(_raw_ids(predictor))
-  about = predictor.describe() | ({'raw_ids': True} if raw_ids else {})
+    raw = _raw_ids(predictor)
+    results.use_raw_ids(raw)
+    about['raw_ids'] = True
   files = {
       name: results.files(
           name,
@@ -159,9 +177,15 @@ def write(
       )
       for name in sources
   }
+  outlines = None
+  if polygons:
+    outlines = polygon_files.writer(polygons, results.label_map, sources, raw)
+    about['polygons'] = polygons
+    files = {name: [*of, *outlines.files(name)] for name, of in files.items()}
+  writers = [results, outlines] if outlines else [results]
   _check_names(files, sources, output)
   output.mkdir(parents=True, exist_ok=True)
-  names = _unwritten(about, results, files, sources, output)
+  names = _unwritten(about, writers, files, sources, output)
   if len(names) < len(sources):
     logging.info(
         '%d of %d images are predicted already, in %s, and left out.',
@@ -211,12 +235,20 @@ def write(
         first = time.monotonic()
       try:
         results.write(output, example, prediction, probabilities=probabilities)
+        if outlines:
+          outlines.write(
+              output,
+              example['name'],
+              example['raw'].shape[:2],
+              results.segments(example, prediction),
+          )
       except OSError:  # Of the folder, not of the image.
         raise
       except Exception as error:
         fail(example, error)
   finally:  # What is done stays useful if the rest fails.
-    results.finish(output)
+    for writer in writers:
+      writer.finish(output)
   seconds = time.monotonic() - start
   done = len(names) - len(failed)
   if done:
@@ -285,12 +317,13 @@ def _there(output, files):
   }
 
 
-def _unwritten(about, results, files, sources, output):
+def _unwritten(about, writers, files, sources, output):
   """Returns the names of images to predict, and records them in the folder.
 
   Args:
     about: what predictions depend on beside the images.
-    results: scores of the task, which write its files.
+    writers: of files; one that has a `summary` of all images takes over what
+      is told there.
     files: {name of an image: names of the files that are written of it}.
     sources: {name of an image: its path}.
     output: folder of these files.
@@ -311,8 +344,9 @@ def _unwritten(about, results, files, sources, output):
       if recorded.get(name) != images_now[name]
       for file in written
   ]
-  if results.summary and not same:
-    foreign.append(results.summary)
+  summaries = {writer.summary: writer for writer in writers if writer.summary}
+  if not same:
+    foreign += summaries
   if taken := [file for file in foreign if file in there]:
     raise ValueError(
         f'{output / taken[0]} exists already, and so do {len(taken) - 1}'
@@ -320,9 +354,9 @@ def _unwritten(about, results, files, sources, output):
         ' only with the same images, checkpoint and options.'
     )
   write_json(record, about | {'images': recorded | images_now})
-  told = files.keys()
-  if results.summary:
-    told = results.resume(output) if results.summary in there else ()
+  told = set(files)
+  for summary, writer in summaries.items():
+    told &= writer.resume(output) if summary in there else set()
   return [
       name
       for name, written in files.items()
@@ -358,6 +392,7 @@ def main(argv):
         probabilities=_PROBABILITIES.value,
         proposals=_PROPOSALS.value,
         raw_ids=_RAW_IDS.value,
+        polygons=_POLYGONS.value,
     )
 
 

@@ -16,6 +16,7 @@ that nobody told apart are not learnt from, and are left out of the scores.
 Class 0 of the data set stands for no object, so it must not be a thing.
 """
 
+from collections.abc import Iterator
 import json
 import zlib
 
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.artifacts import pictures
+from segjax.artifacts import polygons
 from segjax.data import boxes as box_data
 from segjax.data import coco_masks
 from segjax.data import image as images
@@ -393,6 +395,28 @@ class Scores:
         ],
         [self._label_map.colors[classes[i]] for i in shown],
     )
+
+  @property
+  def label_map(self) -> LabelMap:
+    """The classes that are predicted."""
+    return self._label_map
+
+  def segments(
+      self, example: dict, prediction: dict
+  ) -> Iterator[polygons.Segment]:
+    """Yields each detection; one without a mask fills its box.
+
+    Args:
+      example: with the image as it was read, `raw`.
+      prediction: see `Scores`.
+    """
+    size = example['raw'].shape[:2]
+    for i in np.flatnonzero(prediction['scores'] > 0):
+      yield polygons.Segment(
+          int(prediction['classes'][i]),
+          _whole(prediction, i, size),
+          float(prediction['scores'][i]),
+      )
 
   def use_raw_ids(self, raw_ids: RawIds) -> None:
     """Lets files tell classes by the raw ids of the data set."""

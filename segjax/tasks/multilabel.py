@@ -7,12 +7,15 @@ Outputs of a system are those of the task 'semantic'. A pixel is of a class
 where its probability is above `config.predict.threshold`.
 """
 
+from collections.abc import Iterator
+
 from etils import epath
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from segjax.artifacts import pictures
+from segjax.artifacts import polygons
 from segjax.data import image as images
 from segjax.data.label_map import LabelMap
 from segjax.data.raw_ids import RawIds
@@ -157,6 +160,24 @@ class Scores:
         pictures.mixed(example['label'], colors),
         pictures.mixed(prediction['labels'], colors),
     )
+
+  @property
+  def label_map(self) -> LabelMap:
+    """The classes that are predicted."""
+    return self._label_map
+
+  def segments(
+      self, example: dict, prediction: dict
+  ) -> Iterator[polygons.Segment]:
+    """Yields the pixels of each class in an image.
+
+    Args:
+      example: not used.
+      prediction: see `Scores`.
+    """
+    del example
+    for k in range(self._label_map.num_classes):
+      yield polygons.Segment(k, prediction['labels'][..., k] > 0)
 
   def use_raw_ids(self, raw_ids: RawIds) -> None:
     """Raises ValueError: a pixel may have several."""

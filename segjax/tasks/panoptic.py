@@ -21,6 +21,7 @@ makes `centers`, `offsets` and `weight` of them, see
 Segments are numbered from 1 on; 0 is void.
 """
 
+from collections.abc import Iterator
 import functools
 import json
 
@@ -30,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.artifacts import pictures
+from segjax.artifacts import polygons
 from segjax.data import boxes as box_data
 from segjax.data import image as images
 from segjax.data.label_map import IGNORE
@@ -358,6 +360,27 @@ class Scores:
         self._paint(truth, classes),
         self._paint(prediction['segments'], prediction['classes']),
     )
+
+  @property
+  def label_map(self) -> LabelMap:
+    """The classes that are predicted."""
+    return self._label_map
+
+  def segments(
+      self, example: dict, prediction: dict
+  ) -> Iterator[polygons.Segment]:
+    """Yields each segment, an object or the stuff of a class.
+
+    Args:
+      example: not used.
+      prediction: see `Scores`.
+    """
+    del example
+    ids, segments = compact(prediction)
+    for segment in segments:
+      yield polygons.Segment(
+          segment['category_id'], ids == segment['id'], segment['score']
+      )
 
   def use_raw_ids(self, raw_ids: RawIds) -> None:
     """Lets panoptic.json tell classes by the raw ids of the data set."""

@@ -7,11 +7,14 @@ batch has `image` [B, H, W, C] and `label` [B, H, W], class ids or 255 for
 ignored pixels; it may have `weight` [B, H, W], what each pixel counts.
 """
 
+from collections.abc import Iterator
+
 from etils import epath
 import jax
 import numpy as np
 
 from segjax.artifacts import pictures
+from segjax.artifacts import polygons
 from segjax.data import image as images
 from segjax.data.label_map import LabelMap
 from segjax.data.raw_ids import RawIds
@@ -193,6 +196,23 @@ class Scores:
     return pictures.panel(
         example['raw'], example['label'], prediction['labels'], self._label_map
     )
+
+  @property
+  def label_map(self) -> LabelMap:
+    """The classes that are predicted."""
+    return self._label_map
+
+  def segments(
+      self, example: dict, prediction: dict
+  ) -> Iterator[polygons.Segment]:
+    """Yields the pixels of each class in an image.
+
+    Args:
+      example: not used.
+      prediction: see `Scores`.
+    """
+    del example
+    return polygons.of_labels(prediction['labels'])
 
   def use_raw_ids(self, raw_ids: RawIds) -> None:
     """Lets `write` make a mask in the raw ids of the data set, too."""
