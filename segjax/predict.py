@@ -20,6 +20,9 @@ server takes them, see `segjax.data.raw_ids`; and with --polygons=coco or
 --polygons=geojson what is predicted as polygons, see
 `segjax.artifacts.polygons`.
 
+With --windows images are read, predicted and written by windows, as GeoTIFF
+files of any size, see `segjax.predict_windows`.
+
 Systems on region proposals read them from files NAME.npz in the folder
 --proposals=DIR, or take them as `predict(image, proposals=...)`, [H, W, N] of 0
 and 1.
@@ -36,6 +39,7 @@ from absl import flags
 from absl import logging
 from etils import epath
 
+from segjax import predict_windows
 from segjax import specs
 from segjax.artifacts import polygons as polygon_files
 from segjax.artifacts.workdir import write_json
@@ -82,6 +86,13 @@ _POLYGONS = flags.DEFINE_enum(
     ('', *polygon_files.FORMATS),
     'Format of polygons to write, too: "coco" for polygons.json of all images,'
     ' "geojson" for NAME.geojson, in map coordinates of a georeferenced image.',
+)
+_WINDOWS = flags.DEFINE_bool(
+    'windows',
+    False,
+    'Whether to read, predict and write images by windows: NAME.tif takes the'
+    ' place of NAME.png, with the transform and the reference system of the'
+    ' image, which may be larger than the memory.',
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
@@ -134,6 +145,7 @@ def write(
     proposals: str = '',
     raw_ids: bool = False,
     polygons: str = '',
+    windows: bool = False,
 ) -> None:
   """Predicts image files and writes the predictions.
 
@@ -154,6 +166,8 @@ def write(
       `segjax.data.raw_ids`; detections and segments are then told by raw ids.
     polygons: format of polygons to write, too, see `segjax.artifacts.polygons`;
       '' writes none.
+    windows: whether to predict by windows and write GeoTIFF files, see
+      `segjax.predict_windows`.
 
   Raises:
     FileNotFoundError: an image is missing.
@@ -164,6 +178,8 @@ def write(
   output = epath.Path(output)
   sources = {path.stem: path for path in find_images(paths)}
   results = predictor.task.scores(predictor.label_map)
+  if windows:
+    _check_windows(predictor, output, proposals, raw_ids, polygons)
   about, raw = predictor.describe(), None
   if raw_ids:
     raw = _raw_ids(predictor)
@@ -183,6 +199,13 @@ def write(
     about['polygons'] = polygons
     files = {name: [*of, *outlines.files(name)] for name, of in files.items()}
   writers = [results, outlines] if outlines else [results]
+  if windows:
+    by_windows = predict_windows.Writer(
+        predictor, probabilities=probabilities, outlines=outlines
+    )
+    about['windows'] = True
+    files = {name: by_windows.files(name) for name in sources}
+    writers = []
   _check_names(files, sources, output)
   output.mkdir(parents=True, exist_ok=True)
   names = _unwritten(about, writers, files, sources, output)
@@ -224,15 +247,12 @@ def write(
       else:
         yield example
 
-  start = first = time.monotonic()
-  try:
-    for example, prediction in progress.track(
-        predictor.stream(read(), probabilities, on_error=fail),
-        len(names),
-        'Predicting',
+  def write_images():
+    """Yields once for each image that is predicted, and writes its files."""
+    for example, prediction in predictor.stream(
+        read(), probabilities, on_error=fail
     ):
-      if first == start:
-        first = time.monotonic()
+      yield
       try:
         results.write(output, example, prediction, probabilities=probabilities)
         if outlines:
@@ -246,6 +266,27 @@ def write(
         raise
       except Exception as error:
         fail(example, error)
+
+  def write_by_windows():
+    """Does the same by windows."""
+    for name in names:
+      try:
+        by_windows.write(output, name, sources[name])
+      except OSError:
+        raise
+      except Exception as error:
+        fail({'name': name}, error)
+      yield
+
+  start = first = time.monotonic()
+  try:
+    for _ in progress.track(
+        write_by_windows() if windows else write_images(),
+        len(names),
+        'Predicting',
+    ):
+      if first == start:
+        first = time.monotonic()
   finally:  # What is done stays useful if the rest fails.
     for writer in writers:
       writer.finish(output)
@@ -294,6 +335,19 @@ def _check_names(files, sources, output):
             f'{folder / file} is an image to predict and would be overwritten:'
             ' choose another --output.'
         )
+
+
+def _check_windows(predictor, output, proposals, raw_ids, polygons):
+  """Raises ValueError if images cannot be predicted by windows."""
+  for name, value, instead in (
+      ('proposals', proposals, 'leave it out'),
+      ('raw_ids', raw_ids, 'leave it out: NAME.tif has class ids'),
+      ('polygons', polygons == 'coco', 'write them as geojson'),
+      ('output', '://' in str(output), 'name a folder of this machine'),
+  ):
+    if value:
+      raise ValueError(f'--{name} does not go with --windows: {instead}.')
+  predict_windows.check(predictor)
 
 
 def _raw_ids(predictor):
@@ -380,6 +434,8 @@ def main(argv):
           f'--options={_OPTIONS.value!r} are of a run: an exported model'
           ' predicts in one way, leave them out.'
       )
+    if _WINDOWS.value and not _EXPORTED.value:
+      options = {'mode': 'slide'} | options
     predictor = (
         ExportedPredictor(_EXPORTED.value)
         if _EXPORTED.value
@@ -393,6 +449,7 @@ def main(argv):
         proposals=_PROPOSALS.value,
         raw_ids=_RAW_IDS.value,
         polygons=_POLYGONS.value,
+        windows=_WINDOWS.value,
     )
 
 

@@ -169,6 +169,11 @@ class Predictor:
     scores = resize(scores, size)[0]
     return scores.argmax(-1).astype(np.uint8), np.asarray(scores)
 
+  @property
+  def options(self) -> Inference:
+    """Options of prediction: those of the run, with what was changed."""
+    return self._options
+
   def describe(self) -> dict:
     """Returns what predictions depend on beside the image, as JSON has it."""
     options = dataclasses.asdict(self._options)
@@ -224,8 +229,9 @@ class Predictor:
 
   def prepare(self, example: dict[str, Any]) -> dict[str, Any]:
     """Checks and preprocesses the fields of an example, see `stream`."""
-    if self._values:  # Old runs and converted weights do not tell them.
-      self._values.check(example['image'], example['name'])
+    # A part of an image may be as dark as no image is.
+    if not example.get('part_of_image'):
+      self.check_values(example['image'], example['name'])
     raw = images.with_channels(example['image'], self.channels, example['name'])
     features = {'image': raw}
     for name in example.keys() & fields.FIELDS.keys() - {'image'}:
@@ -234,6 +240,16 @@ class Predictor:
     # An op may have derived some of them.
     fields.check(self.system.reads, features, f'{example["name"]}: this system')
     return {**example, **features, 'raw': raw, 'size': raw.shape[:2]}
+
+  def check_values(self, image: np.ndarray, name: str | os.PathLike) -> None:
+    """Raises `BadExample` if an image has another type or range than the run's.
+
+    Args:
+      image: [H, W, C] as it was read.
+      name: of the image.
+    """
+    if self._values:  # Old runs and converted weights do not tell them.
+      self._values.check(image, name)
 
   def _field(self, example, name):
     """Returns a field other than the image, converted to its type in batches.

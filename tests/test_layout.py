@@ -42,6 +42,7 @@ MAY_IMPORT = {
         'data system models tasks steps optim inference parallel runtime specs'
     ),
     'predictor': 'experiment artifacts data inference ops',
+    'predict_windows': 'predictor artifacts data inference runtime',
     'main': ANYTHING,
     'train': ANYTHING,
     'evaluate': ANYTHING,

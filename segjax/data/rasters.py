@@ -1,4 +1,4 @@
-"""Georeferenced images: where they lie on the Earth.
+"""Georeferenced images: where they lie on the Earth; pixels by windows.
 
 They need rasterio, an optional package, which brings GDAL along.
 """
@@ -11,9 +11,13 @@ import types
 from typing import Any
 import warnings
 
+from etils import epath
+import numpy as np
+
 from segjax.data.image import BadExample
 
 SUFFIXES = ('.tif', '.tiff')
+CACHE_MB = 256  # Of GDAL, which takes a share of the memory by itself.
 
 
 def rasterio() -> types.ModuleType:
@@ -65,12 +69,145 @@ def opened(path: str | os.PathLike) -> Iterator[Any]:
     BadExample: GDAL cannot read it.
   """
   package = rasterio()
-  with warnings.catch_warnings():
+  with warnings.catch_warnings(), package.Env(GDAL_CACHEMAX=CACHE_MB):
     # An image that lies nowhere is an image as well.
     warnings.simplefilter('ignore', package.errors.NotGeoreferencedWarning)
     try:
       dataset = package.open(os.fspath(path))
     except package.errors.RasterioIOError as error:
       raise BadExample(f'{path}: GDAL cannot read it, {error}') from error
-  with dataset:
-    yield dataset
+    with dataset:
+      yield dataset
+
+
+class Raster:
+  """An image file that is read by windows.
+
+  Attributes:
+    dataset: the open `rasterio.DatasetReader`.
+    path: of the file.
+    size: (height, width).
+  """
+
+  def __init__(self, dataset: Any, path: epath.PathLike):
+    """Checks that the file holds an image.
+
+    Raises:
+      BadExample: it holds indices into a palette.
+    """
+    self.dataset, self.path = dataset, path
+    self.size = dataset.height, dataset.width
+    package = rasterio()
+    if package.enums.ColorInterp.palette in dataset.colorinterp:
+      raise BadExample(
+          f'{path}: a raster of indices into a palette, expected grey, RGB or'
+          ' bands; convert it to RGB'
+      )
+
+  def read(
+      self,
+      rows: slice = slice(None),
+      columns: slice = slice(None),
+      longest: int = 0,
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns pixels, and which of them hold data.
+
+    Args:
+      rows: of the window; all by default.
+      columns: of the window.
+      longest: pixels of the longer side to reduce the window to, by taking
+        every so many; 0 reads all.
+
+    Returns:
+      [h, w, C], uint8, uint16 or float32, with 0 where there is no data, and
+      [h, w] booleans. Pixels that are not finite hold no data.
+
+    Raises:
+      BadExample: the file is damaged.
+    """
+    window = rasterio().windows.Window.from_slices(
+        rows, columns, height=self.size[0], width=self.size[1]
+    )
+    shape = reduced((window.height, window.width), longest)
+    try:
+      bands = self.dataset.read(
+          window=window, out_shape=(self.dataset.count, *shape)
+      )
+      valid = self.dataset.dataset_mask(window=window, out_shape=shape) > 0
+    except rasterio().errors.RasterioIOError as error:
+      raise BadExample(f'{self.path}: damaged, {error}') from error
+    pixels = np.moveaxis(bands, 0, -1)
+    if pixels.dtype.kind not in 'buif':
+      raise BadExample(
+          f'{self.path}: an image holds numbers, this {pixels.dtype}'
+      )
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+      pixels = pixels.astype(np.float32)
+    if pixels.dtype == np.float32:
+      valid &= np.isfinite(pixels).all(-1)
+    if not valid.all():
+      pixels = np.where(valid[..., None], pixels, pixels.dtype.type(0))
+    return np.ascontiguousarray(pixels), valid
+
+
+def reduced(size: tuple[int, int], longest: int) -> tuple[int, int]:
+  """Returns a size whose longer side is `longest` at most, if that is not 0."""
+  factor = max(1, max(size) / longest) if longest else 1
+  return tuple(max(1, round(n / factor)) for n in size)
+
+
+@contextlib.contextmanager
+def replacing(
+    path: epath.Path,
+    like: Raster,
+    *,
+    count: int = 1,
+    dtype: str = 'uint8',
+    nodata: float,
+) -> Iterator[Any]:
+  """Opens a GeoTIFF that takes the place of `path` once it is whole.
+
+  It has the size, the transform and the reference system of another raster, is
+  compressed, and is divided into tiles, so that programs read parts of it.
+
+  Args:
+    path: of the file.
+    like: the other raster.
+    count: number of bands.
+    dtype: of their values.
+    nodata: value of pixels without data.
+
+  Yields:
+    A `rasterio.DatasetWriter`.
+  """
+  package = rasterio()
+  temporary = path.parent / f'.{path.name}.tmp'
+  place = (
+      {}
+      if like.dataset.transform.is_identity
+      else {'transform': like.dataset.transform}
+  )
+  try:
+    with package.open(
+        os.fspath(temporary),
+        'w',
+        driver='GTiff',
+        height=like.size[0],
+        width=like.size[1],
+        count=count,
+        dtype=dtype,
+        nodata=nodata,
+        crs=like.dataset.crs,
+        compress='deflate',
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
+        bigtiff='if_safer',
+        interleave='band',
+        **place,
+    ) as dataset:
+      yield dataset
+    temporary.replace(path)
+  except BaseException:
+    temporary.unlink(missing_ok=True)
+    raise
