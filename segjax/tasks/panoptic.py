@@ -425,7 +425,8 @@ class Scores:
     """Writes the segments of an image in COCO's panoptic format.
 
     NAME.png is RGB, where R + 256 G + 65536 B is the number of the segment and
-    0 is void; NAME_overlay.png shows the segments over the image.
+    0 is void; NAME_overlay.png shows the segments over the image and names
+    their classes.
 
     Args:
       folder: to write to.
@@ -436,14 +437,16 @@ class Scores:
     _refuse_probabilities(probabilities)
     name = example['name']
     ids, segments = compact(prediction)
-    for segment in segments:
-      segment['category_id'] = self._category(segment['category_id'])
     images.write_png(folder / f'{name}.png', encode(ids))
     painted = self._paint(prediction['segments'], prediction['classes'])
     image = pictures.displayable(example['raw'])
     tinted = image // 2 + painted // 2
     overlay = np.where((ids > 0)[..., None], tinted, image)
+    shown = np.array([segment['category_id'] for segment in segments], int)
+    overlay = pictures.add_legend(overlay, shown, self._label_map)
     images.write_png(folder / f'{name}_overlay.png', overlay)
+    for segment in segments:
+      segment['category_id'] = self._category(segment['category_id'])
     self._written[name] = (ids.shape, segments)
 
   def finish(self, folder: epath.Path) -> None:

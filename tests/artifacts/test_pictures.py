@@ -187,3 +187,14 @@ def test_segments_of_a_class_differ_in_shade_and_void_is_light_grey():
     assert shade[2] == 0
   assert void.tolist() == [224] * 3
   assert picture[3, 1].tolist() == picture[7, 1].tolist() == [255] * 3
+
+
+def test_objects_have_a_contour_around_their_holes_too():
+  ring = np.zeros((40, 60), bool)
+  ring[10:35, 20:50] = True
+  ring[18:28, 30:40] = False
+  image = np.full((40, 60, 3), 100, np.uint8)
+  drawn = pictures.objects(image, [ring], [''], [(200, 0, 0)])
+  assert drawn[22, 29].tolist() == [200, 0, 0]  # Beside the hole.
+  assert drawn[22, 25].tolist() == [150, 50, 50]  # Inside, tinted.
+  assert drawn[22, 35].tolist() == [100, 100, 100]  # In the hole.

@@ -270,3 +270,5 @@ def test_segments_have_raw_ids_and_images_the_numbers_of_coco(tmp_path):
   assert (car['area'], car['bbox']) == (12, [8, 3, 4, 3])
   assert road['area'] == SIZE[0] * 15 - 12
   assert panoptic.scores(OBJECTS).resume(tmp_path) == {name}
+  overlay = images.read_image(tmp_path / f'{name}_overlay.png')
+  assert overlay.shape[0] > SIZE[0]  # It has a legend.
