@@ -108,8 +108,8 @@ class Writer:
     """
     with contextlib.ExitStack() as stack:
       image = rasters.Raster(stack.enter_context(rasters.opened(path)), path)
-      small, valid = image.read(longest=SHOWN)
-      if valid.any():
+      small, small_valid = image.reduced(SHOWN)
+      if small_valid.any():
         self._predictor.check_values(small, path)
       target = folder / f'{name}.tif'
       with contextlib.ExitStack() as files:
@@ -126,13 +126,13 @@ class Writer:
                 nodata=np.nan,
             )
         )
-        for part in self._parts(image, name):
-          window, prediction, valid = part
+        for window, prediction, valid in self._parts(image, name):
           _put(labels, window, prediction['labels'], valid)
           if shares:
             _put(shares, window, prediction['probabilities'], valid)
       with rasters.opened(target) as labels:
-        overlay = self._overlay(small, labels)
+        shown, _ = rasters.Raster(labels, target, True).reduced(SHOWN)
+        overlay = self._overlay(small, shown, small_valid)
         images.write_png(folder / f'{name}_overlay.png', overlay)
         if self._outlines:
           self._write_polygons(folder / f'{name}.geojson', labels)
@@ -191,14 +191,13 @@ class Writer:
     names = {f'class_{i}': name for i, name in enumerate(label_map.names)}
     dataset.update_tags(1, **names)
 
-  def _overlay(self, image, labels):
+  def _overlay(self, image, labels, valid):
     """Returns a reduced image with its labels, [H, W, 3]."""
-    small = labels.read(out_shape=(self._bands, *image.shape[:2]))
+    labels = np.where(valid[..., None], labels, IGNORE)
     label_map = self._predictor.label_map
     if self._bands > 1:
-      stack = np.moveaxis(small, 0, -1)
-      return pictures.mixed_overlay(image, stack, label_map)
-    return pictures.overlay(image, small[0], label_map)
+      return pictures.mixed_overlay(image, labels, label_map)
+    return pictures.overlay(image, labels[..., 0], label_map)
 
   def _write_polygons(self, path, labels):
     """Writes the polygons of a raster of labels, which GDAL reads by rows."""

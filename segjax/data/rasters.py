@@ -18,6 +18,7 @@ from segjax.data.image import BadExample
 
 SUFFIXES = ('.tif', '.tiff')
 CACHE_MB = 256  # Of GDAL, which takes a share of the memory by itself.
+STRIP = 512  # Rows that are read at a time to reduce an image.
 
 
 def rasterio() -> types.ModuleType:
@@ -89,8 +90,13 @@ class Raster:
     size: (height, width).
   """
 
-  def __init__(self, dataset: Any, path: epath.PathLike):
+  def __init__(self, dataset: Any, path: epath.PathLike, indexed: bool = False):
     """Checks that the file holds an image.
+
+    Args:
+      dataset: of the file, from `opened`.
+      path: of the file.
+      indexed: whether it may hold indices into a palette, as labels do.
 
     Raises:
       BadExample: it holds indices into a palette.
@@ -98,25 +104,19 @@ class Raster:
     self.dataset, self.path = dataset, path
     self.size = dataset.height, dataset.width
     package = rasterio()
-    if package.enums.ColorInterp.palette in dataset.colorinterp:
+    palette = package.enums.ColorInterp.palette
+    if palette in dataset.colorinterp and not indexed:
       raise BadExample(
           f'{path}: a raster of indices into a palette, expected grey, RGB or'
           ' bands; convert it to RGB'
       )
 
-  def read(
-      self,
-      rows: slice = slice(None),
-      columns: slice = slice(None),
-      longest: int = 0,
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns pixels, and which of them hold data.
+  def read(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the pixels of a window, and which of them hold data.
 
     Args:
-      rows: of the window; all by default.
+      rows: of the window.
       columns: of the window.
-      longest: pixels of the longer side to reduce the window to, by taking
-        every so many; 0 reads all.
 
     Returns:
       [h, w, C], uint8, uint16 or float32, with 0 where there is no data, and
@@ -128,12 +128,9 @@ class Raster:
     window = rasterio().windows.Window.from_slices(
         rows, columns, height=self.size[0], width=self.size[1]
     )
-    shape = reduced((window.height, window.width), longest)
     try:
-      bands = self.dataset.read(
-          window=window, out_shape=(self.dataset.count, *shape)
-      )
-      valid = self.dataset.dataset_mask(window=window, out_shape=shape) > 0
+      bands = self.dataset.read(window=window)
+      valid = self.dataset.dataset_mask(window=window) > 0
     except rasterio().errors.RasterioIOError as error:
       raise BadExample(f'{self.path}: damaged, {error}') from error
     pixels = np.moveaxis(bands, 0, -1)
@@ -149,11 +146,23 @@ class Raster:
       pixels = np.where(valid[..., None], pixels, pixels.dtype.type(0))
     return np.ascontiguousarray(pixels), valid
 
+  def reduced(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns every so many pixels of the image, and which hold data.
 
-def reduced(size: tuple[int, int], longest: int) -> tuple[int, int]:
-  """Returns a size whose longer side is `longest` at most, if that is not 0."""
-  factor = max(1, max(size) / longest) if longest else 1
-  return tuple(max(1, round(n / factor)) for n in size)
+    GDAL can reduce what it reads, but takes very long if a file has no levels
+    of detail. This reads all pixels, a strip of rows at a time.
+
+    Args:
+      longest: pixels of the longer side of the result at most.
+    """
+    step = -(-max(self.size) // longest)
+    depth = step * max(1, STRIP // step)
+    pixels, valid = [], []
+    for y in range(0, self.size[0], depth):
+      strip = self.read(slice(y, min(y + depth, self.size[0])), slice(None))
+      pixels.append(strip[0][::step, ::step].copy())
+      valid.append(strip[1][::step, ::step].copy())
+    return np.concatenate(pixels), np.concatenate(valid)
 
 
 @contextlib.contextmanager
