@@ -148,7 +148,7 @@ class Demo:
 
   def _page(self, request):
     """Answers with the page."""
-    classes = self._scores().classes
+    classes = self._scores().label_map
     asked = markupsafe.Markup('').join(
         markupsafe.Markup(
             '<p><label for="field-{0}">{0}</label> <input type="file"'
@@ -311,7 +311,7 @@ class Demo:
     """Returns what the page shows of a prediction, as JSON has it."""
     scores, raw = self._scores(), example['raw']
     painted = scores.paint(raw, prediction)
-    classes = scores.classes
+    classes = scores.label_map
     return {
         'height': raw.shape[0],
         'width': raw.shape[1],
@@ -361,7 +361,7 @@ class Demo:
           f'There is no pixel y={request.args.get("y")},'
           f' x={request.args.get("x")} in this image.'
       ) from error
-    classes = scores.classes
+    classes = scores.label_map
     return _json(
         [
             {

@@ -23,6 +23,14 @@ where the probability of the predicted class is lower, and a dataset.json that
 names the classes. With --output=DIR/train/masks for the images in
 DIR/train/images, DIR is a set of config.dataset.mix.
 
+With --raw_ids masks are written in the raw ids of the data set, too, as its
+server takes them, see `segjax.data.raw_ids`; and with --polygons=coco or
+--polygons=geojson what is predicted as polygons, see
+`segjax.artifacts.polygons`.
+
+With --windows images are read, predicted and written by windows, as GeoTIFF
+files of any size, see `segjax.predict_windows`.
+
 Systems on region proposals read them from files NAME.npz in the folder
 --proposals=DIR, or take them as `predict(image, proposals=...)`, [H, W, N] of 0
 and 1.
@@ -40,7 +48,9 @@ from absl import logging
 from etils import epath
 import numpy as np
 
+from segjax import predict_windows
 from segjax import specs
+from segjax.artifacts import polygons as polygon_files
 from segjax.artifacts.workdir import write_json
 from segjax.data import image as images
 from segjax.data import label_map
@@ -48,6 +58,7 @@ from segjax.data import listing
 from segjax.data import proposals as proposal_files
 from segjax.data.datasets.folder import LABELS
 from segjax.data.label_map import IGNORE
+from segjax.data import raw_ids as raw_id_files
 from segjax.exported import ExportedPredictor
 from segjax.predictor import Ensemble
 from segjax.predictor import Predictor
@@ -88,6 +99,26 @@ _MIN_CONFIDENCE = flags.DEFINE_float(
     ' ignored; 0 writes all classes.',
     lower_bound=0.0,
     upper_bound=1.0,
+)
+_RAW_IDS = flags.DEFINE_bool(
+    'raw_ids',
+    False,
+    'Whether to write masks in the raw ids of the data set, too, in the files'
+    ' that its server takes.',
+)
+_POLYGONS = flags.DEFINE_enum(
+    'polygons',
+    '',
+    ('', *polygon_files.FORMATS),
+    'Format of polygons to write, too: "coco" for polygons.json of all images,'
+    ' "geojson" for NAME.geojson, in map coordinates of a georeferenced image.',
+)
+_WINDOWS = flags.DEFINE_bool(
+    'windows',
+    False,
+    'Whether to read, predict and write images by windows: NAME.tif takes the'
+    ' place of NAME.png, with the transform and the reference system of the'
+    ' image, which may be larger than the memory.',
 )
 _OPTIONS = flags.DEFINE_string(
     'options',
@@ -139,6 +170,9 @@ def write(
     probabilities: bool = False,
     proposals: str = '',
     min_confidence: float = 0.0,
+    raw_ids: bool = False,
+    polygons: str = '',
+    windows: bool = False,
 ) -> None:
   """Predicts image files and writes the predictions.
 
@@ -157,19 +191,32 @@ def write(
       reads them.
     min_confidence: where the probability of the predicted class is lower, a
       pixel is 255, ignored; and a dataset.json names the classes. 0 for all.
+    raw_ids: whether to write, too, what the server of the data set takes, see
+      `segjax.data.raw_ids`; detections and segments are then told by raw ids.
+    polygons: format of polygons to write, too, see `segjax.artifacts.polygons`;
+      '' writes none.
+    windows: whether to predict by windows and write GeoTIFF files, see
+      `segjax.predict_windows`.
 
   Raises:
     FileNotFoundError: an image is missing.
-    ValueError: a file would be overwritten or written twice, or the model has
-      no probability of one class a pixel, which `min_confidence` needs: both
-      are found before the first image is predicted; or, after the last one,
-      some images could not be predicted.
+    ValueError: a file would be overwritten or written twice, or two of the
+      options exclude each other or do not fit the model: these are found before
+      the first image is predicted; or, after the last one, some images could
+      not be predicted.
   """
   output = epath.Path(output)
   if min_confidence:
-    _check_exclusive(predictor)
+    _check_confidence(predictor, raw_ids, windows)
   sources = {path.stem: path for path in find_images(paths)}
   results = predictor.task.scores(predictor.label_map)
+  if windows:
+    _check_windows(predictor, output, proposals, raw_ids, polygons)
+  about, raw = predictor.describe(), None
+  if raw_ids:
+    raw = _raw_ids(predictor)
+    results.use_raw_ids(raw)
+    about['raw_ids'] = True
   files = {
       name: results.files(
           name,
@@ -178,14 +225,26 @@ def write(
       )
       for name in sources
   }
+  outlines = None
+  if polygons:
+    outlines = polygon_files.writer(polygons, results.label_map, sources, raw)
+    about['polygons'] = polygons
+    files = {name: [*of, *outlines.files(name)] for name, of in files.items()}
+  writers = [results, outlines] if outlines else [results]
+  if windows:
+    by_windows = predict_windows.Writer(
+        predictor, probabilities=probabilities, outlines=outlines
+    )
+    about['windows'] = True
+    files = {name: by_windows.files(name) for name in sources}
+    writers = []
   _check_names(files, sources, output)
   output.mkdir(parents=True, exist_ok=True)
-  about = predictor.describe()
   if min_confidence:
-    about |= {'min_confidence': min_confidence}
+    about['min_confidence'] = min_confidence
     classes = label_map.content(predictor.label_map)
     _check_classes(output / LABELS, classes)
-  names = _unwritten(about, results, files, sources, output)
+  names = _unwritten(about, writers, files, sources, output)
   if min_confidence:
     write_json(output / LABELS, classes)
   if len(names) < len(sources):
@@ -228,28 +287,52 @@ def write(
       else:
         yield example
 
-  start = first = time.monotonic()
-  try:
-    for example, prediction in progress.track(
-        predictor.stream(
-            read(), probabilities or min_confidence > 0, on_error=fail
-        ),
-        len(names),
-        'Predicting',
+  def write_images():
+    """Yields once for each image that is predicted, and writes its files."""
+    for example, prediction in predictor.stream(
+        read(), probabilities or min_confidence > 0, on_error=fail
     ):
-      if first == start:
-        first = time.monotonic()
+      yield
       try:
         if min_confidence:
           prediction, share = _ignore_unsure(prediction, min_confidence)
           sure.append(share)
         results.write(output, example, prediction, probabilities=probabilities)
+        if outlines:
+          outlines.write(
+              output,
+              example['name'],
+              example['raw'].shape[:2],
+              results.segments(example, prediction),
+          )
       except OSError:  # Of the folder, not of the image.
         raise
       except Exception as error:
         fail(example, error)
+
+  def write_by_windows():
+    """Does the same by windows."""
+    for name in names:
+      try:
+        by_windows.write(output, name, sources[name])
+      except OSError:
+        raise
+      except Exception as error:
+        fail({'name': name}, error)
+      yield
+
+  start = first = time.monotonic()
+  try:
+    for _ in progress.track(
+        write_by_windows() if windows else write_images(),
+        len(names),
+        'Predicting',
+    ):
+      if first == start:
+        first = time.monotonic()
   finally:  # What is done stays useful if the rest fails.
-    results.finish(output)
+    for writer in writers:
+      writer.finish(output)
   seconds = time.monotonic() - start
   done = len(names) - len(failed)
   if done:
@@ -305,13 +388,19 @@ def _check_names(files, sources, output):
         )
 
 
-def _check_exclusive(predictor):
-  """Raises ValueError unless pixels have probabilities of one class each."""
+def _check_confidence(predictor, raw_ids, windows):
+  """Raises ValueError unless unsure pixels can be ignored."""
   if not predictor.task.PER_PIXEL or predictor.label_map.overlapping:
     raise ValueError(
         '--min_confidence is for tasks that predict probabilities of one class'
         ' a pixel, semantic and binary: leave it out.'
     )
+  for name, value in (('raw_ids', raw_ids), ('windows', windows)):
+    if value:
+      raise ValueError(
+          f'--{name} does not go with --min_confidence, whose masks are to be'
+          ' trained on: write them in calls of their own.'
+      )
 
 
 def _check_upright(path):
@@ -349,15 +438,50 @@ def _ignore_unsure(prediction, min_confidence):
   return prediction | {'labels': np.where(sure, labels, IGNORE)}, sure.mean()
 
 
-def _unwritten(now, results, files, sources, output):
+def _check_windows(predictor, output, proposals, raw_ids, polygons):
+  """Raises ValueError if images cannot be predicted by windows."""
+  for name, value, instead in (
+      ('proposals', proposals, 'leave it out'),
+      ('raw_ids', raw_ids, 'leave it out: NAME.tif has class ids'),
+      ('polygons', polygons == 'coco', 'write them as geojson'),
+      ('output', '://' in str(output), 'name a folder of this machine'),
+  ):
+    if value:
+      raise ValueError(f'--{name} does not go with --windows: {instead}.')
+  predict_windows.check(predictor)
+
+
+def _raw_ids(predictor):
+  """Returns how predictions are written in raw ids."""
+  if isinstance(predictor, ExportedPredictor):
+    raise ValueError(
+        'An exported model does not tell the raw ids of its classes: predict'
+        ' with --workdir, or leave --raw_ids out.'
+    )
+  return raw_id_files.find(predictor.label_map, predictor.dataset)
+
+
+def _there(output, files):
+  """Returns the names of what there is in the folders that are written to."""
+  folders = {os.path.dirname(file) for of in files.values() for file in of}
+  return {
+      os.path.join(folder, path.name)
+      for folder in {'', *folders}
+      if (output / folder).exists()
+      for path in (output / folder).iterdir()
+  }
+
+
+def _unwritten(about, writers, files, sources, output):
   """Returns the names of images to predict, and records them in the folder.
 
   Args:
-    now: what the predictions depend on beside the images.
-    results: empty scores of the task.
-    files: {name of an image: names of its files}.
+    about: what predictions depend on beside the images.
+    writers: of files; one that has a `summary` of all images takes over what
+      is told there.
+    files: {name of an image: names of the files that are written of it}.
     sources: {name of an image: its path}.
-    output: folder of the predictions.
+    output: folder of these files.
 
   Raises:
     ValueError: there are files of these names that another prediction, or
@@ -366,27 +490,28 @@ def _unwritten(now, results, files, sources, output):
   record = output / RECORD
   images_now = {name: str(path.resolve()) for name, path in sources.items()}
   before = json.loads(record.read_text()) if record.exists() else {}
-  same = before and {k: v for k, v in before.items() if k != 'images'} == now
+  same = before and {k: v for k, v in before.items() if k != 'images'} == about
   recorded = before['images'] if same else {}
-  there = {path.name for path in output.iterdir()}
+  there = _there(output, files)
   foreign = [
       file
       for name, written in files.items()
       if recorded.get(name) != images_now[name]
       for file in written
   ]
-  if results.summary and not same:
-    foreign.append(results.summary)
+  summaries = {writer.summary: writer for writer in writers if writer.summary}
+  if not same:
+    foreign += summaries
   if taken := [file for file in foreign if file in there]:
     raise ValueError(
         f'{output / taken[0]} exists already, and so do {len(taken) - 1}'
         ' others: choose another --output. A prediction goes on in its folder'
         ' only with the same images, checkpoint and options.'
     )
-  write_json(record, now | {'images': recorded | images_now})
-  told = files.keys()
-  if results.summary:
-    told = results.resume(output) if results.summary in there else ()
+  write_json(record, about | {'images': recorded | images_now})
+  told = set(files)
+  for summary, writer in summaries.items():
+    told &= writer.resume(output) if summary in there else set()
   return [
       name
       for name, written in files.items()
@@ -410,6 +535,8 @@ def main(argv):
           f'--options={_OPTIONS.value!r} are of a run: an exported model'
           ' predicts in one way, leave them out.'
       )
+    if _WINDOWS.value and not _EXPORTED.value:
+      options = {'mode': 'slide'} | options
     predictor = (
         ExportedPredictor(_EXPORTED.value)
         if _EXPORTED.value
@@ -422,6 +549,9 @@ def main(argv):
         probabilities=_PROBABILITIES.value,
         proposals=_PROPOSALS.value,
         min_confidence=_MIN_CONFIDENCE.value,
+        raw_ids=_RAW_IDS.value,
+        polygons=_POLYGONS.value,
+        windows=_WINDOWS.value,
     )
 
 

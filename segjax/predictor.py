@@ -120,6 +120,7 @@ class Predictor(OneImage):
     task: the module of its task.
     samples: whether it samples, and predictions have a variance.
     num_proposals: region proposals to read from a file; 0 reads none.
+    dataset: name of the data set that was trained on.
     asks: fields that it is given beside the image; others are derived.
   """
 
@@ -152,6 +153,7 @@ class Predictor(OneImage):
     self._smallest_batch = experiment.layout(config).groups(local=True)
     self.task, self.samples = self.system.task, self.system.samples
     self.num_proposals = config.dataset.options.get('proposals', 0)
+    self.dataset = config.dataset.name
     derived = {
         name
         for op in self._ops
@@ -204,6 +206,11 @@ class Predictor(OneImage):
     scores = scores[None, : round(rows), : round(columns)]
     scores = resize(scores, size)[0]
     return scores.argmax(-1).astype(np.uint8), np.asarray(scores)
+
+  @property
+  def options(self) -> Inference:
+    """Options of prediction: those of the run, with what was changed."""
+    return self._options
 
   def describe(self) -> dict:
     """Returns what predictions depend on beside the image, as JSON has it."""
@@ -298,8 +305,9 @@ class Predictor(OneImage):
 
   def prepare(self, example: dict[str, Any]) -> dict[str, Any]:
     """Checks and preprocesses the fields of an example, see `stream`."""
-    if self._values:  # Old runs and converted weights do not tell them.
-      self._values.check(example['image'], example['name'])
+    # A part of an image may be as dark as no image is.
+    if not example.get('part_of_image'):
+      self.check_values(example['image'], example['name'])
     raw = images.with_channels(example['image'], self.channels, example['name'])
     features = {'image': raw}
     for name in example.keys() & fields.FIELDS.keys() - {'image'}:
@@ -308,6 +316,16 @@ class Predictor(OneImage):
     # An op may have derived some of them.
     fields.check(self.system.reads, features, f'{example["name"]}: this system')
     return {**example, **features, 'raw': raw, 'size': raw.shape[:2]}
+
+  def check_values(self, image: np.ndarray, name: str | os.PathLike) -> None:
+    """Raises `BadExample` if an image has another type or range than the run's.
+
+    Args:
+      image: [H, W, C] as it was read.
+      name: of the image.
+    """
+    if self._values:  # Old runs and converted weights do not tell them.
+      self._values.check(image, name)
 
   def _field(self, example, name):
     """Returns a field other than the image, converted to its type in batches.
@@ -341,6 +359,7 @@ class Ensemble(OneImage):
     channels: number of channels of the images.
     task: the module of the task of the first run.
     num_proposals: region proposals to read from a file; 0 reads none.
+    dataset: name of the data set that was trained on.
   """
 
   samples = True
@@ -371,6 +390,7 @@ class Ensemble(OneImage):
     self.label_map, self.channels = first.label_map, first.channels
     self.task = first.task
     self.num_proposals = max(member.num_proposals for member in self.members)
+    self.dataset = self.members[0].dataset
 
   def predict_one(
       self, image: np.ndarray, *, name: str = 'image', **more

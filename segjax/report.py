@@ -197,7 +197,7 @@ def read(workdir: Workdir, name: str) -> Run:
   )
   if workdir.labels.exists():
     label_map, _ = workdir.read_labels()
-    classes = experiment.task(config).scores(label_map).classes
+    classes = experiment.task(config).scores(label_map).label_map
     run.classes, run.colors = classes.names, classes.colors
   done = max((max(steps) for steps in run.curves.values()), default=0)
   if run.curves and done < config.total_steps:
@@ -280,8 +280,8 @@ def _evaluate(run, workdir, data_dir) -> Callable:
   scores, drawn = score_all(variables, seen=score)
   empty = task.scores(dataset.label_map, absent=config.absent)
   run.step, run.images = step, values
-  run.scores = _by_class(scores, empty.classes.names)
-  run.classes, run.colors = empty.classes.names, empty.classes.colors
+  run.scores = _by_class(scores, empty.label_map.names)
+  run.classes, run.colors = empty.label_map.names, empty.label_map.colors
   run.counted = {
       f'{task.BEST} of {run.split}': COUNTED[task.BEST],
       **empty.conventions(),

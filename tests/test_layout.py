@@ -44,6 +44,7 @@ MAY_IMPORT = {
     ),
     'predictor': 'experiment artifacts data inference ops',
     '__main__': ANYTHING,
+    'predict_windows': 'predictor artifacts data inference runtime',
     'main': ANYTHING,
     'train': ANYTHING,
     'evaluate': ANYTHING,
@@ -74,6 +75,7 @@ KNOW_FIELDS = {
     *('data/fields', 'data/proposals', 'data/transforms', 'data/datasets'),
     'data/annotations',
     *('tasks', 'models', 'convert'),
+    'artifacts/polygons',  # COCO's files have a part of that name.
 }
 # What only some files may import; TensorFlow hides behind parts of CLU.
 ONLY_IN = {

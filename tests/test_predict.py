@@ -184,6 +184,24 @@ def test_a_second_call_goes_on_where_files_are_missing(
   assert contents(output) == after
 
 
+def test_masks_in_raw_ids_go_on_and_belong_to_their_prediction(
+    predictor, folder, tmp_path
+):
+  predict.write(predictor, [folder], tmp_path, raw_ids=True)
+  before = contents(tmp_path / 'raw_ids')
+  assert before.keys() == {f'{name}.png' for name in SIZES}
+  for name in SIZES:
+    np.testing.assert_array_equal(
+        images.read_mask(tmp_path / 'raw_ids' / f'{name}.png'),
+        images.read_mask(tmp_path / f'{name}.png'),
+    )
+  (tmp_path / 'raw_ids/b.png').unlink()
+  predict.write(predictor, [folder], tmp_path, raw_ids=True)
+  assert contents(tmp_path / 'raw_ids') == before
+  with pytest.raises(ValueError, match='a.png exists already'):
+    predict.write(predictor, [folder], tmp_path)
+
+
 @pytest.mark.parametrize(
     ('names', 'file'),
     [

@@ -240,7 +240,9 @@ def shade(color, number):
 
 
 def objects(image, masks, texts, colors):
-  """Draws objects over an image: tinted, with a contour and a text.
+  """Draws objects over an image: tinted, with contours and a text.
+
+  Holes have a contour, too.
 
   Args:
     image: [H, W, 3] uint8.
@@ -256,7 +258,7 @@ def objects(image, masks, texts, colors):
   for mask, color in zip(masks, colors, strict=True):
     picture[mask] = picture[mask] // 2 + np.array(color, np.uint8) // 2
     contours, _ = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
     )
     cv2.drawContours(picture, contours, -1, color, max(1, size // 9))
   for mask, text, color in zip(masks, texts, colors, strict=True):

@@ -172,18 +172,20 @@ class Workdir:
             'values': dataclasses.asdict(values) if values else None,
             'things': label_map.things,
             'overlapping': label_map.overlapping,
+            'ids': list(label_map.ids.items()),
+            'color_coded': label_map.color_coded,
         },
     )
 
   def read_labels(self):
     """Returns the label map of the run and the channels of its images."""
     labels = json.loads(self.labels.read_text())
-    names = tuple(labels['names'])
     label_map = LabelMap(
-        names=names,
+        names=tuple(labels['names']),
         colors=tuple(map(tuple, labels['colors'])),
-        ids={i: i for i in range(len(names))},
         # A run of an older version does not tell these.
+        ids=dict(labels.get('ids', ())),
+        color_coded=labels.get('color_coded', False),
         overlapping=labels.get('overlapping', False),
         boundary_class=labels.get('boundary_class'),
         things=tuple(labels.get('things', ())),

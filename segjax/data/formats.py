@@ -28,7 +28,7 @@ TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 MAX_PIXELS = 2**29 // 3
 TOO_LARGE = (
     f'its header claims more than {MAX_PIXELS} pixels, which are not decoded;'
-    ' cut it into tiles'
+    ' cut it into tiles; segjax.predict --windows reads parts of an image'
 )
 LIBPNG_SIDE = 1_000_000  # Pixels of the longest side that libpng decodes.
 # Tag Orientation of EXIF and of TIFF.

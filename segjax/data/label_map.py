@@ -86,6 +86,44 @@ class LabelMap:
   def num_classes(self):
     return len(self.names)
 
+  def raw_ids(self) -> tuple[int, ...]:
+    """Returns for each class the raw id that stands for it in a mask.
+
+    Of several it is the one that is listed first. Where masks mean colours, it
+    is the grey value, if all classes have one.
+
+    Raises:
+      ValueError: the classes have no raw ids.
+    """
+    first = {train: raw for raw, train in reversed(self.ids.items())}
+    if self.color_coded and all(len(set(c)) == 1 for c in self.colors):
+      first = {train: c[0] for train, c in enumerate(self.colors)}
+    elif self.color_coded:
+      raise ValueError(
+          'The masks of this data set mean their colours, and its classes have'
+          ' no raw ids. NAME.png has the colours of the classes as its palette,'
+          ' and can be read as such a mask.'
+      )
+    if self.overlapping:
+      raise ValueError(
+          'The classes of this data set overlap, and a pixel has no single raw'
+          ' id. Masks hold a bit for each class, in the order of the classes.'
+      )
+    raw = tuple(first.get(train, -1) for train in range(self.num_classes))
+    lacking = [
+        name
+        for name, value in zip(self.names, raw, strict=True)
+        if not 0 <= value < 1 << 16
+    ]
+    if lacking:
+      raise ValueError(
+          f'The run knows no raw ids from 0 to 65535 of {len(lacking)} classes,'
+          f' such as {lacking[0]!r}. A run of an older version does not tell'
+          " them: add 'ids' to labels.json in its workdir, a list of [raw id,"
+          ' class].'
+      )
+    return raw
+
   def apply(self, mask, name):
     """Returns the train ids of a mask, uint8 [H, W].
 

@@ -22,6 +22,7 @@ import numpy as np
 from segjax.data import directions
 from segjax.data.label_map import IGNORE
 from segjax.data.label_map import LabelMap
+from segjax.data.raw_ids import RawIds
 from segjax.ops import directions as ops
 from segjax.tasks import semantic
 
@@ -129,6 +130,13 @@ class Scores(semantic.Scores):
   def add(self, example: dict, prediction: dict) -> None:
     """Counts the pixels of an image, whose label map makes the truth."""
     super().add(_with_truth(example), prediction)
+
+  def use_raw_ids(self, raw_ids: RawIds) -> None:
+    """Raises ValueError: directions are no classes of the data set."""
+    raise ValueError(
+        'The task boundaries predicts directions, which have no raw ids: leave'
+        ' --raw_ids out.'
+    )
 
   def draw(self, example: dict, prediction: dict) -> np.ndarray:
     """Returns image, truth and prediction side by side, [H, W, 3] uint8."""

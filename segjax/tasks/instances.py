@@ -16,6 +16,7 @@ that nobody told apart are not learnt from, and are left out of the scores.
 Class 0 of the data set stands for no object, so it must not be a thing.
 """
 
+from collections.abc import Iterator
 import json
 import zlib
 
@@ -25,11 +26,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.artifacts import pictures
+from segjax.artifacts import polygons
 from segjax.data import boxes as box_data
 from segjax.data import coco_masks
 from segjax.data import image as images
 from segjax.data.label_map import IGNORE
 from segjax.data.label_map import LabelMap
+from segjax.data.raw_ids import RawIds
 from segjax.evaluation import cityscapes_ap
 from segjax.evaluation import coco_ap
 from segjax.evaluation import collections
@@ -217,7 +220,7 @@ class Scores:
 
   def __init__(self, label_map: LabelMap):
     _is_thing(label_map)
-    self._label_map = label_map
+    self._label_map, self._raw_ids = label_map, None
     classes = label_map.num_classes
     # Of each kind the rows of images, and how many true objects there are.
     self._rows = {kind: [] for kind in ('masks', 'boxes', 'cityscapes')}
@@ -407,11 +410,6 @@ class Scores:
         if _whole(prediction, i, size)[y, x]
     ]
 
-  @property
-  def classes(self) -> LabelMap:
-    """Names and colours of what is predicted."""
-    return self._label_map
-
   def _show(self, image, prediction):
     """Returns an image with its detections, contours and names."""
     shown = np.flatnonzero(prediction['scores'] >= SHOWN)[::-1]
@@ -426,6 +424,32 @@ class Scores:
         [self._label_map.colors[classes[i]] for i in shown],
     )
 
+  @property
+  def label_map(self) -> LabelMap:
+    """The classes that are predicted."""
+    return self._label_map
+
+  def segments(
+      self, example: dict, prediction: dict
+  ) -> Iterator[polygons.Segment]:
+    """Yields each detection; one without a mask fills its box.
+
+    Args:
+      example: with the image as it was read, `raw`.
+      prediction: see `Scores`.
+    """
+    size = example['raw'].shape[:2]
+    for i in np.flatnonzero(prediction['scores'] > 0):
+      yield polygons.Segment(
+          int(prediction['classes'][i]),
+          _whole(prediction, i, size),
+          float(prediction['scores'][i]),
+      )
+
+  def use_raw_ids(self, raw_ids: RawIds) -> None:
+    """Lets files tell classes by the raw ids of the data set."""
+    self._raw_ids = raw_ids
+
   def files(
       self, name: str, *, probabilities: bool = False, variance: bool = False
   ) -> list[str]:
@@ -438,7 +462,10 @@ class Scores:
     """
     del variance
     _refuse_probabilities(probabilities)
-    return [f'{name}_overlay.png']
+    names = [f'{name}_overlay.png']
+    if self._raw_ids and self._raw_ids.instance_files:
+      names.append(f'raw_ids/{name}.txt')
+    return names
 
   def resume(self, folder: epath.Path) -> set[str]:
     """Takes over what instances.json tells of an earlier prediction.
@@ -447,7 +474,8 @@ class Scores:
       The names of the images that it has detections of.
     """
     for entry in json.loads((folder / self.summary).read_text()):
-      self._written.setdefault(entry['image_id'], []).append(entry)
+      name = entry.get('file_name', entry['image_id'])  # It is newer.
+      self._written.setdefault(name, []).append(entry)
     return set(self._written)
 
   def write(
@@ -460,6 +488,10 @@ class Scores:
   ) -> None:
     """Writes NAME_overlay.png, and keeps the detections for `finish`.
 
+    In raw ids of a data set whose server asks for `instance_files`, it also
+    writes raw_ids/NAME.txt: in each line the file of a mask, NAME_0.png, its
+    class and its score.
+
     Args:
       folder: to write to.
       example: with the image as it was read, `raw`, and the `name`.
@@ -468,22 +500,33 @@ class Scores:
     """
     _refuse_probabilities(probabilities)
     name, image = example['name'], pictures.displayable(example['raw'])
-    entries = []
+    raw = self._raw_ids
+    entries, lines = [], []
     for i in np.flatnonzero(prediction['scores'] > 0):
       y0, x0, y1, x1 = prediction['boxes'][i].tolist()
       kind = int(prediction['classes'][i])
+      number = raw.ids[kind] if raw else kind
       entry = {
-          'image_id': name,
-          'category_id': kind,
+          'image_id': raw.image_id(name) if raw else name,
+          'file_name': name,
+          'category_id': number,
           'category': self._label_map.names[kind],
           'bbox': [x0, y0, x1 - x0, y1 - y0],
           'score': float(prediction['scores'][i]),
       }
+      mask = _whole(prediction, i, image.shape[:2])
       if 'masks' in prediction:
-        entry['segmentation'] = coco_masks.encode(
-            _whole(prediction, i, image.shape[:2])
-        )
+        entry['segmentation'] = coco_masks.encode(mask)
       entries.append(entry)
+      if raw and raw.instance_files:
+        file = f'{name}_{len(lines)}.png'
+        lines.append(f'{file} {number} {entry["score"]:.6f}\n')
+        (folder / 'raw_ids').mkdir(exist_ok=True)
+        images.write_png(folder / 'raw_ids' / file, mask * np.uint8(255))
+    if raw and raw.instance_files:
+      (folder / 'raw_ids').mkdir(exist_ok=True)
+      with atomic.replacing(folder / 'raw_ids' / f'{name}.txt') as file:
+        file.write(''.join(lines).encode())
     overlay = self._show(image, prediction)
     images.write_png(folder / f'{name}_overlay.png', overlay)
     self._written[name] = entries
@@ -491,9 +534,10 @@ class Scores:
   def finish(self, folder: epath.Path) -> None:
     """Writes instances.json, COCO's list of results.
 
-    Each entry has `image_id`, the name of the image; `category_id`, the class;
-    `bbox`, x y width height; `score`; and `segmentation`, compressed runs. The
-    name of the `category` is our addition.
+    Each entry has `image_id`, the name of the image or, with raw ids, what
+    COCO calls it; `category_id`, the class; `bbox`, x y width height; `score`;
+    and `segmentation`, compressed runs. The name of the `category` and the
+    `file_name`, which is the name of the image, are our additions.
 
     Args:
       folder: that `write` wrote to.

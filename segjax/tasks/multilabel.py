@@ -7,14 +7,18 @@ Outputs of a system are those of the task 'semantic'. A pixel is of a class
 where its probability is above `config.predict.threshold`.
 """
 
+from collections.abc import Iterator
+
 from etils import epath
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from segjax.artifacts import pictures
+from segjax.artifacts import polygons
 from segjax.data import image as images
 from segjax.data.label_map import LabelMap
+from segjax.data.raw_ids import RawIds
 from segjax.evaluation import collections
 from segjax.evaluation import multilabel
 from segjax.evaluation import semantic as semantic_scores
@@ -182,9 +186,29 @@ class Scores:
     return [(int(i), float(values[i])) for i in np.argsort(-values)]
 
   @property
-  def classes(self) -> LabelMap:
-    """Names and colours of what is predicted."""
+  def label_map(self) -> LabelMap:
+    """The classes that are predicted."""
     return self._label_map
+
+  def segments(
+      self, example: dict, prediction: dict
+  ) -> Iterator[polygons.Segment]:
+    """Yields the pixels of each class in an image.
+
+    Args:
+      example: not used.
+      prediction: see `Scores`.
+    """
+    del example
+    for k in range(self._label_map.num_classes):
+      yield polygons.Segment(k, prediction['labels'][..., k] > 0)
+
+  def use_raw_ids(self, raw_ids: RawIds) -> None:
+    """Raises ValueError: a pixel may have several."""
+    raise ValueError(
+        'The classes overlap, and their masks hold a bit for each class: leave'
+        ' --raw_ids out.'
+    )
 
   def files(
       self, name: str, *, probabilities: bool = False, variance: bool = False

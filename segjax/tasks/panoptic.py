@@ -21,6 +21,7 @@ makes `centers`, `offsets` and `weight` of them, see
 Segments are numbered from 1 on; 0 is void.
 """
 
+from collections.abc import Iterator
 import functools
 import json
 
@@ -30,9 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.artifacts import pictures
+from segjax.artifacts import polygons
+from segjax.data import boxes as box_data
 from segjax.data import image as images
 from segjax.data.label_map import IGNORE
 from segjax.data.label_map import LabelMap
+from segjax.data.raw_ids import RawIds
 from segjax.evaluation import collections
 from segjax.evaluation import panoptic_quality
 from segjax.ops import panoptic as ops
@@ -278,7 +282,7 @@ class Scores:
   summary = 'panoptic.json'  # Tells the segments of all images.
 
   def __init__(self, label_map: LabelMap, absent: str):
-    self._label_map = label_map
+    self._label_map, self._raw_ids = label_map, None
     self._semantic = semantic.scores(label_map, absent=absent)
     self._sums = [np.zeros((label_map.num_classes, 4)) for _ in range(2)]
     self._written = {}  # Sizes and segments of images, by name.
@@ -385,9 +389,29 @@ class Scores:
     return [(int(prediction['classes'][i]), float(prediction['scores'][i]))]
 
   @property
-  def classes(self) -> LabelMap:
-    """Names and colours of what is predicted."""
+  def label_map(self) -> LabelMap:
+    """The classes that are predicted."""
     return self._label_map
+
+  def segments(
+      self, example: dict, prediction: dict
+  ) -> Iterator[polygons.Segment]:
+    """Yields each segment, an object or the stuff of a class.
+
+    Args:
+      example: not used.
+      prediction: see `Scores`.
+    """
+    del example
+    ids, segments = compact(prediction)
+    for segment in segments:
+      yield polygons.Segment(
+          segment['category_id'], ids == segment['id'], segment['score']
+      )
+
+  def use_raw_ids(self, raw_ids: RawIds) -> None:
+    """Lets panoptic.json tell classes by the raw ids of the data set."""
+    self._raw_ids = raw_ids
 
   def files(
       self, name: str, *, probabilities: bool = False, variance: bool = False
@@ -410,14 +434,11 @@ class Scores:
       The names of its images.
     """
     content = json.loads((folder / self.summary).read_text())
-    sizes = {
-        entry['id']: (entry['height'], entry['width'])
-        for entry in content['images']
-    }
-    self._written = {
-        entry['image_id']: (sizes[entry['image_id']], entry['segments_info'])
-        for entry in content['annotations']
-    }
+    known = {entry['id']: entry for entry in content['images']}
+    for annotation in content['annotations']:
+      about = known[annotation['image_id']]
+      size = about['height'], about['width']
+      self._written[about['file_name']] = size, annotation['segments_info']
     return set(self._written)
 
   def write(
@@ -431,7 +452,8 @@ class Scores:
     """Writes the segments of an image in COCO's panoptic format.
 
     NAME.png is RGB, where R + 256 G + 65536 B is the number of the segment and
-    0 is void; NAME_overlay.png shows the segments over the image.
+    0 is void; NAME_overlay.png shows the segments over the image and names
+    their classes.
 
     Args:
       folder: to write to.
@@ -447,14 +469,19 @@ class Scores:
     image = pictures.displayable(example['raw'])
     tinted = image // 2 + painted // 2
     overlay = np.where((ids > 0)[..., None], tinted, image)
+    shown = np.array([segment['category_id'] for segment in segments], int)
+    overlay = pictures.add_legend(overlay, shown, self._label_map)
     images.write_png(folder / f'{name}_overlay.png', overlay)
+    for segment in segments:
+      segment['category_id'] = self._category(segment['category_id'])
     self._written[name] = (ids.shape, segments)
 
   def finish(self, folder: epath.Path) -> None:
     """Writes panoptic.json, which tells the segments of all PNG files.
 
     It has `images`, `annotations` with `segments_info`, and `categories`, whose
-    ids are those of the classes. `score` is our addition to a segment.
+    ids are those of the classes or, if they are to be used, the raw ids of the
+    data set. `score` is our addition to a segment.
 
     Args:
       folder: that `write` wrote to.
@@ -463,12 +490,17 @@ class Scores:
       return
     content = {
         'images': [
-            {'id': name, 'file_name': name, 'height': height, 'width': width}
+            {
+                'id': self._image_id(name),
+                'file_name': name,
+                'height': height,
+                'width': width,
+            }
             for name, ((height, width), _) in self._written.items()
         ],
         'annotations': [
             {
-                'image_id': name,
+                'image_id': self._image_id(name),
                 'file_name': f'{name}.png',
                 'segments_info': segments,
             }
@@ -476,7 +508,7 @@ class Scores:
         ],
         'categories': [
             {
-                'id': i,
+                'id': self._category(i),
                 'name': name,
                 'supercategory': name,
                 'isthing': int(i in self._label_map.things),
@@ -489,6 +521,14 @@ class Scores:
     }
     with atomic.replacing(folder / self.summary) as file:
       file.write(json.dumps(content, indent=1).encode())
+
+  def _category(self, train_id):
+    """Returns what files call a class."""
+    return self._raw_ids.ids[train_id] if self._raw_ids else train_id
+
+  def _image_id(self, name):
+    """Returns what files call an image."""
+    return self._raw_ids.image_id(name) if self._raw_ids else name
 
   def _paint(self, segments, classes):
     return pictures.segments(segments, classes, self._label_map.colors)
@@ -547,20 +587,27 @@ def compact(prediction: dict) -> tuple[np.ndarray, list[dict]]:
 
   Returns:
     The map [H, W] int32, 0 for void, and for each number in it its `id`,
-    `category_id` and `score`.
+    `category_id`, `area`, `bbox`, x y width height, and `score`.
   """
   segments, classes = prediction['segments'], prediction['classes']
   ids = np.unique(segments)
   ids = ids[ids > 0]
   table = np.zeros(1 + len(classes), np.int32)
   table[ids] = 1 + np.arange(len(ids))
-  return table[segments], [
+  numbers = table[segments]
+  bounds, areas = box_data.bounds(numbers, len(ids))
+  return numbers, [
       {
-          'id': number,
+          'id': number + 1,
           'category_id': int(classes[i - 1]),
+          'area': int(areas[number]),
+          'bbox': [int(x) for x in (x0, y0, x1 - x0, y1 - y0)],
+          'iscrowd': 0,
           'score': float(prediction['scores'][i - 1]),
       }
-      for number, i in enumerate(ids, 1)
+      for number, (i, (y0, x0, y1, x1)) in enumerate(
+          zip(ids, bounds, strict=True)
+      )
   ]
 
 

@@ -7,13 +7,17 @@ batch has `image` [B, H, W, C] and `label` [B, H, W], class ids or 255 for
 ignored pixels; it may have `weight` [B, H, W], what each pixel counts.
 """
 
+from collections.abc import Iterator
+
 from etils import epath
 import jax
 import numpy as np
 
 from segjax.artifacts import pictures
+from segjax.artifacts import polygons
 from segjax.data import image as images
 from segjax.data.label_map import LabelMap
+from segjax.data.raw_ids import RawIds
 from segjax.evaluation import collections
 from segjax.evaluation import semantic
 from segjax.ops.targets import class_logits
@@ -129,6 +133,7 @@ class Scores:
 
   def __init__(self, label_map: LabelMap, absent: str):
     self._label_map, self._absent = label_map, absent
+    self._raw_ids = None
     self._total = collections.semantic(
         label_map.names, absent, label_map.boundary_class
     ).empty()
@@ -229,9 +234,25 @@ class Scores:
     return [(int(i), float(values[i])) for i in np.argsort(-values)]
 
   @property
-  def classes(self) -> LabelMap:
-    """Names and colours of what is predicted."""
+  def label_map(self) -> LabelMap:
+    """The classes that are predicted."""
     return self._label_map
+
+  def segments(
+      self, example: dict, prediction: dict
+  ) -> Iterator[polygons.Segment]:
+    """Yields the pixels of each class in an image.
+
+    Args:
+      example: not used.
+      prediction: see `Scores`.
+    """
+    del example
+    return polygons.of_labels(prediction['labels'])
+
+  def use_raw_ids(self, raw_ids: RawIds) -> None:
+    """Lets `write` make a mask in the raw ids of the data set, too."""
+    self._raw_ids = raw_ids
 
   def files(
       self, name: str, *, probabilities: bool = False, variance: bool = False
@@ -247,6 +268,8 @@ class Scores:
     names = [*(f'{stem}.png' for stem in stems), f'{name}_overlay.png']
     if probabilities:
       names += [f'{stem}.npz' for stem in stems]
+    if self._raw_ids:
+      names.append(self._raw_ids.mask(name))
     return names
 
   def write(
@@ -278,6 +301,8 @@ class Scores:
         folder / f'{name}_overlay.png',
         pictures.overlay(example['raw'], labels, self._label_map),
     )
+    if self._raw_ids:
+      self._raw_ids.write(folder, name, labels)
     if probabilities:
       _write_npz(
           folder / f'{name}.npz', probabilities=prediction['probabilities']

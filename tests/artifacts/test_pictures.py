@@ -200,3 +200,14 @@ def test_bars_of_reliability_end_at_their_accuracy():
   assert heights[0] == heights[2] == 0
   assert heights[1] == pytest.approx(50, abs=4)
   assert heights[3] == pytest.approx(200, abs=6)
+
+
+def test_objects_have_a_contour_around_their_holes_too():
+  ring = np.zeros((40, 60), bool)
+  ring[10:35, 20:50] = True
+  ring[18:28, 30:40] = False
+  image = np.full((40, 60, 3), 100, np.uint8)
+  drawn = pictures.objects(image, [ring], [''], [(200, 0, 0)])
+  assert drawn[22, 29].tolist() == [200, 0, 0]  # Beside the hole.
+  assert drawn[22, 25].tolist() == [150, 50, 50]  # Inside, tinted.
+  assert drawn[22, 35].tolist() == [100, 100, 100]  # In the hole.

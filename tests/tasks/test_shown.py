@@ -109,8 +109,8 @@ def test_directions_and_masks_have_names_of_their_own():
   labels = np.ones((4, 6), np.uint8)
   scores = boundaries.scores(MAP)
   ((i, _),) = scores.at({'labels': labels}, 0, 0)
-  assert scores.classes.names[i] == boundaries.LABELS.names[1]
-  assert refinement.scores(MAP).classes.names == ('outside', 'inside')
+  assert scores.label_map.names[i] == boundaries.LABELS.names[1]
+  assert refinement.scores(MAP).label_map.names == ('outside', 'inside')
 
 
 def test_pictures_beside_each_other_come_apart():

@@ -15,6 +15,10 @@ from typing import Any
 from segjax.data import values
 from segjax.data.label_map import LabelMap
 
+# The mask of an image in a folder of predictions in raw ids, where a data set
+# does not say otherwise. A server takes the folder, which has nothing else.
+RESULT_FILE = 'raw_ids/{name}.png'
+
 
 class Dataset:
   """A split of a data set, a random-access source of examples for grain.
@@ -97,6 +101,21 @@ def load(name: str, split: str, data_dir: str = '', **options: Any) -> Dataset:
       )
   root = data_dir or os.environ.get('SEGJAX_DATA_DIR', '')
   return module.load(split, root, **options)
+
+
+def layout_of_results(name: str) -> dict[str, Any]:
+  """Returns which files the server of a data set expects.
+
+  The file of the data set says in `RESULTS` what differs from a folder with a
+  mask for each image; see `segjax.data.raw_ids.RawIds`.
+
+  Args:
+    name: of the data set.
+  """
+  if name not in names():
+    return {}
+  module = importlib.import_module(f'{__name__}.{name}')
+  return getattr(module, 'RESULTS', {})
 
 
 def names() -> list[str]:

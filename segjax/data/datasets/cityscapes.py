@@ -31,6 +31,8 @@ SPLITS = {
     'train_extra': 'gtCoarse',
 }
 
+RESULTS = {'instance_files': True}
+
 
 def load(split, root, *, instances=False, objects=300):
   """Loads a split of Cityscapes.

@@ -24,6 +24,12 @@ benchmark_RELEASE/dataset/cls/*.mat."""
 
 SPLITS = ('train', 'val', 'trainval', 'train_aug')
 
+# The server's layout for models that were trained on VOC alone. For others the
+# folder is renamed to comp6_test_cls.
+RESULTS = {
+    'file': 'results/VOC2012/Segmentation/comp5_test_cls/{name}.png',
+}
+
 
 class _Voc(files.Files):
   """A split with PNG masks of VOC and MATLAB masks of SBD."""
