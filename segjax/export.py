@@ -23,6 +23,7 @@ systems they can express.
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import pathlib
 
 from absl import app
 from absl import flags
@@ -146,6 +147,8 @@ def program(
         f'{system.name} reads {", ".join(system.reads)}; a model that reads'
         ' images alone can be exported.'
     )
+  # Arrays of NumPy could not be indexed by what is traced.
+  variables = jax.device_put(variables)
 
   def predict(image):
     outputs, content = predicted(system, variables, ops, image, seed)
@@ -283,7 +286,7 @@ def main(argv):
         _BATCH.value,
         _INT8.value,
     )
-    path = epath.Path(_TO.value)
+    path = pathlib.Path(_TO.value)
     files = [f for f in path.rglob('*') if f.is_file()] or [path]
     logging.info(
         '%s takes images %s of %s: %.1f MB, step %d. Its score:\n  python -m'
@@ -291,7 +294,7 @@ def main(argv):
         _TO.value,
         list(about.shape),
         about.dtype,
-        sum(file.stat().length for file in files) / 1e6,
+        sum(file.stat().st_size for file in files) / 1e6,
         about.step,
         _WORKDIR.value,
         _TO.value,

@@ -262,7 +262,7 @@ def _unrolled(options, inputs) -> list:
     outputs = list(map(_computed, outputs))
     carried, rows[i] = outputs[:num_carried], outputs[num_carried:]
   stacked = [
-      np.stack(column) if all(map(_is_constant, column)) else jnp.stack(column)
+      np.stack(column) if all(map(_is_constant, column)) else _stack(column, 0)
       for column in zip(*rows, strict=True)
   ]
   return [*carried, *stacked]
@@ -562,9 +562,21 @@ def _sliced(equation, inputs):
   return x
 
 
+def _concatenated(equation, inputs):
+  """Concatenates what has values: some runtimes have no empty arrays."""
+  axis = equation.params['dimension']
+  parts = [x for x in inputs if x.shape[axis]]
+  if len(parts) < 2:
+    return (parts or inputs)[0]
+  return lax.concatenate(parts, axis)
+
+
 def _stacked(equation, inputs):
   """Stacks arrays by a concatenation."""
-  axis = equation.params['axis']
+  return _stack(inputs, equation.params['axis'])
+
+
+def _stack(inputs, axis):
   return lax.concatenate([lax.expand_dims(x, [axis]) for x in inputs], axis)
 
 
@@ -598,6 +610,7 @@ def _cumulative(combine):
 
 SCATTERS = {'scatter': lax.scatter, 'scatter-add': lax.scatter_add}
 REWRITTEN = {
+    'concatenate': _concatenated,
     'conv_general_dilated': _convolution,
     'cummax': _cumulative(jnp.maximum),
     'cummin': _cumulative(jnp.minimum),

@@ -101,8 +101,8 @@ def compare(name: str, suffix: str) -> float:
     raise ValueError(f'reads {", ".join(system.reads)}')
   size = system.sides or SIZE
   halo = 2 * system.halo
-  variables = random_variables(
-      system.shapes((1, size[0] + halo, size[1] + halo, 3))
+  variables = jax.device_put(
+      random_variables(system.shapes((1, size[0] + halo, size[1] + halo, 3)))
   )
   ops = tuple(
       op

@@ -176,12 +176,13 @@ def test_gathers_and_scatters_are_of_rows(function, image):
         lambda x: jnp.cumprod(x, axis=2),
         lambda x: jnp.cumsum(x[..., ::-1], axis=3),
         lambda x: jnp.stack([x, 2 * x], axis=1),
+        lambda x: jnp.pad(x, ((0, 0), (1, 2), (0, 0), (0, 0)), mode='edge'),
         lambda x: lax.pad(
             x, -1.0, [(0, 0, 0), (1, 0, 2), (0, -2, 1), (0, 0, 0)]
         ),
         lambda x: jnp.where(x[:, None, None] > 0, x[:, None, None], 5.0),
     ],
-    ids=['cumprod', 'cumsum', 'stack', 'pad', 'select'],
+    ids=['cumprod', 'cumsum', 'stack', 'edge', 'pad', 'select'],
 )
 def test_other_primitives_compute_the_same(function, image):
   rewritten(function, image)
