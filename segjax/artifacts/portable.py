@@ -100,13 +100,15 @@ class _Product:
 
 
 def portable(
-    function: Callable, *shapes: jax.ShapeDtypeStruct
+    function: Callable, *shapes: jax.ShapeDtypeStruct, finite: bool = False
 ) -> tuple[core.ClosedJaxpr, Any]:
   """Traces a function and rewrites its program.
 
   Args:
     function: of arrays; the weights that it closes over become constants.
     *shapes: of its arguments.
+    finite: whether maxima are taken over repeated border pixels instead of
+      infinite padding, for which 8-bit integers have no number.
 
   Returns:
     The program, which `jax.extend.core.jaxpr_as_fun` calls, and the tree of its
@@ -123,7 +125,14 @@ def portable(
   def flat(*arguments):
     return _run(nested.jaxpr, nested.consts, arguments, _inlined)
 
-  return without_unused(jax.make_jaxpr(flat)(*shapes)), results
+  program = jax.make_jaxpr(flat)(*shapes)
+  if finite:
+
+    def bordered(*arguments):
+      return _run(program.jaxpr, program.consts, arguments, _with_borders)
+
+    return without_unused(jax.make_jaxpr(bordered)(*shapes)), results
+  return without_unused(program), results
 
 
 def without_unused(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
@@ -200,6 +209,34 @@ def _inlined(equation, inputs) -> list:
     return _bind(equation, inputs)
   inner = equation.params[CALLS[equation.primitive.name]]
   return _run(inner.jaxpr, inner.consts, inputs, _inlined)
+
+
+def _with_borders(equation, inputs) -> list:
+  """Returns the results of an equation, without infinite padding.
+
+  Each window of a maximum that reaches over the border includes the border
+  pixel itself, so the pixel may be repeated.
+  """
+  options = equation.params
+  if equation.primitive.name != 'reduce_window_max' or any(
+      max(pad) >= side
+      for pad, side in zip(
+          options['padding'], options['window_dimensions'], strict=True
+      )
+      if any(pad)
+  ):
+    return _bind(equation, inputs)
+  (x,) = inputs
+  for axis, (low, high) in enumerate(options['padding']):
+    first = lax.slice_in_dim(x, 0, 1, axis=axis)
+    last = lax.slice_in_dim(x, x.shape[axis] - 1, x.shape[axis], axis=axis)
+    if low or high:
+      x = lax.concatenate([first] * low + [x] + [last] * high, axis)
+  return [
+      equation.primitive.bind(
+          x, **options | dict(padding=((0, 0),) * len(options['padding']))
+      )
+  ]
 
 
 def _apply(equation, inputs) -> list:

@@ -202,3 +202,18 @@ def test_what_nothing_reads_is_left_out(image):
     return x + 1
 
   assert counted(function, image) == {'add': 1}
+
+
+def test_maxima_over_the_border_need_no_infinity(image):
+  def function(x):
+    return max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+  program, _ = portable.portable(
+      function, jax.ShapeDtypeStruct(image.shape, image.dtype), finite=True
+  )
+  (y,) = jax.jit(portable.as_function(program))(image)
+  np.testing.assert_array_equal(y, function(image))
+  (pool,) = (
+      e for e in program.jaxpr.eqns if e.primitive.name == 'reduce_window_max'
+  )
+  assert not np.any(pool.params['padding'])

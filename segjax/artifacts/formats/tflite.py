@@ -36,7 +36,7 @@ def write(
     examples: batches of images that show the ranges of all activations; with
       them, weights and activations become 8-bit integers.
   """
-  program, results = portable.portable(function, images)
+  program, results = portable.portable(function, images, finite=True)
   names = sorted(results)  # A dict is flattened in the order of its names.
   compute = portable.as_function(program)
   module, call = savedmodel.tensorflow_module(
@@ -81,8 +81,24 @@ def read(path: epath.Path) -> tuple[Callable, str]:
   try:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
       about = archive.read('about.json').decode()
-    interpreter = litert.Interpreter(model_content=content)
+    interpreter = _interpreter(litert, content)
     program = interpreter.get_signature_runner()
   except (zipfile.BadZipFile, KeyError, RuntimeError) as error:
     raise ValueError(str(error)) from error
   return lambda images: program(image=images), about
+
+
+def _interpreter(litert, content):
+  """Returns an interpreter that is ready, with its fast kernels if they fit."""
+  interpreter = litert.Interpreter(model_content=content)
+  try:
+    interpreter.allocate_tensors()
+  except RuntimeError:
+    # XNNPACK refuses some graphs of integers, which the others compute.
+    kinds = litert.OpResolverType
+    interpreter = litert.Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+  return interpreter
