@@ -159,13 +159,15 @@ def cells(row):
       row['what'],
       row['who'],
       f'{row["median_seconds"] * ms:.4g}',
-      f'{row["min_seconds"] * ms:.4g}..{row["max_seconds"] * ms:.4g}',
-      text(row.get('images_per_second'), '{:.4g}'),
+      ''
+      if of_one  # The percentile stands for the spread, and leaves room.
+      else f'{row["min_seconds"] * ms:.4g}..{row["max_seconds"] * ms:.4g}',
+      text(None if of_one else row.get('images_per_second'), '{:.4g}'),
       text(row.get('images_per_cpu_second'), '{:.4g}'),
       text(row.get('flops') and row['flops'] / 1e9, '{:.4g}'),
       text(row.get('peak_share'), '{:.0%}'),
       text(memory and memory / 1e6, '{:.0f}'),
-      text(row.get('compile_seconds'), '{:.1f}'),
+      text(None if of_one else row.get('compile_seconds'), '{:.1f}'),
       text(row.get('time_ratio'), '{:.2f}'),
       text(row.get('products_ratio'), '{:.3f}'),
       text(of_one and row['mean_seconds'] * ms, '{:.4g}'),
