@@ -57,7 +57,8 @@ def write(
   try:
     content = converter.convert()
   except Exception as error:  # Of several kinds, with pages of the program.
-    first = str(error).strip().splitlines()[0] if str(error).strip() else ''
+    # The first line names a line of this library, and then what is wrong.
+    first = str(error).strip().partition('\n')[0].rpartition('error: ')[2]
     raise NotImplementedError(
         f'TFLite cannot express this model: {first[:300]}'
     ) from error
