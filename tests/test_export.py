@@ -9,6 +9,8 @@ from segjax import evaluate
 from segjax import experiment
 from segjax import export
 from segjax import predict
+from segjax.artifacts import exported
+from segjax.artifacts import portable
 from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
@@ -158,3 +160,46 @@ def test_nothing_is_overwritten_and_bad_files_are_named(
   example = {'image': np.zeros(image.shape, image.dtype), 'name': 'a'}
   with pytest.raises(ValueError, match='a holds uint16'):
     list(ExportedPredictor(file).stream([example]))
+
+
+def test_the_name_tells_the_format(workdir, tmp_path):
+  formats = {
+      name: exported.format_of(tmp_path / name).__name__.rpartition('.')[2]
+      for name in ('a.stablehlo', 'a.onnx', 'a.tflite', 'folder')
+  }
+  assert list(formats.values()) == [
+      *('stablehlo', 'onnx', 'tflite', 'savedmodel')
+  ]
+  with pytest.raises(ValueError, match=r'--int8=3 is for TFLite'):
+    export.write(workdir, tmp_path / 'a.onnx', SIZE, int8=3)
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', ['model.onnx', 'model.tflite'])
+def test_a_runtime_that_lacks_is_named(name, tmp_path, monkeypatch):
+  for package in ('onnx', 'onnxruntime', 'ai_edge_litert.interpreter'):
+    monkeypatch.setitem(sys.modules, package, None)
+  (tmp_path / name).write_bytes(b'a model')
+  with pytest.raises(ValueError, match=r"pip install 'segjax\[export\]'"):
+    exported.read(tmp_path / name)
+
+
+def test_a_rewritten_program_predicts_what_the_run_does(workdir, expected):
+  pictures, predictions = expected
+  function, about = export.function(workdir, SIZE, dtype='float32')
+  images = jax.ShapeDtypeStruct(about.shape, np.dtype(about.dtype))
+  program, results = portable.portable(function, images)
+  assert sorted(results) == ['labels', 'probabilities']
+  counts = portable.count(program)
+  # Each norm is in its convolution.
+  assert not counts.keys() & {'rsqrt', 'cond', 'jit', 'platform_index'}
+  compute = jax.jit(portable.as_function(program))
+  _, probabilities = compute(pictures[0][None])
+  np.testing.assert_allclose(probabilities[0], predictions[0][1], atol=1e-4)
+
+
+def test_integers_are_chosen_by_images_of_the_evaluated_split(workdir):
+  _, about = export.function(workdir, SIZE, batch=2)
+  batches = list(export._examples(workdir, about, 3))
+  assert [x.shape for x in batches] == [(2, *SIZE, 3)] * 3
+  assert not np.array_equal(batches[0], batches[1])

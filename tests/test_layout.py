@@ -81,7 +81,10 @@ KNOW_FIELDS = {
 ONLY_IN = {
     'segjax.main': (),
     'segjax.train': ('segjax/main.py', 'segjax/doctor.py', 'segjax/replay.py'),
-    'tensorflow': (),
+    'tensorflow': (
+        'segjax/artifacts/formats/savedmodel.py',
+        'segjax/artifacts/formats/tflite.py',
+    ),
     'tensorflow_datasets': ('segjax/data/datasets/oxford_iiit_pet.py',),
     'clu.metric_writers': ('segjax/artifacts/summaries.py',),
     'clu.periodic_actions': ('segjax/train.py',),

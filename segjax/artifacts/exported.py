@@ -1,8 +1,9 @@
-"""Reads and writes models in a single file, with what a user has to know.
+"""Reads and writes exported models, with what a user has to know.
 
-A file is a zip archive: `module`, the program with its weights, as `jax.export`
-writes it, for CPUs, CUDA GPUs and TPUs; and `about.json`, see `About`. Whoever
-has JAX alone runs it so:
+The name tells the format, a module of `segjax.artifacts.formats`. A file
+NAME.stablehlo is a zip archive: `module`, the program with its weights, as
+`jax.export` writes it; and `about.json`, see `About`. Whoever has JAX alone
+runs it so:
 
   with zipfile.ZipFile('model.stablehlo') as archive:
     model = jax.export.deserialize(bytearray(archive.read('module')))
@@ -11,17 +12,24 @@ has JAX alone runs it so:
 
 from collections.abc import Callable
 import dataclasses
+import importlib
 import json
-import zipfile
+import os
+import types
 
 from etils import epath
 import jax
 import numpy as np
 
 from segjax.data.label_map import LabelMap
-from segjax.runtime import atomic
 
-PLATFORMS = ('cpu', 'cuda', 'tpu')
+# Formats by the end of the name.
+FORMATS = {
+    '.stablehlo': 'stablehlo',
+    '.onnx': 'onnx',
+    '.tflite': 'tflite',
+    '': 'savedmodel',  # A folder.
+}
 _VERSION = 1  # Of the format.
 
 
@@ -73,49 +81,67 @@ class About:
     )
 
 
-def write(path: epath.PathLike, function: Callable, about: About) -> None:
+def format_of(path: epath.PathLike) -> types.ModuleType:
+  """Returns the module of the format that a name ends with.
+
+  Raises:
+    ValueError: there is no such format.
+  """
+  suffix = os.path.splitext(os.fspath(path).rstrip('/'))[1]
+  if suffix not in FORMATS:
+    raise ValueError(
+        f'{os.fspath(path)}: the name of an exported model ends with'
+        f' {", ".join(filter(None, FORMATS))}, or with none of them for a'
+        ' folder, a SavedModel.'
+    )
+  package = 'segjax.artifacts.formats'
+  return importlib.import_module(f'{package}.{FORMATS[suffix]}')
+
+
+def write(
+    path: epath.PathLike, function: Callable, about: About, **options
+) -> None:
   """Writes a function of images, with the weights that it closes over.
 
   Args:
-    path: of the file; nothing may be there.
+    path: of the file, whose name tells the format; nothing may be there.
     function: from images of `about.shape` and `about.dtype` to {name: array}.
     about: the rest.
+    **options: of the format.
 
   Raises:
     FileExistsError: there is something.
+    NotImplementedError: the format cannot express the function.
+    ValueError: there is no such format, or it needs a package.
   """
-  path = epath.Path(path)
+  module, path = format_of(path), epath.Path(os.fspath(path).rstrip('/'))
   if path.exists():
     raise FileExistsError(f'{path} exists already: choose another name.')
   images = jax.ShapeDtypeStruct(about.shape, np.dtype(about.dtype))
-  module = jax.export.export(jax.jit(function), platforms=PLATFORMS)(images)
   path.parent.mkdir(parents=True, exist_ok=True)
-  with (
-      atomic.replacing(path) as file,
-      zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive,
-  ):
-    archive.writestr('about.json', about.as_json())
-    archive.writestr('module', bytes(module.serialize()))
+  module.write(path, function, images, about, **options)
 
 
 def read(path: epath.PathLike) -> tuple[Callable, About]:
   """Returns the function of an exported model, and what is known of it.
 
+  The function takes images and returns {name: array}, of NumPy.
+
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it is no exported model, or of a newer format.
+    ValueError: it is no exported model, or of a newer format, or its runtime is
+      not installed.
   """
-  path = epath.Path(path)
-  if not path.is_file():
+  module, path = format_of(path), epath.Path(os.fspath(path).rstrip('/'))
+  if not path.exists():
     raise FileNotFoundError(f'There is no exported model {path}.')
   try:
-    with path.open('rb') as file, zipfile.ZipFile(file) as archive:
-      content = json.loads(archive.read('about.json'))
-      module = bytearray(archive.read('module'))
-  except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    call, text = module.read(path)
+    content = json.loads(text)
+  except ValueError as error:
     raise ValueError(
-        f'{path} is no model that python -m segjax.export wrote, or damaged:'
-        f' {error}.'
+        f'{path} is no model that python -m segjax.export wrote, or damaged, or'
+        f' cannot be run here: {error}'
     ) from error
   if content.pop('format') != _VERSION:
     raise ValueError(
@@ -127,4 +153,4 @@ def read(path: epath.PathLike) -> tuple[Callable, About]:
       else value
       for name, value in content.items()
   }
-  return jax.jit(jax.export.deserialize(module).call), About(**content)
+  return call, About(**content)

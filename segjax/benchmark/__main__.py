@@ -10,6 +10,12 @@ size of the image, on the device. Images and labels are noise. Peers run the
 same networks, see `pairs`, in processes of their own and in turns with segjax:
 'torch' is PyTorch, eager and compiled, 'keras' is KerasHub on JAX, and 'plain'
 is segjax with XLA's own convolutions.
+
+  python -m segjax.benchmark --models=light --what=latency --seconds=5
+
+measures single images of 1024 x 2048 and 512 x 1024, or of one --size: mean and
+95th percentile of the network alone, on the device, and from an image file to a
+written file of labels.
 """
 
 import sys
@@ -19,11 +25,15 @@ from absl import flags
 
 from segjax.benchmark import report
 from segjax.benchmark import run
-from segjax.benchmark.pairs import PAIRS
+from segjax.benchmark.pairs import LIGHT
+from segjax.benchmark.pairs import MODELS
 from segjax.runtime import terminal
 
 _MODELS = flags.DEFINE_list(
-    'models', ['deeplabv3'], f'Models to measure: {", ".join(PAIRS)}.'
+    'models',
+    ['deeplabv3'],
+    f'Models to measure: {", ".join(MODELS)}; "light" stands for'
+    f' {", ".join(LIGHT)}.',
 )
 _WHAT = flags.DEFINE_list(
     'what', ['forward', 'train'], f'What to measure: {", ".join(run.WHAT)}.'
@@ -75,7 +85,11 @@ def main(argv):
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   with terminal.errors_in_words():
     options = run.Options(
-        models=_MODELS.value,
+        models=[
+            name
+            for word in _MODELS.value
+            for name in (LIGHT if word == 'light' else [word])
+        ],
         what=_WHAT.value,
         size=run.parse_size(_SIZE.value),
         batch=_BATCH.value,
@@ -89,6 +103,11 @@ def main(argv):
         folder=_FOLDER.value,
         threads=_THREADS.value,
         workdir=_WORKDIR.value,
+        latency_sizes=(
+            (run.parse_size(_SIZE.value),)
+            if _SIZE.present
+            else run.LATENCY_SIZES
+        ),
     )
     rows, workers = [], {}
     for measured in run.run(options, workers):

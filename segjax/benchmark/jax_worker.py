@@ -5,10 +5,14 @@ It builds a system and its steps as training does, but reads no data or files.
 
 import contextlib
 import functools
+import tempfile
 
+import cv2
+from etils import epath
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from segjax import models
@@ -19,7 +23,10 @@ from segjax import system as systems
 from segjax.benchmark import compiled
 from segjax.benchmark import products
 from segjax.benchmark import protocol
+from segjax.data import image as images
+from segjax.data import transforms
 from segjax.data.label_map import numbered
+from segjax.data.transforms import opencv
 from segjax.ops import conv
 from segjax.runtime import compile_cache
 from segjax.runtime import malloc
@@ -88,6 +95,50 @@ class JaxWorker(compiled.CompiledWorker):
     with conv.plain() if plain else contextlib.nullcontext():
       facts = self.compile(name, step, state, arrays)
     return {**facts, **count(timed, (batch, *size, 3))}
+
+  def build_files(self, name, *, system, fields, classes, size, dtype):
+    """Stores the way from an image file to a file of labels as a build.
+
+    A step reads a PNG, normalises it, predicts one image and writes a PNG of
+    class ids, as `segjax.predict` does, without the picture on top of it.
+
+    Args:
+      name: name of the build, as for the others of `build`.
+      system: name of a module of segjax/models.
+      fields: fields of its `Model`.
+      classes: number of channels of the logits.
+      size: [height, width] of the image.
+      dtype: type of activations.
+
+    Returns:
+      The number of parameters.
+    """
+    timed = create(system, fields, classes, dtype)
+    layout = parallel.Layout('jit')
+    variables = jax.device_put(initial(timed.model, *size))
+    step, variables = forward_step(timed, variables, layout)
+    folder = tempfile.TemporaryDirectory()  # It lives as long as the build.
+    source = epath.Path(folder.name) / 'image.png'
+    # A smooth picture: noise would take longer to decode than photos do.
+    coarse = np.random.default_rng(0).integers(0, 256, (8, 16, 3), np.uint8)
+    images.write_png(
+        source, opencv.resize(coarse, tuple(size), cv2.INTER_CUBIC)
+    )
+    ops = transforms.parse('normalize')
+    palette = numbered(classes).colors
+
+    def run(steps):
+      for _ in range(steps):
+        image = images.read_image(source, upright=True, channels=3)
+        image = transforms.apply(ops, {'image': image})['image']
+        labels = step(variables, {'image': image[None]})
+        result = epath.Path(folder.name) / 'labels.png'
+        images.write_png(result, np.asarray(labels)[0], palette)
+
+    run(1)
+    self.builds[name] = run
+    sizes = (x.size for x in jax.tree.leaves(variables['params']))
+    return {'parameters': sum(sizes)}
 
 
 def create(name, fields, classes, dtype):

@@ -80,5 +80,30 @@ def alternate(builds, *, seconds, repeats):
   return timings
 
 
+def single_steps(builds, *, seconds, fewest):
+  """Times single steps of builds in turns.
+
+  Args:
+    builds: the builds.
+    seconds: time to spend on each build.
+    fewest: number of steps of each build, at least.
+
+  Returns:
+    {name of the build: [seconds of a step, ...]}.
+  """
+  times = {build.who: [] for build in builds}
+  for build in builds:
+    build.run(1)
+  # In time, the slowest build decides for all: each takes the same turns.
+  while len(builds) and (
+      len(times[builds[0].who]) < fewest
+      or max(map(sum, times.values())) < seconds
+  ):
+    for build in builds:
+      step, _ = build.run(1)
+      times[build.who].append(step)
+  return times
+
+
 def _cpu_seconds(workers):
   return sum(worker.cpu_seconds() or 0.0 for worker in workers)

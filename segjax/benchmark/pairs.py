@@ -99,3 +99,14 @@ PAIRS = {
         parameters=66_397_546,
     ),
 }
+
+# Light networks, at the sizes of their papers, for --what=latency.
+LIGHT = {
+    name: PAIRS.get(name) or Pair(name)
+    for name in (
+        *('bisenetv1', 'bisenetv2', 'cgnet', 'contextnet', 'ddrnet', 'enet'),
+        *('erfnet', 'espnet', 'fast_scnn', 'icnet', 'lraspp', 'lw_refinenet'),
+        *('mobile_unet', 'pidnet', 'segformer', 'stdc'),
+    )
+}
+MODELS = PAIRS | LIGHT

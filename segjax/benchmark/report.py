@@ -10,18 +10,23 @@ import platform
 import statistics
 import sys
 
+import numpy as np
 from rich import box
 from rich import console
 from rich import table
 
+from segjax.benchmark import pairs
 from segjax.benchmark import trace
 from segjax.runtime import atomic
 
 TITLES = (
     *('model', 'what', 'who', 'ms', 'min..max', 'images/s', 'a core'),
     *('GFLOP', 'of peak', 'memory MB', 'compile s', 'time/ours', 'work/ours'),
+    *('mean ms', '95% ms', 'M params', 'trained'),
 )
 WIDTH = 132  # Least width of tables, even on a narrower terminal.
+# Logs of finished runs; an installed package has none.
+RESULTS = pathlib.Path(__file__).parents[2] / 'launch' / 'results'
 SHOWN = 20  # Number of kernels that are shown.
 NAME = 100  # Characters of their names; those of cuDNN are longer than a line.
 
@@ -30,7 +35,7 @@ def row(model, what, who, seconds, batch, facts, *, after=None, peak=None):
   """Returns the dictionary that reports a measurement.
 
   Args:
-    model: key of `PAIRS`.
+    model: key of `MODELS`.
     what: what was measured, such as 'forward'.
     who: name of the build, such as 'torch eager'.
     seconds: seconds of a step, for each repeat.
@@ -54,6 +59,39 @@ def row(model, what, who, seconds, batch, facts, *, after=None, peak=None):
       **facts,
       **(after or {}),
   }
+
+
+def latency_row(model, size, who, seconds, facts):
+  """Returns the row of single images, with mean and 95th percentile.
+
+  Args:
+    model: key of `MODELS`.
+    size: (height, width) of the image.
+    who: name of the build.
+    seconds: of each step.
+    facts: facts of the build.
+  """
+  what = f'latency, {size[0]} x {size[1]}'
+  return row(model, what, who, seconds, 1, facts) | {
+      'mean_seconds': statistics.fmean(seconds),
+      'p95_seconds': float(np.percentile(seconds, 95)),
+      'trained': trained(pairs.MODELS[model].system),
+  }
+
+
+def trained(system, folder=RESULTS):
+  """Returns the last scores of logged runs, such as '87.5 mIoU on shapes'.
+
+  Args:
+    system: file of segjax/models.
+    folder: of the logs that `segjax.tools.results` writes.
+  """
+  scores = []
+  for log in sorted(folder.glob(f'{system}-*.jsonl')):
+    facts, *_, last = map(json.loads, log.read_text().splitlines())
+    score = facts['score']
+    scores.append(f'{100 * last[score]:.1f} {score} on {facts["dataset"]}')
+  return ', '.join(scores)
 
 
 def add_ratios(rows, ours):
@@ -115,20 +153,27 @@ def cells(row):
   # The peak is the second choice: on a GPU it is that of all steps that the
   # process has run.
   memory = row.get('memory') or row.get('peak_bytes')
+  of_one = 'p95_seconds' in row or None  # Of a latency.
   return (
       row['model'],
       row['what'],
       row['who'],
       f'{row["median_seconds"] * ms:.4g}',
-      f'{row["min_seconds"] * ms:.4g}..{row["max_seconds"] * ms:.4g}',
-      text(row.get('images_per_second'), '{:.4g}'),
+      ''
+      if of_one  # The percentile stands for the spread, and leaves room.
+      else f'{row["min_seconds"] * ms:.4g}..{row["max_seconds"] * ms:.4g}',
+      text(None if of_one else row.get('images_per_second'), '{:.4g}'),
       text(row.get('images_per_cpu_second'), '{:.4g}'),
       text(row.get('flops') and row['flops'] / 1e9, '{:.4g}'),
       text(row.get('peak_share'), '{:.0%}'),
       text(memory and memory / 1e6, '{:.0f}'),
-      text(row.get('compile_seconds'), '{:.1f}'),
+      text(None if of_one else row.get('compile_seconds'), '{:.1f}'),
       text(row.get('time_ratio'), '{:.2f}'),
       text(row.get('products_ratio'), '{:.3f}'),
+      text(of_one and row['mean_seconds'] * ms, '{:.4g}'),
+      text(of_one and row['p95_seconds'] * ms, '{:.4g}'),
+      text(of_one and row.get('parameters', 0) / 1e6 or None, '{:.2f}'),
+      row.get('trained', ''),
   )
 
 

@@ -13,7 +13,7 @@ from segjax.benchmark import measure
 from segjax.benchmark import report
 from segjax.benchmark import trace
 from segjax.benchmark.pairs import CLASSES
-from segjax.benchmark.pairs import PAIRS
+from segjax.benchmark.pairs import MODELS
 from segjax.benchmark.process import MissingError
 from segjax.benchmark.process import Worker
 from segjax.benchmark.process import WorkerError
@@ -21,7 +21,8 @@ from segjax.benchmark.process import WorkerError
 OURS = 'segjax'
 DTYPES = ('float32', 'bfloat16')
 STEPS = ('forward', 'train', 'pmap')
-WHAT = (*STEPS, 'compile', 'memory', 'data', 'predict')
+WHAT = (*STEPS, 'latency', 'compile', 'memory', 'data', 'predict')
+LATENCY_SIZES = ((1024, 2048), (512, 1024))
 APART = ('torch', 'keras')  # Peers that run in environments of their own.
 PEERS = ('plain', *APART)
 TRACED = 3  # Number of steps of a trace.
@@ -47,10 +48,11 @@ class Options:
   folder: str
   threads: int
   workdir: str
+  latency_sizes: tuple[tuple[int, int], ...] = LATENCY_SIZES
 
   def __post_init__(self):
     for flag, names, known in (
-        ('models', self.models, PAIRS),
+        ('models', self.models, MODELS),
         ('what', self.what, WHAT),
         ('peer', self.peers, PEERS),
     ):
@@ -108,6 +110,8 @@ def run(options, hello):
   """
   if set(options.what) & set(STEPS):
     yield from stepwise(options, hello)
+  if 'latency' in options.what:
+    yield from latencies(options, hello)
   for what, model in itertools.product(('compile', 'memory'), options.models):
     if what in options.what:
       logging.info('%s, %s', model, what)
@@ -139,6 +143,56 @@ def stepwise(options, hello):
         rows = in_turns(options, model, what, workers, peak)
         report.add_ratios(rows, OURS)
         yield rows
+
+
+def latencies(options, hello):
+  """Yields lists of rows of single images, for each model and size.
+
+  What is timed is the network, from an image to a label map on the device, and
+  in segjax the way from a file to a written label map, too.
+  """
+  with contextlib.ExitStack() as stack:
+    workers = {OURS: stack.enter_context(jax_worker(options))}
+    if 'torch' in options.peers:
+      workers['torch'] = stack.enter_context(peer(options, 'torch'))
+    for name, worker in workers.items():
+      hello[name] = worker.ask('hello')
+    for model, size in itertools.product(options.models, options.latency_sizes):
+      logging.info('%s, latency at %d x %d', model, *size)
+      one = dataclasses.replace(options, size=size, batch=1)
+      built = []
+      for who, worker, arguments in builds(one, model, 'forward', workers):
+        built.append(_built(who, worker, model, 'build', arguments))
+        if who == OURS:
+          del arguments['what'], arguments['batch']
+          who = f'{OURS}, from file to file'
+          built.append(_built(who, worker, model, 'build_files', arguments))
+      built = [build for build in built if build]
+      steps = measure.single_steps(
+          built, seconds=options.seconds, fewest=options.repeats
+      )
+      rows = [
+          report.latency_row(
+              model, size, build.who, steps[build.who], build.facts
+          )
+          for build in built
+      ]
+      for build in built:
+        build.worker.ask('drop', name=build.who)
+      report.add_ratios(rows, OURS)
+      yield rows
+
+
+def _built(who, worker, model, how, arguments):
+  """Returns a `Build`, or None, which is logged, if a peer cannot make it."""
+  try:
+    facts = worker.ask(how, name=who, **arguments)
+  except WorkerError as error:
+    if who.startswith(OURS):
+      raise
+    logging.warning('%s of %s is left out: %s', who, model, error)
+    return None
+  return measure.Build(who, worker, facts)
 
 
 def jax_worker(options, **environment):
@@ -190,11 +244,11 @@ def builds(options, model, what, workers):
 
   Args:
     options: options of the benchmark.
-    model: key of `PAIRS`.
+    model: key of `MODELS`.
     what: element of `STEPS`.
     workers: {name: worker}, ours and those of peers.
   """
-  pair = PAIRS[model]
+  pair = MODELS[model]
   step = {'what': 'train' if what == 'pmap' else what, **options.step}
   ours = {'system': pair.system, 'fields': pair.fields, **step}
   yield OURS, workers[OURS], ours
@@ -215,14 +269,8 @@ def in_turns(options, model, what, workers, peak):
   """Builds the steps to compare and returns the rows of their times."""
   built = []
   for who, worker, arguments in builds(options, model, what, workers):
-    try:
-      facts = worker.ask('build', name=who, **arguments)
-    except WorkerError as error:
-      if who == OURS:
-        raise
-      logging.warning('%s of %s is left out: %s', who, model, error)
-      continue
-    built.append(measure.Build(who, worker, facts))
+    built.append(_built(who, worker, model, 'build', arguments))
+  built = [build for build in built if build]
   timings = measure.alternate(
       built, seconds=options.seconds, repeats=options.repeats
   )

@@ -77,3 +77,27 @@ def test_json_is_read_back_whole(rows, tmp_path):
   assert content['workers']['segjax']['platform'] == 'cpu'
   assert content['cores'] >= 1
   assert [p.name for p in path.parent.iterdir()] == ['speed.json']
+
+
+def test_a_latency_has_mean_and_95th_percentile():
+  seconds = [0.1] * 19 + [0.5]
+  row = report.latency_row(
+      'fast_scnn', (512, 1024), 'segjax', seconds, {'parameters': 1_500_000}
+  )
+  assert row['what'] == 'latency, 512 x 1024'
+  assert row['mean_seconds'] == pytest.approx(0.12)
+  assert row['p95_seconds'] == pytest.approx(0.12)
+  cells = dict(zip(report.TITLES, report.cells(row), strict=True))
+  assert (cells['mean ms'], cells['M params']) == ('120', '1.50')
+
+
+def test_scores_of_logged_runs_stand_beside_latencies(tmp_path):
+  lines = [
+      {'system': 'enet', 'dataset': 'shapes', 'score': 'mIoU', 'seed': 0},
+      {'step': 350, 'mIoU': 0.3},
+      {'step': 700, 'mIoU': 0.602},
+  ]
+  log = tmp_path / 'enet-shapes-0.jsonl'
+  log.write_text('\n'.join(map(json.dumps, lines)) + '\n')
+  assert report.trained('enet', tmp_path) == '60.2 mIoU on shapes'
+  assert report.trained('net', tmp_path) == ''

@@ -95,9 +95,30 @@ def test_ours_and_theirs_are_compared(fakes):
   assert rows[3]['told']['compiled']
 
 
+def test_latencies_are_of_single_images_of_both_sizes(fakes):
+  options = dataclasses.replace(
+      OPTIONS, what=['latency'], models=['lraspp', 'erfnet'], peers=['torch']
+  )
+  lraspp, _, erfnet, _ = run.run(options, {})
+  assert [row['who'] for row in lraspp] == [
+      *('segjax', 'segjax, from file to file'),
+      *('torch eager', 'torch compiled'),
+  ]
+  assert [row['who'] for row in erfnet] == [
+      'segjax',
+      'segjax, from file to file',
+  ]
+  net, files, *_ = lraspp
+  assert net['what'] == files['what'] == 'latency, 1024 x 2048'
+  assert net['told']['size'] == files['told']['size'] == [1024, 2048]
+  assert net['told']['batch'] == 1
+  assert net['mean_seconds'] == net['p95_seconds'] == 0.25
+  assert len(net['seconds']) == OPTIONS.repeats
+
+
 def test_a_peer_that_fails_is_left_out(fakes, monkeypatch):
-  pair = dataclasses.replace(run.PAIRS['unet'], torch='unknown')
-  monkeypatch.setitem(run.PAIRS, 'unet', pair)
+  pair = dataclasses.replace(run.MODELS['unet'], torch='unknown')
+  monkeypatch.setitem(run.MODELS, 'unet', pair)
   (rows,) = run.run(dataclasses.replace(OPTIONS, peers=['torch']), {})
   assert [row['who'] for row in rows] == ['segjax']
 
