@@ -56,9 +56,9 @@ from segjax.data import image as images
 from segjax.data import label_map
 from segjax.data import listing
 from segjax.data import proposals as proposal_files
+from segjax.data import raw_ids as raw_id_files
 from segjax.data.datasets.folder import LABELS
 from segjax.data.label_map import IGNORE
-from segjax.data import raw_ids as raw_id_files
 from segjax.exported import ExportedPredictor
 from segjax.predictor import Ensemble
 from segjax.predictor import Predictor
