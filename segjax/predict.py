@@ -46,19 +46,14 @@ from absl import app
 from absl import flags
 from absl import logging
 from etils import epath
-import numpy as np
 
+from segjax import predict_images
 from segjax import predict_windows
 from segjax import specs
 from segjax.artifacts import polygons as polygon_files
 from segjax.artifacts.workdir import write_json
 from segjax.data import image as images
-from segjax.data import label_map
 from segjax.data import listing
-from segjax.data import proposals as proposal_files
-from segjax.data import raw_ids as raw_id_files
-from segjax.data.datasets.folder import LABELS
-from segjax.data.label_map import IGNORE
 from segjax.exported import ExportedPredictor
 from segjax.predictor import Ensemble
 from segjax.predictor import Predictor
@@ -206,47 +201,28 @@ def write(
       not be predicted.
   """
   output = epath.Path(output)
-  if min_confidence:
-    _check_confidence(predictor, raw_ids, windows)
   sources = {path.stem: path for path in find_images(paths)}
-  results = predictor.task.scores(predictor.label_map)
   if windows:
-    _check_windows(predictor, output, proposals, raw_ids, polygons)
-  about, raw = predictor.describe(), None
-  if raw_ids:
-    raw = _raw_ids(predictor)
-    results.use_raw_ids(raw)
-    about['raw_ids'] = True
-  files = {
-      name: results.files(
-          name,
-          probabilities=probabilities,
-          variance=predictor.samples,
-      )
-      for name in sources
-  }
-  outlines = None
-  if polygons:
-    outlines = polygon_files.writer(polygons, results.label_map, sources, raw)
-    about['polygons'] = polygons
-    files = {name: [*of, *outlines.files(name)] for name, of in files.items()}
-  writers = [results, outlines] if outlines else [results]
-  if windows:
-    by_windows = predict_windows.Writer(
-        predictor, probabilities=probabilities, outlines=outlines
+    _check_windows(output, proposals, min_confidence, raw_ids, polygons)
+    writer = predict_windows.Writer(
+        predictor, sources, probabilities=probabilities, polygons=polygons
     )
-    about['windows'] = True
-    files = {name: by_windows.files(name) for name in sources}
-    writers = []
+  else:
+    writer = predict_images.Writer(
+        predictor,
+        sources,
+        probabilities=probabilities,
+        proposals=proposals,
+        min_confidence=min_confidence,
+        raw_ids=raw_ids,
+        polygons=polygons,
+    )
+  files = {name: writer.files(name) for name in sources}
   _check_names(files, sources, output)
   output.mkdir(parents=True, exist_ok=True)
-  if min_confidence:
-    about['min_confidence'] = min_confidence
-    classes = label_map.content(predictor.label_map)
-    _check_classes(output / LABELS, classes)
-  names = _unwritten(about, writers, files, sources, output)
-  if min_confidence:
-    write_json(output / LABELS, classes)
+  names, record = _unwritten(writer, files, sources, output)
+  writer.begin(output)
+  write_json(output / RECORD, record)
   if len(names) < len(sources):
     logging.info(
         '%d of %d images are predicted already, in %s, and left out.',
@@ -254,7 +230,7 @@ def write(
         len(sources),
         output,
     )
-  failed, sure = {}, []
+  failed = {}
 
   def fail(example, error):
     name = example['name']
@@ -267,72 +243,15 @@ def write(
     failed[name] = said if source in said else f'{source}: {said}'
     logging.error('Not predicted: %s', failed[name])
 
-  def read():
-    for name in names:
-      example = {'name': name}
-      try:
-        example['image'] = images.read_image(
-            sources[name], upright=True, channels=predictor.channels
-        )
-        if min_confidence:
-          _check_upright(sources[name])
-        if proposals:
-          example['proposals'] = proposal_files.read(
-              epath.Path(proposals) / f'{name}.npz',
-              example['image'].shape[:2],
-              predictor.num_proposals,
-          )
-      except Exception as error:  # One bad file is no reason to end.
-        fail(example, error)
-      else:
-        yield example
-
-  def write_images():
-    """Yields once for each image that is predicted, and writes its files."""
-    for example, prediction in predictor.stream(
-        read(), probabilities or min_confidence > 0, on_error=fail
-    ):
-      yield
-      try:
-        if min_confidence:
-          prediction, share = _ignore_unsure(prediction, min_confidence)
-          sure.append(share)
-        results.write(output, example, prediction, probabilities=probabilities)
-        if outlines:
-          outlines.write(
-              output,
-              example['name'],
-              example['raw'].shape[:2],
-              results.segments(example, prediction),
-          )
-      except OSError:  # Of the folder, not of the image.
-        raise
-      except Exception as error:
-        fail(example, error)
-
-  def write_by_windows():
-    """Does the same by windows."""
-    for name in names:
-      try:
-        by_windows.write(output, name, sources[name])
-      except OSError:
-        raise
-      except Exception as error:
-        fail({'name': name}, error)
-      yield
-
   start = first = time.monotonic()
   try:
     for _ in progress.track(
-        write_by_windows() if windows else write_images(),
-        len(names),
-        'Predicting',
+        writer.write(output, names, fail), len(names), 'Predicting'
     ):
       if first == start:
         first = time.monotonic()
   finally:  # What is done stays useful if the rest fails.
-    for writer in writers:
-      writer.finish(output)
+    writer.finish(output)
   seconds = time.monotonic() - start
   done = len(names) - len(failed)
   if done:
@@ -344,14 +263,6 @@ def write(
         done / seconds,
         first - start,
         output,
-    )
-  if sure:
-    logging.info(
-        '%.1f %% of the pixels have a class, with a probability of %g at least;'
-        ' the others are %d, ignored.',
-        100 * np.mean(sure),
-        min_confidence,
-        IGNORE,
     )
   if failed:
     raise ValueError(
@@ -388,77 +299,17 @@ def _check_names(files, sources, output):
         )
 
 
-def _check_confidence(predictor, raw_ids, windows):
-  """Raises ValueError unless unsure pixels can be ignored."""
-  if not predictor.task.PER_PIXEL or predictor.label_map.overlapping:
-    raise ValueError(
-        '--min_confidence is for tasks that predict probabilities of one class'
-        ' a pixel, semantic and binary: leave it out.'
-    )
-  for name, value in (('raw_ids', raw_ids), ('windows', windows)):
-    if value:
-      raise ValueError(
-          f'--{name} does not go with --min_confidence, whose masks are to be'
-          ' trained on: write them in calls of their own.'
-      )
-
-
-def _check_upright(path):
-  """Raises ValueError if EXIF turns an image, which training does not do."""
-  if (orientation := images.read_orientation(path)) != 1:
-    raise ValueError(
-        f'{path} is shown turned, by EXIF orientation {orientation}, and'
-        ' training would read it as it is stored, unlike its mask: write the'
-        ' image upright, without EXIF.'
-    )
-
-
-def _check_classes(path, classes):
-  """Raises ValueError if there is a dataset.json of other classes."""
-  if path.exists() and json.loads(path.read_text()) != classes:
-    raise ValueError(
-        f'{path} exists already, and names other classes: choose another'
-        ' --output.'
-    )
-
-
-def _ignore_unsure(prediction, min_confidence):
-  """Sets labels to `IGNORE` where their probability is lower.
-
-  Args:
-    prediction: `labels` [H, W] and `probabilities` [H, W, K].
-    min_confidence: the lowest probability of a label that stays.
-
-  Returns:
-    The prediction, and the share of pixels that stay.
-  """
-  labels, probabilities = prediction['labels'], prediction['probabilities']
-  confidence = np.take_along_axis(probabilities, labels[..., None], -1)[..., 0]
-  sure = confidence >= min_confidence
-  return prediction | {'labels': np.where(sure, labels, IGNORE)}, sure.mean()
-
-
-def _check_windows(predictor, output, proposals, raw_ids, polygons):
-  """Raises ValueError if images cannot be predicted by windows."""
+def _check_windows(output, proposals, min_confidence, raw_ids, polygons):
+  """Raises ValueError if an option does not go with windows."""
   for name, value, instead in (
       ('proposals', proposals, 'leave it out'),
+      ('min_confidence', min_confidence, 'leave it out'),
       ('raw_ids', raw_ids, 'leave it out: NAME.tif has class ids'),
       ('polygons', polygons == 'coco', 'write them as geojson'),
       ('output', '://' in str(output), 'name a folder of this machine'),
   ):
     if value:
       raise ValueError(f'--{name} does not go with --windows: {instead}.')
-  predict_windows.check(predictor)
-
-
-def _raw_ids(predictor):
-  """Returns how predictions are written in raw ids."""
-  if isinstance(predictor, ExportedPredictor):
-    raise ValueError(
-        'An exported model does not tell the raw ids of its classes: predict'
-        ' with --workdir, or leave --raw_ids out.'
-    )
-  return raw_id_files.find(predictor.label_map, predictor.dataset)
 
 
 def _there(output, files):
@@ -472,13 +323,11 @@ def _there(output, files):
   }
 
 
-def _unwritten(about, writers, files, sources, output):
-  """Returns the names of images to predict, and records them in the folder.
+def _unwritten(writer, files, sources, output):
+  """Returns the names of images to predict, and the record of all of them.
 
   Args:
-    about: what predictions depend on beside the images.
-    writers: of files; one that has a `summary` of all images takes over what
-      is told there.
+    writer: of the files; its summaries take over what is told there.
     files: {name of an image: names of the files that are written of it}.
     sources: {name of an image: its path}.
     output: folder of these files.
@@ -487,9 +336,10 @@ def _unwritten(about, writers, files, sources, output):
     ValueError: there are files of these names that another prediction, or
       somebody else, has written.
   """
-  record = output / RECORD
+  path = output / RECORD
   images_now = {name: str(path.resolve()) for name, path in sources.items()}
-  before = json.loads(record.read_text()) if record.exists() else {}
+  before = json.loads(path.read_text()) if path.exists() else {}
+  about = writer.about
   same = before and {k: v for k, v in before.items() if k != 'images'} == about
   recorded = before['images'] if same else {}
   there = _there(output, files)
@@ -499,7 +349,7 @@ def _unwritten(about, writers, files, sources, output):
       if recorded.get(name) != images_now[name]
       for file in written
   ]
-  summaries = {writer.summary: writer for writer in writers if writer.summary}
+  summaries = {each.summary: each for each in writer.summaries if each.summary}
   if not same:
     foreign += summaries
   if taken := [file for file in foreign if file in there]:
@@ -508,15 +358,15 @@ def _unwritten(about, writers, files, sources, output):
         ' others: choose another --output. A prediction goes on in its folder'
         ' only with the same images, checkpoint and options.'
     )
-  write_json(record, about | {'images': recorded | images_now})
   told = set(files)
-  for summary, writer in summaries.items():
-    told &= writer.resume(output) if summary in there else set()
-  return [
+  for summary, each in summaries.items():
+    told &= each.resume(output) if summary in there else set()
+  names = [
       name
       for name, written in files.items()
       if name not in told or not there.issuperset(written)
   ]
+  return names, about | {'images': recorded | images_now}
 
 
 def main(argv):

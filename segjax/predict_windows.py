@@ -6,7 +6,9 @@ block are those of a sliding window over the whole image, and a block keeps the
 pixels that it has all windows of: the result equals that of the whole image.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 import contextlib
 from typing import Any
 
@@ -14,7 +16,7 @@ from etils import epath
 import numpy as np
 
 from segjax.artifacts import pictures
-from segjax.artifacts import polygons
+from segjax.artifacts import polygons as polygon_files
 from segjax.data import image as images
 from segjax.data import rasters
 from segjax.data.image import BadExample
@@ -28,7 +30,7 @@ BLOCK = 4096
 SHOWN = 2048  # Pixels of the longer side of an overlay.
 
 
-def check(predictor: Any) -> None:
+def _check(predictor: Any) -> None:
   """Raises ValueError if a predictor cannot see an image in windows."""
   rasters.rasterio()
   if not isinstance(predictor, Predictor):
@@ -62,36 +64,86 @@ def check(predictor: Any) -> None:
 
 
 class Writer:
-  """Predicts images by windows and writes their files; see the module."""
+  """Predicts images by windows and writes their files; see the module.
+
+  Attributes:
+    about: what the files depend on beside the images.
+    summaries: files of all images together: none.
+  """
+
+  summaries = ()
 
   def __init__(
       self,
       predictor: Predictor,
+      sources: Mapping[str, epath.Path],
       *,
       probabilities: bool = False,
-      outlines: polygons.GeoJson | None = None,
+      polygons: str = '',
   ):
     """Keeps what is to be written.
 
     Args:
-      predictor: that passes `check`.
+      predictor: what predicts.
+      sources: paths of the images by name.
       probabilities: whether to write these, too.
-      outlines: writer of polygons, or None.
+      polygons: format of polygons to write, too, or ''.
+
+    Raises:
+      ValueError: the predictor cannot see an image in windows.
     """
-    self._predictor = predictor
-    self._probabilities, self._outlines = probabilities, outlines
+    _check(predictor)
+    self._predictor, self._sources = predictor, sources
+    self._probabilities = probabilities
+    self.about = predictor.describe() | {'windows': True}
     label_map = predictor.label_map
     # A band for each class where a pixel may have several.
     self._bands = label_map.num_classes if label_map.overlapping else 1
+    self._outlines = None
+    if polygons:
+      self.about['polygons'] = polygons
+      self._outlines = polygon_files.writer(polygons, label_map, sources)
 
   def files(self, name: str) -> list[str]:
-    """Returns the names of the files that `write` makes of an image."""
+    """Returns the names of the files that are written of an image."""
     names = [f'{name}.tif', f'{name}_overlay.png']
     if self._probabilities:
       names.append(f'{name}_probabilities.tif')
     return [*names, *(self._outlines.files(name) if self._outlines else ())]
 
-  def write(self, folder: epath.Path, name: str, path: epath.Path) -> None:
+  def begin(self, folder: epath.Path) -> None:
+    """Does nothing: there are no files but those of the images."""
+
+  def finish(self, folder: epath.Path) -> None:
+    """Does nothing, see `begin`."""
+
+  def write(
+      self,
+      folder: epath.Path,
+      names: list[str],
+      fail: Callable[[dict, Exception], None],
+  ) -> Iterator[None]:
+    """Predicts images and writes their files; yields once for each.
+
+    Args:
+      folder: to write to.
+      names: of the images.
+      fail: called with {'name': ...} and the reason where an image cannot be
+        predicted; it does not end the others.
+
+    Raises:
+      OSError: the folder cannot be written to.
+    """
+    for name in names:
+      try:
+        self._write_one(folder, name, self._sources[name])
+      except OSError:  # Of the folder, not of the image.
+        raise
+      except Exception as error:
+        fail({'name': name}, error)
+      yield
+
+  def _write_one(self, folder, name, path):
     """Predicts an image and writes its files.
 
     NAME.tif has the class ids, with the colours of the classes, or, where

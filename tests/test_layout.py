@@ -44,6 +44,7 @@ MAY_IMPORT = {
     ),
     'predictor': 'experiment artifacts data inference ops',
     '__main__': ANYTHING,
+    'predict_images': 'predictor exported artifacts data',
     'predict_windows': 'predictor artifacts data inference runtime',
     'main': ANYTHING,
     'train': ANYTHING,

@@ -159,8 +159,9 @@ def test_an_image_that_exif_turns_is_refused(teacher, tmp_path):
 def test_classes_that_overlap_are_refused(teacher, data):
   overlapping = mock.Mock(spec=Predictor, task=teacher.task)
   overlapping.label_map = mock.Mock(overlapping=True)
+  folder = data / 'more' / 'train' / 'images'
   with pytest.raises(ValueError, match='probabilities of one class a pixel'):
-    predict.write(overlapping, [data], data / 'out', min_confidence=0.9)
+    predict.write(overlapping, [folder], data / 'out', min_confidence=0.9)
 
 
 def test_written_classes_are_read_as_they_were():
