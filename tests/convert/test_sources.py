@@ -163,7 +163,9 @@ def test_processes_wait_for_the_one_that_fetches(server, cache):
       f"with filelock.FileLock(r'{cache / f'.{path.name}.lock'}'):\n"
       "  print('locked', flush=True)\n"
       '  sys.stdin.readline()\n'
-      f"  pathlib.Path(r'{path}').write_bytes(bytes({len(data)}))\n"
+      f"  part = pathlib.Path(r'{path}.part')\n"
+      f'  part.write_bytes(bytes({len(data)}))\n'
+      f"  part.rename(r'{path}')\n"
   )
   with (
       subprocess.Popen(
