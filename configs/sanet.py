@@ -1,7 +1,8 @@
 r"""SANet, https://arxiv.org/abs/1909.03402.
 
 Paper: 53.0 mIoU on Pascal Context val (ResNet-101), 54.4 with EfficientNet-b7;
-83.2 on VOC 2012 test, 86.1 after COCO.
+83.2 on VOC 2012 test, 86.1 after COCO. Ours: 81.1 on val of `shapes`, a tiny
+ResNet from random weights, 700 steps in 2 CPU minutes.
 
   bash launch/local.sh --config=configs/sanet.py
   python -m segjax.main --workdir=runs/context \
