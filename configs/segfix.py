@@ -30,8 +30,9 @@ def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   authors = arg.dataset == 'cityscapes' and not arg.small
+  recipe = CITYSCAPES if authors else {}
   config = common.base(
-      arg.dataset, small=arg.small, **(CITYSCAPES if authors else {})
+      arg.dataset, small=arg.small, **{'class_weights': '', **recipe}
   )
   config.task = 'boundaries'
   if not authors:  # Before the crop, behind what resizes.
