@@ -31,7 +31,9 @@ def get_config(arg=''):
   """Returns the config; see `common.parse_arg`."""
   arg = common.parse_arg(arg, dataset='shapes', backbone='', small=False)
   recipe = CITYSCAPES if arg.dataset == 'cityscapes' and not arg.small else {}
-  config = common.base(arg.dataset, small=arg.small, **recipe)
+  config = common.base(
+      arg.dataset, small=arg.small, **{'class_weights': '', **recipe}
+  )
   if not recipe:
     for name in ('train', 'eval'):
       ops = config.preprocess[name]

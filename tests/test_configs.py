@@ -1,3 +1,7 @@
+import importlib
+import pathlib
+
+import numpy as np
 import pytest
 
 from configs import common
@@ -7,6 +11,13 @@ from configs import mask_rcnn
 from configs import panoptic_deeplab
 from configs import panoptic_fpn
 from configs import pspnet
+from segjax import losses
+
+SYSTEMS = sorted(
+    path.stem
+    for path in pathlib.Path(common.__file__).parent.glob('*.py')
+    if path.stem != 'common'
+)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +103,17 @@ def test_sets_with_objects_have_recipes(module, dataset, task, made_by, small):
   # Class 0 is no object to Panoptic FPN.
   first = config.dataset.options.get('stuff_first', False)
   assert first == (module is panoptic_fpn)
+
+
+@pytest.mark.parametrize('system', SYSTEMS)
+def test_where_a_recipe_weighs_classes_its_losses_take_weights(system):
+  module = importlib.import_module(f'configs.{system}')
+  for small, data_sets in ((True, common.SMALL), (False, common.DATASETS)):
+    for dataset in data_sets:
+      try:
+        config = module.get_config(f'dataset={dataset},small={small}')
+      except ValueError:  # It has no recipe for this set.
+        continue
+      if config.class_weights:
+        for loss in filter(None, (config.loss, config.aux_loss)):
+          losses.build(loss, np.ones(3))
