@@ -382,6 +382,8 @@ class _Graph:
         for i, side in enumerate(window)
         if side != 1 or strides[i] != 1 or any(padding[i])
     ]
+    if not pooled:  # Windows of one pixel each.
+      return self._name(v)
     others = [i for i in range(len(shape)) if i not in pooled]
     order = [*others, *pooled]
     x = self._ordered(v, order)
