@@ -46,6 +46,11 @@ from segjax.runtime import terminal
 MIXED = 0.05  # Part of an object that may be of another class in the mask.
 SPECK = 10  # Pixels that an object should have.
 DRAWN = 8  # Examples of a split that are drawn.
+# What is looked at: the examples of training and of evaluation.
+LOADERS = {
+    'train': experiment.train_dataset,
+    'eval': experiment.eval_dataset,
+}
 SHOWN = 10  # Lines of a long list that are shown; the rest is counted.
 
 ZERO_AND_255 = (
@@ -118,10 +123,7 @@ def check_data(config):
   """Reads both splits; returns a report as text, and the `Problems`."""
   problems = Problems()
   splits = []
-  for role, load in (
-      ('train', experiment.train_dataset),
-      ('eval', experiment.eval_dataset),
-  ):
+  for role, load in LOADERS.items():
     try:
       dataset = load(config)
     except (OSError, ValueError) as error:
@@ -459,9 +461,9 @@ def draw(config, folder):
   _check_new(folder)
   folder.mkdir(parents=True, exist_ok=True)
   number = 0
-  for role in ('train', 'eval'):
+  for role, load in LOADERS.items():
     try:
-      dataset = experiment.dataset(config, config.dataset[f'{role}_split'])
+      dataset = load(config)
     except (OSError, ValueError):
       continue  # The report has named it.
     count = min(DRAWN, len(dataset))

@@ -245,8 +245,12 @@ def started(monkeypatch):
   monkeypatch.setattr(
       jax.distributed,
       'initialize',
-      lambda *args, local_device_ids, **_: calls.update(
-          jax=args, local=local_device_ids
+      lambda *args, local_device_ids, cluster_detection_method, **_: (
+          calls.update(
+              jax=args,
+              local=local_device_ids,
+              launcher=cluster_detection_method,
+          )
       ),
   )
   return calls
@@ -254,7 +258,9 @@ def started(monkeypatch):
 
 def test_what_is_given_is_taken(started):
   hosts.initialize('a:1', 4, 2)
-  assert started == dict(met=('a:1', 4, 2), jax=('a:1', 4, 2), local=None)
+  told = dict(met=('a:1', 4, 2), jax=('a:1', 4, 2), local=None)
+  # Nor is a Slurm job around them asked which devices they have.
+  assert started == told | dict(launcher='deactivate')
 
 
 OPEN_MPI = dict(
@@ -271,7 +277,7 @@ def set_all(monkeypatch, variables):
 
 def test_without_arguments_jax_asks_the_launcher(started):
   hosts.initialize()
-  assert started == dict(jax=(None, None, None), local=None)
+  assert started == dict(jax=(None,) * 3, local=None, launcher=None)
 
 
 @pytest.fixture

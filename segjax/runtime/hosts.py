@@ -69,6 +69,9 @@ def initialize(
         number,
         index,
         local_device_ids=_local_devices(),
+        # A launcher around processes that were told all, such as the shell of
+        # a Slurm job, does not know which devices each of them has.
+        cluster_detection_method='deactivate' if told else None,
         initialization_timeout=timeout,
         heartbeat_timeout_seconds=HEARTBEAT,
     )

@@ -220,7 +220,7 @@ class Scores:
 
   def __init__(self, label_map: LabelMap):
     _is_thing(label_map)
-    self._label_map, self._raw_ids = label_map, None
+    self.label_map, self._raw_ids = label_map, None
     classes = label_map.num_classes
     # Of each kind the rows of images, and how many true objects there are.
     self._rows = {kind: [] for kind in ('masks', 'boxes', 'cityscapes')}
@@ -264,7 +264,7 @@ class Scores:
       overlaps = coco_ap.overlaps(shared, areas, pixels[there], crowds)
       table['masks'] = overlaps, areas
     number = zlib.crc32(example['name'].encode())
-    for kind in self._label_map.things:
+    for kind in self.label_map.things:
       mine, true = kinds == kind, classes[there] == kind
       if not mine.any() and not true.any():
         continue
@@ -320,8 +320,8 @@ class Scores:
       if kind == kinds[0]:
         scores |= numbers
         each = coco_ap.per_class(precision)
-        for i in self._label_map.things:
-          scores[f'AP/{self._label_map.names[i]}'] = float(each[i])
+        for i in self.label_map.things:
+          scores[f'AP/{self.label_map.names[i]}'] = float(each[i])
       scores |= {
           f'box_{name}': numbers[name] for name in ('AP', 'AP50', 'AP75')
       }
@@ -377,8 +377,8 @@ class Scores:
     truth = pictures.objects(
         image,
         [ids == i for i in numbers],
-        [self._label_map.names[classes[i - 1]] for i in numbers],
-        [self._label_map.colors[classes[i - 1]] for i in numbers],
+        [self.label_map.names[classes[i - 1]] for i in numbers],
+        [self.label_map.colors[classes[i - 1]] for i in numbers],
     )
     return pictures.beside(image, truth, self._show(image, prediction))
 
@@ -418,16 +418,11 @@ class Scores:
         image,
         [_whole(prediction, i, image.shape[:2]) for i in shown],
         [
-            f'{self._label_map.names[classes[i]]} {prediction["scores"][i]:.2f}'
+            f'{self.label_map.names[classes[i]]} {prediction["scores"][i]:.2f}'
             for i in shown
         ],
-        [self._label_map.colors[classes[i]] for i in shown],
+        [self.label_map.colors[classes[i]] for i in shown],
     )
-
-  @property
-  def label_map(self) -> LabelMap:
-    """The classes that are predicted."""
-    return self._label_map
 
   def segments(
       self, example: dict, prediction: dict
@@ -510,7 +505,7 @@ class Scores:
           'image_id': raw.image_id(name) if raw else name,
           'file_name': name,
           'category_id': number,
-          'category': self._label_map.names[kind],
+          'category': self.label_map.names[kind],
           'bbox': [x0, y0, x1 - x0, y1 - y0],
           'score': float(prediction['scores'][i]),
       }

@@ -108,7 +108,7 @@ class Scores:
   summary = ''
 
   def __init__(self, label_map: LabelMap, absent: str):
-    self._label_map, self._absent = label_map, absent
+    self.label_map, self._absent = label_map, absent
     self._counts = np.zeros((3, label_map.num_classes), np.int64)
 
   def add(self, example: dict, prediction: dict) -> None:
@@ -126,11 +126,11 @@ class Scores:
 
   def compute(self) -> dict[str, float]:
     """Returns all scores by name."""
-    return multilabel.scores(self._counts, self._label_map.names, self._absent)
+    return multilabel.scores(self._counts, self.label_map.names, self._absent)
 
   def describe(self, scores: dict[str, float]) -> str:
     """Returns the lines in which scores are told."""
-    names = self._label_map.names
+    names = self.label_map.names
     width = max(map(len, names))
     lines = [
         f'  {name:<{width}}  {scores[f"IoU/{name}"]:7.4f}'
@@ -159,14 +159,14 @@ class Scores:
     """Returns image, label and prediction side by side, [H, W, 3] uint8."""
     return pictures.beside(
         pictures.displayable(example['raw']),
-        pictures.mixed(example['label'], self._label_map.colors),
+        pictures.mixed(example['label'], self.label_map.colors),
         self.paint(example['raw'], prediction),
     )
 
   def paint(self, raw: np.ndarray, prediction: dict) -> np.ndarray:
     """Returns a prediction as a picture; see `semantic.Scores.paint`."""
     del raw
-    return pictures.mixed(prediction['labels'], self._label_map.colors)
+    return pictures.mixed(prediction['labels'], self.label_map.colors)
 
   def found(self, prediction: dict) -> list[tuple[int, str]]:
     """Returns the ids of the classes in a prediction, with how much of each."""
@@ -185,11 +185,6 @@ class Scores:
     values = prediction['probabilities'][y, x]
     return [(int(i), float(values[i])) for i in np.argsort(-values)]
 
-  @property
-  def label_map(self) -> LabelMap:
-    """The classes that are predicted."""
-    return self._label_map
-
   def segments(
       self, example: dict, prediction: dict
   ) -> Iterator[polygons.Segment]:
@@ -200,7 +195,7 @@ class Scores:
       prediction: see `Scores`.
     """
     del example
-    for k in range(self._label_map.num_classes):
+    for k in range(self.label_map.num_classes):
       yield polygons.Segment(k, prediction['labels'][..., k] > 0)
 
   def use_raw_ids(self, raw_ids: RawIds) -> None:
@@ -227,10 +222,10 @@ class Scores:
 
   def _masks(self, name):
     """Returns the names of the files that hold the classes of an image."""
-    bits = 16 if self._label_map.num_classes > 8 else 8
-    if self._label_map.num_classes <= bits:
+    bits = 16 if self.label_map.num_classes > 8 else 8
+    if self.label_map.num_classes <= bits:
       return [f'{name}.png']
-    return [f'{name}_{k}.png' for k in range(self._label_map.num_classes)]
+    return [f'{name}_{k}.png' for k in range(self.label_map.num_classes)]
 
   def write(
       self,
@@ -261,7 +256,7 @@ class Scores:
       images.write_png(folder / files[0], multilabel.as_bits(labels))
     images.write_png(
         folder / f'{name}_overlay.png',
-        pictures.mixed_overlay(example['raw'], labels, self._label_map),
+        pictures.mixed_overlay(example['raw'], labels, self.label_map),
     )
     if probabilities:
       with atomic.replacing(folder / f'{name}.npz') as file:

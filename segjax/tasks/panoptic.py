@@ -282,7 +282,7 @@ class Scores:
   summary = 'panoptic.json'  # Tells the segments of all images.
 
   def __init__(self, label_map: LabelMap, absent: str):
-    self._label_map, self._raw_ids = label_map, None
+    self.label_map, self._raw_ids = label_map, None
     self._semantic = semantic.scores(label_map, absent=absent)
     self._sums = [np.zeros((label_map.num_classes, 4)) for _ in range(2)]
     self._written = {}  # Sizes and segments of images, by name.
@@ -295,7 +295,7 @@ class Scores:
       prediction: of the same size.
     """
     self._semantic.add(example, prediction)
-    truth, classes, crowds = truth_segments(example, self._label_map)
+    truth, classes, crowds = truth_segments(example, self.label_map)
     for total, boundary in zip(self._sums, (False, True), strict=True):
       total += panoptic_quality.counts(
           truth,
@@ -303,7 +303,7 @@ class Scores:
           crowds,
           prediction['segments'],
           prediction['classes'],
-          self._label_map.num_classes,
+          self.label_map.num_classes,
           boundary=boundary,
       )
 
@@ -314,13 +314,13 @@ class Scores:
 
   def compute(self) -> dict[str, float]:
     """Returns all scores by name."""
-    things = self._label_map.things
+    things = self.label_map.things
     scores = panoptic_quality.scores(self._sums[0], things)
     per_class = scores.pop('class_PQ')
     del scores['class_SQ'], scores['class_RQ']
     boundary = panoptic_quality.scores(self._sums[1], things)
     scores['boundary_PQ'] = boundary['PQ']
-    for name, value in zip(self._label_map.names, per_class, strict=True):
+    for name, value in zip(self.label_map.names, per_class, strict=True):
       scores[f'PQ/{name}'] = value
     scores = {name: float(value) for name, value in scores.items()}
     return scores | self._semantic.compute()
@@ -358,7 +358,7 @@ class Scores:
 
   def draw(self, example: dict, prediction: dict) -> np.ndarray:
     """Returns image, truth and prediction side by side, [H, W, 3] uint8."""
-    truth, classes, _ = truth_segments(example, self._label_map)
+    truth, classes, _ = truth_segments(example, self.label_map)
     return pictures.beside(
         pictures.displayable(example['raw']),
         self._paint(truth, classes),
@@ -387,11 +387,6 @@ class Scores:
     if i < 0:
       return []
     return [(int(prediction['classes'][i]), float(prediction['scores'][i]))]
-
-  @property
-  def label_map(self) -> LabelMap:
-    """The classes that are predicted."""
-    return self._label_map
 
   def segments(
       self, example: dict, prediction: dict
@@ -470,7 +465,7 @@ class Scores:
     tinted = image // 2 + painted // 2
     overlay = np.where((ids > 0)[..., None], tinted, image)
     shown = np.array([segment['category_id'] for segment in segments], int)
-    overlay = pictures.add_legend(overlay, shown, self._label_map)
+    overlay = pictures.add_legend(overlay, shown, self.label_map)
     images.write_png(folder / f'{name}_overlay.png', overlay)
     for segment in segments:
       segment['category_id'] = self._category(segment['category_id'])
@@ -511,11 +506,11 @@ class Scores:
                 'id': self._category(i),
                 'name': name,
                 'supercategory': name,
-                'isthing': int(i in self._label_map.things),
+                'isthing': int(i in self.label_map.things),
                 'color': list(color),
             }
             for i, (name, color) in enumerate(
-                zip(self._label_map.names, self._label_map.colors, strict=True)
+                zip(self.label_map.names, self.label_map.colors, strict=True)
             )
         ],
     }
@@ -531,7 +526,7 @@ class Scores:
     return self._raw_ids.image_id(name) if self._raw_ids else name
 
   def _paint(self, segments, classes):
-    return pictures.segments(segments, classes, self._label_map.colors)
+    return pictures.segments(segments, classes, self.label_map.colors)
 
 
 def _refuse_probabilities(probabilities):

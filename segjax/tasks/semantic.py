@@ -132,7 +132,7 @@ class Scores:
   summary = ''
 
   def __init__(self, label_map: LabelMap, absent: str):
-    self._label_map, self._absent = label_map, absent
+    self.label_map, self._absent = label_map, absent
     self._raw_ids = None
     self._total = collections.semantic(
         label_map.names, absent, label_map.boundary_class
@@ -189,7 +189,7 @@ class Scores:
   def pictures(self) -> dict[str, np.ndarray]:
     """Returns pictures of the sums: the confusion matrix."""
     counts = self._total.confusion.counts
-    return {'confusion': pictures.confusion(counts, self._label_map.names)}
+    return {'confusion': pictures.confusion(counts, self.label_map.names)}
 
   def confusion(self) -> np.ndarray | None:
     """Returns the confusion matrix of the sums, [K, K], rows are the truth.
@@ -201,7 +201,7 @@ class Scores:
   def draw(self, example: dict, prediction: dict) -> np.ndarray:
     """Returns image, label and prediction side by side, [H, W, 3] uint8."""
     return pictures.panel(
-        example['raw'], example['label'], prediction['labels'], self._label_map
+        example['raw'], example['label'], prediction['labels'], self.label_map
     )
 
   def paint(self, raw: np.ndarray, prediction: dict) -> np.ndarray:
@@ -212,7 +212,7 @@ class Scores:
       prediction: see `Scores`.
     """
     del raw
-    return pictures.colorize(prediction['labels'], self._label_map.colors)
+    return pictures.colorize(prediction['labels'], self.label_map.colors)
 
   def found(self, prediction: dict) -> list[tuple[int, str]]:
     """Returns the ids of the classes in a prediction, with how much of each."""
@@ -232,11 +232,6 @@ class Scores:
       return [(int(prediction['labels'][y, x]), float('nan'))]
     values = prediction['probabilities'][y, x]
     return [(int(i), float(values[i])) for i in np.argsort(-values)]
-
-  @property
-  def label_map(self) -> LabelMap:
-    """The classes that are predicted."""
-    return self._label_map
 
   def segments(
       self, example: dict, prediction: dict
@@ -295,11 +290,11 @@ class Scores:
     """
     name, labels = example['name'], prediction['labels']
     images.write_png(
-        folder / f'{name}.png', labels, palette=self._label_map.colors
+        folder / f'{name}.png', labels, palette=self.label_map.colors
     )
     images.write_png(
         folder / f'{name}_overlay.png',
-        pictures.overlay(example['raw'], labels, self._label_map),
+        pictures.overlay(example['raw'], labels, self.label_map),
     )
     if self._raw_ids:
       self._raw_ids.write(folder, name, labels)
