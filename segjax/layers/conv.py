@@ -15,6 +15,8 @@ from segjax.ops.resize_conv import resize_conv
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 # With fan-in, the paper's first choice.
 he_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
+# What PyTorch's layers begin with if the code of a network sets nothing.
+torch_default = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 # Flax's layer with the convolution of `ops.conv`, which has an implementation

@@ -11,25 +11,27 @@ import jax
 from segjax.layers import norm as norms
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
+from segjax.layers.conv import torch_default
 from segjax.ops.resize import resize
 
 
 def classifier(
     num_classes: int,
     name: str = 'classifier',
-    std: float = 0.01,
     kernel: int = 1,
+    init: Callable[..., Any] = torch_default,
 ) -> nn.Module:
   """Returns a convolution to class scores.
 
   Args:
     num_classes: number of scores.
     name: name of the layer's parameters in its parent.
-    std: standard deviation of the initial weights; small ones begin with nearly
-      equal probabilities.
     kernel: side of the kernel.
+    init: initialiser of the weights. A normal distribution with a standard
+      deviation of 0.01, that of mmsegmentation's heads, is for hundreds of
+      features: a head of 8 or 16 tells objects from the background then, and
+      hardly learns which they are.
   """
-  init = nn.initializers.normal(std)
   return Conv(num_classes, (kernel, kernel), kernel_init=init, name=name)
 
 

@@ -17,8 +17,8 @@ from segjax.layers.conv import SeparableConvNormAct
 from segjax.layers.head import classifier
 from segjax.ops.resize import resize
 
-# The authors' initial spread of the layers that predict.
-STD = 0.001
+# Of the layers that predict, in the authors' code.
+small_init = nn.initializers.normal(0.001)
 
 
 class Decoder(nn.Module):
@@ -127,7 +127,7 @@ def panoptic_outputs(
   separable = functools.partial(SeparableConvNormAct, kernel=5, norm=norm)
   x = build(features, low_features=low_features, name='semantic')(feats, train)
   x = separable(features, name='semantic_head')(x, train)
-  logits = classifier(num_classes, std=STD)(x)
+  logits = classifier(num_classes, init=small_init)(x)
 
   y = build(
       instance_features, low_features=instance_low_features, name='instance'
@@ -138,9 +138,9 @@ def panoptic_outputs(
     heat = y
     for i, width in enumerate((instance_features, head_features), 1):
       heat = ConvNormAct(width, norm=norm, name=f'center_head{i}')(heat, train)
-  center = classifier(1, 'center', STD)(heat)
+  center = classifier(1, 'center', init=small_init)(heat)
   y = separable(head_features, name='offset_head')(y, train)
-  offset = classifier(2, 'offset', STD)(y)
+  offset = classifier(2, 'offset', init=small_init)(y)
 
   factors = scale(offset.shape[1:3], size, align_corners)
   offset = resize(offset, size, align_corners=align_corners)

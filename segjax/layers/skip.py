@@ -48,7 +48,8 @@ class SkipHead(nn.Module):
 
   def score(self, level, feats):
     """Returns scores [B, h, w, K] of the features [B, h, w, C] of a level."""
-    return classifier(self.num_classes, f'score_{level}', std=0.0)(feats)
+    zeros = nn.initializers.zeros
+    return classifier(self.num_classes, f'score_{level}', init=zeros)(feats)
 
 
 def crop(x: jax.Array, offset: int, size: tuple[int, int]) -> jax.Array:

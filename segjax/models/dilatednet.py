@@ -87,7 +87,8 @@ class Model(nn.Module):
         dropout=self.dropout,
         name='backbone',
     )(image, train)
-    x = classifier(self.num_classes, std=0.001)(feats['fc7'])
+    init = nn.initializers.normal(0.001)
+    x = classifier(self.num_classes, init=init)(feats['fc7'])
     if self.context:
       x = Context(self.context, self.rates, name='context')(x)
     return x
