@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import jax
+from jax.extend import core
 import numpy as np
 import pytest
 
@@ -188,12 +189,12 @@ def test_a_rewritten_program_predicts_what_the_run_does(workdir, expected):
   pictures, predictions = expected
   function, about = export.function(workdir, SIZE, dtype='float32')
   images = jax.ShapeDtypeStruct(about.shape, np.dtype(about.dtype))
-  program, results = portable.portable(function, images)
+  program, results = portable.rewrite(function, images)
   assert sorted(results) == ['labels', 'probabilities']
   counts = portable.count(program)
   # Each norm is in its convolution.
   assert not counts.keys() & {'rsqrt', 'cond', 'jit', 'platform_index'}
-  compute = jax.jit(portable.as_function(program))
+  compute = jax.jit(core.jaxpr_as_fun(program))
   _, probabilities = compute(pictures[0][None])
   np.testing.assert_allclose(probabilities[0], predictions[0][1], atol=1e-4)
 
