@@ -33,6 +33,7 @@ from segjax import experiment
 from segjax.artifacts import pictures
 from segjax.artifacts import workdir
 from segjax.convert import sources
+from segjax.data import class_weights
 from segjax.data import datasets
 from segjax.data import image
 from segjax.data import object_statistics
@@ -565,8 +566,8 @@ def _classes(splits):
     )
   if splits[0].role == 'train':
     head += f'{"median freq.":>14}{"1/ln(1.02+f)":>14}'
-    median = statistics.median_frequency(splits[0].counts)
-    inverse = statistics.inverse_log(splits[0].counts)
+    median = class_weights.median_frequency(splits[0].counts)
+    inverse = class_weights.inverse_log(splits[0].counts)
     columns.append(
         [f'{m:14.4f}{v:14.4f}' for m, v in zip(median, inverse, strict=True)]
     )
