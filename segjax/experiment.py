@@ -6,9 +6,11 @@ a `System` and plain values, so they cannot disagree.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
 import types
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -36,6 +38,7 @@ from segjax.data.label_map import LabelMap
 from segjax.data.mixture import Mixed
 from segjax.data.splits import Splits
 from segjax.data.values import Values
+from segjax.inference import whole
 from segjax.inference.views import Inference
 from segjax.runtime import hosts
 from segjax.system import System
@@ -189,27 +192,39 @@ def forward(config: Config, system: System) -> Callable:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """What an evaluation needs, from `evaluation`.
+  """A split, and how predictions of its examples are scored.
 
   Attributes:
-    system: what is evaluated.
+    task: the module of the task.
+    label_map: the classes.
     dataset: the split.
     examples: function that returns an iterator over this host's examples.
-    forward: see `forward`.
-    options: of prediction.
     absent: convention for classes that do not occur.
     num_pictures: examples to draw.
-    values: type and range of the images that the model is trained on, if known.
   """
 
-  system: System
+  task: types.ModuleType
+  label_map: LabelMap
   dataset: datasets.Dataset
   examples: Callable[[], Iterator[dict]]
-  forward: Callable
-  options: Inference
   absent: str
   num_pictures: int
-  values: Values | None
+
+  def scores(self) -> Any:
+    """Returns empty scores of the task."""
+    return self.task.scores(self.label_map, absent=self.absent)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelEvaluation(Evaluation):
+  """The same, and the model that predicts.
+
+  Attributes:
+    predictor: `predictor(variables)` is a function from an iterable of examples
+      to an iterator over (example, prediction).
+  """
+
+  predictor: Callable[[Any], Callable[[Iterable[dict]], Iterator]]
 
 
 def evaluation(
@@ -218,27 +233,76 @@ def evaluation(
     dataset: datasets.Dataset,
     values: Values | None = None,
     temperature: float = 1.0,
-) -> Evaluation:
+) -> ModelEvaluation:
   """Builds everything that an evaluation of a split needs; reads one example.
 
   Whatever the config says of it is checked here: a mistake must not show at the
   first evaluation, after hours of training.
+
+  Args:
+    config: of the run.
+    system: what is evaluated.
+    dataset: the split.
+    values: type and range of the images that the model is trained on, if known.
+    temperature: see `inference`.
   """
   system.task.scores(system.label_map, absent=config.absent)
   examples = eval_examples(config, dataset)
   first = next(examples(), None)
   if first is not None:  # A host may have none.
     fields.check(system.reads, first, config.model_name)
-  return Evaluation(
-      system=system,
+  return ModelEvaluation(
+      task=system.task,
+      label_map=system.label_map,
       dataset=dataset,
       examples=examples,
-      forward=forward(config, system),
-      options=inference(config, system, temperature),
       absent=config.absent,
       num_pictures=config.num_pictures,
-      values=values,
+      predictor=_predictor(config, system, values, temperature),
   )
+
+
+def evaluation_of_images(
+    config: Config, task: types.ModuleType, dataset: datasets.Dataset
+) -> Evaluation:
+  """Returns how predictions are scored whose images are not preprocessed.
+
+  Args:
+    config: of the run.
+    task: what predicts them has this task.
+    dataset: the split.
+  """
+  return Evaluation(
+      task=task,
+      label_map=dataset.label_map,
+      dataset=dataset,
+      examples=eval_examples(config, dataset, preprocessed=False),
+      absent=config.absent,
+      num_pictures=0,
+  )
+
+
+def _predictor(config, system, values, temperature):
+  """Returns `predictor(variables)`, see `ModelEvaluation`."""
+  compiled = forward(config, system)
+  options = inference(config, system, temperature)
+
+  def checked(examples):
+    for example in examples:
+      if values:
+        values.check(example['raw'], example['name'])
+      yield example
+
+  def predictor(variables):
+    variables = parallel.local(variables)
+    return lambda examples: whole.predict_by_task(
+        system.task,
+        lambda batch: compiled(variables, batch),
+        checked(examples),
+        options,
+    )
+
+  return predictor
 
 
 def check_eval_sample(
@@ -297,6 +361,7 @@ def eval_examples(
     *,
     num_hosts: int = 0,
     host: int | None = None,
+    preprocessed: bool = True,
 ) -> Callable[[], Iterator[dict]]:
   """Returns a function that begins to read the examples of a split.
 
@@ -305,6 +370,7 @@ def eval_examples(
     dataset: the split.
     num_hosts: among how many the examples are divided; 0 for all there are.
     host: which of these it is; by default this one.
+    preprocessed: see `pipeline.eval_examples`.
   """
   read = in_time(config, dataset)
 
@@ -315,6 +381,7 @@ def eval_examples(
         num_hosts=num_hosts or hosts.count(),
         host=hosts.index() if host is None else host,
         threads=config.threads,
+        preprocessed=preprocessed,
     )
 
   return examples

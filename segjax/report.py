@@ -29,15 +29,17 @@ from segjax.artifacts import pictures
 from segjax.artifacts import summaries
 from segjax.artifacts import workdir as workdirs
 from segjax.artifacts.workdir import Workdir
-from segjax.data import datasets
+from segjax.data.parts import Part
 from segjax.evaluation import semantic
 from segjax.runtime import atomic
 from segjax.runtime import compile_cache
 from segjax.runtime import malloc
 from segjax.runtime import terminal
 from segjax.web import report_page
-from segjax.web.report_page import Example
-from segjax.web.report_page import Run
+from segjax.web.report_page.confusion import CELLS
+from segjax.web.report_page.runs import Example
+from segjax.web.report_page.runs import Run
+from segjax.web.report_page.runs import image_key
 
 SIDE = 640  # Pixels of the longer side of a picture.
 # How the score that chooses the best checkpoint is counted.
@@ -57,24 +59,6 @@ COUNTED = {
         ' the IoU at which a detection counts as found.'
     ),
 }
-
-
-class Chosen(datasets.Dataset):
-  """Some examples of a data set."""
-
-  def __init__(self, dataset: datasets.Dataset, indices: Sequence[int]):
-    self._dataset, self._indices = dataset, indices
-    self.label_map, self.split = dataset.label_map, dataset.split
-    self.proposals = dataset.proposals
-
-  def __len__(self):
-    return len(self._indices)
-
-  def __getitem__(self, index):
-    return self._dataset[self._indices[index]]
-
-  def where(self, index):
-    return self._dataset.where(self._indices[index])
 
 
 def write(
@@ -274,11 +258,13 @@ def _evaluate(run, workdir, data_dir) -> Callable:
     matrices.append(alone.confusion())
 
   logging.info('Evaluating %s at step %d.', run.path, step)
-  score_all = evaluate.make(
-      dataclasses.replace(setup, examples=examples, num_pictures=0)
+  predict = setup.predictor(variables)
+  scores, drawn = evaluate.score(
+      dataclasses.replace(setup, examples=examples, num_pictures=0),
+      predict,
+      seen=score,
   )
-  scores, drawn = score_all(variables, seen=score)
-  empty = task.scores(dataset.label_map, absent=config.absent)
+  empty = setup.scores()
   run.step, run.images = step, values
   run.scores = _by_class(scores, empty.label_map.names)
   run.classes, run.colors = empty.label_map.names, empty.label_map.colors
@@ -289,11 +275,11 @@ def _evaluate(run, workdir, data_dir) -> Callable:
   if matrices and matrices[0] is not None:
     run.confusion = sum(matrices)
     run.scores |= _of_classes(run)
-    if len(run.classes) > report_page.CELLS:
+    if len(run.classes) > CELLS:
       run.matrix = pictures.data_uri(drawn['confusion'], 2000)
 
   def draw(names, seen):
-    few = Chosen(dataset, [places[name] for name in names])
+    few = Part(dataset, [places[name] for name in names], dataset.split)
     some = dataclasses.replace(
         setup,
         dataset=few,
@@ -305,7 +291,7 @@ def _evaluate(run, workdir, data_dir) -> Callable:
       panel = task.scores(dataset.label_map).draw(example, prediction)
       seen(example['name'], pictures.apart(panel))
 
-    evaluate.make(some)(variables, seen=show)
+    evaluate.score(some, predict, seen=show)
 
   return draw
 
@@ -345,7 +331,7 @@ def choose(runs: Sequence[Run], count: int) -> dict[str, list[str]]:
   several = sum(bool(run.images) for run in runs) > 1
   for run in runs:
     known = {
-        report_page.image_key(run, name): value
+        image_key(run, name): value
         for name, value in run.images.items()
         if not math.isnan(value)
     }
@@ -385,16 +371,14 @@ def _examples(
     run = runs[i]
 
     def seen(name, drawn, i=i, run=run):
-      example = examples[report_page.image_key(run, name)]
+      example = examples[image_key(run, name)]
       image, label, prediction = (pictures.data_uri(x, SIDE) for x in drawn)
       # Runs may see an image in other sizes; the first is shown.
       example.image = example.image or image
       example.label = example.label or label
       example.predictions[i] = prediction, run.images[name]
 
-    if mine := [
-        x for x in run.images if report_page.image_key(run, x) in wanted
-    ]:
+    if mine := [x for x in run.images if image_key(run, x) in wanted]:
       draw(mine, seen)
   return [example for example in examples.values() if example.predictions]
 

@@ -14,7 +14,8 @@ from segjax import report
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
 from segjax.data.datasets import shapes
-from segjax.web.report_page import Run
+from segjax.web.report_page.html import number
+from segjax.web.report_page.runs import Run
 from tests import tiny
 from tests.web import html
 
@@ -100,7 +101,7 @@ def test_scores_are_those_of_an_evaluation(page, expected):
     name, *values = text.split(' ')
     rows.setdefault(name, values)
   for name in ('mIoU', 'accuracy', 'boundary_IoU'):
-    assert rows[name] == [report.report_page.number(s[name]) for s in expected]
+    assert rows[name] == [number(s[name]) for s in expected]
   cells = {a.get('data-value') for a, _ in page.find('span')}
   for scores in expected:
     for name in shapes.LABEL_MAP.names:
