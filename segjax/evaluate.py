@@ -13,9 +13,9 @@ import numpy as np
 from segjax import experiment
 from segjax.artifacts import checkpoint
 from segjax.data import datasets
+from segjax.ensemble import Ensemble
 from segjax.experiment import Evaluation
 from segjax.exported import ExportedPredictor
-from segjax.predictor import Ensemble
 from segjax.runtime import hosts
 from segjax.runtime import progress
 
@@ -217,11 +217,10 @@ def _compare(config, workdir, model, title):
     title: name of the model in the log.
   """
   dataset = experiment.eval_dataset(config)
-  if model.label_map.names != dataset.label_map.names:
+  if difference := model.label_map.difference(dataset.label_map):
     raise ValueError(
-        f'{title} knows the classes {", ".join(model.label_map.names[:5])},'
-        f' ..., and {dataset.split!r} has'
-        f' {", ".join(dataset.label_map.names[:5])}, ...'
+        f'{title} has other classes than {dataset.split!r}: {difference}. Give'
+        ' the --config of the run that it is of.'
     )
   setup = experiment.evaluation_of_images(config, model.task, dataset)
   scores, _ = score(setup, model.stream)

@@ -32,8 +32,7 @@ from segjax.artifacts.workdir import Workdir
 from segjax.data.parts import Part
 from segjax.evaluation import semantic
 from segjax.runtime import atomic
-from segjax.runtime import compile_cache
-from segjax.runtime import malloc
+from segjax.runtime import startup
 from segjax.runtime import terminal
 from segjax.web import report_page
 from segjax.web.report_page.confusion import CELLS
@@ -216,10 +215,12 @@ def _take_written_scores(run, workdir, split):
 
 
 def _json(path):
+  """Returns the content of a JSON file, None if there is none."""
   return json.loads(path.read_text()) if path.exists() else None
 
 
 def _lines(path):
+  """Returns the values of a file with JSON in each line, if there is one."""
   text = path.read_text() if path.exists() else ''
   return [json.loads(line) for line in text.splitlines()]
 
@@ -388,9 +389,7 @@ def main(paths, output, count, data_dir):
   with terminal.errors_in_words():
     if not paths:
       raise ValueError('Name at least one workdir.')
-    malloc.tune()
-    compile_cache.enable()
-    compile_cache.relax_gc()
+    startup.prepare()
     write(paths, output, count=count, data_dir=data_dir)
 
 

@@ -64,24 +64,21 @@ class Folder:
     return folder / f'{name}.png'
 
 
-def config(data_dir, **changes):
-  return ml_collections.ConfigDict(
-      {
-          'dataset': {
-              'name': 'folder',
-              'train_split': 'train',
-              'eval_split': 'val',
-              'fold': '',
-              'mix': (),
-              'options': {},
-          },
-          'data_dir': str(data_dir),
-          'batch_size': 2,
-          'seed': 0,
-          'on_bad_example': 'raise',
-          **changes,
-      }
+def config(data_dir, instances=False, **changes):
+  """Returns the config of a folder, and what it does not need left out."""
+  config = ml_collections.ConfigDict(
+      dict(data_dir=str(data_dir), batch_size=2, seed=0, **changes)
   )
+  config.on_bad_example = changes.get('on_bad_example', 'raise')
+  config.dataset = dict(
+      name='folder',
+      train_split='train',
+      eval_split='val',
+      fold='',
+      mix=(),
+      options=dict(instances=True) if instances else {},
+  )
+  return config
 
 
 @pytest.fixture
@@ -365,21 +362,9 @@ def cells(tmp_path):
   return folder
 
 
-OBJECTS = {
-    'dataset': {
-        'name': 'folder',
-        'train_split': 'train',
-        'eval_split': 'val',
-        'fold': '',
-        'mix': (),
-        'options': {'instances': True},
-    }
-}
-
-
 def test_healthy_objects_are_measured(cells):
-  assert cells.check(**OBJECTS) == ('', '')
-  report, _ = data.check(config(cells.root, **OBJECTS))
+  assert cells.check(instances=True) == ('', '')
+  report, _ = data.check(config(cells.root, instances=True))
   assert "train split 'train' has 6 objects, 3 in an image" in report
   *_, row = (
       report.split("The train split 'train' has")[1]
@@ -398,7 +383,7 @@ def test_spoilt_objects_are_named(cells):
   cells.objects('train/a', ids)
   cells.mask('train/b', np.roll(cells.ids > 0, 1, axis=0))
   cells.objects('val/c', 0 * ids)
-  errors, warnings = cells.check(**OBJECTS)
+  errors, warnings = cells.check(instances=True)
   assert not errors
   for words in (
       'objects of the train split',
@@ -416,10 +401,10 @@ def test_spoilt_objects_are_named(cells):
 def test_examples_without_any_object_cannot_be_learned_from(cells):
   for where in ('train/a', 'train/b'):
     cells.objects(where, 0 * cells.ids)
-  errors, _ = cells.check(**OBJECTS)
+  errors, _ = cells.check(instances=True)
   assert 'No image of the train split' in errors
   cells.objects('train/a', cells.ids)
-  errors, warnings = cells.check(**OBJECTS)
+  errors, warnings = cells.check(instances=True)
   assert not errors
   assert '1 of 2 images of the train split' in warnings
 
@@ -428,8 +413,7 @@ def test_examples_without_any_object_cannot_be_learned_from(cells):
 def test_examples_are_drawn_and_nothing_is_overwritten(
     cells, tmp_path, with_objects
 ):
-  options = OBJECTS if with_objects else {}
-  given = config(cells.root, **options)
+  given = config(cells.root, instances=with_objects)
   cells.truncate('train/b')  # It is left out.
   given.dataset.eval_split = 'lost'  # It is left out, too.
   assert drawings.draw(given, tmp_path / 'one').startswith('1 pictures')

@@ -12,12 +12,11 @@ from segjax import export
 from segjax import predict
 from segjax.artifacts import exported
 from segjax.artifacts import portable
-from segjax.artifacts.checkpoint import Checkpoints
-from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data import transforms
 from segjax.data.datasets import shapes
 from segjax.exported import ExportedPredictor
+from tests import saved_run
 from tests import tiny
 
 SIZE = (32, 48)
@@ -36,17 +35,10 @@ np.savez(sys.argv[3], **outputs)
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory, random_variables):
   """A run with weights of no meaning."""
-  workdir = Workdir(tmp_path_factory.mktemp('run'))
   config = tiny.get_config()
-  workdir.claim(config)
-  workdir.write_labels(shapes.LABEL_MAP, channels=3)
   model = experiment.model(config, shapes.LABEL_MAP)
   variables = random_variables(model, (1, *SIZE, 3))
-  params = variables.pop('params')
-  saved = Checkpoints(workdir.checkpoints)
-  saved.save(0, {'params': params, 'mutable': variables})
-  saved.close()
-  return workdir
+  return saved_run.save(tmp_path_factory.mktemp('run'), config, variables)
 
 
 @pytest.fixture(scope='module')

@@ -43,8 +43,9 @@ MAY_IMPORT = {
         ' runtime specs'
     ),
     'predictor': 'experiment artifacts data inference ops',
+    'ensemble': 'predictor inference',
     '__main__': ANYTHING,
-    'predict_images': 'predictor exported artifacts data',
+    'predict_images': 'predictor ensemble exported artifacts data runtime',
     'predict_windows': 'predictor artifacts data inference runtime',
     'main': ANYTHING,
     'train': ANYTHING,

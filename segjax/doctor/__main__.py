@@ -27,6 +27,7 @@ from segjax.doctor import drawings
 from segjax.doctor import machine
 from segjax.doctor import weights
 from segjax.runtime import compile_cache
+from segjax.runtime import gc_tuning
 from segjax.runtime import terminal
 
 
@@ -59,7 +60,7 @@ def main(config, drawn=''):
   """
   with terminal.errors_in_words():
     compile_cache.enable()
-    compile_cache.relax_gc()
+    gc_tuning.relax()
     if drawn:
       drawings.check_new(drawn)
     report, problems = data.check(config)

@@ -112,7 +112,6 @@ def check_objects(split: Split, problems: Problems) -> None:
   if not with_map:
     return
   single = [one for one in split.objects if not one.crowd]
-  names = split.dataset.label_map.names
   if not single:
     message = f'No image of the {split.title} has an object.'
     (problems.errors if split.role == 'train' else problems.warnings).append(
@@ -121,6 +120,24 @@ def check_objects(split: Split, problems: Problems) -> None:
         ' their classes.'
     )
     return
+  _check_maps(split, with_map, problems)
+  _check_shapes(split, single, problems)
+  empty = [g.name for g in with_map if not g.objects]
+  if empty:
+    problems.warnings.append(
+        f'{len(empty)} of {len(with_map)} images of the {split.title} have no'
+        f' object:{listing(empty)}'
+    )
+
+
+def _check_maps(split, with_map, problems):
+  """Adds objects whose pixels belong to something else in the mask.
+
+  Args:
+    split: of the examples.
+    with_map: those that have a map of objects.
+    problems: where they are added.
+  """
   mixed = [
       f'{g.name}: object {number}, {share:.0%}'
       for g in with_map
@@ -140,6 +157,17 @@ def check_objects(split: Split, problems: Problems) -> None:
         f' {split.title} are left out, because most of their pixels are'
         f' ignored or of a class that is no thing:{listing(lost)}'
     )
+
+
+def _check_shapes(split, single, problems):
+  """Adds objects that are in pieces, or hardly visible.
+
+  Args:
+    split: of the objects.
+    single: those that are no groups.
+    problems: where they are added.
+  """
+  names = split.dataset.label_map.names
   pieces = [
       f'{one.image}: object {one.number}, {names[one.kind]}, {one.pieces}'
       for one in sorted(single, key=lambda one: -one.pieces)
@@ -161,12 +189,6 @@ def check_objects(split: Split, problems: Problems) -> None:
         f'{len(specks)} of {len(single)} objects of the {split.title} have'
         f' fewer than {SPECK} pixels, from which hardly anything is'
         f' learned:{listing(specks)}'
-    )
-  empty = [g.name for g in with_map if not g.objects]
-  if empty:
-    problems.warnings.append(
-        f'{len(empty)} of {len(with_map)} images of the {split.title} have no'
-        f' object:{listing(empty)}'
     )
 
 

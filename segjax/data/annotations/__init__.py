@@ -2,13 +2,16 @@
 
 Each file of this folder is a format, chosen by its name. It defines
 `read(source, images, notes, **options)`, which returns a `Source`; there is no
-other list of formats. `painting` makes masks and maps of objects of it.
+other list of formats. What is read becomes a data set: `classes` decides which
+classes it has, `painting` makes masks and maps of objects of the regions, and
+`writing` writes the files. `outlines` has the shapes that formats share.
 """
 
 from collections.abc import Callable
 import dataclasses
 import importlib
 import inspect
+import json
 import pathlib
 import pkgutil
 from typing import Any
@@ -28,9 +31,8 @@ SPLITS = {
     'validation': 'val',
     'test': 'test',
 }
-TOOLS = ('painting',)  # Files of this folder that are no format.
-
-
+# Files of this folder that are no format.
+SHARED = ('classes', 'outlines', 'painting', 'writing')
 PLACES = 3  # That a note names.
 
 
@@ -171,7 +173,15 @@ def read(
 def names() -> list[str]:
   """Returns the names of all formats."""
   files = [module.name for module in pkgutil.iter_modules(__path__)]
-  return sorted(set(files) - set(TOOLS))
+  return sorted(set(files) - set(SHARED))
+
+
+def read_json(path: pathlib.Path) -> Any:
+  """Returns the content of a JSON file; a ValueError names one that is none."""
+  try:
+    return json.loads(path.read_bytes())
+  except ValueError as error:
+    raise ValueError(f'{path}: not JSON, {error}') from error
 
 
 def picture_name(file_name: str) -> str:

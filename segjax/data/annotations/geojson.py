@@ -6,7 +6,6 @@ system. A feature is an object, with holes and pieces; its class is a property.
 """
 
 import functools
-import json
 import pathlib
 import re
 
@@ -84,10 +83,7 @@ def _beside(path):
 
 def _load(path):
   """Returns a collection of features, None if a file has none."""
-  try:
-    content = json.loads(path.read_bytes())
-  except ValueError as error:
-    raise ValueError(f'{path}: not JSON, {error}') from error
+  content = annotations.read_json(path)
   if isinstance(content, list):  # As some programs write it.
     content = {'type': 'FeatureCollection', 'features': content}
   if not isinstance(content, dict):

@@ -9,7 +9,6 @@ order of the classes.
 
 import base64
 import functools
-import json
 import pathlib
 
 import numpy as np
@@ -21,8 +20,7 @@ from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
 from segjax.data.annotations import Source
-
-CORNERS = 180  # Of the polygon that a circle becomes.
+from segjax.data.annotations import outlines
 
 
 def read(source, images, notes):
@@ -78,10 +76,7 @@ def _order(source):
 
 def _load(path):
   """Returns the content of a file, None if it is not one of labelme's."""
-  try:
-    content = json.loads(path.read_bytes())
-  except ValueError as error:
-    raise ValueError(f'{path}: not JSON, {error}') from error
+  content = annotations.read_json(path)
   is_one = isinstance(content, dict) and isinstance(content.get('shapes'), list)
   return content if is_one else None
 
@@ -145,11 +140,7 @@ def _mask(path, text):
 def _outline(kind, points):
   """Returns the corners [N, 2] of a shape."""
   if kind == 'rectangle' and len(points) == 2:
-    (x0, y0), (x1, y1) = points
-    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    return outlines.rectangle(*points.ravel())
   if kind == 'circle' and len(points) == 2:
-    radius = np.linalg.norm(points[1] - points[0])
-    angles = np.arange(CORNERS) * 2 * np.pi / CORNERS
-    circle = np.stack([np.cos(angles), np.sin(angles)], 1)
-    return points[0] + radius * circle
+    return outlines.ellipse(points[0], np.linalg.norm(points[1] - points[0]))
   return points
