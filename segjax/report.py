@@ -110,23 +110,21 @@ def write(
 
 def _number_grounds(runs):
   """Gives runs on the same images and truth the same number."""
-  grounds = [
-      repr(
-          [
-              sorted(
-                  (key, value)
-                  for key, value in run.fields.items()
-                  if key.startswith('dataset.options')
-                  or key in ('dataset.name', 'dataset.eval_split', 'data_dir')
-              ),
-              run.fields['task'].partition('(')[0],
-              run.classes,
-          ]
-      )
-      for run in runs
-  ]
+  grounds = list(map(_ground, runs))
   for run, ground in zip(runs, grounds, strict=True):
     run.ground = grounds.index(ground)
+
+
+def _ground(run):
+  """Returns what the images and the truth of a run depend on, as a text."""
+  of_data = sorted(
+      (key, value)
+      for key, value in run.fields.items()
+      if key.startswith('dataset.options')
+      or key in ('dataset.name', 'dataset.eval_split', 'data_dir')
+  )
+  task = run.fields['task'].partition('(')[0]
+  return repr([of_data, task, run.classes])
 
 
 def _check_output(output):
@@ -167,7 +165,7 @@ def read(workdir: Workdir, name: str) -> Run:
   """
   config = workdir.read_config()
   best = experiment.task(config).BEST
-  split = config.dataset.eval_split
+  split = experiment.eval_split(config)
   run = Run(
       name=name,
       path=str(workdir.path),

@@ -8,6 +8,8 @@ classes it has, `painting` makes masks and maps of objects of the regions, and
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
 import importlib
 import inspect
@@ -182,6 +184,36 @@ def read_json(path: pathlib.Path) -> Any:
     return json.loads(path.read_bytes())
   except ValueError as error:
     raise ValueError(f'{path}: not JSON, {error}') from error
+
+
+def json_files(
+    folder: pathlib.Path,
+    ends: Sequence[str],
+    load: Callable[[pathlib.Path], Any],
+    kind: str,
+    notes: Notes,
+) -> Iterator[tuple[pathlib.Path, Any]]:
+  """Yields path and content of the JSON files of a format; notes the others.
+
+  Args:
+    folder: where they are, or in folders in there.
+    ends: of their names.
+    load: returns the content of a file, or None if it is in another format, and
+      raises ValueError if it is damaged.
+    kind: what files of the format are, in notes.
+    notes: where what is left out is counted.
+  """
+  for _, path in listing.find(folder, ends).files:
+    path = pathlib.Path(path)
+    try:
+      content = load(path)
+    except ValueError:
+      notes.add('JSON files that are damaged, left out', path)
+      continue
+    if content is None:
+      notes.add(f'JSON files that are not {kind}, left out', path)
+      continue
+    yield path, content
 
 
 def picture_name(file_name: str) -> str:

@@ -15,7 +15,6 @@ import numpy as np
 
 from segjax.data import annotations
 from segjax.data import formats
-from segjax.data import listing
 from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
@@ -30,16 +29,9 @@ def read(source, images, notes):
   splits, found = {}, set()
   labelled = set()
   search = annotations.Images(images) if images else None
-  for _, path in listing.find(source, ('.json',)).files:
-    path = pathlib.Path(path)
-    try:
-      content = _load(path)
-    except ValueError:
-      notes.add('JSON files that are damaged, left out', path)
-      continue
-    if content is None:
-      notes.add("JSON files that are not labelme's, left out", path)
-      continue
+  for path, content in annotations.json_files(
+      source, ('.json',), _load, "labelme's", notes
+  ):
     picture = _picture(path, content, search, source)
     if picture is None:
       notes.add('files without their image, left out', path)
