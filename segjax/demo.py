@@ -38,11 +38,10 @@ from segjax import web
 from segjax.artifacts import pictures
 from segjax.data import image as images
 from segjax.data import proposals as proposal_files
+from segjax.ensemble import load
 from segjax.exported import ExportedPredictor
 from segjax.predictor import Predictor
-from segjax.predictor import load
-from segjax.runtime import compile_cache
-from segjax.runtime import malloc
+from segjax.runtime import startup
 from segjax.runtime import terminal
 
 MEGABYTES = 64  # Of an upload at most.
@@ -415,6 +414,7 @@ def _words(error):
 
 
 def _json(content, status=200):
+  """Returns a response with a content as JSON; a text is an error."""
   if isinstance(content, str):
     content = {'error': content}
   return wrappers.Response(
@@ -447,9 +447,7 @@ def main(workdir, exported, host, port, megapixels):
   with terminal.errors_in_words():
     if (workdir is None) == (exported is None):
       raise ValueError('Give --workdir or --exported, one of them.')
-    malloc.tune()
-    compile_cache.enable()
-    compile_cache.relax_gc()
+    startup.prepare()
     predictor = ExportedPredictor(exported) if exported else load(workdir)
     at_home = host in LOOPBACK
     demo = Demo(

@@ -1,6 +1,7 @@
 """One pass over a split: scores at the labels' own sizes, and pictures."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
@@ -10,95 +11,85 @@ from absl import logging
 import numpy as np
 
 from segjax import experiment
-from segjax import parallel
 from segjax.artifacts import checkpoint
 from segjax.data import datasets
+from segjax.ensemble import Ensemble
 from segjax.experiment import Evaluation
 from segjax.exported import ExportedPredictor
-from segjax.inference import whole
-from segjax.predictor import Ensemble
 from segjax.runtime import hosts
 from segjax.runtime import progress
 
 Pictures = dict[str, np.ndarray]
 
 
-def make(setup: Evaluation) -> Callable:
-  """Returns `evaluate(variables, look)`, which scores a model on a split.
+def score(
+    evaluation: Evaluation,
+    predict: Callable[[Iterable[dict]], Iterator[tuple[dict, dict]]],
+    look: Callable[[], None] = lambda: None,
+    seen: Callable[[dict, dict], None] = lambda example, prediction: None,
+) -> tuple[dict[str, float], Pictures]:
+  """Scores predictions of a split; each host takes its share of the examples.
 
   Args:
-    setup: from `experiment.evaluation`; each host takes its share of the split.
+    evaluation: the split, from `experiment.evaluation`.
+    predict: from the examples to (example, prediction), in any order.
+    look: every host calls it as often as the others, at its images, and may be
+      ended by what it raises.
+    seen: called with each example of this host and its prediction, once they
+      are scored.
 
   Returns:
-    A function from the variables of the model to scores by name, over all
-    hosts, and pictures by name, [H, W, 3] uint8. Every host calls `look` as
-    often as the others, at its images, and may be ended by what that raises. It
-    calls `seen(example, prediction)` with each of its examples once it is
-    scored. An error names the example it is of.
+    Scores by name, over all hosts, and pictures by name, [H, W, 3] uint8.
+
+  Raises:
+    ValueError: names the example that is at fault.
   """
-  dataset, task = setup.dataset, setup.system.task
+  dataset = evaluation.dataset
   # The hosts' shares differ by one image if there is a remainder.
   longest_share = -(-len(dataset) // hosts.count())
+  places = {}
 
-  def evaluate(
-      variables,
-      look: Callable = lambda: None,
-      seen: Callable = lambda example, prediction: None,
-  ) -> tuple[dict[str, float], Pictures]:
-    variables = parallel.local(variables)
-    places = {}
+  def examples():
+    count = 0
+    for example in evaluation.examples():
+      look()
+      places[example['name']] = hosts.index() + count * hosts.count()
+      count += 1
+      yield example
+    for _ in range(count, longest_share):
+      look()
 
-    def forward(batch):
-      return setup.forward(variables, batch)
+  def predictions():
+    with explained(dataset, places):
+      yield from predict(examples())
 
-    def examples():
-      count = 0
-      for example in setup.examples():
-        look()
-        places[example['name']] = hosts.index() + count * hosts.count()
-        count += 1
-        if setup.values:
-          setup.values.check(example['raw'], example['name'])
-        yield example
-      for _ in range(count, longest_share):
-        look()
-
-    def predictions():
-      with explained(dataset, places):
-        yield from whole.predict_by_task(
-            task, forward, examples(), setup.options
-        )
-
-    scores = _Scores(task, setup.system.label_map, setup.absent, dataset)
-    panels = {}
-    start = time.monotonic()
-    for example, prediction in progress.track(
-        predictions(), len(dataset) // hosts.count(), 'Evaluating'
-    ):
-      with explained(dataset, places, example['name']):
-        scores.add(places[example['name']], example, prediction)
-        if len(panels) < setup.num_pictures:
-          drawn = scores.total.draw(example, prediction)
-          panels[f'panel_{len(panels)}'] = drawn
-        seen(example, prediction)
-    scores.gather()
-    seconds = time.monotonic() - start
-    speed = {'images_per_second': len(dataset) / seconds}
-    return scores.compute() | speed, panels | scores.total.pictures()
-
-  return evaluate
+  scores = _Scores(evaluation)
+  panels = {}
+  start = time.monotonic()
+  for example, prediction in progress.track(
+      predictions(), len(dataset) // hosts.count(), 'Evaluating'
+  ):
+    with explained(dataset, places, example['name']):
+      scores.add(places[example['name']], example, prediction)
+      if len(panels) < evaluation.num_pictures:
+        drawn = scores.total.draw(example, prediction)
+        panels[f'panel_{len(panels)}'] = drawn
+      seen(example, prediction)
+  scores.gather()
+  seconds = time.monotonic() - start
+  speed = {'images_per_second': len(dataset) / seconds}
+  return scores.compute() | speed, panels | scores.total.pictures()
 
 
 class _Scores:
   """Scores of a split, and apart those of each set that is mixed in it."""
 
-  def __init__(self, task, label_map, absent, dataset):
-    self.total = task.scores(label_map, absent=absent)
-    self._dataset = dataset
+  def __init__(self, evaluation):
+    self.total = evaluation.scores()
+    self._dataset = evaluation.dataset
+    sources = self._dataset.sources
     self._apart = {
-        name: task.scores(label_map, absent=absent)
-        for name in dataset.sources
-        if len(dataset.sources) > 1
+        name: evaluation.scores() for name in sources if len(sources) > 1
     }
 
   def add(self, index, example, prediction):
@@ -142,21 +133,14 @@ def explained(
     raise ValueError(f'{name} ({where}): {error}') from error
 
 
-def describe(setup: Evaluation, scores: dict[str, float]) -> str:
-  """Returns the lines in which scores are told."""
-  task = setup.system.task
-  empty = task.scores(setup.system.label_map, absent=setup.absent)
-  return _describe(empty, task, scores)
-
-
-def _describe(empty, task, scores):
-  """Returns the lines of a task, and one for each set of a mixture."""
-  end = f'/{task.BEST}'
-  lines = [empty.describe(scores)]
+def describe(evaluation: Evaluation, scores: dict[str, float]) -> str:
+  """Returns the lines in which scores are told, with one for each source."""
+  best = evaluation.task.BEST
+  lines = [evaluation.scores().describe(scores)]
   for name, value in scores.items():
-    if name.startswith('sets/') and name.endswith(end):
-      of_set = name.removeprefix('sets/').removesuffix(end)
-      lines.append(f'  {task.BEST} of {of_set} alone  {value:.4f}')
+    if name.startswith('sets/') and name.endswith(f'/{best}'):
+      source = name.removeprefix('sets/').removesuffix(f'/{best}')
+      lines.append(f'  {best} of {source} alone  {value:.4f}')
   return '\n'.join(lines)
 
 
@@ -171,16 +155,16 @@ def run(config, workdir):
       workdir.read_temperature, step
   )
   setup = experiment.evaluation(config, system, dataset, values, temperature)
-  scores, drawn = make(setup)(variables)
+  scores, drawn = score(setup, setup.predictor(variables))
   hosts.from_first(workdir.write_pictures, f'eval-{dataset.split}', drawn)
   about = experiment.about(config, dataset.label_map)
-  score = hosts.from_first(workdir.write_score, about, step, scores)
+  path = hosts.from_first(workdir.write_score, about, step, scores)
   logging.info(
       'Step %d on %s: %s\nThe score is in %s, pictures in %s.',
       step,
       dataset.split,
       describe(setup, scores),
-      score,
+      path,
       workdir.pictures,
   )
   return scores
@@ -233,30 +217,22 @@ def _compare(config, workdir, model, title):
     title: name of the model in the log.
   """
   dataset = experiment.eval_dataset(config)
-  if model.label_map.names != dataset.label_map.names:
+  if difference := model.label_map.difference(dataset.label_map):
     raise ValueError(
-        f'{title} knows the classes {", ".join(model.label_map.names[:5])},'
-        f' ..., and {dataset.split!r} has'
-        f' {", ".join(dataset.label_map.names[:5])}, ...'
+        f'{title} has other classes than {dataset.split!r}: {difference}. Give'
+        ' the --config of the run that it is of.'
     )
-  scores = _Scores(model.task, dataset.label_map, config.absent, dataset)
-  indices = range(len(dataset))
-  examples = (dataset[i] | {'index': i} for i in indices)
-  for example, prediction in progress.track(
-      model.stream(examples), len(indices), 'Evaluating'
-  ):
-    scores.add(example['index'], example, prediction)
-  found = scores.compute()
-  told = _describe(scores.total, model.task, found)
-  logging.info('%s on %s: %s', title, dataset.split, told)
+  setup = experiment.evaluation_of_images(config, model.task, dataset)
+  scores, _ = score(setup, model.stream)
+  logging.info('%s on %s: %s', title, dataset.split, describe(setup, scores))
   best = model.task.BEST
-  if before := workdir.read_score(dataset.split):
+  if before := hosts.from_first(workdir.read_score, dataset.split):
     logging.info(
         '%s of the run at step %d: %.4f; %s: %.4f.',
         best,
         before['step'],
         before[best],
         title,
-        found[best],
+        scores[best],
     )
-  return found
+  return scores

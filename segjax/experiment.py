@@ -6,13 +6,12 @@ a `System` and plain values, so they cannot disagree.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
-import functools
-import pathlib
 import types
+from typing import Any
 
-from absl import logging
 from flax import linen as nn
 import jax
 import ml_collections
@@ -22,25 +21,24 @@ from segjax import backbones
 from segjax import models
 from segjax import optim
 from segjax import parallel
-from segjax import specs
 from segjax import steps
 from segjax import system as systems
 from segjax import tasks
 from segjax.data import cache
+from segjax.data import class_uniform
+from segjax.data import class_weights
 from segjax.data import datasets
 from segjax.data import fields
-from segjax.data import folds
+from segjax.data import mixture
 from segjax.data import pipeline
-from segjax.data import statistics
 from segjax.data import timeout
 from segjax.data import transforms
-from segjax.data.class_uniform import ClassUniform
-from segjax.data.class_uniform import class_centers
 from segjax.data.image import BadExample
 from segjax.data.label_map import LabelMap
-from segjax.data.parts import Mixed
-from segjax.data.parts import Part
+from segjax.data.mixture import Mixed
+from segjax.data.splits import Splits
 from segjax.data.values import Values
+from segjax.inference import whole
 from segjax.inference.views import Inference
 from segjax.runtime import hosts
 from segjax.system import System
@@ -53,139 +51,44 @@ POSITIVE = (
 
 EVAL_SAMPLE = 16  # Examples of the evaluated split that are read beforehand.
 
-# {what folds depend on: the fold of each example}, of this process.
-_FOLDS = {}
-
 
 def dataset(config: Config, split: str) -> datasets.Dataset:
   """Returns a split of the configured data set, or of those that are mixed."""
-  return _joined(config, split, _sets(config, split))
+  return _splits(config).load(split)
 
 
 def train_dataset(config: Config) -> datasets.Dataset:
-  """Returns what is trained on: a split, without the fold that is held out.
-
-  Raises:
-    ValueError: one of the sets that are mixed lacks the split.
-  """
-  split = config.dataset.train_split
-  sets = _sets(config, split)
-  lacking = [name for name in _folders(config) if name not in sets]
-  if lacking:
-    raise ValueError(
-        f'config.dataset.mix: {", ".join(lacking)} has no split {split!r} to be'
-        ' trained on.'
-    )
-  if config.dataset.fold:
-    fold, _ = folds.parse(config.dataset.fold)
-    split = f'all-but-{eval_split(config)}'
-    sets = {
-        name: Part(whole, np.flatnonzero(numbers != fold), split)
-        for name, whole, numbers in _with_folds(config, sets)
-    }
-  return _joined(config, split, sets)
+  """Returns what is trained on: a split, without the fold that is held out."""
+  return _splits(config).load_train()
 
 
 def eval_dataset(config: Config) -> datasets.Dataset:
-  """Returns what is evaluated: a split, or the fold that is held out.
-
-  Of sets that are mixed it is all that have the split.
-  """
-  if not config.dataset.fold:
-    return dataset(config, config.dataset.eval_split)
-  fold, _ = folds.parse(config.dataset.fold)
-  split = eval_split(config)
-  sets = {
-      name: Part(whole, np.flatnonzero(numbers == fold), split)
-      for name, whole, numbers in _with_folds(
-          config, _sets(config, config.dataset.train_split)
-      )
-  }
-  return _joined(config, split, sets)
-
-
-def _folders(config):
-  """Returns {name: (name of the data set, folder, weight)} of what is mixed."""
-  mix = config.dataset.mix
-  if not mix:
-    return {'': (config.dataset.name, config.data_dir, 1.0)}
-  try:
-    entries = [(str(text), float(weight)) for text, weight in mix]
-    good = all(0 < weight < np.inf for _, weight in entries)
-  except (TypeError, ValueError):
-    good = False
-  if not good:
-    raise ValueError(
-        f'config.dataset.mix={mix!r} is a list of folders with weights above 0,'
-        " such as (('mydata', 3.0), ('more', 1.0))."
-    )
-  folders = {}
-  for text, weight in entries:
-    kind, _, folder = text.partition(':')
-    if kind not in datasets.names():
-      kind, folder = config.dataset.name, text
-    path = pathlib.PurePath(folder)
-    name = path.name if path.name not in folders else str(path)
-    if (kind, folder) in [given[:2] for given in folders.values()]:
-      raise ValueError(f'config.dataset.mix={mix!r} has {text} twice.')
-    folders[name] = kind, folder, weight
-  return folders
-
-
-def _sets(config, split):
-  """Returns {name: data set} of the sets that have a split.
-
-  Raises:
-    ValueError: none has it.
-  """
-  sets, error = {}, None
-  for name, (kind, folder, _) in _folders(config).items():
-    options = config.dataset.options if kind == config.dataset.name else {}
-    try:
-      sets[name] = datasets.load(kind, split, folder, **options)
-    except datasets.NoSplitError as missing:
-      error = error or missing
-  if not sets:
-    raise error
-  return sets
-
-
-def _joined(config, split, sets):
-  """Returns the sets as one data set."""
-  if not config.dataset.mix:
-    return sets['']
-  weights = {name: weight for name, (*_, weight) in _folders(config).items()}
-  return Mixed(sets, weights, split)
-
-
-def _with_folds(config, sets):
-  """Yields (name, data set, fold of each example, [N] from 1 on) of the sets.
-
-  Every mask is read once in a process.
-  """
-  _, count = folds.parse(config.dataset.fold)
-  options = config.dataset.options.to_dict()
-  for name, whole in sets.items():
-    where = (*_folders(config)[name][:2], config.dataset.train_split)
-    key = (*where, repr(options), len(whole), config.seed, count)
-    if key not in _FOLDS:
-      counts = hosts.from_first(
-          functools.partial(
-              statistics.class_counts,
-              whole,
-              on_bad_example=config.on_bad_example,
-          )
-      )
-      _FOLDS[key] = folds.divide(counts[:, :-1] > 0, count, config.seed)
-    yield name, whole, _FOLDS[key]
+  """Returns what is evaluated: a split, or the fold that is held out."""
+  return _splits(config).load_eval()
 
 
 def eval_split(config: Config) -> str:
   """Returns the name of what is evaluated, 'val' or 'train-2-of-5'."""
-  if not config.dataset.fold:
-    return config.dataset.eval_split
-  fold, count = folds.parse(config.dataset.fold)
-  return f'{config.dataset.train_split}-{fold}-of-{count}'
+  return _splits(config).eval_name
+
+
+def _splits(config):
+  """Returns the `Splits` of a run."""
+  given = config.dataset
+  options = given.options.to_dict()
+  if given.mix:
+    sources = mixture.parse(given.mix, given.name, options)
+  else:
+    sources = {'': mixture.Source(given.name, config.data_dir, options)}
+  return Splits(
+      sources,
+      mixed=bool(given.mix),
+      train_split=given.train_split,
+      eval_split=given.eval_split,
+      fold=given.fold,
+      seed=config.seed,
+      on_bad_example=config.on_bad_example,
+  )
 
 
 def layout(config: Config) -> parallel.Layout:
@@ -289,27 +192,39 @@ def forward(config: Config, system: System) -> Callable:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """What an evaluation needs, from `evaluation`.
+  """A split, and how predictions of its examples are scored.
 
   Attributes:
-    system: what is evaluated.
+    task: the module of the task.
+    label_map: the classes.
     dataset: the split.
     examples: function that returns an iterator over this host's examples.
-    forward: see `forward`.
-    options: of prediction.
     absent: convention for classes that do not occur.
     num_pictures: examples to draw.
-    values: type and range of the images that the model is trained on, if known.
   """
 
-  system: System
+  task: types.ModuleType
+  label_map: LabelMap
   dataset: datasets.Dataset
   examples: Callable[[], Iterator[dict]]
-  forward: Callable
-  options: Inference
   absent: str
   num_pictures: int
-  values: Values | None
+
+  def scores(self) -> Any:
+    """Returns empty scores of the task."""
+    return self.task.scores(self.label_map, absent=self.absent)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelEvaluation(Evaluation):
+  """The same, and the model that predicts.
+
+  Attributes:
+    predictor: `predictor(variables)` is a function from an iterable of examples
+      to an iterator over (example, prediction).
+  """
+
+  predictor: Callable[[Any], Callable[[Iterable[dict]], Iterator]]
 
 
 def evaluation(
@@ -318,27 +233,76 @@ def evaluation(
     dataset: datasets.Dataset,
     values: Values | None = None,
     temperature: float = 1.0,
-) -> Evaluation:
+) -> ModelEvaluation:
   """Builds everything that an evaluation of a split needs; reads one example.
 
   Whatever the config says of it is checked here: a mistake must not show at the
   first evaluation, after hours of training.
+
+  Args:
+    config: of the run.
+    system: what is evaluated.
+    dataset: the split.
+    values: type and range of the images that the model is trained on, if known.
+    temperature: see `inference`.
   """
   system.task.scores(system.label_map, absent=config.absent)
   examples = eval_examples(config, dataset)
   first = next(examples(), None)
   if first is not None:  # A host may have none.
     fields.check(system.reads, first, config.model_name)
-  return Evaluation(
-      system=system,
+  return ModelEvaluation(
+      task=system.task,
+      label_map=system.label_map,
       dataset=dataset,
       examples=examples,
-      forward=forward(config, system),
-      options=inference(config, system, temperature),
       absent=config.absent,
       num_pictures=config.num_pictures,
-      values=values,
+      predictor=_predictor(config, system, values, temperature),
   )
+
+
+def evaluation_of_images(
+    config: Config, task: types.ModuleType, dataset: datasets.Dataset
+) -> Evaluation:
+  """Returns how predictions are scored whose images are not preprocessed.
+
+  Args:
+    config: of the run.
+    task: what predicts them has this task.
+    dataset: the split.
+  """
+  return Evaluation(
+      task=task,
+      label_map=dataset.label_map,
+      dataset=dataset,
+      examples=eval_examples(config, dataset, preprocessed=False),
+      absent=config.absent,
+      num_pictures=0,
+  )
+
+
+def _predictor(config, system, values, temperature):
+  """Returns `predictor(variables)`, see `ModelEvaluation`."""
+  compiled = forward(config, system)
+  options = inference(config, system, temperature)
+
+  def checked(examples):
+    for example in examples:
+      if values:
+        values.check(example['raw'], example['name'])
+      yield example
+
+  def predictor(variables):
+    variables = parallel.local(variables)
+    return lambda examples: whole.predict_by_task(
+        system.task,
+        lambda batch: compiled(variables, batch),
+        checked(examples),
+        options,
+    )
+
+  return predictor
 
 
 def check_eval_sample(
@@ -397,6 +361,7 @@ def eval_examples(
     *,
     num_hosts: int = 0,
     host: int | None = None,
+    preprocessed: bool = True,
 ) -> Callable[[], Iterator[dict]]:
   """Returns a function that begins to read the examples of a split.
 
@@ -405,6 +370,7 @@ def eval_examples(
     dataset: the split.
     num_hosts: among how many the examples are divided; 0 for all there are.
     host: which of these it is; by default this one.
+    preprocessed: see `pipeline.eval_examples`.
   """
   read = in_time(config, dataset)
 
@@ -415,6 +381,7 @@ def eval_examples(
         num_hosts=num_hosts or hosts.count(),
         host=hosts.index() if host is None else host,
         threads=config.threads,
+        preprocessed=preprocessed,
     )
 
   return examples
@@ -484,111 +451,29 @@ class Training:
 
 def training(config: Config) -> Training:
   """Builds everything that training needs; reads the images of one batch."""
-  for name in POSITIVE:
-    if config[name] < 1:
-      raise ValueError(f'config.{name}={config[name]} must be at least 1.')
-  if config.precise_norms < 0:
-    raise ValueError(
-        f'config.precise_norms={config.precise_norms} must be a number of'
-        ' batches, or 0.'
-    )
   devices = layout(config)
-  devices.check(config.batch_size)
-  local_batch = config.batch_size // devices.groups()
-  if config.optim.accumulate < 1 or local_batch % config.optim.accumulate:
-    raise ValueError(
-        f'config.optim.accumulate={config.optim.accumulate} must divide the'
-        f' {local_batch} images of a device.'
-    )
+  _check_numbers(config, devices)
   train_set = train_dataset(config)
-  trained = system(
-      config, train_set.label_map, class_weights(config, train_set)
+  weights = class_weights.compute(
+      config.class_weights, train_set, on_bad_example=config.on_bad_example
   )
+  trained = system(config, train_set.label_map, weights)
   ops = transforms.parse(config.preprocess.train)
   trained.check_crop(*transforms.static_size(ops), transforms.halo(ops))
-  learning_rate = optim.schedule(config.total_steps, **config.lr)
-  groups = config.optim.groups.to_dict()
-  tx = optim.create(
-      learning_rate,
-      optimizer=config.optim.optimizer,
-      weight_decay=config.optim.weight_decay,
-      decay_on=config.optim.decay_on,
-      factors=config.optim.factors,
-      clip=config.optim.clip,
-      groups=groups,
-      layers=layer_factors(config),
-      total_steps=config.total_steps,
-  )
-  examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
-  mix = train_set.mix() if isinstance(train_set, Mixed) else ()
-  uniform = class_uniform(config, train_set)
-  turns = turns_of_steps(config, groups)
-
-  def read_batches(batch_size, first_step):
-    return pipeline.train_batches(
-        examples,
-        config.preprocess.train,
-        batch_size=batch_size,
-        seed=config.seed,
-        first_step=first_step,
-        num_hosts=hosts.count(),
-        host=hosts.index(),
-        threads=config.threads,
-        on_bad_example=config.on_bad_example,
-        class_uniform=uniform,
-        turns=turns,
-        mix=mix,
-    )
-
-  def names(step):
-    return pipeline.example_names(
-        examples,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        step=step - 1,
-        on_bad_example=config.on_bad_example,
-        class_uniform=uniform,
-        turns=turns,
-        mix=mix,
-    )
-
-  batch = batch_shapes(read_batches, config.batch_size)
-  # A model with a loss of its own may not need all of the truth.
-  unread = getattr(trained.model, 'unread', ())
-  wanted = {*trained.train_reads, *trained.task.TRUTH} - {'weight', *unread}
-  fields.check(sorted(wanted), batch, config.model_name)
-  for name in batch:
-    if fields.is_spatial(name):
-      devices.check_height(batch[name].shape[1])
-
-  def frozen(name):
-    return optim.factor(config.optim.factors, name) == 0
-
-  step = steps.make_train_step(
-      trained,
-      tx,
-      seed=config.seed,
-      rates=optim.rates(learning_rate, groups),
-      total_steps=config.total_steps,
-      accumulate=config.optim.accumulate,
-      ema=config.optim.ema,
-      max_bad_steps=config.max_bad_steps,
-      remat=config.remat,
-      frozen=frozen,
-  )
-
-  if config.precise_norms and 'batch_stats' not in trained.shapes(
-      batch['image'].shape
-  ):
-    raise ValueError(
-        f'config.precise_norms={config.precise_norms} is for batch norms, and'
-        f' {config.model_name} with these fields has none: leave it at 0.'
-    )
+  tx, rates = _optimizer(config)
+  read_batches, names = _reading(config, train_set)
+  batch = _batch_shapes(read_batches, config.batch_size)
+  _check_batch(config, trained, devices, batch)
 
   def init():
     variables = trained.init(config.seed, batch['image'].shape)
     return steps.init_state(variables, tx, ema=config.optim.ema > 0)
 
+  def frozen(name):
+    return optim.factor(config.optim.factors, name) == 0
+
+  of_run = dict(seed=config.seed, total_steps=config.total_steps, frozen=frozen)
+  accumulate = config.optim.accumulate
   return Training(
       system=trained,
       dataset=train_set,
@@ -596,19 +481,19 @@ def training(config: Config) -> Training:
       names=names,
       batch=batch,
       layout=devices,
-      step=step,
-      statistics_step=steps.make_statistics_step(
+      step=steps.make_train_step(
           trained,
-          seed=config.seed,
-          total_steps=config.total_steps,
-          frozen=frozen,
+          tx,
+          rates=rates,
+          accumulate=accumulate,
+          ema=config.optim.ema,
+          max_bad_steps=config.max_bad_steps,
+          remat=config.remat,
+          **of_run,
       ),
+      statistics_step=steps.make_statistics_step(trained, **of_run),
       search_step=steps.make_search_step(
-          trained,
-          seed=config.seed,
-          total_steps=config.total_steps,
-          accumulate=config.optim.accumulate,
-          frozen=frozen,
+          trained, accumulate=accumulate, **of_run
       ),
       precise_norms=config.precise_norms,
       init=init,
@@ -626,9 +511,139 @@ def training(config: Config) -> Training:
   )
 
 
-def batch_shapes(
-    read_batches: Callable, batch_size: int
-) -> dict[str, jax.ShapeDtypeStruct]:
+def _check_numbers(config, devices):
+  """Raises ValueError if a number of steps or batches cannot be meant."""
+  for name in POSITIVE:
+    if config[name] < 1:
+      raise ValueError(f'config.{name}={config[name]} must be at least 1.')
+  if config.precise_norms < 0:
+    raise ValueError(
+        f'config.precise_norms={config.precise_norms} must be a number of'
+        ' batches, or 0.'
+    )
+  devices.check(config.batch_size)
+  local_batch = config.batch_size // devices.groups()
+  if config.optim.accumulate < 1 or local_batch % config.optim.accumulate:
+    raise ValueError(
+        f'config.optim.accumulate={config.optim.accumulate} must divide the'
+        f' {local_batch} images of a device.'
+    )
+
+
+def _check_batch(config, trained, devices, batch):
+  """Raises ValueError if a system or the devices cannot use a batch.
+
+  Args:
+    config: of the run.
+    trained: the `System`.
+    devices: the `parallel.Layout`.
+    batch: shapes of a global batch, {field: [B, ...]}.
+  """
+  # A model with a loss of its own may not need all of the truth.
+  unread = getattr(trained.model, 'unread', ())
+  wanted = {*trained.train_reads, *trained.task.TRUTH} - {'weight', *unread}
+  fields.check(sorted(wanted), batch, config.model_name)
+  for name in batch:
+    if fields.is_spatial(name):
+      devices.check_height(batch[name].shape[1])
+  if config.precise_norms and 'batch_stats' not in trained.shapes(
+      batch['image'].shape
+  ):
+    raise ValueError(
+        f'config.precise_norms={config.precise_norms} is for batch norms, and'
+        f' {config.model_name} with these fields has none: leave it at 0.'
+    )
+
+
+def _optimizer(config):
+  """Returns the optimiser, and the learning rates that are logged."""
+  learning_rate = optim.schedule(config.total_steps, **config.lr)
+  groups = config.optim.groups.to_dict()
+  tx = optim.create(
+      learning_rate,
+      optimizer=config.optim.optimizer,
+      weight_decay=config.optim.weight_decay,
+      decay_on=config.optim.decay_on,
+      factors=config.optim.factors,
+      clip=config.optim.clip,
+      groups=groups,
+      layers=layer_factors(config),
+      total_steps=config.total_steps,
+  )
+  return tx, optim.rates(learning_rate, groups)
+
+
+def layer_factors(config: Config) -> tuple[tuple[str, float], ...]:
+  """Returns the factors of the learning rate by layers of the backbone."""
+  text = config.model.get('backbone', '')
+  backbone = backbones.build(text) if text else None
+  return optim.layer_factors_of(backbone, config.optim.layer_decay)
+
+
+def _reading(config, train_set):
+  """Returns how the examples of a data set are read in training.
+
+  Args:
+    config: of the run.
+    train_set: what is trained on.
+
+  Returns:
+    `read_batches(batch_size, first_step)`, an iterator over the batches of this
+    host, and `names(step)`, see `Training`.
+  """
+  examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
+  order = dict(
+      seed=config.seed,
+      on_bad_example=config.on_bad_example,
+      class_uniform=class_uniform.create(
+          config.dataset.class_uniform,
+          train_set,
+          seed=config.seed,
+          on_bad_example=config.on_bad_example,
+      ),
+      turns=_turns_of_steps(config),
+      mix=train_set.mix() if isinstance(train_set, Mixed) else (),
+  )
+
+  def read_batches(batch_size, first_step):
+    return pipeline.train_batches(
+        examples,
+        config.preprocess.train,
+        batch_size=batch_size,
+        first_step=first_step,
+        num_hosts=hosts.count(),
+        host=hosts.index(),
+        threads=config.threads,
+        **order,
+    )
+
+  def names(step):
+    return pipeline.example_names(
+        examples, batch_size=config.batch_size, step=step - 1, **order
+    )
+
+  return read_batches, names
+
+
+def _turns_of_steps(config):
+  """Returns the `pipeline.Turns` if turns have their own examples, or None."""
+  if not config.dataset.by_turn:
+    return None
+  turns = optim.turn(
+      config.optim.groups.to_dict(),
+      np.arange(config.total_steps),
+      total_steps=config.total_steps,
+  )
+  if not np.any(turns):
+    raise ValueError(
+        'config.dataset.by_turn divides the training examples among the turns'
+        ' of config.optim.groups, and these take none: give a group turn=1, or'
+        ' leave by_turn at False.'
+    )
+  return pipeline.Turns(np.asarray(turns))
+
+
+def _batch_shapes(read_batches, batch_size):
   """Returns the shapes of a global batch, read off one image of each host.
 
   Args:
@@ -644,106 +659,3 @@ def batch_shapes(
       name: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype)
       for name, x in one.items()
   }
-
-
-def layer_factors(config: Config) -> tuple[tuple[str, float], ...]:
-  """Returns the factors of the learning rate by layers of the backbone."""
-  text = config.model.get('backbone', '')
-  backbone = backbones.build(text) if text else None
-  return optim.layer_factors_of(backbone, config.optim.layer_decay)
-
-
-def turns_of_steps(
-    config: Config, groups: dict[str, dict]
-) -> pipeline.Turns | None:
-  """Returns which step is of which turn, if turns have their own examples.
-
-  Args:
-    config: of the run.
-    groups: see `optim.create`.
-  """
-  if not config.dataset.by_turn:
-    return None
-  turns = optim.turn(
-      groups, np.arange(config.total_steps), total_steps=config.total_steps
-  )
-  if not np.any(turns):
-    raise ValueError(
-        'config.dataset.by_turn divides the training examples among the turns'
-        ' of config.optim.groups, and these take none: give a group turn=1, or'
-        ' leave by_turn at False.'
-    )
-  return pipeline.Turns(np.asarray(turns))
-
-
-def class_uniform(
-    config: Config, train_set: datasets.Dataset
-) -> ClassUniform | None:
-  """Returns which examples are taken for a class that they show, or None.
-
-  Every mask of the training split is read once.
-  """
-  share = config.dataset.class_uniform
-  if not 0 <= share <= 1:
-    raise ValueError(
-        f'config.dataset.class_uniform={share} is a share of the examples, from'
-        ' 0 to 1.'
-    )
-  if not share:
-    return None
-  if train_set.label_map.overlapping:
-    raise ValueError(
-        f'config.dataset.class_uniform={share} is for pixels of one class, and'
-        ' the classes of the data set overlap: leave it at 0.'
-    )
-  centers = hosts.from_first(
-      lambda: class_centers(train_set, on_bad_example=config.on_bad_example)
-  )
-  return ClassUniform(centers, share, config.seed)
-
-
-def class_weights(
-    config: Config, train_set: datasets.Dataset
-) -> np.ndarray | None:
-  """Returns the weights of the classes in the loss, [K], or None.
-
-  `config.class_weights` is '', numbers with commas between, or a rule:
-  'median_frequency', 'inverse_log(offset=1.1)', or 'auto', which is
-  'inverse_log'. The rules read every mask of the training split once.
-  """
-  label_map = train_set.label_map
-  text = config.class_weights
-  if not text:
-    return None
-  if label_map.overlapping:
-    raise ValueError(
-        f'config.class_weights={text!r} is for pixels of one class, and the'
-        ' classes of the data set overlap: leave it empty, or give the loss'
-        ' weights of its own, as in binary_cross_entropy(pos_weight=2.0).'
-    )
-  try:
-    weights = np.array([float(word) for word in text.split(',')])
-  except ValueError:
-    rules = {
-        'auto': statistics.inverse_log,
-        'inverse_log': statistics.inverse_log,
-        'median_frequency': statistics.median_frequency,
-    }
-    name, kwargs = specs.parse(
-        text, rules, 'rule for class weights', given=('counts',)
-    )
-    counts = hosts.from_first(
-        lambda: statistics.class_counts(
-            train_set, on_bad_example=config.on_bad_example
-        )
-    )
-    weights = rules[name](counts, **kwargs)
-  good = np.isfinite(weights).all() and weights.min() >= 0 and weights.any()
-  if len(weights) != label_map.num_classes or not good:
-    raise ValueError(
-        f'config.class_weights is {weights}; wanted are'
-        f' {label_map.num_classes} numbers, none negative and not all 0.'
-    )
-  for name, weight in zip(label_map.names, weights, strict=True):
-    logging.info('Class weight %8.3f  %s', weight, name)
-  return weights.astype(np.float32)

@@ -57,6 +57,7 @@ def main(argv):
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   # Importing these takes seconds, and --help should answer at once.
   from segjax.runtime import compile_cache
+  from segjax.runtime import gc_tuning
   from segjax.runtime import hosts
   from segjax.runtime import malloc
 
@@ -75,7 +76,7 @@ def main(argv):
     if not hosts.is_first():
       logging.set_verbosity(logging.WARNING)
     compile_cache.enable()
-    compile_cache.relax_gc()
+    gc_tuning.relax()
     run()
 
 

@@ -38,7 +38,6 @@ and 1.
 
 import collections
 from collections.abc import Sequence
-import json
 import os
 import time
 
@@ -51,20 +50,17 @@ from segjax import predict_images
 from segjax import predict_windows
 from segjax import specs
 from segjax.artifacts import polygons as polygon_files
-from segjax.artifacts.workdir import write_json
+from segjax.artifacts import prediction_folder
 from segjax.data import image as images
 from segjax.data import listing
+from segjax.ensemble import Ensemble
+from segjax.ensemble import load
 from segjax.exported import ExportedPredictor
-from segjax.predictor import Ensemble
 from segjax.predictor import Predictor
-from segjax.predictor import load
-from segjax.runtime import compile_cache
-from segjax.runtime import malloc
+from segjax.runtime import atomic
 from segjax.runtime import progress
+from segjax.runtime import startup
 from segjax.runtime import terminal
-
-# File in the folder of predictions that tells what they are of.
-RECORD = '.prediction.json'
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir',
@@ -174,8 +170,8 @@ def write(
   For label maps the files are NAME.png and NAME_overlay.png; other tasks define
   theirs in segjax/tasks. An image that cannot be predicted is named in the log,
   and the others are predicted. Called again with the same model and images, it
-  predicts those with missing files; `RECORD` in the folder tells which model
-  and images the files are of.
+  predicts those with missing files; `prediction_folder.RECORD` in the folder
+  tells which model and images the files are of.
 
   Args:
     predictor: a `Predictor`, an `Ensemble`, or an `ExportedPredictor`.
@@ -218,11 +214,11 @@ def write(
         polygons=polygons,
     )
   files = {name: writer.files(name) for name in sources}
-  _check_names(files, sources, output)
+  prediction_folder.check_names(files, sources, output)
   output.mkdir(parents=True, exist_ok=True)
-  names, record = _unwritten(writer, files, sources, output)
+  names, record = prediction_folder.unwritten(writer, files, sources, output)
   writer.begin(output)
-  write_json(output / RECORD, record)
+  atomic.write_json(output / prediction_folder.RECORD, record)
   if len(names) < len(sources):
     logging.info(
         '%d of %d images are predicted already, in %s, and left out.',
@@ -230,6 +226,27 @@ def write(
         len(sources),
         output,
     )
+  failed = _write_files(writer, names, sources, output)
+  if failed:
+    raise ValueError(
+        f'{len(failed)} of {len(sources)} images could not be predicted; the'
+        f' others are in {output}. The same command goes on with these alone'
+        ' once they are mended:\n  ' + '\n  '.join(failed.values())
+    )
+
+
+def _write_files(writer, names, sources, output):
+  """Predicts images and writes their files; logs how long it took.
+
+  Args:
+    writer: of the files.
+    names: of the images.
+    sources: {name of an image: its path}.
+    output: folder of the files.
+
+  Returns:
+    {name of an image that could not be predicted: the reason}.
+  """
   failed = {}
 
   def fail(example, error):
@@ -264,39 +281,7 @@ def write(
         first - start,
         output,
     )
-  if failed:
-    raise ValueError(
-        f'{len(failed)} of {len(sources)} images could not be predicted; the'
-        f' others are in {output}. The same command goes on with these alone'
-        ' once they are mended:\n  ' + '\n  '.join(failed.values())
-    )
-
-
-def _check_names(files, sources, output):
-  """Raises ValueError if a file would be written twice or over an image.
-
-  Args:
-    files: {name of an image: names of the files that are written of it}.
-    sources: {name of an image: its path}.
-    output: folder of these files.
-  """
-  owner = {}
-  inputs = {path.resolve() for path in sources.values()}
-  folder = output.resolve()
-  for name, written in files.items():
-    for file in written:
-      if file in owner:
-        raise ValueError(
-            f'Both {sources[owner[file]]} and {sources[name]} would be written'
-            f' to {file}: rename one, or predict them in several calls with an'
-            ' --output for each.'
-        )
-      owner[file] = name
-      if folder / file in inputs:
-        raise ValueError(
-            f'{folder / file} is an image to predict and would be overwritten:'
-            ' choose another --output.'
-        )
+  return failed
 
 
 def _check_windows(output, proposals, min_confidence, raw_ids, polygons):
@@ -312,71 +297,12 @@ def _check_windows(output, proposals, min_confidence, raw_ids, polygons):
       raise ValueError(f'--{name} does not go with --windows: {instead}.')
 
 
-def _there(output, files):
-  """Returns the names of what there is in the folders that are written to."""
-  folders = {os.path.dirname(file) for of in files.values() for file in of}
-  return {
-      os.path.join(folder, path.name)
-      for folder in {'', *folders}
-      if (output / folder).exists()
-      for path in (output / folder).iterdir()
-  }
-
-
-def _unwritten(writer, files, sources, output):
-  """Returns the names of images to predict, and the record of all of them.
-
-  Args:
-    writer: of the files; its summaries take over what is told there.
-    files: {name of an image: names of the files that are written of it}.
-    sources: {name of an image: its path}.
-    output: folder of these files.
-
-  Raises:
-    ValueError: there are files of these names that another prediction, or
-      somebody else, has written.
-  """
-  path = output / RECORD
-  images_now = {name: str(path.resolve()) for name, path in sources.items()}
-  before = json.loads(path.read_text()) if path.exists() else {}
-  about = writer.about
-  same = before and {k: v for k, v in before.items() if k != 'images'} == about
-  recorded = before['images'] if same else {}
-  there = _there(output, files)
-  foreign = [
-      file
-      for name, written in files.items()
-      if recorded.get(name) != images_now[name]
-      for file in written
-  ]
-  summaries = {each.summary: each for each in writer.summaries if each.summary}
-  if not same:
-    foreign += summaries
-  if taken := [file for file in foreign if file in there]:
-    raise ValueError(
-        f'{output / taken[0]} exists already, and so do {len(taken) - 1}'
-        ' others: choose another --output. A prediction goes on in its folder'
-        ' only with the same images, checkpoint and options.'
-    )
-  told = set(files)
-  for summary, each in summaries.items():
-    told &= each.resume(output) if summary in there else set()
-  names = [
-      name
-      for name, written in files.items()
-      if name not in told or not there.issuperset(written)
-  ]
-  return names, about | {'images': recorded | images_now}
-
-
 def main(argv):
   """Predicts the images that the flags and arguments name."""
   with terminal.errors_in_words():
     if len(argv) < 2:
       raise ValueError('Name at least one image, or a folder of images.')
-    malloc.tune()
-    compile_cache.enable()
-    compile_cache.relax_gc()
+    startup.prepare()
     options = specs.options(_OPTIONS.value)
     if (_WORKDIR.value is None) == (_EXPORTED.value is None):
       raise ValueError('Give --workdir or --exported, one of them.')

@@ -10,16 +10,16 @@ from etils import epath
 import numpy as np
 
 from segjax.artifacts import polygons as polygon_files
-from segjax.artifacts.workdir import write_json
 from segjax.data import image as images
 from segjax.data import label_map
 from segjax.data import proposals as proposal_files
 from segjax.data import raw_ids as raw_id_files
 from segjax.data.datasets.folder import LABELS
 from segjax.data.label_map import IGNORE
+from segjax.ensemble import Ensemble
 from segjax.exported import ExportedPredictor
-from segjax.predictor import Ensemble
 from segjax.predictor import Predictor
+from segjax.runtime import atomic
 
 
 class Writer:
@@ -101,7 +101,7 @@ class Writer:
           f'{path} exists already, and names other classes: choose another'
           ' --output.'
       )
-    write_json(path, classes)
+    atomic.write_json(path, classes)
 
   def write(
       self,

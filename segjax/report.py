@@ -29,15 +29,16 @@ from segjax.artifacts import pictures
 from segjax.artifacts import summaries
 from segjax.artifacts import workdir as workdirs
 from segjax.artifacts.workdir import Workdir
-from segjax.data import datasets
+from segjax.data.parts import Part
 from segjax.evaluation import semantic
 from segjax.runtime import atomic
-from segjax.runtime import compile_cache
-from segjax.runtime import malloc
+from segjax.runtime import startup
 from segjax.runtime import terminal
 from segjax.web import report_page
-from segjax.web.report_page import Example
-from segjax.web.report_page import Run
+from segjax.web.report_page.confusion import CELLS
+from segjax.web.report_page.runs import Example
+from segjax.web.report_page.runs import Run
+from segjax.web.report_page.runs import image_key
 
 SIDE = 640  # Pixels of the longer side of a picture.
 # How the score that chooses the best checkpoint is counted.
@@ -57,24 +58,6 @@ COUNTED = {
         ' the IoU at which a detection counts as found.'
     ),
 }
-
-
-class Chosen(datasets.Dataset):
-  """Some examples of a data set."""
-
-  def __init__(self, dataset: datasets.Dataset, indices: Sequence[int]):
-    self._dataset, self._indices = dataset, indices
-    self.label_map, self.split = dataset.label_map, dataset.split
-    self.proposals = dataset.proposals
-
-  def __len__(self):
-    return len(self._indices)
-
-  def __getitem__(self, index):
-    return self._dataset[self._indices[index]]
-
-  def where(self, index):
-    return self._dataset.where(self._indices[index])
 
 
 def write(
@@ -127,23 +110,21 @@ def write(
 
 def _number_grounds(runs):
   """Gives runs on the same images and truth the same number."""
-  grounds = [
-      repr(
-          [
-              sorted(
-                  (key, value)
-                  for key, value in run.fields.items()
-                  if key.startswith('dataset.options')
-                  or key in ('dataset.name', 'dataset.eval_split', 'data_dir')
-              ),
-              run.fields['task'].partition('(')[0],
-              run.classes,
-          ]
-      )
-      for run in runs
-  ]
+  grounds = list(map(_ground, runs))
   for run, ground in zip(runs, grounds, strict=True):
     run.ground = grounds.index(ground)
+
+
+def _ground(run):
+  """Returns what the images and the truth of a run depend on, as a text."""
+  of_data = sorted(
+      (key, value)
+      for key, value in run.fields.items()
+      if key.startswith('dataset.options')
+      or key in ('dataset.name', 'dataset.eval_split', 'data_dir')
+  )
+  task = run.fields['task'].partition('(')[0]
+  return repr([of_data, task, run.classes])
 
 
 def _check_output(output):
@@ -184,7 +165,7 @@ def read(workdir: Workdir, name: str) -> Run:
   """
   config = workdir.read_config()
   best = experiment.task(config).BEST
-  split = config.dataset.eval_split
+  split = experiment.eval_split(config)
   run = Run(
       name=name,
       path=str(workdir.path),
@@ -232,10 +213,12 @@ def _take_written_scores(run, workdir, split):
 
 
 def _json(path):
+  """Returns the content of a JSON file, None if there is none."""
   return json.loads(path.read_text()) if path.exists() else None
 
 
 def _lines(path):
+  """Returns the values of a file with JSON in each line, if there is one."""
   text = path.read_text() if path.exists() else ''
   return [json.loads(line) for line in text.splitlines()]
 
@@ -274,11 +257,13 @@ def _evaluate(run, workdir, data_dir) -> Callable:
     matrices.append(alone.confusion())
 
   logging.info('Evaluating %s at step %d.', run.path, step)
-  score_all = evaluate.make(
-      dataclasses.replace(setup, examples=examples, num_pictures=0)
+  predict = setup.predictor(variables)
+  scores, drawn = evaluate.score(
+      dataclasses.replace(setup, examples=examples, num_pictures=0),
+      predict,
+      seen=score,
   )
-  scores, drawn = score_all(variables, seen=score)
-  empty = task.scores(dataset.label_map, absent=config.absent)
+  empty = setup.scores()
   run.step, run.images = step, values
   run.scores = _by_class(scores, empty.label_map.names)
   run.classes, run.colors = empty.label_map.names, empty.label_map.colors
@@ -289,11 +274,11 @@ def _evaluate(run, workdir, data_dir) -> Callable:
   if matrices and matrices[0] is not None:
     run.confusion = sum(matrices)
     run.scores |= _of_classes(run)
-    if len(run.classes) > report_page.CELLS:
+    if len(run.classes) > CELLS:
       run.matrix = pictures.data_uri(drawn['confusion'], 2000)
 
   def draw(names, seen):
-    few = Chosen(dataset, [places[name] for name in names])
+    few = Part(dataset, [places[name] for name in names], dataset.split)
     some = dataclasses.replace(
         setup,
         dataset=few,
@@ -305,7 +290,7 @@ def _evaluate(run, workdir, data_dir) -> Callable:
       panel = task.scores(dataset.label_map).draw(example, prediction)
       seen(example['name'], pictures.apart(panel))
 
-    evaluate.make(some)(variables, seen=show)
+    evaluate.score(some, predict, seen=show)
 
   return draw
 
@@ -345,7 +330,7 @@ def choose(runs: Sequence[Run], count: int) -> dict[str, list[str]]:
   several = sum(bool(run.images) for run in runs) > 1
   for run in runs:
     known = {
-        report_page.image_key(run, name): value
+        image_key(run, name): value
         for name, value in run.images.items()
         if not math.isnan(value)
     }
@@ -385,16 +370,14 @@ def _examples(
     run = runs[i]
 
     def seen(name, drawn, i=i, run=run):
-      example = examples[report_page.image_key(run, name)]
+      example = examples[image_key(run, name)]
       image, label, prediction = (pictures.data_uri(x, SIDE) for x in drawn)
       # Runs may see an image in other sizes; the first is shown.
       example.image = example.image or image
       example.label = example.label or label
       example.predictions[i] = prediction, run.images[name]
 
-    if mine := [
-        x for x in run.images if report_page.image_key(run, x) in wanted
-    ]:
+    if mine := [x for x in run.images if image_key(run, x) in wanted]:
       draw(mine, seen)
   return [example for example in examples.values() if example.predictions]
 
@@ -404,9 +387,7 @@ def main(paths, output, count, data_dir):
   with terminal.errors_in_words():
     if not paths:
       raise ValueError('Name at least one workdir.')
-    malloc.tune()
-    compile_cache.enable()
-    compile_cache.relax_gc()
+    startup.prepare()
     write(paths, output, count=count, data_dir=data_dir)
 
 

@@ -296,7 +296,6 @@ def make_score(evaluation, workdir, writer, checkpoints, notice):
   It writes and tells the scores, and adds them to the checkpoint. SIGTERM ends
   it between two images.
   """
-  evaluated = evaluate.make(evaluation)
 
   def score(step, state):
     def look():
@@ -305,7 +304,9 @@ def make_score(evaluation, workdir, writer, checkpoints, notice):
         notice.stop(f'step {step} is saved.')
 
     try:
-      scores, drawn = evaluated(state.variables, look)
+      scores, drawn = evaluate.score(
+          evaluation, evaluation.predictor(state.variables), look
+      )
     except Exception:
       checkpoints.wait()
       logging.error(
@@ -319,7 +320,7 @@ def make_score(evaluation, workdir, writer, checkpoints, notice):
     hosts.from_first(workdir.write_pictures, f'step-{step}', drawn)
     logging.info('Step %d: %s', step, evaluate.describe(evaluation, scores))
     writer.flush()
-    checkpoints.add_scores(step, scores, evaluation.system.task.BEST)
+    checkpoints.add_scores(step, scores, evaluation.task.BEST)
     return scores
 
   return score

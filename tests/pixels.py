@@ -4,10 +4,9 @@ from flax import linen as nn
 import numpy as np
 
 from segjax import experiment
-from segjax.artifacts.checkpoint import Checkpoints
-from segjax.artifacts.workdir import Workdir
 from segjax.data.datasets import shapes
 from segjax.data.values import Values
+from tests import saved_run
 from tests import tiny
 
 BYTES = Values(('uint8',), 1.0, 255.0)
@@ -73,12 +72,13 @@ def make_run(
   if not data_dir:
     config.dataset.options.length = 4
   config.task = task
-  workdir = Workdir(folder)
-  workdir.make()
-  workdir.claim(config)
-  workdir.write_labels(label_map, channels, values)
   params = {'kernel': np.float32(kernel), 'bias': np.float32(bias)}
-  saved = Checkpoints(workdir.checkpoints)
-  saved.save(0, {'params': {'classifier': params}, 'mutable': {}})
-  saved.close()
+  workdir = saved_run.save(
+      folder,
+      config,
+      {'params': {'classifier': params}},
+      label_map=label_map,
+      channels=channels,
+      values=values,
+  )
   return workdir.path

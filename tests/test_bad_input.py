@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from segjax import doctor
 from segjax import evaluate
 from segjax import train
 from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image
+from segjax.doctor import data
 from segjax.runtime import terminal
 from tests import tiny
 
@@ -316,7 +316,7 @@ def test_an_image_with_nan_is_named_by_a_run_and_by_the_doctor(
   config = configure(root)
   said = complaint(train.run, config, tmp_path / 'run')
   assert f'{path}: 2 of 4608 values are NaN or infinite' in said
-  _, problems = doctor.check_data(config)
+  _, problems = data.check(config)
   assert any(str(path) in error for error in problems.errors)
 
 

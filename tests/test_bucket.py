@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from segjax import predict
+from segjax.artifacts import prediction_folder
 from segjax.artifacts import workdir as workdirs
 from segjax.artifacts.summaries import JsonLinesWriter
 from segjax.artifacts.workdir import Workdir
@@ -150,7 +151,7 @@ def test_images_and_predictions_may_be_in_a_bucket(local):
       Predictor(), ['gs://bucket/photos'], 'gs://bucket/out', probabilities=True
   )
   names = {path.name for path in (local / 'out').iterdir()}
-  assert names == {'a.png', 'a_overlay.png', 'a.npz', predict.RECORD}
+  assert names == {'a.png', 'a_overlay.png', 'a.npz', prediction_folder.RECORD}
   soft = np.load(local / 'out/a.npz')['probabilities']
   assert (soft.shape, soft.dtype) == ((4, 4, 8), np.float16)
 

@@ -12,13 +12,12 @@ from segjax import demo
 from segjax import experiment
 from segjax import export
 from segjax import predict
-from segjax.artifacts.checkpoint import Checkpoints
-from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data import transforms
 from segjax.data.datasets import shapes
 from segjax.data.values import Values
 from segjax.exported import ExportedPredictor
+from tests import saved_run
 from tests import tiny
 from tests.web import html
 
@@ -29,17 +28,14 @@ DISK = shapes.LABEL_MAP.colors[1]
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory, random_variables):
   """A run with weights of no meaning."""
-  workdir = Workdir(tmp_path_factory.mktemp('run <1>'))
   config = tiny.get_config()
-  workdir.claim(config)
-  workdir.write_labels(shapes.LABEL_MAP, 3, Values(('uint8',), 100, 255))
   model = experiment.model(config, shapes.LABEL_MAP)
-  variables = random_variables(model, (1, *SIZE, 3))
-  params = variables.pop('params')
-  saved = Checkpoints(workdir.checkpoints)
-  saved.save(0, {'params': params, 'mutable': variables})
-  saved.close()
-  return workdir
+  return saved_run.save(
+      tmp_path_factory.mktemp('run <1>'),
+      config,
+      random_variables(model, (1, *SIZE, 3)),
+      values=Values(('uint8',), 100, 255),
+  )
 
 
 @pytest.fixture(scope='module')

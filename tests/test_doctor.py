@@ -8,9 +8,13 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from segjax import doctor
 from segjax.convert import sources
 from segjax.data import image
+from segjax.doctor import data
+from segjax.doctor import drawings
+from segjax.doctor import machine
+from segjax.doctor import weights
+from segjax.doctor.problems import Problems
 
 ROOT = pathlib.Path(__file__).parent.parent
 CLASSES = {'classes': [{'name': 'ground'}, {'name': 'cell'}], 'ignore': [255]}
@@ -50,7 +54,7 @@ class Folder:
 
   def check(self, **changes):
     """Returns the doctor's errors and warnings, each as one text."""
-    _, problems = doctor.check_data(config(self.root, **changes))
+    _, problems = data.check(config(self.root, **changes))
     return '\n'.join(problems.errors), '\n'.join(problems.warnings)
 
   def _path(self, kind, where):
@@ -60,24 +64,21 @@ class Folder:
     return folder / f'{name}.png'
 
 
-def config(data_dir, **changes):
-  return ml_collections.ConfigDict(
-      {
-          'dataset': {
-              'name': 'folder',
-              'train_split': 'train',
-              'eval_split': 'val',
-              'fold': '',
-              'mix': (),
-              'options': {},
-          },
-          'data_dir': str(data_dir),
-          'batch_size': 2,
-          'seed': 0,
-          'on_bad_example': 'raise',
-          **changes,
-      }
+def config(data_dir, instances=False, **changes):
+  """Returns the config of a folder, and what it does not need left out."""
+  config = ml_collections.ConfigDict(
+      dict(data_dir=str(data_dir), batch_size=2, seed=0, **changes)
   )
+  config.on_bad_example = changes.get('on_bad_example', 'raise')
+  config.dataset = dict(
+      name='folder',
+      train_split='train',
+      eval_split='val',
+      fold='',
+      mix=(),
+      options=dict(instances=True) if instances else {},
+  )
+  return config
 
 
 @pytest.fixture
@@ -86,8 +87,8 @@ def folder(tmp_path):
 
 
 def test_healthy_set_is_described_without_complaint(folder):
-  report, problems = doctor.check_data(config(folder.root))
-  assert problems == doctor.Problems()
+  report, problems = data.check(config(folder.root))
+  assert problems == Problems()
   lines = [line.split() for line in report.splitlines()]
   assert "The train split 'train' of 2 images: 3 x uint8 (2)" in report
   assert ['height', '12', 'smallest', '12', 'median', '12', 'largest'] in lines
@@ -200,7 +201,7 @@ def test_images_of_several_depths_are_a_warning(folder):
 
 
 def test_missing_set_is_an_error_that_tells_the_layout(tmp_path):
-  _, problems = doctor.check_data(config(tmp_path / 'nowhere'))
+  _, problems = data.check(config(tmp_path / 'nowhere'))
   assert len(problems.errors) == 2
   assert 'Expected: train/images' in problems.errors[0]
 
@@ -208,7 +209,7 @@ def test_missing_set_is_an_error_that_tells_the_layout(tmp_path):
 def test_machine_is_described_with_what_a_step_needs(monkeypatch):
   parts = {'arguments': 3 * 2**20, 'temporaries': 2**30}
   monkeypatch.setattr('segjax.train.memory', lambda _: parts)
-  report, problems = doctor.check_machine(config(''))
+  report, problems = machine.check(config(''))
   assert not problems.errors
   assert 'python 3.' in report
   assert '1.003 GiB a device (arguments 3 MiB, temporaries 1 GiB)' in report
@@ -216,8 +217,8 @@ def test_machine_is_described_with_what_a_step_needs(monkeypatch):
 
 def test_batch_that_does_not_fit_is_an_error(monkeypatch):
   monkeypatch.setattr('segjax.train.memory', lambda _: {'all': 3 * 2**30})
-  monkeypatch.setattr(doctor, '_device_memory', lambda: 2 * 2**30)
-  _, problems = doctor.check_machine(config(''))
+  monkeypatch.setattr(machine, '_device_memory', lambda: 2 * 2**30)
+  _, problems = machine.check(config(''))
   assert 'more than the 2 GiB there are' in problems.errors[0]
 
 
@@ -230,10 +231,10 @@ def test_weights_that_a_run_cannot_begin_with_are_errors(tmp_path, monkeypatch):
       (f'{title}0', 'There are no weights called'),
       (str(tmp_path), 'There is no checkpoint in'),
   ):
-    (error,) = doctor.check_weights(init_from)
+    (error,) = weights.check(init_from)
     assert error.startswith('config.init_from: ')
     assert message in error
-  assert not doctor.check_weights('')
+  assert not weights.check('')
 
 
 def test_exit_code_is_1_when_training_would_be_wrong(folder):
@@ -282,7 +283,7 @@ def test_the_files_of_a_fold_are_looked_at(folder):
   turned(folder, 'train/b', 3)
   folds = config(folder.root)
   folds.dataset.fold = '1/2'
-  report, problems = doctor.check_data(folds)
+  report, problems = data.check(folds)
   assert "The eval split 'train-1-of-2' of 1 images" in report
   assert 'b: orientation 3, mask 1' in ' '.join(problems.warnings)
 
@@ -319,8 +320,8 @@ def test_splits_of_different_types_are_an_error(folder):
 def test_files_that_are_left_out_are_counted(folder):
   (folder.root / 'train/images/._a.png').touch()
   (folder.root / 'train/images/notes.txt').touch()
-  report, problems = doctor.check_data(config(folder.root))
-  assert problems == doctor.Problems()
+  report, problems = data.check(config(folder.root))
+  assert problems == Problems()
   images = folder.root / 'train/images'
   assert f'left out of {images}: 1 hidden, 1 .txt' in report
 
@@ -361,21 +362,9 @@ def cells(tmp_path):
   return folder
 
 
-OBJECTS = {
-    'dataset': {
-        'name': 'folder',
-        'train_split': 'train',
-        'eval_split': 'val',
-        'fold': '',
-        'mix': (),
-        'options': {'instances': True},
-    }
-}
-
-
 def test_healthy_objects_are_measured(cells):
-  assert cells.check(**OBJECTS) == ('', '')
-  report, _ = doctor.check_data(config(cells.root, **OBJECTS))
+  assert cells.check(instances=True) == ('', '')
+  report, _ = data.check(config(cells.root, instances=True))
   assert "train split 'train' has 6 objects, 3 in an image" in report
   *_, row = (
       report.split("The train split 'train' has")[1]
@@ -394,7 +383,7 @@ def test_spoilt_objects_are_named(cells):
   cells.objects('train/a', ids)
   cells.mask('train/b', np.roll(cells.ids > 0, 1, axis=0))
   cells.objects('val/c', 0 * ids)
-  errors, warnings = cells.check(**OBJECTS)
+  errors, warnings = cells.check(instances=True)
   assert not errors
   for words in (
       'objects of the train split',
@@ -412,10 +401,10 @@ def test_spoilt_objects_are_named(cells):
 def test_examples_without_any_object_cannot_be_learned_from(cells):
   for where in ('train/a', 'train/b'):
     cells.objects(where, 0 * cells.ids)
-  errors, _ = cells.check(**OBJECTS)
+  errors, _ = cells.check(instances=True)
   assert 'No image of the train split' in errors
   cells.objects('train/a', cells.ids)
-  errors, warnings = cells.check(**OBJECTS)
+  errors, warnings = cells.check(instances=True)
   assert not errors
   assert '1 of 2 images of the train split' in warnings
 
@@ -424,13 +413,12 @@ def test_examples_without_any_object_cannot_be_learned_from(cells):
 def test_examples_are_drawn_and_nothing_is_overwritten(
     cells, tmp_path, with_objects
 ):
-  options = OBJECTS if with_objects else {}
-  given = config(cells.root, **options)
+  given = config(cells.root, instances=with_objects)
   cells.truncate('train/b')  # It is left out.
   given.dataset.eval_split = 'lost'  # It is left out, too.
-  assert doctor.draw(given, tmp_path / 'one').startswith('1 pictures')
+  assert drawings.draw(given, tmp_path / 'one').startswith('1 pictures')
   given.dataset.eval_split = 'val'
-  said = doctor.draw(given, tmp_path / 'drawn')
+  said = drawings.draw(given, tmp_path / 'drawn')
   assert said.startswith('2 pictures')
   files = sorted(path.name for path in (tmp_path / 'drawn').iterdir())
   assert files == ['eval_c.png', 'train_a.png']
@@ -443,4 +431,4 @@ def test_examples_are_drawn_and_nothing_is_overwritten(
     inside = cells.ids > 0
     assert (plain != drawn).any(-1)[inside].mean() > 0.9
   with pytest.raises(FileExistsError, match='are not touched'):
-    doctor.draw(given, tmp_path / 'drawn')
+    drawings.draw(given, tmp_path / 'drawn')

@@ -137,6 +137,12 @@ def test_runs_that_predict_something_else_are_refused(
   assert f'{runs[0]} and {other} are no ensemble' in str(error.value)
 
 
+def test_runs_of_other_classes_than_the_split_are_not_scored(tmp_path):
+  other = Workdir(make_run(tmp_path / 'run', 5, label_map=OTHER))
+  with pytest.raises(ValueError, match="than 'val': class 3 is 'w' of the one"):
+    evaluate.run_ensemble(other.read_config(), other, [other.path])
+
+
 def test_ranges_of_values_that_differ_are_told():
   twelve, sixteen = (
       Values(('uint16',), 1.0, float(2**bits)) for bits in (12, 16)

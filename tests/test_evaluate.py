@@ -90,7 +90,8 @@ def test_scores_are_those_of_one_image_at_a_time(
   config = workdir.read_config()
   config.parallel = mode
   config.predict.batch_size = batch_size
-  scores, _ = evaluate.make(evaluation(config, TwoSizes()))(variables)
+  setup = evaluation(config, TwoSizes())
+  scores, _ = evaluate.score(setup, setup.predictor(variables))
 
   hits = np.diag(expected)
   union = expected.sum(0) + expected.sum(1) - hits

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import jax
+from jax.extend import core
 import numpy as np
 import pytest
 
@@ -11,12 +12,11 @@ from segjax import export
 from segjax import predict
 from segjax.artifacts import exported
 from segjax.artifacts import portable
-from segjax.artifacts.checkpoint import Checkpoints
-from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data import transforms
 from segjax.data.datasets import shapes
 from segjax.exported import ExportedPredictor
+from tests import saved_run
 from tests import tiny
 
 SIZE = (32, 48)
@@ -35,17 +35,10 @@ np.savez(sys.argv[3], **outputs)
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory, random_variables):
   """A run with weights of no meaning."""
-  workdir = Workdir(tmp_path_factory.mktemp('run'))
   config = tiny.get_config()
-  workdir.claim(config)
-  workdir.write_labels(shapes.LABEL_MAP, channels=3)
   model = experiment.model(config, shapes.LABEL_MAP)
   variables = random_variables(model, (1, *SIZE, 3))
-  params = variables.pop('params')
-  saved = Checkpoints(workdir.checkpoints)
-  saved.save(0, {'params': params, 'mutable': variables})
-  saved.close()
-  return workdir
+  return saved_run.save(tmp_path_factory.mktemp('run'), config, variables)
 
 
 @pytest.fixture(scope='module')
@@ -188,12 +181,12 @@ def test_a_rewritten_program_predicts_what_the_run_does(workdir, expected):
   pictures, predictions = expected
   function, about = export.function(workdir, SIZE, dtype='float32')
   images = jax.ShapeDtypeStruct(about.shape, np.dtype(about.dtype))
-  program, results = portable.portable(function, images)
+  program, results = portable.rewrite(function, images)
   assert sorted(results) == ['labels', 'probabilities']
   counts = portable.count(program)
   # Each norm is in its convolution.
   assert not counts.keys() & {'rsqrt', 'cond', 'jit', 'platform_index'}
-  compute = jax.jit(portable.as_function(program))
+  compute = jax.jit(core.jaxpr_as_fun(program))
   _, probabilities = compute(pictures[0][None])
   np.testing.assert_allclose(probabilities[0], predictions[0][1], atol=1e-4)
 

@@ -43,8 +43,9 @@ MAY_IMPORT = {
         ' runtime specs'
     ),
     'predictor': 'experiment artifacts data inference ops',
+    'ensemble': 'predictor inference',
     '__main__': ANYTHING,
-    'predict_images': 'predictor exported artifacts data',
+    'predict_images': 'predictor ensemble exported artifacts data runtime',
     'predict_windows': 'predictor artifacts data inference runtime',
     'main': ANYTHING,
     'train': ANYTHING,
@@ -81,7 +82,11 @@ KNOW_FIELDS = {
 # What only some files may import; TensorFlow hides behind parts of CLU.
 ONLY_IN = {
     'segjax.main': (),
-    'segjax.train': ('segjax/main.py', 'segjax/doctor.py', 'segjax/replay.py'),
+    'segjax.train': (
+        'segjax/main.py',
+        'segjax/doctor/machine.py',
+        'segjax/replay.py',
+    ),
     'tensorflow': (
         'segjax/artifacts/formats/savedmodel.py',
         'segjax/artifacts/formats/tflite.py',

@@ -10,10 +10,11 @@ from segjax import experiment
 from segjax import predict
 from segjax import train
 from segjax.artifacts import pictures
-from segjax.artifacts.checkpoint import Checkpoints
+from segjax.artifacts import prediction_folder
 from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data.datasets import shapes
+from tests import saved_run
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -55,7 +56,7 @@ def test_each_image_gets_its_files(written):
       f'{name}{end}'
       for name in SIZES
       for end in ('.png', '_overlay.png', '.npz')
-  } | {predict.RECORD}
+  } | {prediction_folder.RECORD}
 
 
 @pytest.mark.parametrize('name', SIZES)
@@ -156,7 +157,7 @@ def test_one_bad_file_does_not_end_a_prediction(predictor, folder, tmp_path):
   for name in bad_files():
     assert str(inside / name) in str(error.value)
   good = {f'{name}{end}' for name in SIZES for end in ('.png', '_overlay.png')}
-  assert contents(output).keys() == good | {predict.RECORD}
+  assert contents(output).keys() == good | {prediction_folder.RECORD}
 
 
 def test_a_second_call_goes_on_where_files_are_missing(
@@ -249,13 +250,6 @@ def test_a_missing_image_and_an_empty_folder_are_named(predictor, tmp_path):
   assert not (tmp_path / 'out').exists()
 
 
-def test_a_damaged_image_is_named(predictor, folder, tmp_path):
-  path = tmp_path / 'cut.png'
-  path.write_bytes((folder / 'a.png').read_bytes()[:200])
-  with pytest.raises(ValueError, match=str(path)):
-    predict.write(predictor, [path], tmp_path / 'out')
-
-
 def test_grey_images_become_colour_and_alpha_is_dropped(predictor):
   scene = shapes.load('val', size=(32, 48), length=1)[0]['image']
   grey = scene[..., :1]
@@ -308,19 +302,13 @@ def test_an_image_is_predicted_through_boxes(predictor):
 @pytest.fixture(scope='module')
 def sampled(tmp_path_factory, random_variables):
   """The predictor of a system that samples, with weights of no meaning."""
-  workdir = Workdir(tmp_path_factory.mktemp('sampling'))
   config = tiny.get_config()
   config.model_name = 'bayesian_segnet'
   config.model = dict(depths=(1,) * 5, width=4, dropout=0.5, samples=4)
-  workdir.claim(config)
-  workdir.write_labels(shapes.LABEL_MAP, channels=3)
   model = experiment.model(config, shapes.LABEL_MAP)
   variables = random_variables(model, (1, 32, 48, 3))
-  params = variables.pop('params')
-  saved = Checkpoints(workdir.checkpoints)
-  saved.save(0, {'params': params, 'mutable': variables})
-  saved.close()
-  return predict.load(workdir.path)
+  folder = tmp_path_factory.mktemp('sampling')
+  return predict.load(saved_run.save(folder, config, variables).path)
 
 
 def test_a_system_that_samples_says_how_sure_it_is(sampled, folder, tmp_path):
@@ -370,7 +358,7 @@ def test_the_command_writes_files_and_tells_its_speed(
   assert process.returncode == 0, process.stderr
   assert 'images/s' in process.stderr
   names = {path.name for path in (tmp_path / 'out').iterdir()}
-  assert names == {'a.png', 'a_overlay.png', predict.RECORD}
+  assert names == {'a.png', 'a_overlay.png', prediction_folder.RECORD}
   labels, _ = predictor(images.read_image(folder / 'a.png'))
   mask = images.read_mask(tmp_path / 'out' / 'a.png')
   assert np.mean(mask != labels) < 2e-3

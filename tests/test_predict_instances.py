@@ -8,13 +8,12 @@ from configs import mask_rcnn
 from segjax import demo
 from segjax import experiment
 from segjax import predict
-from segjax.artifacts import checkpoint
-from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data.datasets import shapes
 from segjax.inference import whole
 from segjax.inference.views import Inference
 from segjax.tasks import instances
+from tests import saved_run
 
 SIZE = 33, 49
 
@@ -32,16 +31,9 @@ def predictor(tmp_path_factory):
       detections=4,
   )
   config.predict.batch_size = 2
-  workdir = Workdir(tmp_path_factory.mktemp('run'))
-  workdir.make()
-  workdir.claim(config)
-  workdir.write_labels(shapes.LABEL_MAP, 3)
   variables = experiment.system(config, shapes.LABEL_MAP).init(0, (1, *SIZE, 3))
-  checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
-  mutable = {'batch_stats': variables['batch_stats']}
-  checkpoints.save(0, {'params': variables['params'], 'mutable': mutable})
-  checkpoints.close()
-  return predict.load(workdir.path)
+  folder = tmp_path_factory.mktemp('run')
+  return predict.load(saved_run.save(folder, config, variables).path)
 
 
 def test_images_become_pictures_and_a_list_of_results(predictor, tmp_path):

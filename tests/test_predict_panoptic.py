@@ -7,10 +7,10 @@ import pytest
 from configs import panoptic_deeplab
 from segjax import experiment
 from segjax import predict
-from segjax.artifacts import checkpoint
-from segjax.artifacts.workdir import Workdir
+from segjax.artifacts import prediction_folder
 from segjax.data import image as images
 from segjax.data.datasets import shapes
+from tests import saved_run
 
 SIZE = 33, 49
 
@@ -28,16 +28,9 @@ def get_config():
 def predictor(tmp_path_factory):
   """Of a model as it is before training."""
   config = get_config()
-  workdir = Workdir(tmp_path_factory.mktemp('run'))
-  workdir.make()
-  workdir.claim(config)
-  workdir.write_labels(shapes.LABEL_MAP, 3)
   variables = experiment.system(config, shapes.LABEL_MAP).init(0, (1, *SIZE, 3))
-  checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
-  mutable = {'batch_stats': variables['batch_stats']}
-  checkpoints.save(0, {'params': variables['params'], 'mutable': mutable})
-  checkpoints.close()
-  return predict.load(workdir.path)
+  folder = tmp_path_factory.mktemp('run')
+  return predict.load(saved_run.save(folder, config, variables).path)
 
 
 def test_images_become_files_of_segments_and_one_that_tells_them(
@@ -77,7 +70,9 @@ def test_a_second_call_adds_to_what_tells_the_segments(predictor, tmp_path):
   assert [entry['id'] for entry in after['images']] == ['0', '2', '1']
   assert after['annotations'][:2] == before['annotations']
 
-  (output / predict.RECORD).unlink()  # As if somebody else had written it.
+  (
+      output / prediction_folder.RECORD
+  ).unlink()  # As if somebody else had written it.
   for path in output.glob('*.png'):
     path.unlink()
   with pytest.raises(ValueError, match='panoptic.json exists already'):

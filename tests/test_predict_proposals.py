@@ -4,10 +4,9 @@ import pytest
 from configs import hypercolumns
 from segjax import experiment
 from segjax import predict
-from segjax.artifacts import checkpoint
-from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data.datasets import shapes
+from tests import saved_run
 
 SIZE = 32, 48
 
@@ -24,15 +23,9 @@ def get_config():
 def predictor(tmp_path_factory):
   """Of a model as it is before training."""
   config = get_config()
-  workdir = Workdir(tmp_path_factory.mktemp('run'))
-  workdir.make()
-  workdir.claim(config)
-  workdir.write_labels(shapes.LABEL_MAP, 3)
   variables = experiment.system(config, shapes.LABEL_MAP).init(0, (1, *SIZE, 3))
-  checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
-  checkpoints.save(0, {'params': variables['params'], 'mutable': {}})
-  checkpoints.close()
-  return predict.load(workdir.path)
+  folder = tmp_path_factory.mktemp('run')
+  return predict.load(saved_run.save(folder, config, variables).path)
 
 
 @pytest.fixture(scope='module')

@@ -10,11 +10,11 @@ import rasterio.features
 from segjax import experiment
 from segjax import predict
 from segjax import predict_windows
-from segjax.artifacts import checkpoint
-from segjax.artifacts.workdir import Workdir
+from segjax.artifacts import prediction_folder
 from segjax.data import image as images
 from segjax.data import values
 from segjax.data.datasets import shapes
+from tests import saved_run
 from tests import tiny
 
 SIZE = 75, 110
@@ -25,18 +25,14 @@ TRANSFORM = rasterio.Affine(0.5, 0, 399_000.0, 0, -0.5, 5_600_000.0)
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory, random_variables):
   """A run with weights of no meaning."""
-  workdir = Workdir(tmp_path_factory.mktemp('run'))
   config = tiny.get_config()
-  workdir.claim(config)
-  workdir.write_labels(
-      shapes.LABEL_MAP, 3, values.Values(('uint8',), 60.0, 250.0)
-  )
   model = experiment.model(config, shapes.LABEL_MAP)
-  variables = random_variables(model, (1, 32, 48, 3))
-  params = variables.pop('params')
-  checkpoints = checkpoint.Checkpoints(workdir.checkpoints)
-  checkpoints.save(0, {'params': params, 'mutable': variables})
-  checkpoints.close()
+  workdir = saved_run.save(
+      tmp_path_factory.mktemp('run'),
+      config,
+      random_variables(model, (1, 32, 48, 3)),
+      values=values.Values(('uint8',), 60.0, 250.0),
+  )
   return workdir.path
 
 
@@ -145,7 +141,7 @@ def test_an_image_that_lies_nowhere_is_predicted_by_windows(
   images.write_png(tmp_path / 'a.png', scene)
   predict.write(predictor, [tmp_path / 'a.png'], tmp_path / 'out', windows=True)
   assert {path.name for path in (tmp_path / 'out').iterdir()} == {
-      *('a.tif', 'a_overlay.png', predict.RECORD)
+      *('a.tif', 'a_overlay.png', prediction_folder.RECORD)
   }
   labels = images.read_mask(tmp_path / 'out/a.tif')
   assert np.mean(labels != predictor(scene)[0]) < 2e-3
@@ -164,7 +160,7 @@ def test_unlike_images_are_named_and_others_predicted(
   for name in ('deep', 'two', 'cut'):
     assert str(tmp_path / f'{name}.tif') in str(error.value)
   names = {path.name for path in (tmp_path / 'out').iterdir()}
-  assert names == {'whole.tif', 'whole_overlay.png', predict.RECORD}
+  assert names == {'whole.tif', 'whole_overlay.png', prediction_folder.RECORD}
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from segjax import doctor
 from segjax import train
 from segjax.artifacts.workdir import Workdir
 from segjax.data import pipeline
+from segjax.doctor import __main__ as doctor
 from segjax.replay import replay
 from tests import tiny
 

@@ -11,10 +11,10 @@ from configs import panoptic_deeplab
 from segjax import evaluate
 from segjax import experiment
 from segjax import report
-from segjax.artifacts import checkpoint
-from segjax.artifacts.workdir import Workdir
 from segjax.data.datasets import shapes
-from segjax.web.report_page import Run
+from segjax.web.report_page.html import number
+from segjax.web.report_page.runs import Run
+from tests import saved_run
 from tests import tiny
 from tests.web import html
 
@@ -22,16 +22,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 SIZE = 32, 48
 
 
-def save(workdir, config, variables):
+def save(folder, config, variables):
   """Writes what a run leaves that has come to its middle."""
-  workdir.make()
-  workdir.claim(config)
-  workdir.write_labels(shapes.LABEL_MAP, 3)
-  variables = dict(variables)
-  params = variables.pop('params')
-  saved = checkpoint.Checkpoints(workdir.checkpoints)
-  saved.save(3, {'params': params, 'mutable': variables})
-  saved.close()
+  workdir = saved_run.save(folder, config, variables, step=3)
   lines = [
       {'step': 2, 'time': 1.0, 'train/loss': 2.5, 'train/grad_norm': 1.0},
       {'step': 4, 'time': 2.0, 'train/loss': None, 'train/grad_norm': 2.0},
@@ -41,6 +34,7 @@ def save(workdir, config, variables):
   text = ''.join(f'{json.dumps(line)}\n' for line in lines)
   workdir.metrics.write_text(text + '{"step": 8, "ti')
   workdir.note_start({'commit': 'abc123', 'command': 'python -m segjax <&>'})
+  return workdir
 
 
 @pytest.fixture(scope='module')
@@ -55,9 +49,7 @@ def runs(tmp_path_factory, random_variables):
     if seed:  # So that it predicts something else.
       kernel = variables['params']['classifier']['kernel']
       variables['params']['classifier']['kernel'] = kernel[..., ::-1]
-    workdir = Workdir(folder / f'run <{seed}>')
-    save(workdir, config, variables)
-    runs.append(workdir)
+    runs.append(save(folder / f'run <{seed}>', config, variables))
   return runs
 
 
@@ -100,7 +92,7 @@ def test_scores_are_those_of_an_evaluation(page, expected):
     name, *values = text.split(' ')
     rows.setdefault(name, values)
   for name in ('mIoU', 'accuracy', 'boundary_IoU'):
-    assert rows[name] == [report.report_page.number(s[name]) for s in expected]
+    assert rows[name] == [number(s[name]) for s in expected]
   cells = {a.get('data-value') for a, _ in page.find('span')}
   for scores in expected:
     for name in shapes.LABEL_MAP.names:
@@ -250,8 +242,8 @@ def test_segments_have_a_report(tmp_path, monkeypatch):
   monkeypatch.setattr(experiment, 'forward', forward)
   config = panoptic_deeplab.get_config()
   config.dataset.options.update(size=SIZE, length=8)
-  workdir = Workdir(tmp_path / 'run')
-  save(workdir, config, {'params': {'kernel': np.zeros(1, np.float32)}})
+  params = {'kernel': np.zeros(1, np.float32)}
+  workdir = save(tmp_path / 'run', config, {'params': params})
   report.write([workdir.path], tmp_path / 'report.html', count=1)
   page = html.Page((tmp_path / 'report.html').read_text())
   html.check(page)

@@ -4,12 +4,14 @@ A checkpoint holds the train state as nested dicts. The scores of an evaluation
 at that step are added to it afterwards, where Orbax would have written them.
 """
 
+from collections.abc import Mapping
 import contextlib
 import json
 import math
 import os
 import re
 import tempfile
+from typing import Any
 import zlib
 
 from absl import logging
@@ -38,7 +40,9 @@ ALONE = ocp.options.MultiprocessingOptions(
 class Checkpoints:
   """The checkpoints of a run: the newest ones and the best."""
 
-  def __init__(self, folder, keep=2, *, read_only=False):
+  def __init__(
+      self, folder: epath.PathLike, keep: int = 2, *, read_only: bool = False
+  ):
     """Opens a folder of checkpoints.
 
     Args:
@@ -111,7 +115,13 @@ class Checkpoints:
       logging.error('%s has no readable scores: %s', self._path(step), error)
       return {}
 
-  def save(self, step, state, scores=None, best='mIoU'):
+  def save(
+      self,
+      step: int,
+      state: Any,
+      scores: Mapping[str, float] | None = None,
+      best: str = 'mIoU',
+  ) -> None:
     """Starts to write a checkpoint, which continues in the background.
 
     With scores it waits until it is written, and adds them.
@@ -143,7 +153,9 @@ class Checkpoints:
     except Exception as error:
       raise self._unwritten(error) from error
 
-  def add_scores(self, step, scores, best='mIoU'):
+  def add_scores(
+      self, step: int, scores: Mapping[str, float], best: str = 'mIoU'
+  ) -> None:
     """Adds the scores of an evaluation to the checkpoint of a step.
 
     They are there as a whole or not at all; then the checkpoints that are
@@ -171,7 +183,7 @@ class Checkpoints:
     self._manager.reload()
     self.prune()
 
-  def prune(self):
+  def prune(self) -> None:
     """Deletes what is neither among the newest checkpoints nor the best.
 
     Orbax does so when it saves, and knows no scores that come later.
@@ -184,7 +196,7 @@ class Checkpoints:
       if step not in kept:
         self._manager.delete(step)
 
-  def wait(self):
+  def wait(self) -> None:
     """Waits until all checkpoints are written; raises OSError if one is not."""
     try:
       self._manager.wait_until_finished()
@@ -192,7 +204,7 @@ class Checkpoints:
     except Exception as error:
       raise self._unwritten(error) from error
 
-  def read(self, step):
+  def read(self, step: int) -> dict:
     """Returns a checkpoint as nested dicts of NumPy arrays.
 
     Raises:
@@ -212,7 +224,7 @@ class Checkpoints:
       raise ValueError('what it holds is not what was written')
     return saved
 
-  def restore(self, state):
+  def restore(self, state: Any) -> Any:
     """Returns the state of the newest readable checkpoint, or None.
 
     Unreadable ones are renamed to `damaged-STEP` and logged, and the one before
@@ -238,7 +250,7 @@ class Checkpoints:
       return flax.serialization.from_state_dict(state, saved)
     return None
 
-  def close(self):
+  def close(self) -> None:
     """Waits for what is being written, and lets go of the folder."""
     try:
       self.wait()

@@ -64,7 +64,7 @@ def model(
   """Returns the ONNX model of a program.
 
   Args:
-    closed: the program, from `portable.portable`.
+    closed: the program, from `portable.rewrite`.
     inputs: names of its arguments.
     outputs: names of its results.
     metadata: texts by name that the file carries.

@@ -1,6 +1,7 @@
-"""Pictures of images, labels and scores: uint8 arrays, most RGB [H, W, 3]."""
+"""Pictures of images and labels: uint8 arrays, most RGB [H, W, 3]."""
 
 import base64
+from collections.abc import Sequence
 import io
 
 import cv2
@@ -8,16 +9,15 @@ import numpy as np
 from PIL import Image
 
 from segjax.data.label_map import IGNORE
+from segjax.data.label_map import LabelMap
 
 IGNORED = (224, 224, 224)
 INK = (45, 50, 60)
 PAPER = (255, 255, 255)
-RAMP = ((244, 247, 250), (22, 72, 133))  # Of a share, from 0 to 1.
-NO_DATA = (228, 228, 228)
 GAP = 4  # Pixels between pictures that lie beside each other.
 
 
-def displayable(image):
+def displayable(image: np.ndarray) -> np.ndarray:
   """Returns any image as uint8 RGB.
 
   Args:
@@ -43,7 +43,7 @@ def displayable(image):
   return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
-def colorize(label, colors):
+def colorize(label: np.ndarray, colors: Sequence[Sequence[int]]) -> np.ndarray:
   """Returns ids [H, W] in `colors`, one a class; ignored is light grey."""
   label = np.asarray(label)
   if label.ndim != 2:
@@ -59,7 +59,7 @@ def colorize(label, colors):
   return table[label]
 
 
-def mixed(label, colors):
+def mixed(label: np.ndarray, colors: Sequence[Sequence[int]]) -> np.ndarray:
   """Paints overlapping classes: each pixel in the mean colour of its classes.
 
   Args:
@@ -82,7 +82,12 @@ def mixed(label, colors):
   return np.rint(picture).astype(np.uint8)
 
 
-def mixed_overlay(image, label, label_map, alpha=0.5):
+def mixed_overlay(
+    image: np.ndarray,
+    label: np.ndarray,
+    label_map: LabelMap,
+    alpha: float = 0.5,
+) -> np.ndarray:
   """Tints an image with its overlapping classes, and adds a legend.
 
   Args:
@@ -100,7 +105,7 @@ def mixed_overlay(image, label, label_map, alpha=0.5):
   return add_legend(picture, np.flatnonzero(inside.any((0, 1))), label_map)
 
 
-def uncertainty(variance):
+def uncertainty(variance: np.ndarray) -> np.ndarray:
   """Draws how much probabilities vary, brighter where more.
 
   Args:
@@ -114,7 +119,13 @@ def uncertainty(variance):
   return np.rint(255 * np.clip(deviation, 0, 1)).astype(np.uint8)
 
 
-def overlay(image, label, label_map, alpha=0.5, legend=True):
+def overlay(
+    image: np.ndarray,
+    label: np.ndarray,
+    label_map: LabelMap,
+    alpha: float = 0.5,
+    legend: bool = True,
+) -> np.ndarray:
   """Tints an image with its classes; ignored pixels stay as they are.
 
   Args:
@@ -135,7 +146,9 @@ def overlay(image, label, label_map, alpha=0.5, legend=True):
   return add_legend(picture, label, label_map) if legend else picture
 
 
-def add_legend(picture, label, label_map):
+def add_legend(
+    picture: np.ndarray, label: np.ndarray, label_map: LabelMap
+) -> np.ndarray:
   """Adds a strip below that names the classes in `label`, and no others.
 
   A picture too narrow for the longest name is widened with white.
@@ -151,14 +164,19 @@ def add_legend(picture, label, label_map):
   rows = -(-len(entries) // columns)
   height = entries[0].shape[0]
   page = np.full((picture.shape[0] + rows * height, width, 3), PAPER, np.uint8)
-  _paste(page, picture, 0, 0)
+  paste(page, picture, 0, 0)
   for i, entry in enumerate(entries):
     row, column = divmod(i, columns)
-    _paste(page, entry, picture.shape[0] + row * height, column * cell)
+    paste(page, entry, picture.shape[0] + row * height, column * cell)
   return page
 
 
-def panel(image, label, prediction, label_map):
+def panel(
+    image: np.ndarray,
+    label: np.ndarray,
+    prediction: np.ndarray,
+    label_map: LabelMap,
+) -> np.ndarray:
   """Returns image | label | prediction, [H, 3 * W + 8, 3].
 
   There is no legend, so that the panels of equally large images are equally
@@ -171,17 +189,17 @@ def panel(image, label, prediction, label_map):
   )
 
 
-def captioned(picture, words):
+def captioned(picture: np.ndarray, words: str) -> np.ndarray:
   """Returns a picture [H, W, 3] under a line of text; wider if the text is."""
-  title = _text(words, 13)
+  title = text_tile(words, 13)
   width = max(picture.shape[1], title.shape[1])
   page = np.full((picture.shape[0] + title.shape[0], width, 3), PAPER, np.uint8)
-  _paste(page, title, 0, 0)
-  _paste(page, picture, title.shape[0], 0)
+  paste(page, title, 0, 0)
+  paste(page, picture, title.shape[0], 0)
   return page
 
 
-def grid(drawn, columns):
+def grid(drawn: Sequence[np.ndarray], columns: int) -> np.ndarray:
   """Returns pictures [h, w, 3] in rows of so many, on one page."""
   gap = 8
   height, width = (max(x.shape[i] for x in drawn) + gap for i in (0, 1))
@@ -189,24 +207,28 @@ def grid(drawn, columns):
   page = np.full((rows * height, columns * width, 3), PAPER, np.uint8)
   for i, picture in enumerate(drawn):
     row, column = divmod(i, columns)
-    _paste(page, picture, row * height, column * width)
+    paste(page, picture, row * height, column * width)
   return page
 
 
-def beside(image, label, prediction):
+def beside(
+    image: np.ndarray, label: np.ndarray, prediction: np.ndarray
+) -> np.ndarray:
   """Returns three pictures [H, W, 3] next to each other, [H, 3 * W + 8, 3]."""
   _check_sizes(image=image, label=label, prediction=prediction)
   gap = np.full((image.shape[0], GAP, 3), PAPER, np.uint8)
   return np.hstack([image, gap, label, gap, prediction])
 
 
-def apart(panel):
+def apart(panel: np.ndarray) -> list[np.ndarray]:
   """Returns the three pictures that `beside` has put next to each other."""
   width = (panel.shape[1] - 2 * GAP) // 3
   return [panel[:, i * (width + GAP) :][:, :width] for i in range(3)]
 
 
-def segments(ids, classes, colors):
+def segments(
+    ids: np.ndarray, classes: np.ndarray, colors: Sequence[Sequence[int]]
+) -> np.ndarray:
   """Paints segments in shades of the colour of their class, with outlines.
 
   Args:
@@ -228,7 +250,7 @@ def segments(ids, classes, colors):
   return picture
 
 
-def shade(color, number):
+def shade(color: Sequence[int], number: int) -> np.ndarray:
   """Returns a shade of a colour, [3] floats, to tell objects of a class apart.
 
   Args:
@@ -239,7 +261,12 @@ def shade(color, number):
   return (0.7 + 0.3 * (number * 0.618034 % 1)) * np.array(color)
 
 
-def objects(image, masks, texts, colors):
+def objects(
+    image: np.ndarray,
+    masks: Sequence[np.ndarray],
+    texts: Sequence[str],
+    colors: Sequence[Sequence[int]],
+) -> np.ndarray:
   """Draws objects over an image: tinted, with contours and a text.
 
   Holes have a contour, too.
@@ -264,7 +291,7 @@ def objects(image, masks, texts, colors):
   for mask, text, color in zip(masks, texts, colors, strict=True):
     if not mask.any():
       continue
-    tile = _text(text, size, INK, color)
+    tile = text_tile(text, size, INK, color)
     tile = tile[: image.shape[0], : image.shape[1]]
     place = (
         np.clip(np.flatnonzero(mask.any(1 - axis))[0], 0, side - extent)
@@ -272,60 +299,11 @@ def objects(image, masks, texts, colors):
             zip(image.shape[:2], tile.shape[:2], strict=True)
         )
     )
-    _paste(picture, tile, *place)
+    paste(picture, tile, *place)
   return picture
 
 
-def confusion(matrix, names):
-  """Draws a confusion matrix as a heat map.
-
-  Args:
-    matrix: [K, K] counts, rows are labels and columns predictions.
-    names: K class names.
-
-  Returns:
-    [H, W, 3]. Each row shows where the pixels of a class went, in percent for
-    up to 30 classes; grey rows have no pixels.
-  """
-  matrix = np.asarray(matrix, np.float64)
-  n = len(names)
-  if matrix.shape != (n, n):
-    raise ValueError(f'{n} names ask for {(n, n)} counts, not {matrix.shape}')
-  totals = matrix.sum(1, keepdims=True)
-  shares = matrix / np.maximum(totals, 1)
-
-  numbers = n <= 30
-  cell = max(36, 360 // n) if numbers else 16
-  size = int(np.clip(cell // 4, 12, 18)) if numbers else 10
-  titles = [_text('rows: label', size), _text('columns: prediction', size)]
-  words = [_text(name, size) for name in names]
-  edge = max(tile.shape[1] for tile in titles + words) + 2 * size
-  page = np.full((edge + n * cell + size,) * 2 + (3,), PAPER, np.uint8)
-  for i, tile in enumerate(titles):
-    _paste(page, tile, size + i * tile.shape[0], size)
-
-  low, high = np.array(RAMP)
-  colors = np.rint(low + shares[..., None] * (high - low)).astype(np.uint8)
-  for i in range(n):
-    middle = edge + i * cell + cell // 2
-    height, width = words[i].shape[:2]
-    along, across = edge - width - size // 2, middle - height // 2
-    _paste(page, words[i], across, along)
-    _paste(page, np.rot90(words[i]), along, across)
-    for j in range(n):
-      color = colors[i, j] if totals[i] else NO_DATA
-      ink = PAPER if shares[i, j] > 0.5 else INK
-      y, x = edge + i * cell, edge + j * cell
-      page[y : y + cell - 1, x : x + cell - 1] = color
-      if numbers:
-        tile = _text(_percent(shares[i, j]), size, ink, color)
-        y += (cell - 1 - tile.shape[0]) // 2
-        x += (cell - 1 - tile.shape[1]) // 2
-        _paste(page, tile, y, x)
-  return page
-
-
-def data_uri(picture, longest):
+def data_uri(picture: np.ndarray, longest: int) -> str:
   """Returns a picture [H, W, 3] uint8 as the address of an image in a page.
 
   Few colours stay exact, in PNG; a photograph becomes JPEG.
@@ -349,62 +327,12 @@ def data_uri(picture, longest):
   return f'data:image/{"png" if few else "jpeg"};base64,{data}'
 
 
-def reliability(counts, confidence, accuracy, side=240):
-  """Draws how often decisions of each confidence are right.
-
-  Args:
-    counts: decisions in each of N bins of confidence, from 0 to 1.
-    confidence: their mean confidence, [N].
-    accuracy: share of them that is right, [N].
-    side: pixels of the diagram on each side.
-
-  Returns:
-    [H, W, 3]: bars of the accuracy, paler where fewer decisions are, a mark at
-    each mean confidence, the diagonal on which both are equal, and below it the
-    share of the decisions in each bin.
-  """
-  size, below = 11, 40
-  edge = 4 * size
-  page = np.full((side + below + edge + size, side + edge + size, 3), 255)
-  page = page.astype(np.uint8)
-  bottom, right = size + side, edge + side
-  shares = np.asarray(counts) / max(np.sum(counts), 1)
-  xs = np.rint(edge + np.linspace(0, side, len(shares) + 1)).astype(int)
-  low, high = np.array(RAMP)
-  for i, share in enumerate(shares):
-    left, end = xs[i], xs[i + 1] - 1
-    if not share:
-      continue
-    strength = 0.25 + 0.75 * np.sqrt(share / shares.max())
-    top = bottom - round(side * float(accuracy[i]))
-    page[top:bottom, left:end] = np.rint(low + strength * (high - low))
-    mark = min(bottom - round(side * float(confidence[i])), bottom - 2)
-    page[mark : mark + 2, left:end] = INK
-    height = round(below * float(share / shares.max()))
-    page[bottom + below - height : bottom + below, left:end] = NO_DATA
-  cv2.line(page, (edge, bottom), (right, size), INK, 1, cv2.LINE_AA)
-  cv2.rectangle(page, (edge, size), (right, bottom), INK, 1)
-  for value in (0.0, 0.5, 1.0):
-    tile = _text(f'{value:g}', size)
-    y, x = bottom - round(side * value), edge + round(side * value)
-    _paste(page, tile, y - size, edge - tile.shape[1] - 2)
-    _paste(page, tile, bottom + below + 2, x - tile.shape[1] // 2 - 2)
-  words = _text('confidence', size)
-  place = edge + (side - words.shape[1]) // 2
-  _paste(page, words, bottom + below + 2 + 2 * size, place)
-  words = np.rot90(_text('accuracy', size))
-  _paste(page, words, size + (side - words.shape[0]) // 2, 0)
-  return page
-
-
-def _percent(share):
-  """Returns '87'; '' for 0, and never '0' or '100' for what is close to it."""
-  if share < 0.005:
-    return '<1' if share else ''
-  return '>99' if 0.995 <= share < 1 else f'{100 * share:.0f}'
-
-
-def _text(words, size, ink=INK, paper=PAPER):
+def text_tile(
+    words: str,
+    size: int,
+    ink: Sequence[int] = INK,
+    paper: Sequence[int] = PAPER,
+) -> np.ndarray:
   """Returns a tile [1.5 * size, W, 3] with one line of text."""
   font = cv2.FontFace('sans')
   _, _, width, _ = cv2.getTextSize((0, 0), words, (0, 0), font, size)
@@ -416,14 +344,15 @@ def _text(words, size, ink=INK, paper=PAPER):
 
 def _entry(name, color, size):
   """Returns a line of a legend: a swatch and a name."""
-  words = _text(name, size)
+  words = text_tile(name, size)
   entry = np.full((2 * size, words.shape[1] + 3 * size, 3), PAPER, np.uint8)
   entry[size // 2 : size // 2 + size, size // 2 : size // 2 + size] = color
-  _paste(entry, words, (2 * size - words.shape[0]) // 2, 2 * size)
+  paste(entry, words, (2 * size - words.shape[0]) // 2, 2 * size)
   return entry
 
 
-def _paste(page, tile, y, x):
+def paste(page: np.ndarray, tile: np.ndarray, y: int, x: int) -> None:
+  """Writes a tile [h, w, 3] into a page, its first pixel at row y, column x."""
   page[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
 
 

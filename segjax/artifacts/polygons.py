@@ -351,6 +351,7 @@ def _fill(polygons, box):
 
 
 def _category(raw_ids, train_id):
+  """Returns what files call a class."""
   return raw_ids.ids[train_id] if raw_ids else train_id
 
 

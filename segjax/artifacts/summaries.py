@@ -8,8 +8,10 @@ import time
 
 import numpy as np
 
+from segjax.artifacts.workdir import Workdir
 
-def read(workdir) -> dict[str, dict[int, float | None]]:
+
+def read(workdir: Workdir) -> dict[str, dict[int, float | None]]:
   """Returns what `metrics.jsonl` of a workdir holds, {name: {step: value}}.
 
   A value that was not finite is None. Without the file there is nothing.
@@ -36,7 +38,7 @@ class Writer:
   not need otherwise. So the writer is created when something is written first.
   """
 
-  def __init__(self, workdir):
+  def __init__(self, workdir: Workdir):
     self._folder = workdir.path / 'tensorboard'
     self._lines = JsonLinesWriter(workdir.metrics)
 
@@ -107,6 +109,3 @@ class JsonLinesWriter:
       self._path.write_text(self._text)
 
   close = flush
-
-  def write_images(self, step, images):
-    """Does nothing: only scalars are written as lines."""

@@ -1,5 +1,8 @@
 """The folder of a run: paths of its files, its config, and its lock."""
 
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import importlib.metadata
@@ -14,6 +17,7 @@ from etils import epath
 import filelock
 from flax import traverse_util
 import ml_collections
+import numpy as np
 
 from segjax.artifacts import upgrade
 from segjax.data import image
@@ -43,7 +47,7 @@ PACKAGES = (
 class Workdir:
   """The folder of a run and the paths in it."""
 
-  def __init__(self, path):
+  def __init__(self, path: epath.PathLike):
     self.path = epath.Path(path)
     self.config = self.path / 'config.json'
     self.labels = self.path / 'labels.json'
@@ -55,7 +59,7 @@ class Workdir:
     self.bad_steps = self.path / 'bad_steps.jsonl'
     self.calibration = self.path / 'calibration.json'
 
-  def make(self):
+  def make(self) -> None:
     """Makes the folder.
 
     Raises:
@@ -77,7 +81,7 @@ class Workdir:
       ) from error
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      write_json(self.path / '.writable', {})
+      atomic.write_json(self.path / '.writable', {})
       (self.path / '.writable').unlink()
     except OSError as error:
       raise OSError(
@@ -86,7 +90,7 @@ class Workdir:
       ) from error
 
   @contextlib.contextmanager
-  def locked(self):
+  def locked(self) -> Iterator[None]:
     """Locks the folder against a second run while the context lasts."""
     if '://' in str(self.path):  # Object stores have no locks.
       yield
@@ -106,7 +110,7 @@ class Workdir:
       holder.write_text(f'process {os.getpid()} on {platform.node()}')
       yield
 
-  def claim(self, config):
+  def claim(self, config) -> None:
     """Writes the config to the folder, or checks it against the one there.
 
     The folder belongs to a config from the first checkpoint on. Files of a run
@@ -117,8 +121,8 @@ class Workdir:
         fields that differ.
     """
     if not self._has_checkpoints():
-      write_json(self.config, config.to_dict())
-      write_json(self.versions, versions())
+      atomic.write_json(self.config, config.to_dict())
+      atomic.write_json(self.versions, versions())
       self.metrics.unlink(missing_ok=True)
       self.bad_steps.unlink(missing_ok=True)
       self.calibration.unlink(missing_ok=True)
@@ -138,7 +142,7 @@ class Workdir:
     there = self.checkpoints.exists()
     return there and any(p.name.isdigit() for p in self.checkpoints.iterdir())
 
-  def check(self, config, part=''):
+  def check(self, config, part: str = '') -> None:
     """Raises ValueError if fields whose names begin with `part` differ."""
     differing = [
         line
@@ -162,7 +166,7 @@ class Workdir:
       channels: number of channels of the images.
       values: type and range of the images, if they are known.
     """
-    write_json(
+    atomic.write_json(
         self.labels,
         {
             'names': label_map.names,
@@ -177,7 +181,7 @@ class Workdir:
         },
     )
 
-  def read_labels(self):
+  def read_labels(self) -> tuple[LabelMap, int]:
     """Returns the label map of the run and the channels of its images."""
     labels = json.loads(self.labels.read_text())
     label_map = LabelMap(
@@ -203,18 +207,20 @@ class Workdir:
       return None
     return Values(tuple(values['dtypes']), values['low'], values['high'])
 
-  def write_pictures(self, folder, drawn):
+  def write_pictures(
+      self, folder: str, drawn: Mapping[str, np.ndarray]
+  ) -> None:
     """Writes pictures {name: [H, W, 3] uint8} as PNG files in a subfolder."""
     for name, picture in drawn.items():
       path = self.pictures / folder / f'{name}.png'
       path.parent.mkdir(parents=True, exist_ok=True)
       image.write_png(path, picture)
 
-  def note_start(self, facts):
+  def note_start(self, facts: Mapping[str, Any]) -> None:
     """Adds a start of the run to `starts.jsonl`; see `runtime.machine`."""
     _append_json(self.starts, facts)
 
-  def note_bad_step(self, step, seed, names):
+  def note_bad_step(self, step: int, seed: int, names: Sequence[str]) -> None:
     """Adds a skipped step to `bad_steps.jsonl`.
 
     Args:
@@ -225,7 +231,9 @@ class Workdir:
     entry = {'step': step, 'seed': seed, 'examples': names}
     _append_json(self.bad_steps, entry)
 
-  def write_score(self, about, step, scores):
+  def write_score(
+      self, about: Mapping[str, str], step: int, scores: Mapping[str, float]
+  ) -> epath.Path:
     """Writes the scores of a step and how they were computed.
 
     Args:
@@ -239,7 +247,7 @@ class Workdir:
     path = self._score(about['split'])
     # JSON has no NaN.
     counted = {k: None if math.isnan(v) else v for k, v in scores.items()}
-    write_json(path, {'step': step} | about | counted)
+    atomic.write_json(path, {'step': step} | about | counted)
     return path
 
   def read_score(self, split: str) -> dict | None:
@@ -335,9 +343,3 @@ def _append_json(path, value):
   before = path.read_text() if path.exists() else ''
   with atomic.replacing(path) as file:
     file.write(f'{before}{json.dumps(value)}\n'.encode())
-
-
-def write_json(path, value):
-  """Writes a file whole or not at all."""
-  with atomic.replacing(path) as file:
-    file.write(f'{json.dumps(value, indent=2)}\n'.encode())

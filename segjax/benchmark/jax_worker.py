@@ -28,7 +28,7 @@ from segjax.data import transforms
 from segjax.data.label_map import numbered
 from segjax.data.transforms import opencv
 from segjax.ops import conv
-from segjax.runtime import compile_cache
+from segjax.runtime import gc_tuning
 from segjax.runtime import malloc
 
 # SGD with momentum, as in the other workers.
@@ -215,5 +215,5 @@ def forward_step(system, variables, layout):
 
 if __name__ == '__main__':
   malloc.tune()
-  compile_cache.relax_gc()
+  gc_tuning.relax()
   protocol.serve(JaxWorker)

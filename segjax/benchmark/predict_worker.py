@@ -8,7 +8,7 @@ import numpy as np
 
 from segjax import predict
 from segjax.benchmark import protocol
-from segjax.runtime import compile_cache
+from segjax.runtime import gc_tuning
 from segjax.runtime import malloc
 
 
@@ -38,5 +38,5 @@ class PredictWorker(protocol.Timed):
 
 if __name__ == '__main__':
   malloc.tune()
-  compile_cache.relax_gc()
+  gc_tuning.relax()
   protocol.serve(PredictWorker)

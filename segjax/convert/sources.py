@@ -30,6 +30,7 @@ import filelock
 from segjax.convert import rules
 from segjax.runtime import atomic
 from segjax.runtime import progress
+from segjax.runtime import user_cache
 
 VARIABLE = 'SEGJAX_WEIGHTS_DIR'
 SECONDS = 60  # Time to wait for a server that does not answer.
@@ -234,8 +235,7 @@ def folder() -> epath.Path:
   """Returns the folder that files are kept in."""
   if chosen := os.environ.get(VARIABLE):
     return epath.Path(chosen)
-  cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  return epath.Path(cache) / 'segjax' / 'weights'
+  return epath.Path(user_cache.folder('weights'))
 
 
 def fetch(weights: Weights) -> epath.Path:

@@ -15,13 +15,13 @@ from segjax import experiment
 from segjax import models
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
-from segjax.artifacts.workdir import write_json
 from segjax.convert import rules
 from segjax.convert import sources
 from segjax.convert import torch
 from segjax.convert import torch_file
 from segjax.data import fields
 from segjax.data import label_map as label_maps
+from segjax.runtime import atomic
 
 HEAD = 1000  # Classes of ImageNet.
 CHANNELS = 3  # Of the images that weights by name were trained with.
@@ -363,7 +363,7 @@ def _save(workdir, variables, source, stem, state, plan, **origin):
   checkpoints.close()
   shapes = {name: tensor.shape for name, tensor in state.items()}
   origin = {'source': source, 'shapes': shapes, **origin}
-  write_json(workdir.path / ORIGIN, origin)
+  atomic.write_json(workdir.path / ORIGIN, origin)
   if dropped := {name: state[name] for name in state if places[name] is None}:
     torch_file.write(workdir.path / DROPPED, dropped)
   module = importlib.import_module(f'{rules.__name__}.{source}.{stem}')

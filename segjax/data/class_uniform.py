@@ -19,6 +19,7 @@ import grain
 import numpy as np
 
 from segjax.data.image import BadExample
+from segjax.runtime import hosts
 
 TILE = 1024  # Rows and columns of a tile; a smaller image is one tile.
 
@@ -107,3 +108,37 @@ class ClassUniform:
     places = self._centers[rng.integers(len(self._centers))]
     index, *place = places[rng.integers(len(places))]
     return int(index), np.float32(place)
+
+
+def create(
+    share: float, dataset: Any, *, seed: int, on_bad_example: str = 'raise'
+) -> ClassUniform | None:
+  """Returns which examples are taken for a class that they show, or None.
+
+  Every mask is read once, by one host for all.
+
+  Args:
+    share: of the examples that are taken so; 0 for none.
+    dataset: a `datasets.Dataset`, which is trained on.
+    seed: of the run.
+    on_bad_example: see `class_centers`.
+
+  Raises:
+    ValueError: that is no share, or the classes overlap.
+  """
+  if not 0 <= share <= 1:
+    raise ValueError(
+        f'config.dataset.class_uniform={share} is a share of the examples, from'
+        ' 0 to 1.'
+    )
+  if not share:
+    return None
+  if dataset.label_map.overlapping:
+    raise ValueError(
+        f'config.dataset.class_uniform={share} is for pixels of one class, and'
+        ' the classes of the data set overlap: leave it at 0.'
+    )
+  centers = hosts.from_first(
+      lambda: class_centers(dataset, on_bad_example=on_bad_example)
+  )
+  return ClassUniform(centers, share, seed)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 import functools
 import importlib.resources
+import itertools
 import json
 
 import cv2
@@ -85,6 +86,14 @@ class LabelMap:
   @property
   def num_classes(self):
     return len(self.names)
+
+  def difference(self, other: 'LabelMap') -> str:
+    """Says which class is another one in another label map; '' if none is."""
+    pairs = itertools.zip_longest(self.names, other.names, fillvalue='nothing')
+    for place, (a, b) in enumerate(pairs):
+      if a != b:
+        return f'class {place} is {a!r} of the one and {b!r} of the other'
+    return ''
 
   def raw_ids(self) -> tuple[int, ...]:
     """Returns for each class the raw id that stands for it in a mask.

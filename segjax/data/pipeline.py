@@ -265,6 +265,7 @@ def eval_examples(
     num_hosts: int = 1,
     host: int = 0,
     threads: int = 2,
+    preprocessed: bool = True,
 ) -> Iterator[dict[str, Any]]:
   """Returns an iterator over this host's share of all examples, in order.
 
@@ -280,6 +281,8 @@ def eval_examples(
     num_hosts: number of hosts.
     host: index of this host.
     threads: threads that read and transform examples.
+    preprocessed: whether the ops are applied; without, those that are
+      `on_truth` still are, for what preprocesses images by itself.
   """
   _check(dataset, num_hosts, host)
   ops = _parse(spec)
@@ -299,6 +302,8 @@ def eval_examples(
 
   def prepare(features):
     features = {**features, **pose(features), 'raw': features['image']}
+    if not preprocessed:
+      return features
     inputs = {k: v for k, v in features.items() if k not in fields.TRUTH}
     return {**features, **transform(inputs)}
 

@@ -1,8 +1,11 @@
 """Files that are written whole or not at all."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import json
 import os
+from typing import Any
 from typing import BinaryIO
 
 from etils import epath
@@ -24,3 +27,17 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
   except BaseException:
     temporary.unlink(missing_ok=True)
     raise
+
+
+def write_json(
+    path: str | os.PathLike, value: Any, default: Callable | None = None
+) -> None:
+  """Writes a value as a JSON file, whole or not at all.
+
+  Args:
+    path: of the file.
+    value: what is written.
+    default: see `json.dumps`.
+  """
+  with replacing(path) as file:
+    file.write(f'{json.dumps(value, indent=2, default=default)}\n'.encode())

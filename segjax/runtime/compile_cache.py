@@ -9,13 +9,13 @@ and JAX_ENABLE_COMPILATION_CACHE=false disables the cache.
 """
 
 import contextlib
-import gc
-import os
 import pathlib
 import tempfile
 
 from absl import logging
 import jax
+
+from segjax.runtime import user_cache
 
 # Events that JAX records.
 _COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -32,7 +32,7 @@ def enable() -> None:
   """
   if not jax.config.jax_compilation_cache_dir:
     try:
-      folder = user_folder()
+      folder = user_cache.folder('xla')
       folder.mkdir(parents=True, exist_ok=True)
       with tempfile.TemporaryFile(dir=folder):
         pass
@@ -48,16 +48,6 @@ def enable() -> None:
     # By default JAX skips programs that compile within a second, and a start
     # has dozens of those.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-
-
-def relax_gc() -> None:
-  """Makes Python's cyclic garbage collector run less often.
-
-  Tracing a step creates millions of objects, nearly all of which stay, and by
-  default Python 3.11 scans the youngest after every 700 new ones. The time that
-  this saves is in launch/speed.md.
-  """
-  gc.set_threshold(10_000, 10, 10)
 
 
 class Work:
@@ -87,12 +77,6 @@ class Work:
 
 
 WORK = Work()  # Counts from the import of this module on.
-
-
-def user_folder() -> pathlib.Path:
-  """Returns the default folder of the cache."""
-  cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  return pathlib.Path(cache) / 'segjax' / 'xla'
 
 
 def prune(folder: pathlib.Path, size: float) -> None:

@@ -13,6 +13,7 @@ from etils import epath
 import jax
 import numpy as np
 
+from segjax.artifacts import diagrams
 from segjax.artifacts import pictures
 from segjax.artifacts import polygons
 from segjax.data import image as images
@@ -189,7 +190,7 @@ class Scores:
   def pictures(self) -> dict[str, np.ndarray]:
     """Returns pictures of the sums: the confusion matrix."""
     counts = self._total.confusion.counts
-    return {'confusion': pictures.confusion(counts, self.label_map.names)}
+    return {'confusion': diagrams.confusion(counts, self.label_map.names)}
 
   def confusion(self) -> np.ndarray | None:
     """Returns the confusion matrix of the sums, [K, K], rows are the truth.

@@ -21,16 +21,16 @@ from absl import logging
 import numpy as np
 
 from segjax import experiment
+from segjax.artifacts import diagrams
 from segjax.artifacts import pictures
 from segjax.artifacts.workdir import Workdir
-from segjax.artifacts.workdir import write_json
 from segjax.data import image as images
 from segjax.data.label_map import IGNORE
 from segjax.evaluation import calibration
 from segjax.predictor import Predictor
-from segjax.runtime import compile_cache
-from segjax.runtime import malloc
+from segjax.runtime import atomic
 from segjax.runtime import progress
+from segjax.runtime import startup
 from segjax.runtime import terminal
 
 PIXELS = 200_000
@@ -80,42 +80,14 @@ def calibrate(
       if split
       else experiment.eval_dataset(config)
   )
-  if dataset.label_map.names != predictor.label_map.names:
+  if difference := dataset.label_map.difference(predictor.label_map):
     raise ValueError(
-        f'{dataset.split!r} has other classes than the run:'
-        f' {", ".join(dataset.label_map.names[:5])}, ..., and'
-        f' {", ".join(predictor.label_map.names[:5])}, ...'
+        f'{dataset.split!r} has other classes than the run: {difference}. Did'
+        ' dataset.json change after the training?'
     )
-  of_image = math.ceil(pixels / len(dataset))
-
-  def examples():
-    for i in range(len(dataset)):
-      example = dataset[i]
-      truth = {'truth': example['label'], 'index': i}
-      yield predictor.select(example) | truth
-
-  overlapping = predictor.label_map.overlapping
-  drawn = []
-  for example, prediction in progress.track(
-      predictor.stream(examples(), probabilities=True),
-      len(dataset),
-      'Calibrating',
-  ):
-    label = example['truth']
-    label = label.reshape(-1, label.shape[2]) if overlapping else label.ravel()
-    probabilities = prediction['probabilities']
-    probabilities = probabilities.reshape(-1, probabilities.shape[-1])
-    known = label != IGNORE
-    places = np.flatnonzero(known.any(-1) if overlapping else known)
-    # The order in which images are finished does not matter.
-    rng = np.random.default_rng((config.seed, example['index']))
-    places = rng.permutation(places)[:of_image]
-    drawn.append((example['index'], probabilities[places], label[places]))
-  drawn.sort(key=lambda entry: entry[0])
   logs, right = calibration.log_probabilities(
-      np.concatenate([entry[1] for entry in drawn]),
-      np.concatenate([entry[2] for entry in drawn]),
-      overlapping,
+      *_sample(predictor, dataset, pixels, config.seed),
+      predictor.label_map.overlapping,
       IGNORE,
   )
   if not len(right):
@@ -151,12 +123,53 @@ def calibrate(
   return Calibration(about, before, after)
 
 
+def _sample(predictor, dataset, pixels, seed):
+  """Returns probabilities and labels of pixels, in the order of the images.
+
+  Args:
+    predictor: what predicts the probabilities.
+    dataset: its examples.
+    pixels: how many there are, equally many of each image.
+    seed: of the choice.
+
+  Returns:
+    [N, K], and [N] or, where classes overlap, [N, K].
+  """
+  of_image = math.ceil(pixels / len(dataset))
+  overlapping = predictor.label_map.overlapping
+
+  def examples():
+    for i in range(len(dataset)):
+      example = dataset[i]
+      truth = {'truth': example['label'], 'index': i}
+      yield predictor.select(example) | truth
+
+  drawn = {}
+  for example, prediction in progress.track(
+      predictor.stream(examples(), probabilities=True),
+      len(dataset),
+      'Calibrating',
+  ):
+    label, index = example['truth'], example['index']
+    label = label.reshape(-1, label.shape[2]) if overlapping else label.ravel()
+    probabilities = prediction['probabilities']
+    probabilities = probabilities.reshape(-1, probabilities.shape[-1])
+    known = label != IGNORE
+    places = np.flatnonzero(known.any(-1) if overlapping else known)
+    # The order in which images are finished does not matter.
+    rng = np.random.default_rng((seed, index))
+    places = rng.permutation(places)[:of_image]
+    drawn[index] = probabilities[places], label[places]
+  in_order = [drawn[index] for index in sorted(drawn)]
+  return tuple(map(np.concatenate, zip(*in_order, strict=True)))
+
+
 def draw(found: Calibration) -> np.ndarray:
   """Returns the reliability before and after, side by side, [H, W, 3] uint8."""
   temperature = found.about['temperature']
   panels = [
       pictures.captioned(
-          pictures.reliability(r.counts, r.confidence, r.accuracy),
+          diagrams.reliability(r.counts, r.confidence, r.accuracy),
           f'{title}: ECE {100 * r.error:.1f} %',
       )
       for title, r in (
@@ -214,7 +227,7 @@ def run(
       )
   found = calibrate(workdir, split, pixels)
   images.write_png(picture, draw(found))
-  write_json(workdir.calibration, found.about)
+  atomic.write_json(workdir.calibration, found.about)
   return found
 
 
@@ -223,9 +236,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   with terminal.errors_in_words():
-    malloc.tune()
-    compile_cache.enable()
-    compile_cache.relax_gc()
+    startup.prepare()
     workdir = Workdir(_WORKDIR.value)
     found = run(workdir, _SPLIT.value, _PIXELS.value, _REPLACE.value)
     print(describe(found.about))

@@ -10,12 +10,14 @@ workdir. Its strings are values for --config.predict.refine.
 """
 
 import ast
+from collections.abc import Sequence
 import csv
 import itertools
 
 from absl import app
 from absl import flags
 from absl import logging
+from etils import epath
 import numpy as np
 
 from segjax import experiment
@@ -25,13 +27,12 @@ from segjax.artifacts.workdir import Workdir
 from segjax.evaluation import semantic
 from segjax.inference import bands
 from segjax.inference import views
-from segjax.runtime import compile_cache
-from segjax.runtime import malloc
 from segjax.runtime import progress
+from segjax.runtime import startup
 from segjax.runtime import terminal
 
 
-def expand(grid):
+def expand(grid: str) -> list[str]:
   """Returns the refinements of a grid, one for each combination of elements.
 
   >>> expand('dense_crf(gaussian=([1.0, 3.0], 2.0))')
@@ -69,11 +70,13 @@ def _replace(node, chosen):
   return type(node)(**fields)
 
 
-def search(workdir, split, grid, *, limit=100):
+def search(
+    workdir: Workdir, split: str, grid: str, *, limit: int = 100
+) -> list[tuple[float, str]]:
   """Scores a model without a CRF, and with each refinement of a grid.
 
   Args:
-    workdir: `Workdir` of a trained run.
+    workdir: of a trained run.
     split: split of its data set.
     grid: see `expand`.
     limit: number of images, taken evenly from the whole split because
@@ -117,7 +120,7 @@ def search(workdir, split, grid, *, limit=100):
   return sorted(ranked, key=lambda row: -row[0])
 
 
-def write(path, rows):
+def write(path: epath.Path, rows: Sequence[tuple[float, str]]) -> None:
   """Writes the table that `search` returns as CSV."""
   with path.open('w') as file:
     writer = csv.writer(file, lineterminator='\n')
@@ -129,9 +132,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}.')
   with terminal.errors_in_words():
-    malloc.tune()
-    compile_cache.enable()
-    compile_cache.relax_gc()
+    startup.prepare()
     workdir = Workdir(_WORKDIR.value)
     rows = search(workdir, _SPLIT.value, _GRID.value, limit=_LIMIT.value)
     path = workdir.path / f'crf-{_SPLIT.value}.csv'

@@ -13,6 +13,9 @@ labels the one that is written loses least, in the mean over a sample of
 patches of the training split: its rows are singular vectors of the sample.
 """
 
+import os
+from typing import Any
+
 from absl import app
 from absl import flags
 from absl import logging
@@ -27,7 +30,9 @@ from segjax.artifacts.workdir import Workdir
 from segjax.runtime import terminal
 
 
-def sample(dataset, factor, channels, count, seed=0):
+def sample(
+    dataset: Any, factor: int, channels: int, count: int, seed: int = 0
+) -> sparse.csr_array:
   """Returns one-hot patches at random places of random labels.
 
   Args:
@@ -75,7 +80,7 @@ def sample(dataset, factor, channels, count, seed=0):
   )
 
 
-def fit(patches, features):
+def fit(patches: sparse.csr_array, features: int) -> np.ndarray:
   """Returns the map from codes to patches that loses least.
 
   Args:
@@ -89,7 +94,7 @@ def fit(patches, features):
   return rows[::-1].astype(np.float32)
 
 
-def error(patches, rows):
+def error(patches: sparse.csr_array, rows: np.ndarray) -> float:
   """Returns the mean squared error of patches that a map encodes and decodes.
 
   Args:
@@ -102,7 +107,7 @@ def error(patches, rows):
   return float(max(lost, 0.0) / np.prod(patches.shape))
 
 
-def write(output, rows):
+def write(output: str | os.PathLike, rows: np.ndarray) -> None:
   """Writes a workdir for `config.init_from` with a map [F, D]."""
   workdir = Workdir(output)
   if workdir.checkpoints.exists():

@@ -13,7 +13,6 @@ trains from random weights.
 
 import contextlib
 import inspect
-import json
 
 from absl import app
 from absl import flags
@@ -73,8 +72,7 @@ def write(path: epath.Path, fields: dict) -> None:
       return value.item()
     raise TypeError(f'{value!r} is no field of a model.')
 
-  with atomic.replacing(path) as file:
-    file.write((json.dumps(fields, indent=2, default=plain) + '\n').encode())
+  atomic.write_json(path, fields, default=plain)
 
 
 def main(workdir: Workdir, output: str) -> None:

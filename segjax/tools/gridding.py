@@ -17,6 +17,7 @@ from absl import flags
 from etils import epath
 import numpy as np
 
+from segjax.artifacts import diagrams
 from segjax.artifacts import pictures
 from segjax.data import image as images
 from segjax.runtime import terminal
@@ -71,7 +72,7 @@ def draw(rates: Sequence[int], side: int = 61, scale: int = 4) -> np.ndarray:
   # The eye tells what is never seen from what is seldom seen.
   seen = shares > 0
   dark = np.where(seen, 0.15 + 0.85 * shares**0.5, 0.0)[..., None]
-  low, high = np.float64(pictures.PAPER), np.float64(pictures.RAMP[1])
+  low, high = np.float64(pictures.PAPER), np.float64(diagrams.RAMP[1])
   picture = np.rint(low + dark * (high - low)).astype(np.uint8)
   return picture.repeat(scale, 0).repeat(scale, 1)
 

@@ -17,352 +17,20 @@ is left out or changed is counted at the end. A split that is already in the
 data set is not touched; a new one must have the classes of its dataset.json.
 """
 
-from concurrent import futures
-import dataclasses
 import json
-import os
 import pathlib
-import shutil
 import sys
 
 from absl import app
 from absl import flags
-import numpy as np
 
 from segjax.data import annotations
-from segjax.data import image
 from segjax.data import label_map
-from segjax.data.annotations import painting
-from segjax.data.datasets import folder as folder_set
-from segjax.data.image import BadExample
+from segjax.data.annotations import classes as class_choice
+from segjax.data.annotations import writing
 from segjax.data.label_map import IGNORE
 from segjax.runtime import atomic
-from segjax.runtime import progress
 from segjax.runtime import terminal
-
-
-@dataclasses.dataclass(frozen=True)
-class Classes:
-  """The classes of the data set that is written.
-
-  Attributes:
-    labels: their names, colours and things.
-    train_ids: train id or `IGNORE` of each class of the source that is taken.
-    outside: train id of pixels of no region, or `IGNORE`.
-  """
-
-  labels: label_map.LabelMap
-  train_ids: dict[str, int]
-  outside: int
-
-
-@dataclasses.dataclass
-class Written:
-  """What has been written of a picture, or of several.
-
-  Attributes:
-    pixels: number of each class, and of `IGNORE` behind them.
-    objects: number of each class.
-    pictures: number of pictures.
-    notes: what was left out or changed.
-  """
-
-  pixels: np.ndarray
-  objects: np.ndarray
-  pictures: int
-  notes: annotations.Notes
-
-
-def choose_classes(
-    source: annotations.Source,
-    *,
-    classes: tuple[str, ...] = (),
-    stuff: tuple[str, ...] = (),
-    ignored: tuple[str, ...] = (),
-    known: label_map.LabelMap | None = None,
-    where: object = '',
-) -> Classes:
-  """Decides which classes the data set has.
-
-  Args:
-    source: of the labels.
-    classes: the classes to take, in their order; () takes all, behind the
-      background or, where there is none, stuff before things.
-    stuff: classes that are not counted objects.
-    ignored: classes whose pixels are ignored.
-    known: classes that the data set already has.
-    where: path of their file, for errors.
-
-  Raises:
-    ValueError: a name is unknown, or the classes are not those of the data set.
-  """
-  given = {category.name: category for category in source.categories}
-  background = annotations.BACKGROUND
-  for title, names in (('stuff', stuff), ('ignored', ignored)):
-    if unknown := [n for n in names if n not in given]:
-      raise ValueError(
-          f'--{title}: there is no class {unknown[0]!r}; there are'
-          f' {", ".join(given) or "none"}'
-      )
-  ignored = {*ignored, annotations.IGNORED}
-  # Systems that detect objects take class 0 for no object, so it is stuff.
-  ordered = sorted(given, key=lambda name: given[name].thing)
-  order = ordered if source.complete else given
-  taken = [name for name in classes or order if name not in ignored]
-  drawn = [*given, background] if known is None else [*given, *known.names]
-  if unknown := [name for name in taken if name not in drawn]:
-    raise ValueError(
-        f'--classes: there is no class {unknown[0]!r}; there are'
-        f' {", ".join(given) or "none"}'
-    )
-  if not source.complete and background not in taken:
-    taken.insert(0, background)
-  if known is not None:
-    if lacking := [name for name in taken if name not in known.names]:
-      raise ValueError(
-          f'{where} has no class {lacking[0]!r} of the labels: import them into'
-          ' another folder, or name with --classes which are taken'
-      )
-    labels = known
-  else:
-    labels = _labels(taken, given, stuff, where)
-  train_ids = {name: labels.names.index(name) for name in taken}
-  train_ids |= dict.fromkeys(ignored, IGNORE)
-  outside = IGNORE if source.complete else train_ids[background]
-  return Classes(labels, train_ids, outside)
-
-
-def _labels(taken, given, stuff, where):
-  """Returns the label map of classes."""
-  if not taken:
-    raise ValueError('the labels have no class that is taken')
-  if len(taken) > IGNORE:
-    raise ValueError(
-        f'{len(taken)} classes, and a data set has {IGNORE} at most: name'
-        ' those to take with --classes'
-    )
-  colors = label_map.default_colors(len(taken))
-  never = {*stuff, annotations.BACKGROUND}
-  entries = [given.get(name, annotations.Category(name)) for name in taken]
-  return label_map.LabelMap(
-      names=tuple(taken),
-      colors=tuple(
-          tuple(entry.color or colors[i]) for i, entry in enumerate(entries)
-      ),
-      ids={i: i for i in range(len(taken))} | {IGNORE: IGNORE},
-      things=tuple(
-          i
-          for i, entry in enumerate(entries)
-          if entry.thing and entry.name not in never
-      ),
-  )
-
-
-def describe(labels: label_map.LabelMap) -> dict:
-  """Returns the content of dataset.json."""
-  entries = []
-  for i, (name, color) in enumerate(
-      zip(labels.names, labels.colors, strict=True)
-  ):
-    entry = {'name': name, 'color': list(color), 'ids': [i]}
-    entries.append(entry | ({'thing': True} if i in labels.things else {}))
-  return {'classes': entries, 'ignore': [IGNORE]}
-
-
-def write_picture(
-    picture: annotations.Picture,
-    folder: pathlib.Path,
-    classes: Classes,
-    *,
-    link: bool = False,
-) -> Written:
-  """Writes image, mask and objects of a picture.
-
-  Args:
-    picture: from `annotations.read`.
-    folder: of the split.
-    classes: of the data set.
-    link: whether the image becomes a link to the original.
-
-  Returns:
-    What has been written; no picture if it cannot be used.
-  """
-  notes = annotations.Notes()
-  labels = classes.labels
-  nothing = Written(
-      np.zeros(labels.num_classes + 1, np.int64),
-      np.zeros(labels.num_classes, np.int64),
-      0,
-      notes,
-  )
-  try:
-    pixels, turned = _read_image(picture)
-    size = pixels.shape[:2]
-    if picture.size is not None and tuple(picture.size) != size:
-      raise BadExample(
-          f'{picture.image} is {size}, and its labels are for {picture.size}'
-      )
-    regions = picture.regions(size, notes)
-  except (ValueError, KeyError, OSError) as error:
-    notes.add('images that cannot be used, left out', error)
-    return nothing
-  if turned:
-    notes.add('images that EXIF turned, written upright', picture.name)
-  if not regions:
-    notes.add('images without a region', picture.name)
-  label, ids, table = painting.paint(
-      regions,
-      size,
-      classes.train_ids,
-      labels.things,
-      classes.outside,
-      notes,
-      picture.name,
-  )
-  _write_image(picture, folder, pixels, turned, link)
-  masks = folder / 'masks' / f'{picture.name}.png'
-  masks.parent.mkdir(parents=True, exist_ok=True)
-  image.write_png(masks, label, palette=labels.colors)
-  if labels.things:
-    _write_objects(
-        folder / folder_set.OBJECTS, picture.name, ids, table, labels
-    )
-  counts = np.bincount(label.ravel(), minlength=256)
-  kinds = np.array([kind for kind, _ in table.values()], int)
-  return Written(
-      np.append(counts[: labels.num_classes], counts[IGNORE]),
-      np.bincount(kinds, minlength=labels.num_classes),
-      1,
-      notes,
-  )
-
-
-def _read_image(picture):
-  """Returns an image as labels were drawn on it, and whether it was turned.
-
-  Programs to draw labels show images as EXIF says. Sizes may tell otherwise.
-  """
-  path = picture.image
-  if picture.content is not None:
-    return image.read_image(path, data=picture.content), False
-  orientation = image.read_orientation(path)
-  stored = image.read_image(path)
-  if orientation == 1:
-    return stored, False
-  height, width = stored.shape[:2]
-  if orientation >= 5 and picture.size == (height, width) != (width, height):
-    return stored, False
-  return image.turn(stored, orientation), True
-
-
-def _write_image(picture, folder, pixels, turned, link):
-  """Copies, links or writes the image of a picture."""
-  path = folder / 'images' / f'{picture.name}{picture.image.suffix.lower()}'
-  path.parent.mkdir(parents=True, exist_ok=True)
-  if turned and pixels.dtype != np.float32 and pixels.shape[2] in (1, 3, 4):
-    image.write_png(path.with_suffix('.png'), pixels)
-  elif turned:
-    np.save(path.with_suffix('.npy'), pixels)
-  elif picture.content is not None:
-    path.write_bytes(picture.content)
-  elif link:
-    path.symlink_to(picture.image.resolve())
-  else:
-    shutil.copyfile(picture.image, path)
-
-
-def _write_objects(folder, name, ids, table, labels):
-  """Writes the map of objects of a picture, and their classes."""
-  path = folder / f'{name}.png'
-  path.parent.mkdir(parents=True, exist_ok=True)
-  if len(table) < 256:
-    ids = ids.astype(np.uint8)
-  elif len(table) < 65536:
-    ids = ids.astype(np.uint16)
-  else:
-    ids = np.stack([ids >> 8 * i & 255 for i in range(3)], -1).astype(np.uint8)
-  image.write_png(path, ids)
-  content = {
-      str(number): {'class': labels.names[kind], 'crowd': True}
-      if crowd
-      else labels.names[kind]
-      for number, (kind, crowd) in table.items()
-  }
-  path.with_suffix('.json').write_text(json.dumps(content) + '\n')
-
-
-def write_split(
-    pictures: list[annotations.Picture],
-    folder: pathlib.Path,
-    classes: Classes,
-    *,
-    link: bool = False,
-) -> Written:
-  """Writes the pictures of a split, whole or not at all.
-
-  Args:
-    pictures: from `annotations.read`.
-    folder: of the split; there is none yet.
-    classes: of the data set.
-    link: whether images become links to the originals.
-
-  Raises:
-    ValueError: two pictures have one name, or none can be used.
-  """
-  names = {}
-  for picture in pictures:
-    if picture.name in names:
-      raise ValueError(
-          f'two images are called {picture.name}: {names[picture.name]} and'
-          f' {picture.image}; rename one, in its labels, too'
-      )
-    names[picture.name] = picture.image
-  partial = folder.parent / f'.{folder.name}.{os.getpid()}'
-  partial.mkdir(parents=True)
-  total = None
-  pool = futures.ThreadPoolExecutor(os.cpu_count())
-  try:
-    written = pool.map(
-        lambda picture: write_picture(picture, partial, classes, link=link),
-        pictures,
-    )
-    title = f'Writing {folder.name}'
-    for one in progress.track(written, len(pictures), title):
-      if total is None:
-        total = one
-        continue
-      total.pixels += one.pixels
-      total.objects += one.objects
-      total.pictures += one.pictures
-      total.notes.merge(one.notes)
-    if total is None or not total.pictures:
-      lines = total.notes.lines() if total else ()
-      raise ValueError(
-          f'no picture of {folder.name} can be used: {"; ".join(lines)}'
-      )
-    partial.rename(folder)
-  except BaseException:
-    pool.shutdown(cancel_futures=True)
-    shutil.rmtree(partial, ignore_errors=True)
-    raise
-  pool.shutdown()
-  return total
-
-
-def report(
-    folder: pathlib.Path, written: Written, labels: label_map.LabelMap
-) -> str:
-  """Tells what of a split has been written, and what has not."""
-  width = max(len(name) for name in (*labels.names, 'ignored'))
-  share = written.pixels / max(written.pixels.sum(), 1)
-  lines = [f'{folder}: {written.pictures} images']
-  for i, name in enumerate((*labels.names, 'ignored')):
-    line = f'  {name:{width}} {share[i]:8.3%} of the pixels'
-    if i in labels.things:
-      line += f'  {written.objects[i]:6} objects'
-    lines.append(line)
-  lines += [f'  note: {line}' for line in written.notes.lines()]
-  return '\n'.join(lines)
 
 
 def import_labels(
@@ -413,16 +81,8 @@ def import_labels(
           ' --split, or another folder'
       )
   path = target / 'dataset.json'
-  known = None
-  if path.exists():
-    known = label_map.parse(json.loads(path.read_bytes()), path)
-    ids = {i: i for i in range(known.num_classes)} | {IGNORE: IGNORE}
-    if dict(known.ids) != ids or known.overlapping:
-      raise ValueError(
-          f'{path} has other ids than this program writes, 0, 1, ... and'
-          f' {IGNORE} for ignored: import into another folder'
-      )
-  chosen = choose_classes(
+  known = _known_classes(path)
+  chosen = class_choice.choose(
       found,
       classes=classes,
       stuff=stuff,
@@ -433,14 +93,45 @@ def import_labels(
   target.mkdir(parents=True, exist_ok=True)
   parts = [f'note: {line}' for line in notes.lines()]
   for other, pictures in splits.items():
-    written = write_split(pictures, target / other, chosen, link=link)
+    written = writing.write_split(pictures, target / other, chosen, link=link)
     parts.append(report(target / other, written, chosen.labels))
   if known is None:
-    with atomic.replacing(path) as file:
-      file.write(
-          (json.dumps(describe(chosen.labels), indent=2) + '\n').encode()
-      )
+    atomic.write_json(path, label_map.content(chosen.labels))
   return '\n'.join(parts)
+
+
+def _known_classes(path):
+  """Returns the classes of the dataset.json of a data set, if there is one.
+
+  Raises:
+    ValueError: its masks hold other ids than those that are written.
+  """
+  if not path.exists():
+    return None
+  known = label_map.parse(json.loads(path.read_bytes()), path)
+  ids = {i: i for i in range(known.num_classes)} | {IGNORE: IGNORE}
+  if dict(known.ids) != ids or known.overlapping:
+    raise ValueError(
+        f'{path} has other ids than this program writes, 0, 1, ... and'
+        f' {IGNORE} for ignored: import into another folder'
+    )
+  return known
+
+
+def report(
+    folder: pathlib.Path, written: writing.Written, labels: label_map.LabelMap
+) -> str:
+  """Tells what of a split has been written, and what has not."""
+  width = max(len(name) for name in (*labels.names, 'ignored'))
+  share = written.pixels / max(written.pixels.sum(), 1)
+  lines = [f'{folder}: {written.pictures} images']
+  for i, name in enumerate((*labels.names, 'ignored')):
+    line = f'  {name:{width}} {share[i]:8.3%} of the pixels'
+    if i in labels.things:
+      line += f'  {written.objects[i]:6} objects'
+    lines.append(line)
+  lines += [f'  note: {line}' for line in written.notes.lines()]
+  return '\n'.join(lines)
 
 
 def main(name, paths, **options):

@@ -82,8 +82,7 @@ def measure(
       missing.items(), len(missing), 'Operators'
   ):
     table[key] = milliseconds(operator, dtype, seconds)
-    with atomic.replacing(path) as file:
-      file.write((json.dumps(table, indent=2) + '\n').encode())
+    atomic.write_json(path, table)
     jax.clear_caches()  # Hundreds of programs would fill the memory.
   return table
 

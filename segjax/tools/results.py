@@ -123,6 +123,7 @@ def row(log: list[dict]) -> str:
 
 
 def _line(cells):
+  """Returns a row of a table in Markdown."""
   return f'| {" | ".join(map(str, cells))} |\n'
 
 

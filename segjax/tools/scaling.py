@@ -11,6 +11,7 @@ of the data set is read; --config.dataset.name=shapes
 """
 
 import collections
+from collections.abc import Mapping
 import dataclasses
 import math
 import re
@@ -64,7 +65,7 @@ class Step:
   times: int  # Number of collective operations.
 
 
-def measure(config):
+def measure(config) -> Step:
   """Returns the costs of a config's step, with one image on each device."""
   config = config.copy_and_resolve_references()
   config.batch_size = devices = parallel.count()
@@ -93,7 +94,7 @@ def measure(config):
   )
 
 
-def exchanges(program, devices):
+def exchanges(program: str, devices: int) -> tuple[dict[str, int], int]:
   """Counts the bytes of collective operations in a compiled program.
 
   Args:
@@ -121,7 +122,7 @@ def _bytes(shapes):
   return total
 
 
-def sent(exchanged):
+def sent(exchanged: Mapping[str, int]) -> int:
   """Returns the bytes that each device of a large ring sends.
 
   In a ring of n devices each sends (n - 1) / n of an array, which is nearly all
@@ -132,7 +133,9 @@ def sent(exchanged):
   )
 
 
-def rows(config, step, share, per_core):
+def rows(
+    config, step: Step, share: float, per_core: float
+) -> list[dict[str, str]]:
   """Returns rows of the table, {title: text}, one for each chip.
 
   Args:

@@ -96,6 +96,7 @@ def table(scores: dict[str, dict[str, float]]) -> str:
 
 
 def _column(text):
+  """Returns a text in the width of a column."""
   return f'{text:>8}'
 
 

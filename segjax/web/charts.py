@@ -43,23 +43,6 @@ def line_chart(
   def up(value):
     return TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
-  grid = Markup('').join(
-      Markup(
-          '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
-          '<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
-      ).format(
-          *(LEFT, WIDTH - RIGHT, up(tick), up(tick)),
-          *(LEFT - 6, up(tick) + 3.5, f'{tick:.4g}'),
-      )
-      for tick in ticks
-  )
-  ends = ((first, 'start'), (last, 'end'))
-  grid += Markup('').join(
-      Markup(
-          '<text class="tick" x="{:.1f}" y="{}" text-anchor="{}">{}</text>'
-      ).format(across(step), HEIGHT - 8, anchor, f'{step:,}')
-      for step, anchor in ends
-  )
   drawn = Markup('').join(
       _line([(across(x), None if y is None else up(y)) for x, y in line], i)
       for i, line in enumerate(thinned)
@@ -83,11 +66,39 @@ def line_chart(
       said=_said(thinned, names),
       width=WIDTH,
       height=HEIGHT,
-      grid=grid,
+      grid=_grid(
+          {tick: up(tick) for tick in ticks},
+          {'start': (first, across(first)), 'end': (last, across(last))},
+      ),
       drawn=drawn,
       top=TOP,
       bottom=HEIGHT - BOTTOM,
       latest=f'step {first:,} to {max(steps):,}',
+  )
+
+
+def _grid(heights, ends):
+  """Returns lines at round values, their numbers, and those of the ends.
+
+  Args:
+    heights: {value: y}.
+    ends: {side of the text: (step, x)}.
+  """
+  rows = Markup('').join(
+      Markup(
+          '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
+          '<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
+      ).format(
+          *(LEFT, WIDTH - RIGHT, y, y),
+          *(LEFT - 6, y + 3.5, f'{value:.4g}'),
+      )
+      for value, y in heights.items()
+  )
+  return rows + Markup('').join(
+      Markup(
+          '<text class="tick" x="{:.1f}" y="{}" text-anchor="{}">{}</text>'
+      ).format(x, HEIGHT - 8, anchor, f'{step:,}')
+      for anchor, (step, x) in ends.items()
   )
 
 

@@ -128,47 +128,6 @@ def test_sizes_that_differ_are_named():
     pictures.panel(image, label[:, :9], label, LABEL_MAP)
 
 
-@pytest.mark.parametrize('count', [1, 2, 8, 30, 31, 171])
-def test_a_confusion_matrix_of_any_size_can_be_drawn(count):
-  names = [f'class {i}' for i in range(count)]
-  matrix = np.random.default_rng(0).integers(10, size=(count, count))
-  picture = pictures.confusion(matrix, names)
-  assert picture.dtype == np.uint8
-  assert picture.ndim == 3
-  assert 150 < picture.shape[0] == picture.shape[1] < 3000
-
-
-def test_the_shade_of_a_confusion_is_the_share_of_its_row():
-  matrix = np.array([[8, 0, 0], [5, 5, 0], [0, 0, 0]])
-  picture = pictures.confusion(matrix, LABEL_MAP.names)
-  low, high = np.array(pictures.RAMP)
-  assert has_color(picture, low)
-  assert has_color(picture, high)
-  assert has_color(picture, np.rint((low + high) / 2))
-  assert has_color(picture, pictures.NO_DATA)
-
-
-@pytest.mark.parametrize(
-    ('share', 'text'),
-    [
-        (0.0, ''),
-        (0.001, '<1'),
-        (0.01, '1'),
-        (0.5, '50'),
-        (0.999, '>99'),
-        (1.0, '100'),
-    ],
-)
-def test_a_percentage_never_rounds_to_none_or_all(share, text):
-  assert pictures._percent(share) == text
-
-
-@pytest.mark.parametrize('shape', [(2, 2), (3, 2), (3,)])
-def test_a_matrix_that_does_not_fit_the_names_is_refused(shape):
-  with pytest.raises(ValueError, match=r'3 names ask for \(3, 3\) counts'):
-    pictures.confusion(np.zeros(shape), LABEL_MAP.names)
-
-
 def test_uncertainty_is_brighter_where_probabilities_vary_more():
   sure, torn = np.zeros(3), np.array([0.5, 0.5, 0.0])
   picture = pictures.uncertainty(np.array([[sure, torn**2, 4 * torn**2]]))
@@ -187,19 +146,6 @@ def test_segments_of_a_class_differ_in_shade_and_void_is_light_grey():
     assert shade[2] == 0
   assert void.tolist() == [224] * 3
   assert picture[3, 1].tolist() == picture[7, 1].tolist() == [255] * 3
-
-
-def test_bars_of_reliability_end_at_their_accuracy():
-  counts = np.array([0, 5, 0, 20])
-  accuracy = np.array([0.0, 0.25, 0.0, 1.0])
-  confidence = np.array([0.0, 0.4, 0.0, 0.9])
-  picture = pictures.reliability(counts, confidence, accuracy, side=200)
-  # Bars are blue: the columns of a bin, without marks, lines and text.
-  blue = picture[..., 2].astype(int) - picture[..., 0] > 40
-  heights = [blue[:, 44 + 50 * i + 10].sum() for i in range(4)]
-  assert heights[0] == heights[2] == 0
-  assert heights[1] == pytest.approx(50, abs=4)
-  assert heights[3] == pytest.approx(200, abs=6)
 
 
 def test_objects_have_a_contour_around_their_holes_too():

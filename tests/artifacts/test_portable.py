@@ -3,11 +3,13 @@
 from flax import linen as nn
 import jax
 from jax import lax
+from jax.extend import core
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from segjax.artifacts import portable
+from segjax.artifacts.portable import indexing
 from segjax.kernels.cond import cond
 from segjax.layers import conv
 from segjax.layers import norm
@@ -18,10 +20,10 @@ SHAPE = (1, 7, 9, 8)
 
 def rewritten(function, x):
   """Checks a function that is rewritten; returns the new program."""
-  program, results = portable.portable(
+  program, results = portable.rewrite(
       function, jax.ShapeDtypeStruct(x.shape, x.dtype)
   )
-  found = jax.jit(portable.as_function(program))(x)
+  found = jax.jit(core.jaxpr_as_fun(program))(x)
   wanted = jax.jit(function)(x)
   assert jax.tree.structure(results) == jax.tree.structure(wanted)
   for y, z in zip(found, jax.tree.leaves(wanted), strict=True):
@@ -163,7 +165,7 @@ def test_loops_are_written_out(image):
 )
 def test_gathers_and_scatters_are_of_rows(function, image):
   for equation in rewritten(function, image).jaxpr.eqns:
-    if equation.primitive.name in ('gather', *portable.SCATTERS):
+    if equation.primitive.name in ('gather', *indexing.SCATTERS):
       table, indices = (v.aval.shape for v in equation.invars[:2])
       assert len(indices) == 2
       assert indices[1] == 1
@@ -208,10 +210,10 @@ def test_maxima_over_the_border_need_no_infinity(image):
   def function(x):
     return max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
-  program, _ = portable.portable(
+  program, _ = portable.rewrite(
       function, jax.ShapeDtypeStruct(image.shape, image.dtype), finite=True
   )
-  (y,) = jax.jit(portable.as_function(program))(image)
+  (y,) = jax.jit(core.jaxpr_as_fun(program))(image)
   np.testing.assert_array_equal(y, function(image))
   (pool,) = (
       e for e in program.jaxpr.eqns if e.primitive.name == 'reduce_window_max'

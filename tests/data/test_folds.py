@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
 
-from segjax import experiment
 from segjax.data import folds
-from segjax.data import statistics
-from tests import tiny
 
 
 def presence(length=103, num_classes=6, seed=0):
@@ -49,39 +46,3 @@ def test_what_is_no_fold_is_refused(text):
 def test_more_folds_than_examples_are_refused():
   with pytest.raises(ValueError, match='4 examples, too few for 5 folds'):
     folds.divide(np.ones((4, 2)), 5, seed=0)
-
-
-def test_a_config_trains_on_all_folds_but_the_one_that_it_evaluates():
-  config = tiny.get_config()
-  whole = experiment.train_dataset(config)
-  held_out = []
-  for fold in (1, 2, 3):
-    config.dataset.fold = f'{fold}/3'
-    train_set = experiment.train_dataset(config)
-    eval_set = experiment.eval_dataset(config)
-    trained = {train_set[i]['name'] for i in range(len(train_set))}
-    evaluated = {eval_set[i]['name'] for i in range(len(eval_set))}
-    assert not trained & evaluated
-    assert len(trained | evaluated) == len(whole)
-    assert eval_set.split == f'train-{fold}-of-3'
-    assert experiment.about(config, whole.label_map)['split'] == eval_set.split
-    assert eval_set.label_map == whole.label_map
-    assert statistics.class_counts(eval_set)[:, :-1].sum(0).all()
-    held_out += sorted(evaluated)
-  assert sorted(held_out) == sorted(whole[i]['name'] for i in range(len(whole)))
-
-
-def test_a_mask_is_read_once_for_both_sides_of_a_fold(monkeypatch):
-  config = tiny.get_config()
-  config.seed = 7  # No other test has these folds.
-  config.dataset.fold = '1/4'
-  reads = []
-  count = statistics.class_counts
-  monkeypatch.setattr(
-      statistics,
-      'class_counts',
-      lambda dataset, **more: reads.append(1) or count(dataset, **more),
-  )
-  experiment.train_dataset(config)
-  experiment.eval_dataset(config)
-  assert len(reads) == 1

@@ -226,6 +226,17 @@ def test_hosts_evaluate_every_example_once(hosts):
   assert sorted(names) == sorted(str(i) for i in range(10))
 
 
+def test_images_stay_as_they_were_read_for_what_preprocesses_by_itself():
+  examples = pipeline.eval_examples(
+      Images(), 'fixed_masks|normalize', preprocessed=False
+  )
+  for i, example in enumerate(examples):
+    np.testing.assert_array_equal(example['image'], Images()[i]['image'])
+    np.testing.assert_array_equal(example['raw'], example['image'])
+    # What is made of the truth belongs to the example all the same.
+    assert example['coarse_mask'].shape == example['label'].shape
+
+
 def test_evaluation_keeps_label_and_raw_image():
   dataset = Images()
   for i, features in enumerate(

@@ -70,5 +70,6 @@ def test_two_steps_change_every_parameter_and_scores_follow(
 
   dataset = experiment.eval_dataset(config)
   evaluation = experiment.evaluation(config, setup.system, dataset)
-  scores, _ = evaluate.make(evaluation)(state.variables)
+  predict = evaluation.predictor(state.variables)
+  scores, _ = evaluate.score(evaluation, predict)
   assert 0 <= scores[setup.system.task.BEST] <= 1

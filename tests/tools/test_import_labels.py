@@ -7,17 +7,18 @@ import pathlib
 import subprocess
 import sys
 
-import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
 import tifffile
 
-from segjax import doctor
 from segjax.data import coco_masks
 from segjax.data import datasets
 from segjax.data import image
+from segjax.doctor import data
 from segjax.tools.import_labels import import_labels
+from segjax.tools.import_labels import main
+from tests import tiny
 
 SIZE = 12, 16
 PIXELS = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
@@ -517,27 +518,11 @@ def test_the_command_and_the_doctor_after_it(tmp_path):
   assert result.returncode == 0, result.stderr
   assert 'out/val: 2 images' in result.stdout
   import_labels('coco', tmp_path / 'coco', tmp_path / 'out', split='train')
-  config = ml_collections.ConfigDict(
-      {
-          'dataset': {
-              'name': 'folder',
-              'train_split': 'train',
-              'eval_split': 'val',
-              'fold': '',
-              'mix': (),
-              'options': {'instances': True},
-          },
-          'data_dir': paths[1],
-          'batch_size': 1,
-          'seed': 0,
-          'on_bad_example': 'raise',
-      }
-  )
-  report, problems = doctor.check_data(config)
+  config = tiny.get_config('folder')
+  config.data_dir = paths[1]
+  config.dataset.options = dict(instances=True)
+  report, problems = data.check(config)
   assert not problems.errors
   assert 'car' in report
-  again = subprocess.run(
-      [*command, *paths], cwd=root, capture_output=True, text=True
-  )
-  assert again.returncode == 1
-  assert 'is not touched' in again.stderr
+  with pytest.raises(SystemExit, match='^segjax: .* is not touched'):
+    main('coco', paths)

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from segjax.artifacts import workdir as workdirs
+from segjax.runtime import atomic
 from segjax.tools import results
 from tests import tiny
 
@@ -17,7 +18,7 @@ def make_run(path, *, seed=0, score=0.5, steps=12, starts=1):
   config.seed = seed
   path.mkdir()
   workdir = workdirs.Workdir(path)
-  workdirs.write_json(workdir.config, config.to_dict())
+  atomic.write_json(workdir.config, config.to_dict())
   # The second start of a run counts its minutes from 0.
   lines = [
       {'step': 6, 'time': 1e9, 'train/loss': 2.0, 'host/cpu_minutes': 1.5},

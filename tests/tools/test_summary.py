@@ -3,6 +3,7 @@ import json
 import pytest
 
 from segjax.artifacts import workdir as workdirs
+from segjax.runtime import atomic
 from segjax.tools import summary
 from tests import tiny
 
@@ -14,7 +15,7 @@ def make_run(path, score, *, fold='', seed=0, base=0.02, disk=0.5):
   config.seed, config.lr.base = seed, base
   path.mkdir()
   workdir = workdirs.Workdir(path)
-  workdirs.write_json(workdir.config, config.to_dict())
+  atomic.write_json(workdir.config, config.to_dict())
   lines = [
       {'step': 6, 'time': 1e9, 'val/mIoU': 0.99},
       {'step': 12, 'time': 1e9, 'val/IoU/disk': disk, 'val/mIoU': score},

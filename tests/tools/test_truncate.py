@@ -6,8 +6,8 @@ import pytest
 
 from segjax.artifacts import checkpoint
 from segjax.artifacts.workdir import Workdir
-from segjax.data import label_map as label_maps
 from segjax.tools import truncate
+from tests import saved_run
 from tests import tiny
 
 
@@ -60,15 +60,12 @@ def test_wrong_arguments_are_refused(ratio, skip, message):
 
 
 def test_a_run_is_written_as_another_with_its_config_and_classes(tmp_path):
-  run, output = Workdir(tmp_path / 'run'), Workdir(tmp_path / 'half')
-  run.make()
-  run.claim(tiny.get_config())
-  run.write_labels(label_maps.numbered(3), 3)
   params = {'a': {'kernel': draw(8, 8)}}
   mutable = {'batch_stats': {'mean': draw(8)}}
-  checkpoints = checkpoint.Checkpoints(run.checkpoints)
-  checkpoints.save(7, {'params': params, 'mutable': mutable})
-  checkpoints.close()
+  run = saved_run.save(
+      tmp_path / 'run', tiny.get_config(), {'params': params, **mutable}, step=7
+  )
+  output = Workdir(tmp_path / 'half')
 
   assert truncate.write(run, output, 0.25) == (64, 32)
   step, variables = checkpoint.best(output.checkpoints)

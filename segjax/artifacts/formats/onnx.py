@@ -23,7 +23,7 @@ def write(
   needed('onnx', 'Writing ONNX')
   from segjax.artifacts import onnx_graph
 
-  program, results = portable.portable(function, images)
+  program, results = portable.rewrite(function, images)
   # A dict is flattened in the order of its names.
   model = onnx_graph.model(
       program,

@@ -11,6 +11,7 @@ import zipfile
 
 from etils import epath
 import jax
+from jax.extend import core
 import numpy as np
 
 from segjax.artifacts import portable
@@ -36,9 +37,9 @@ def write(
     examples: batches of images that show the ranges of all activations; with
       them, weights and activations become 8-bit integers.
   """
-  program, results = portable.portable(function, images, finite=True)
+  program, results = portable.rewrite(function, images, finite=True)
   names = sorted(results)  # A dict is flattened in the order of its names.
-  compute = portable.as_function(program)
+  compute = core.jaxpr_as_fun(program)
   module, call = savedmodel.tensorflow_module(
       lambda image: dict(zip(names, compute(image), strict=True)),
       images,

@@ -2,13 +2,18 @@
 
 Each file of this folder is a format, chosen by its name. It defines
 `read(source, images, notes, **options)`, which returns a `Source`; there is no
-other list of formats. `painting` makes masks and maps of objects of it.
+other list of formats. What is read becomes a data set: `classes` decides which
+classes it has, `painting` makes masks and maps of objects of the regions, and
+`writing` writes the files. `outlines` has the shapes that formats share.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
 import importlib
 import inspect
+import json
 import pathlib
 import pkgutil
 from typing import Any
@@ -28,9 +33,8 @@ SPLITS = {
     'validation': 'val',
     'test': 'test',
 }
-TOOLS = ('painting',)  # Files of this folder that are no format.
-
-
+# Files of this folder that are no format.
+SHARED = ('classes', 'outlines', 'painting', 'writing')
 PLACES = 3  # That a note names.
 
 
@@ -171,7 +175,45 @@ def read(
 def names() -> list[str]:
   """Returns the names of all formats."""
   files = [module.name for module in pkgutil.iter_modules(__path__)]
-  return sorted(set(files) - set(TOOLS))
+  return sorted(set(files) - set(SHARED))
+
+
+def read_json(path: pathlib.Path) -> Any:
+  """Returns the content of a JSON file; a ValueError names one that is none."""
+  try:
+    return json.loads(path.read_bytes())
+  except ValueError as error:
+    raise ValueError(f'{path}: not JSON, {error}') from error
+
+
+def json_files(
+    folder: pathlib.Path,
+    ends: Sequence[str],
+    load: Callable[[pathlib.Path], Any],
+    kind: str,
+    notes: Notes,
+) -> Iterator[tuple[pathlib.Path, Any]]:
+  """Yields path and content of the JSON files of a format; notes the others.
+
+  Args:
+    folder: where they are, or in folders in there.
+    ends: of their names.
+    load: returns the content of a file, or None if it is in another format, and
+      raises ValueError if it is damaged.
+    kind: what files of the format are, in notes.
+    notes: where what is left out is counted.
+  """
+  for _, path in listing.find(folder, ends).files:
+    path = pathlib.Path(path)
+    try:
+      content = load(path)
+    except ValueError:
+      notes.add('JSON files that are damaged, left out', path)
+      continue
+    if content is None:
+      notes.add(f'JSON files that are not {kind}, left out', path)
+      continue
+    yield path, content
 
 
 def picture_name(file_name: str) -> str:

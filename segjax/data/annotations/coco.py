@@ -7,7 +7,6 @@ in train/_annotations.coco.json. The PNGs of panoptic_X.json lie in panoptic_X.
 
 import collections
 import functools
-import json
 import pathlib
 import re
 
@@ -58,10 +57,7 @@ def load(path: pathlib.Path) -> dict:
   Raises:
     ValueError: it is none.
   """
-  try:
-    content = json.loads(path.read_bytes())
-  except ValueError as error:
-    raise ValueError(f'{path}: not JSON, {error}') from error
+  content = annotations.read_json(path)
   needed = {'images', 'annotations', 'categories'}
   lacking = needed - set(content if isinstance(content, dict) else ())
   if lacking:

@@ -21,9 +21,8 @@ from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
 from segjax.data.annotations import Source
+from segjax.data.annotations import outlines
 from segjax.data.annotations import painting
-
-CORNERS = 180  # Of the polygon that an ellipse becomes.
 
 
 def read(source, images, notes):
@@ -99,47 +98,33 @@ def _shapes(entry, name, size, notes):
     group = shape.get('group_id')
     layer = int(shape.get('z_order') or 0)
     options = dict(layer=layer, group=None if group in (None, '0') else group)
-    numbers = {
-        key: float(shape.get(key))
-        for key in ('xtl', 'ytl', 'xbr', 'ybr', 'cx', 'cy', 'rx', 'ry')
-        if shape.get(key) is not None
-    }
-    turn = np.deg2rad(float(shape.get('rotation') or 0))
-    if kind == 'polygon':
-      pairs = [pair.split(',') for pair in shape.get('points').split(';')]
-      outline = np.array(pairs, np.float64)
-    elif kind == 'box':
-      x0, y0, x1, y1 = (numbers[key] for key in ('xtl', 'ytl', 'xbr', 'ybr'))
-      outline = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-      outline = _turned(outline, turn)
-    elif kind == 'ellipse':
-      angles = np.arange(CORNERS) * 2 * np.pi / CORNERS
-      circle = np.stack([np.cos(angles), np.sin(angles)], 1)
-      center = np.array([numbers['cx'], numbers['cy']])
-      outline = center + circle * [numbers['rx'], numbers['ry']]
-      outline = _turned(outline, turn)
-    elif kind == 'mask':
-      bitmap = _bitmap(shape)
-      if bitmap is None:
-        notes.add(painting.DAMAGED, name)
-      else:
-        found.append(Region(label, bitmap=bitmap, **options))
-      continue
-    else:
+    if kind in ('polygon', 'box', 'ellipse'):
+      found.append(Region(label, ((_outline(shape),),), **options))
+    elif kind != 'mask':
       if label:
         notes.add(f"shapes '{kind}', which have no area, left out", name)
-      continue
-    found.append(Region(label, ((outline,),), **options))
+    elif (bitmap := _bitmap(shape)) is not None:
+      found.append(Region(label, bitmap=bitmap, **options))
+    else:
+      notes.add(painting.DAMAGED, name)
   return found
 
 
-def _turned(outline, turn):
-  """Returns an outline turned around its middle, by radians clockwise."""
-  middle = (outline.min(0) + outline.max(0)) / 2
-  sine, cosine = np.sin(turn), np.cos(turn)
-  return (outline - middle) @ np.array(
-      [(cosine, sine), (-sine, cosine)]
-  ) + middle
+def _outline(shape):
+  """Returns the outline [N, 2] of a `polygon`, `box` or `ellipse` element."""
+
+  def numbers(*keys):
+    return [float(shape.get(key)) for key in keys]
+
+  if shape.tag == 'polygon':
+    pairs = [pair.split(',') for pair in shape.get('points').split(';')]
+    return np.array(pairs, np.float64)
+  if shape.tag == 'box':
+    outline = outlines.rectangle(*numbers('xtl', 'ytl', 'xbr', 'ybr'))
+  else:
+    outline = outlines.ellipse(numbers('cx', 'cy'), numbers('rx', 'ry'))
+  angle = np.deg2rad(float(shape.get('rotation') or 0))
+  return outlines.turned(outline, angle)
 
 
 def _bitmap(shape):

@@ -6,8 +6,6 @@ system. A feature is an object, with holes and pieces; its class is a property.
 """
 
 import functools
-import json
-import pathlib
 import re
 
 import numpy as np
@@ -16,7 +14,6 @@ import tifffile
 from segjax.data import annotations
 from segjax.data import formats
 from segjax.data import image
-from segjax.data import listing
 from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
@@ -42,16 +39,9 @@ def read(source, images, notes, *, class_property=''):
     raise ValueError(f'{source}: GeoJSON is read by folders')
   search = annotations.Images(images or source)
   splits, found = {}, set()
-  for _, path in listing.find(source, ENDS).files:
-    path = pathlib.Path(path)
-    try:
-      content = _load(path)
-    except ValueError:
-      notes.add('JSON files that are damaged, left out', path)
-      continue
-    if content is None:
-      notes.add('JSON files that are not GeoJSON, left out', path)
-      continue
+  for path, content in annotations.json_files(
+      source, ENDS, _load, 'GeoJSON', notes
+  ):
     split, top = annotations.split_of(path, source)
     name = annotations.picture_name(str(path.relative_to(top)))
     file = _beside(path) or search.find(name)
@@ -84,10 +74,7 @@ def _beside(path):
 
 def _load(path):
   """Returns a collection of features, None if a file has none."""
-  try:
-    content = json.loads(path.read_bytes())
-  except ValueError as error:
-    raise ValueError(f'{path}: not JSON, {error}') from error
+  content = annotations.read_json(path)
   if isinstance(content, list):  # As some programs write it.
     content = {'type': 'FeatureCollection', 'features': content}
   if not isinstance(content, dict):

@@ -9,20 +9,17 @@ order of the classes.
 
 import base64
 import functools
-import json
 import pathlib
 
 import numpy as np
 
 from segjax.data import annotations
 from segjax.data import formats
-from segjax.data import listing
 from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
 from segjax.data.annotations import Source
-
-CORNERS = 180  # Of the polygon that a circle becomes.
+from segjax.data.annotations import outlines
 
 
 def read(source, images, notes):
@@ -32,16 +29,9 @@ def read(source, images, notes):
   splits, found = {}, set()
   labelled = set()
   search = annotations.Images(images) if images else None
-  for _, path in listing.find(source, ('.json',)).files:
-    path = pathlib.Path(path)
-    try:
-      content = _load(path)
-    except ValueError:
-      notes.add('JSON files that are damaged, left out', path)
-      continue
-    if content is None:
-      notes.add("JSON files that are not labelme's, left out", path)
-      continue
+  for path, content in annotations.json_files(
+      source, ('.json',), _load, "labelme's", notes
+  ):
     picture = _picture(path, content, search, source)
     if picture is None:
       notes.add('files without their image, left out', path)
@@ -78,10 +68,7 @@ def _order(source):
 
 def _load(path):
   """Returns the content of a file, None if it is not one of labelme's."""
-  try:
-    content = json.loads(path.read_bytes())
-  except ValueError as error:
-    raise ValueError(f'{path}: not JSON, {error}') from error
+  content = annotations.read_json(path)
   is_one = isinstance(content, dict) and isinstance(content.get('shapes'), list)
   return content if is_one else None
 
@@ -145,11 +132,7 @@ def _mask(path, text):
 def _outline(kind, points):
   """Returns the corners [N, 2] of a shape."""
   if kind == 'rectangle' and len(points) == 2:
-    (x0, y0), (x1, y1) = points
-    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    return outlines.rectangle(*points.ravel())
   if kind == 'circle' and len(points) == 2:
-    radius = np.linalg.norm(points[1] - points[0])
-    angles = np.arange(CORNERS) * 2 * np.pi / CORNERS
-    circle = np.stack([np.cos(angles), np.sin(angles)], 1)
-    return points[0] + radius * circle
+    return outlines.ellipse(points[0], np.linalg.norm(points[1] - points[0]))
   return points

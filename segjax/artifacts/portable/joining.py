@@ -1,0 +1,68 @@
+"""Concatenations, and what is written as such: stacks and running sums.
+
+Selections among arrays stand here too.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import itertools
+from typing import Any
+
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax.artifacts.portable.interpreter import bind
+
+LONGEST = 64  # Side of the longest axis along which sums are written out.
+
+
+def concatenate(equation, inputs: Sequence) -> Any:
+  """Concatenates what has values: some runtimes have no empty arrays."""
+  axis = equation.params['dimension']
+  parts = [x for x in inputs if x.shape[axis]]
+  if len(parts) < 2:
+    return (parts or inputs)[0]
+  return lax.concatenate(parts, axis)
+
+
+def stack(equation, inputs: Sequence) -> Any:
+  """Stacks arrays by a concatenation."""
+  return stacked(inputs, equation.params['axis'])
+
+
+def stacked(arrays: Sequence, axis: int) -> Any:
+  """Returns arrays stacked along a new axis."""
+  return lax.concatenate([lax.expand_dims(x, [axis]) for x in arrays], axis)
+
+
+def cumulative(combine: Callable) -> Callable:
+  """Returns a rule that writes out a cumulative operation along an axis.
+
+  Args:
+    combine: the operation on two arrays.
+  """
+
+  def rule(equation, inputs):
+    (x,), options = inputs, equation.params
+    axis, side = options['axis'], x.shape[options['axis']]
+    if side > LONGEST:
+      return bind(equation, inputs)[0]
+    parts = [
+        lax.slice_in_dim(x, i, i + 1, axis=axis)
+        for i in (range(side)[::-1] if options['reverse'] else range(side))
+    ]
+    sums = list(itertools.accumulate(parts, combine))
+    return lax.concatenate(sums[::-1] if options['reverse'] else sums, axis)
+
+  return rule
+
+
+def select(equation, inputs: Sequence) -> Any:
+  """Selects among arrays of few axes, which every runtime does."""
+  which, *cases = inputs
+  shape = cases[0].shape
+  if len(shape) <= 4 or np.shape(which) != shape:
+    return bind(equation, inputs)[0]
+  flat = [lax.reshape(jnp.asarray(x), (np.prod(shape),)) for x in inputs]
+  return bind(equation, flat)[0].reshape(shape)

@@ -1,0 +1,1 @@
+"""Checks a data set and the machine before a first run; see `__main__`."""
