@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
 import functools
+import math
 import pathlib
 import types
 
@@ -437,7 +438,8 @@ class Training:
     batches: `batches(first_step)` is an iterator over this host's batches.
     names: `names(step)` are the names of the examples of a step, counted from
       1, of all hosts.
-    batch: the shapes of a global batch, {field: [B, ...]}.
+    batch: the shapes of a global batch, {field: [B, ...]}; of the largest, if
+      batches have several sizes.
     layout: how batches and the state lie on the devices.
     step: `step(state, batch) -> (state, scalars)`, not compiled.
     statistics_step: see `steps.make_statistics_step`; not compiled.
@@ -504,8 +506,7 @@ def training(config: Config) -> Training:
   trained = system(
       config, train_set.label_map, class_weights(config, train_set)
   )
-  ops = transforms.parse(config.preprocess.train)
-  trained.check_crop(*transforms.static_size(ops), transforms.halo(ops))
+  sizes = check_sizes(config, trained, devices)
   learning_rate = optim.schedule(config.total_steps, **config.lr)
   groups = config.optim.groups.to_dict()
   tx = optim.create(
@@ -524,10 +525,10 @@ def training(config: Config) -> Training:
   uniform = class_uniform(config, train_set)
   turns = turns_of_steps(config, groups)
 
-  def read_batches(batch_size, first_step):
+  def read_batches(spec, batch_size, first_step):
     return pipeline.train_batches(
         examples,
-        config.preprocess.train,
+        spec,
         batch_size=batch_size,
         seed=config.seed,
         first_step=first_step,
@@ -552,7 +553,10 @@ def training(config: Config) -> Training:
         mix=mix,
     )
 
-  batch = batch_shapes(read_batches, config.batch_size)
+  largest = max(sizes, key=lambda spec: math.prod(sizes[spec]))
+  batch = batch_shapes(
+      functools.partial(read_batches, largest), config.batch_size
+  )
   # A model with a loss of its own may not need all of the truth.
   unread = getattr(trained.model, 'unread', ())
   wanted = {*trained.train_reads, *trained.task.TRUTH} - {'weight', *unread}
@@ -592,7 +596,9 @@ def training(config: Config) -> Training:
   return Training(
       system=trained,
       dataset=train_set,
-      batches=lambda first_step: read_batches(config.batch_size, first_step),
+      batches=functools.partial(
+          read_batches, config.preprocess.train, config.batch_size
+      ),
       names=names,
       batch=batch,
       layout=devices,
@@ -624,6 +630,29 @@ def training(config: Config) -> Training:
       init_from=config.init_from,
       init_only=config.init_only,
   )
+
+
+def check_sizes(
+    config: Config, system: System, layout: parallel.Layout
+) -> dict[str, tuple[int, int]]:
+  """Returns {spec: (height, width) of labels} of what passes take in turn.
+
+  Args:
+    config: of the run.
+    system: which takes the images.
+    layout: of the devices.
+
+  Raises:
+    ValueError: the system or the devices do not take images of one of the
+      sizes.
+  """
+  sizes = {}
+  for spec in transforms.in_turn(config.preprocess.train):
+    ops = transforms.parse(spec)
+    sizes[spec] = height, width = transforms.static_size(ops)
+    system.check_crop(height, width, transforms.halo(ops))
+    layout.check_height(height)
+  return sizes
 
 
 def batch_shapes(
