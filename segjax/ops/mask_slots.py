@@ -396,6 +396,7 @@ def kmax_loss(
     weights: Mapping[str, float],
     samples: int,
     area_power: float,
+    semantic_samples: int,
     semantic_power: float,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Returns the loss of kMaX-DeepLab and its parts.
@@ -405,14 +406,15 @@ def kmax_loss(
 
   Args:
     out: `layer_class_logits` [L, B, Q, K + 1], `layer_mask_logits` [L, B, h, w,
-      Q], `layer_pixel_features` [L, B, h, w, C] and `semantic_logits` [B, h, w,
-      K + 1].
+      Q], `layer_pixel_features` [L, B, h, w, C], and `semantic_logits` of K or
+      K + 1 classes at any stride, 4D.
     batch: with `label`, `instances` and its tables.
     rng: key of the pixels that are drawn.
     weights: factors of 'class', 'dice', 'mask', 'instance' and 'semantic'.
     samples: number of pixels that are drawn.
     area_power: see `sample_pixels`.
-    semantic_power: the same for the auxiliary head.
+    semantic_samples: `samples` of the auxiliary head, 0 for all pixels.
+    semantic_power: `area_power` of the auxiliary head.
   """
   layers = [out[f'layer_{x}_logits'] for x in ('class', 'mask')]
   layers.append(out['layer_pixel_features'])
@@ -431,13 +433,17 @@ def kmax_loss(
     parts['instance'] = pixel_contrast(features, truth, places)
     total += sum(weights[name] * part for name, part in parts.items())
   logits = out['semantic_logits']
-  parts['semantic'] = sampled_semantic_loss(
-      logits,
-      thinned(batch['label'], logits.shape[1:3]),
-      _draws(keys[1], logits),
-      count=samples,
-      power=semantic_power,
-  )
+  label = thinned(batch['label'], logits.shape[1:3])
+  if semantic_samples:
+    parts['semantic'] = sampled_semantic_loss(
+        logits,
+        label,
+        _draws(keys[1], logits),
+        count=semantic_samples,
+        power=semantic_power,
+    )
+  else:
+    parts['semantic'] = semantic_loss(logits, label)
   total += weights['semantic'] * parts['semantic']
   parts = {name: _mean(part) for name, part in parts.items()}
   return _mean(total), parts
