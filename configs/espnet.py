@@ -13,22 +13,30 @@ command.
 
 The encoder is trained first, as ESPNet-C against labels at stride 8, and then
 all of ESPNet from its weights: 300 epochs each, in the authors' code. An epoch
-there goes over the images five times, at 1536x768, 1280x720, 512x256, 768x384
-and 1024x512, and ignored pixels are a class. Batches have one size here, so the
-scales of these sizes are drawn at random, images are cropped or padded to
-512x1024, and ignored pixels do not count.
+there goes over the images five times, each time at another size, and so does
+this recipe. There the three smaller sizes have 2 to 4 images more in a batch,
+images are turned upside down in the place of mirrored, and ignored pixels are a
+class; here they do not count.
 """
 
 from configs import common
 
 # The authors divide by the deviation, and then by 255.
 NORMALIZE = (
-    'normalize((73.1584, 82.9089, 72.3923), (11453.3, 11769.0, 11556.4))'
+    'normalize((73.1584, 82.9089, 72.3923), (11453.3, 11769.0, 11556.4))|bgr'
+)
+SIZES = ', '.join(
+    [
+        'resize(768, 1536)|cut_border(pixels=100)',
+        'resize(720, 1280)|cut_border(pixels=100)',
+        'resize(256, 512)',
+        'resize(384, 768)|cut_border(pixels=32)',
+        'resize(512, 1024)|cut_border(pixels=32)',
+    ]
 )
 RECIPES = {
     'cityscapes': dict(
-        train=f'random_scale(0.25, 0.75)|random_crop(512, 1024)|flip'
-        f'|{NORMALIZE}',
+        train=f'in_turn({SIZES})|flip|{NORMALIZE}',
         eval=f'resize(512, 1024)|{NORMALIZE}',
         class_weights='inverse_log(offset=1.1)',
     ),

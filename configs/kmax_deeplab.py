@@ -12,8 +12,8 @@ https://github.com/google-research/deeplab2.
 Ours: 53.0 PQ on val of `shapes`, a tiny ResNet from random weights, 700 steps
 in 4 CPU minutes, where matching has only begun to settle.
 
-The recipe for Cityscapes begins with weights of ImageNet, --config.init_from.
-The network is the one for COCO: see segjax/models/kmax_deeplab.py.
+The recipe for Cityscapes begins with weights of ImageNet, --config.init_from,
+and its network has a fifth map: see segjax/models/kmax_deeplab.py.
 """
 
 from configs import common
@@ -49,13 +49,15 @@ def get_config(arg=''):
   config.model = dict(
       backbone=arg.backbone or ('resnet/tiny' if arg.small else large),
       queries=256,
-      filters=(512, 256, 128, 64),
-      depths=(1, 5, 1, 1),
-      kinds=('axial', 'axial', 'bottleneck', 'bottleneck'),
+      levels=('c5', 'c4', 'c3', 'pooled', 'c2'),
+      filters=(512, 256, 128, 64, 32),
+      depths=(1, 5, 1, 1, 1),
+      kinds=('axial', 'axial', 'bottleneck', 'bottleneck', 'bottleneck'),
       layers=(2, 2, 2),
       features=256,
       expansion=2048,
       drop_path=0.2,
+      semantic_decoder=False,
       dropout=0.1,
   )
   config.system_loss = dict(
@@ -66,19 +68,23 @@ def get_config(arg=''):
       semantic_weight=1.0,
       samples=4096,
       area_power=0.6,
+      semantic_samples=0,
       semantic_power=2.0,
   )
   if arg.small:
     config.task = "panoptic(merging='maskwise', stuff_area=64)"
-    config.system_loss.update(samples=256, area_power=1.5)
+    config.system_loss.update(samples=256, area_power=1.5, semantic_samples=256)
     config.model.update(
         queries=16,
+        levels=('c5', 'c4', 'c3', 'c2'),
         filters=(64, 32, 16, 16),
         depths=(1, 1, 1, 1),
+        kinds=('axial', 'axial', 'bottleneck', 'bottleneck'),
         layers=(1, 1, 1),
         features=64,
         expansion=128,
         drop_path=0.0,
+        semantic_decoder=True,
     )
     return config
 

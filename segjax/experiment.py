@@ -9,6 +9,8 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
+import functools
+import math
 import types
 from typing import Any
 
@@ -404,7 +406,8 @@ class Training:
     batches: `batches(first_step)` is an iterator over this host's batches.
     names: `names(step)` are the names of the examples of a step, counted from
       1, of all hosts.
-    batch: the shapes of a global batch, {field: [B, ...]}.
+    batch: the shapes of a global batch, {field: [B, ...]}; of the largest, if
+      batches have several sizes.
     layout: how batches and the state lie on the devices.
     step: `step(state, batch) -> (state, scalars)`, not compiled.
     statistics_step: see `steps.make_statistics_step`; not compiled.
@@ -458,11 +461,13 @@ def training(config: Config) -> Training:
       config.class_weights, train_set, on_bad_example=config.on_bad_example
   )
   trained = system(config, train_set.label_map, weights)
-  ops = transforms.parse(config.preprocess.train)
-  trained.check_crop(*transforms.static_size(ops), transforms.halo(ops))
+  sizes = check_sizes(config, trained, devices)
   tx, rates = _optimizer(config)
   read_batches, names = _reading(config, train_set)
-  batch = _batch_shapes(read_batches, config.batch_size)
+  largest = max(sizes, key=lambda spec: math.prod(sizes[spec]))
+  batch = _batch_shapes(
+      functools.partial(read_batches, largest), config.batch_size
+  )
   _check_batch(config, trained, devices, batch)
 
   def init():
@@ -477,7 +482,9 @@ def training(config: Config) -> Training:
   return Training(
       system=trained,
       dataset=train_set,
-      batches=lambda first_step: read_batches(config.batch_size, first_step),
+      batches=functools.partial(
+          read_batches, config.preprocess.train, config.batch_size
+      ),
       names=names,
       batch=batch,
       layout=devices,
@@ -528,6 +535,29 @@ def _check_numbers(config, devices):
         f'config.optim.accumulate={config.optim.accumulate} must divide the'
         f' {local_batch} images of a device.'
     )
+
+
+def check_sizes(
+    config: Config, system: System, layout: parallel.Layout
+) -> dict[str, tuple[int, int]]:
+  """Returns {spec: (height, width) of labels} of what passes take in turn.
+
+  Args:
+    config: of the run.
+    system: which takes the images.
+    layout: of the devices.
+
+  Raises:
+    ValueError: the system or the devices do not take images of one of the
+      sizes.
+  """
+  sizes = {}
+  for spec in transforms.in_turn(config.preprocess.train):
+    ops = transforms.parse(spec)
+    sizes[spec] = height, width = transforms.static_size(ops)
+    system.check_crop(height, width, transforms.halo(ops))
+    layout.check_height(height)
+  return sizes
 
 
 def _check_batch(config, trained, devices, batch):
@@ -588,8 +618,8 @@ def _reading(config, train_set):
     train_set: what is trained on.
 
   Returns:
-    `read_batches(batch_size, first_step)`, an iterator over the batches of this
-    host, and `names(step)`, see `Training`.
+    `read_batches(spec, batch_size, first_step)`, an iterator over the batches
+    of this host, and `names(step)`, see `Training`.
   """
   examples = cache.Cached(in_time(config, train_set), config.decoded_gb)
   order = dict(
@@ -605,10 +635,10 @@ def _reading(config, train_set):
       mix=train_set.mix() if isinstance(train_set, Mixed) else (),
   )
 
-  def read_batches(batch_size, first_step):
+  def read_batches(spec, batch_size, first_step):
     return pipeline.train_batches(
         examples,
-        config.preprocess.train,
+        spec,
         batch_size=batch_size,
         first_step=first_step,
         num_hosts=hosts.count(),

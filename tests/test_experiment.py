@@ -1,3 +1,5 @@
+import contextlib
+
 import jax
 import numpy as np
 import pytest
@@ -41,6 +43,30 @@ def test_batches_have_the_shapes_that_the_step_is_compiled_for(more):
   state = jax.eval_shape(setup.init)
   _, scalars = jax.eval_shape(setup.step, state, batch)
   assert scalars['loss'].shape == ()
+
+
+def test_sizes_in_turn_come_as_they_are_compiled_for_and_the_largest_counts():
+  config = configure('')
+  config.model.padded = True
+  config.dataset.options.length = config.batch_size  # A step is a pass.
+  config.preprocess.train = 'in_turn(resize(16), resize(32, 48))|normalize'
+  setup = experiment.training(config)
+  assert setup.batch['label'].shape == (8, 32, 48)
+  with contextlib.closing(setup.batches(0)) as batches:
+    sizes = [next(batches)['label'].shape[1:] for _ in range(4)]
+  assert sizes == 2 * [(16, 16), (32, 48)]
+  with contextlib.closing(setup.batches(3)) as batches:
+    assert next(batches)['image'].shape == (8, 32, 48, 3)
+
+
+def test_each_size_in_turn_has_to_suit_the_model():
+  config = configure('')
+  config.preprocess.train = (
+      'in_turn(random_crop(28, 36, halo=92), random_crop(44, halo=90))'
+      '|normalize'
+  )
+  with pytest.raises(ValueError, match=r'random_crop\(44, 44, halo=92\)'):
+    experiment.training(config)
 
 
 def options(config):

@@ -110,6 +110,27 @@ def _label_proposals(config):
   return config | {'preprocess': preprocess}
 
 
+def _mask_slots(config):
+  """Adds fields of MaX-DeepLab and kMaX-DeepLab, as these were before."""
+  name, model = config.get('model_name'), config.get('model', {})
+  if name == 'max_deeplab':
+    fields = {
+        'memory_features': model['features'],
+        'path_levels': ('c5',),
+        'stacks': (0, 0),
+        'blocks': 1,
+    }
+    return config | {'model': fields | model}
+  if name == 'kmax_deeplab':
+    loss = config['system_loss']
+    fields = {'levels': ('c5', 'c4', 'c3', 'c2'), 'semantic_decoder': True}
+    return config | {
+        'model': fields | model,
+        'system_loss': {'semantic_samples': loss['samples']} | loss,
+    }
+  return config
+
+
 # Later steps expect the results of earlier ones.
 _STEPS = (
     _new_options,
@@ -118,4 +139,5 @@ _STEPS = (
     _multistep,
     _refine,
     _label_proposals,
+    _mask_slots,
 )

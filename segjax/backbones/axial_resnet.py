@@ -11,7 +11,7 @@ Axial-DeepLab, https://arxiv.org/abs/2003.07853. Two public code lines differ:
   axial blocks alone, behind a stem of three convolutions; 'max_s' is
   MaX-DeepLab-S's, with bottlenecks up to stride 16; 'swidernet' is
   Axial-SWideRNet-(1, 1, 1), https://arxiv.org/abs/2011.11675, with pairs of
-  3x3 convolutions up to stride 16.
+  3x3 convolutions up to stride 16, which MaX-DeepLab-L has, too.
 
 Features are activated. 'tiny' is our own, for tests and laptops. Checked
 against both.
@@ -52,7 +52,8 @@ class Backbone(nn.Module):
   # Side of the images that tables of positions fit; 0: positions up to 255.
   image_side: int = 0
   output_stride: int = 16
-  drop_path: float = 0.0  # Of the last stage; it grows in equal steps to it.
+  drop_path: float = 0.0  # Of the last stage, see `dropped`.
+  drop_from: int = 16  # The smallest stride at which paths are dropped.
   epsilon: float = 1e-3  # Added by norms to the variance.
   momentum: float = 0.99  # Of the running statistics.
   # Changes features on their way: `after('c5_0', x)` returns what is read in
@@ -91,19 +92,14 @@ class Backbone(nn.Module):
       step = 1 if stride * step > self.output_stride else step
       width = self.filters * 2 ** (level - first)
       for i in range(depth):
-        is_axial = stride >= self.axial_from
-        inner, keys, values = (factor * width for factor in self.axial)
         span = math.ceil(self.image_side / stride)
-        x = Block(
-            'axial' if is_axial else self.kind,
-            4 * width,
-            inner if is_axial else width * (4 if self.kind == 'basic' else 1),
-            keys,
-            values,
+        x = self.block(
+            width,
+            stride >= self.axial_from,
             stride=step,
             average=self.average,
             span=span or 255,
-            drop_path=self.drop_path * level / 5,
+            drop_path=self.dropped(level, i),
             norm=norm,
             name=f'stage{level}_{i}',
         )(x, train)
@@ -116,6 +112,36 @@ class Backbone(nn.Module):
           feats['c5'].mean((1, 2))
       )
     return feats
+
+  @nn.nowrap
+  def block(self, width: int, is_axial: bool, **fields) -> nn.Module:
+    """Returns a block with 4 * `width` channels, of the caller's module.
+
+    Args:
+      width: f, filters of a stage.
+      is_axial: whether it attends, or else is of the backbone's `kind`.
+      **fields: further fields of `Block`.
+    """
+    if not is_axial:
+      inner = width * (4 if self.kind == 'basic' else 1)
+      return Block(self.kind, 4 * width, inner, **fields)
+    inner, keys, values = (factor * width for factor in self.axial)
+    return Block('axial', 4 * width, inner, keys, values, **fields)
+
+  @nn.nowrap
+  def dropped(self, level: int, index: int) -> float:
+    """Returns the probability that the path of a block is dropped.
+
+    It grows in equal steps from 0 to `drop_path` with the stride that a block
+    reads; that of the first block of a stage is the stride of the stage before.
+
+    Args:
+      level: 2 to 5, of the stage.
+      index: of the block in its stage.
+    """
+    level -= index == 0
+    # Strides are counted up to 32, also where the last stage does not stride.
+    return self.drop_path * (level - 1) / 4 if 2**level >= self.drop_from else 0
 
 
 CLASSIFIER = dict(
@@ -142,5 +168,6 @@ VARIANTS = {
         filters=32,
         kind='basic',
         axial=(4, 2, 4),
+        drop_from=4,
     ),
 }

@@ -10,7 +10,9 @@ global batches do not depend on the number of hosts.
 
 Steps that take turns, see `Turns`, take from a sequence for each turn, and the
 examples are divided among these. Sets that are mixed have a sequence each, and
-take places of the whole sequence in proportion to their weights.
+take places of the whole sequence in proportion to their weights. Where passes
+over the examples take specs in turn, all of a batch go through that of the pass
+in which it begins, so the batches of a pass have one shape.
 """
 
 from collections.abc import Iterator
@@ -116,7 +118,8 @@ def train_batches(
 
   Args:
     dataset: a `datasets.Dataset`.
-    spec: ops for `transforms.parse`; they must set a size and normalize.
+    spec: ops for `transforms.in_turn` and `transforms.parse`; they must set a
+      size and normalize.
     batch_size: number of examples of a batch, over all hosts.
     seed: seed of the order of examples and of the random ops.
     first_step: the step, counted from 0, whose batch comes first.
@@ -147,25 +150,20 @@ def train_batches(
     raise ValueError(
         f"on_bad_example is 'raise' or 'skip', not {on_bad_example!r}"
     )
-  ops = _parse(spec)
-  if class_uniform and not any(isinstance(op, transforms.Crop) for op in ops):
-    raise ValueError(
-        'Class-uniform sampling lays crops over places where a class occurs,'
-        f' and {spec!r} has no crop. Add one, such as random_crop, or set'
-        ' config.dataset.class_uniform=0.0.'
-    )
-  ops = (*transforms.fuse(ops), transforms.Pad(*transforms.static_size(ops)))
+  in_turn = [_train_ops(s, class_uniform) for s in transforms.in_turn(spec)]
   pairs = _sequences(
-      dataset, seed, on_bad_example, class_uniform, turns, mix, ops
+      dataset, seed, on_bad_example, class_uniform, turns, mix, in_turn
   )
   share = batch_size // num_hosts
 
   def example(i):
     """Returns the i-th example that this host takes."""
     step, offset = divmod(i, share)
-    turn, step = _find(turns, first_step + step)
-    examples, _ = pairs[turn]
-    return examples[step * batch_size + host * share + offset]
+    step += first_step
+    at = step * batch_size // len(dataset) % len(in_turn)
+    turn, step = _find(turns, step)
+    sequences, _ = pairs[turn]
+    return sequences[at][step * batch_size + host * share + offset]
 
   options = grain.ReadOptions(threads, max(prefetch * share, threads))
   batches = (
@@ -202,18 +200,30 @@ def example_names(
   """
   pairs = _sequences(dataset, seed, on_bad_example, class_uniform, turns, mix)
   turn, step = _find(turns, step)
-  sequence, _ = pairs[turn]
+  (sequence,), _ = pairs[turn]
   first = step * batch_size
   return [sequence[first + i]['name'] for i in range(batch_size)]
 
 
-def _sequences(
-    dataset, seed, on_bad_example, class_uniform, turns, mix, ops=()
-):
-  """Returns (endless sequence of examples, its readers) of each turn.
+def _train_ops(spec, class_uniform):
+  """Returns the ops of a spec of training, with resizings and crops fused."""
+  ops = _parse(spec)
+  if class_uniform and not any(isinstance(op, transforms.Crop) for op in ops):
+    raise ValueError(
+        'Class-uniform sampling lays crops over places where a class occurs,'
+        f' and {spec!r} has no crop. Add one, such as random_crop, or set'
+        ' config.dataset.class_uniform=0.0.'
+    )
+  return *transforms.fuse(ops), transforms.Pad(*transforms.static_size(ops))
 
-  The examples have gone through `ops`; those that are mixed with one are of the
-  same part of the data set.
+
+def _sequences(
+    dataset, seed, on_bad_example, class_uniform, turns, mix, in_turn=((),)
+):
+  """Returns (endless sequences of examples, their readers) of each turn.
+
+  There is a sequence for each tuple of ops of `in_turn`, of the same examples;
+  those that are mixed with one are of the same part of the data set.
   """
   skip = on_bad_example == 'skip'
 
@@ -221,9 +231,11 @@ def _sequences(
     order = grain.MapDataset.range(len(part)).seed(seed).shuffle().repeat()
     reader = _Reader(part, order, skip, class_uniform)
     examples = order.map_with_index(reader)
-    if ops:
-      examples = examples.random_map(_transform(ops, reader.draw))
-    return examples, reader
+    transformed = [
+        examples.random_map(_transform(ops, reader.draw)) if ops else examples
+        for ops in in_turn
+    ]
+    return transformed, reader
 
   if mix and (turns or class_uniform):
     raise ValueError(
@@ -236,7 +248,10 @@ def _sequences(
         *(sequence(Part(dataset, indices)) for indices, _ in mix), strict=True
     )
     weights = [weight for _, weight in mix]
-    mixed = grain.MapDataset.mix(sequences, weights).seed(seed)
+    mixed = [
+        grain.MapDataset.mix(alike, weights).seed(seed)
+        for alike in zip(*sequences, strict=True)
+    ]
     return [(mixed, readers)]
   if turns is None:
     sequences = [sequence(dataset, class_uniform)]

@@ -348,41 +348,68 @@ class TwoStage(nn.Module):
       [B, R, K, 4]. `roi_mask_logits` [B, M, S, S] are of the first M of them,
       among which all objects are, each for its class.
     """
-    valid = truth.valid > 0
-    batch, count = len(valid), first['logits'].shape[1]
-    sample = functools.partial(jax.random.uniform, self.make_rng('sample'))
+    batch, count = first['logits'].shape
+    key = self.make_rng('sample')
+    draws = jax.random.uniform(
+        key, (batch, count + boxes.shape[1] + truth.valid.shape[1])
+    )
+    rois = self.sample_rois(boxes, scores, truth, draws[:, count:])
+    boxes, classes = rois['boxes'], rois['classes']
+    logits, deltas = self.classify(pyramid, boxes, True)
+    out = {
+        'anchors': self.sample_anchors(first, truth, draws[:, :count]),
+        'rois': {**rois, 'class_logits': logits, 'deltas': deltas},
+    }
+    if self.mask_features:
+      objects = self.roi_sample // 4
+      out['roi_mask_logits'] = self.segment(
+          pyramid,
+          boxes[:, :objects],
+          jnp.maximum(classes[:, :objects], 0),
+          True,
+      )
+    return out
 
-    def against_truth(boxes):
-      table = box_ops.overlaps(boxes, truth.boxes)
-      return jnp.where(valid[:, None], table, -1)
+  def sample_anchors(self, first, truth, draws):
+    """Returns the entry `anchors` of `learn`.
 
+    Args:
+      first: see `learn`.
+      truth: a `Truth`.
+      draws: [B, A], uniform random numbers.
+    """
     matched, labels = jax.vmap(
         functools.partial(box_matching.match, low=0.3, high=0.7, keep_best=True)
-    )(against_truth(first['boxes'][None]))
-    draws = sample((batch, count + boxes.shape[1] + valid.shape[1]))
+    )(true_overlaps(first['boxes'][None], truth))
     chosen = jax.vmap(box_matching.sample, (0, 0, None, None))(
-        draws[:, :count], labels, self.rpn_sample, self.rpn_sample // 2
+        draws, labels, self.rpn_sample, self.rpn_sample // 2
     )
-    anchors = {
-        **first,
-        'boxes': jnp.broadcast_to(first['boxes'], (batch, count, 4)),
-        'chosen': chosen,
-        'matched': matched,
-    }
+    boxes = jnp.broadcast_to(first['boxes'], first['deltas'].shape)
+    return {**first, 'boxes': boxes, 'chosen': chosen, 'matched': matched}
 
+  def sample_rois(self, boxes, scores, truth, draws):
+    """Returns `boxes`, `classes` and `matched` of the entry `rois` of `learn`.
+
+    The true boxes are among those that are drawn from.
+
+    Args:
+      boxes: [B, P, 4], proposals.
+      scores: [B, P], -inf for a proposal that is not there.
+      truth: a `Truth`, of N objects in each image.
+      draws: [B, P + N], uniform random numbers.
+    """
     boxes = jnp.concatenate([boxes, truth.boxes.astype(boxes.dtype)], 1)
-    exists = jnp.concatenate([scores > -jnp.inf, valid], 1)
+    exists = jnp.concatenate([scores > -jnp.inf, truth.valid > 0], 1)
     matched, labels = jax.vmap(
         functools.partial(
             box_matching.match, low=0.5, high=0.5, keep_best=False
         )
-    )(against_truth(boxes))
-    objects = self.roi_sample // 4
+    )(true_overlaps(boxes, truth))
     chosen = jax.vmap(box_matching.sample, (0, 0, None, None))(
-        draws[:, count:],
+        draws,
         jnp.where(exists, labels, box_matching.IGNORED),
         self.roi_sample,
-        objects,
+        self.roi_sample // 4,
     )
     index, taken = jax.vmap(box_matching.rows, (0, None))(
         chosen, self.roi_sample
@@ -391,29 +418,25 @@ class TwoStage(nn.Module):
     def take(x):
       return jnp.take_along_axis(x, index[..., None], 1)
 
-    boxes, matched = take(boxes), take(matched[..., None])[..., 0]
+    matched = take(matched[..., None])[..., 0]
     classes = jnp.take_along_axis(truth.classes.astype(jnp.int32), matched, 1)
     classes = jnp.where(take(labels[..., None])[..., 0] > 0, classes, 0)
     classes = jnp.where(taken, classes, box_matching.IGNORED)
-    logits, deltas = self.classify(pyramid, boxes, True)
-    out = {
-        'anchors': anchors,
-        'rois': {
-            'boxes': boxes,
-            'classes': classes,
-            'matched': matched,
-            'class_logits': logits,
-            'deltas': deltas,
-        },
-    }
-    if self.mask_features:
-      out['roi_mask_logits'] = self.segment(
-          pyramid,
-          boxes[:, :objects],
-          jnp.maximum(classes[:, :objects], 0),
-          True,
-      )
-    return out
+    return {'boxes': take(boxes), 'classes': classes, 'matched': matched}
+
+
+def true_overlaps(boxes: jax.Array, truth: Truth) -> jax.Array:
+  """Returns overlaps of boxes with true ones, -1 of those that are not there.
+
+  Args:
+    boxes: [B, A, 4], or [1, A, 4] for the same boxes in all images.
+    truth: of N objects in each image.
+
+  Returns:
+    [B, A, N].
+  """
+  table = box_ops.overlaps(boxes, truth.boxes)
+  return jnp.where((truth.valid > 0)[:, None], table, -1)
 
 
 def best(

@@ -7,9 +7,11 @@ blocks with axial attention makes maps at strides 32 to 4; the queries look at
 the first three, and predict a class and a mask each on the last. Every layer
 predicts, and learns from the matching of the last prediction.
 
-This is the network for COCO of bytedance/kmax-deeplab, which gives Cityscapes'
-a fifth map and a smaller auxiliary head. Its attention is made for one size of
-images; here images may have any. Checked against it. The task is `panoptic`.
+This is the network of bytedance/kmax-deeplab, whose attention is made for one
+size of images; here images may have any. That for COCO is checked against it.
+For Cityscapes it has a fifth map, of the backbone's pooled stem, before the
+last one, and a smaller auxiliary head: `levels` with 'pooled', and no
+`semantic_decoder`. The task is `panoptic`.
 """
 
 from collections.abc import Callable
@@ -33,9 +35,9 @@ from segjax.layers.mask_prediction import Predictor
 from segjax.layers.norm import layer_norm
 from segjax.layers.panoptic_decoder import Decoder
 from segjax.ops import mask_slots
+from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
 
-LEVELS = ('c5', 'c4', 'c3', 'c2')
 batch_norm = functools.partial(norms.BatchNorm, epsilon=1e-3, momentum=0.99)
 gelu = functools.partial(nn.gelu, approximate=False)
 
@@ -78,18 +80,19 @@ class Fuse(nn.Module):
 
 
 class PixelDecoder(nn.Module):
-  """Blocks at strides 32, 16, 8 and 4, from the features of a backbone."""
+  """Blocks at strides 32 to 4, from the features of a backbone."""
 
+  levels: tuple[str, ...]  # Of the features, coarsest first.
   filters: tuple[int, ...]
   depths: tuple[int, ...]
   kinds: tuple[str, ...]  # See `Block`.
 
   @nn.compact
   def __call__(self, feats, train):
-    """Returns the maps of the four strides, none of which is activated."""
+    """Returns a map for each level, none of which is activated."""
     maps = []
     for level, width, depth, kind in zip(
-        LEVELS, self.filters, self.depths, self.kinds, strict=True
+        self.levels, self.filters, self.depths, self.kinds, strict=True
     ):
       y = layer_norm(f'norm_{level}')(feats[level])
       x = y
@@ -173,22 +176,25 @@ class SemanticHead(nn.Module):
 
   num_classes: int
   features: int = 256
+  decoder: bool = True  # To stride 4; else it predicts at that of 'c5'.
   dropout: float = 0.1
 
   @nn.compact
   def __call__(self, feats, train):
-    x = Decoder(
-        self.features,
-        self.features,
-        (6, 12, 18),
-        ('c3', 'c2'),
-        (64, 32),
-        align_corners=feats['c2'].shape[2] % 2 == 1,
-        dropout=self.dropout,
-        norm=batch_norm,
-        act=gelu,
-        name='decoder',
-    )(feats, train)
+    x = feats['c5']
+    if self.decoder:
+      x = Decoder(
+          self.features,
+          self.features,
+          (6, 12, 18),
+          ('c3', 'c2'),
+          (64, 32),
+          align_corners=feats['c2'].shape[2] % 2 == 1,
+          dropout=self.dropout,
+          norm=batch_norm,
+          act=gelu,
+          name='decoder',
+      )(feats, train)
     x = SeparableConvNormAct(
         self.features,
         kernel=5,
@@ -206,29 +212,42 @@ class Model(nn.Module):
   num_classes: int
   backbone: str = 'resnet/50(epsilon=1e-3, momentum=0.99)'
   queries: int = 128
-  filters: tuple[int, ...] = (512, 256, 128, 64)  # See `PixelDecoder`.
+  # Of the pixel decoder. 'pooled' is 'c1' after max pooling, at stride 4.
+  levels: tuple[str, ...] = ('c5', 'c4', 'c3', 'c2')
+  filters: tuple[int, ...] = (
+      512,
+      256,
+      128,
+      64,
+  )  # One a level, as the next two.
   depths: tuple[int, ...] = (1, 5, 1, 1)
   kinds: tuple[str, ...] = ('axial', 'axial', 'bottleneck', 'bottleneck')
   layers: tuple[int, ...] = (2, 2, 2)  # At strides 32, 16 and 8.
   features: int = 256  # Channels of queries.
   expansion: int = 2048  # Of their feed-forward networks.
   drop_path: float = 0.2  # Of the layers of k-means.
-  dropout: float = 0.1  # Of the auxiliary head.
+  # Whether the auxiliary head has a decoder and a class for no segment.
+  semantic_decoder: bool = True
+  dropout: float = 0.1  # Of that decoder.
 
   unread = ('centers', 'offsets')
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    feats = backbones.build(self.backbone, LEVELS, name='backbone')(
+    reads = {'c1' if x == 'pooled' else x for x in (*self.levels, 'c5')}
+    feats = backbones.build(self.backbone, sorted(reads), name='backbone')(
         image, train
     )
+    if 'pooled' in self.levels:
+      pooled = max_pool(feats['c1'], (3, 3), (2, 2), ((1, 1), (1, 1)))
+      feats = {**feats, 'pooled': pooled}
     return self.predictions(feats, image.shape[1:3], train)
 
   @nn.nowrap
   def predictions(self, feats, size, train):
     """Returns the outputs for the features of a backbone."""
     maps = PixelDecoder(
-        self.filters, self.depths, self.kinds, name='pixel_decoder'
+        self.levels, self.filters, self.depths, self.kinds, name='pixel_decoder'
     )(feats, train)
     table = self.param(
         'queries',
@@ -268,7 +287,11 @@ class Model(nn.Module):
         'mask_logits': masks,
     }
     semantic = SemanticHead(
-        self.num_classes + 1, self.features, self.dropout, name='semantic'
+        self.num_classes + self.semantic_decoder,
+        self.features,
+        self.semantic_decoder,
+        self.dropout,
+        name='semantic',
     )(feats, train)
     if train:
       grid = masks.shape[1:3]
@@ -296,6 +319,7 @@ def loss(
     semantic_weight: float = 1.0,
     samples: int = 4096,
     area_power: float = 1.5,
+    semantic_samples: int = 4096,
     semantic_power: float = 2.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Returns the loss of all layers, in the place of that of the task.
@@ -310,9 +334,10 @@ def loss(
     mask_weight: factor of the cross entropy over queries of pixels.
     instance_weight: factor of the contrast between pixels.
     semantic_weight: factor of the auxiliary head.
-    samples: number of pixels in the last two.
+    samples: number of pixels in the contrast.
     area_power: how much likelier pixels of small segments are drawn.
-    semantic_power: the same of the auxiliary head.
+    semantic_samples: number of pixels of the auxiliary head, 0 for all.
+    semantic_power: `area_power` of the auxiliary head.
   """
   del base
   return mask_slots.kmax_loss(
@@ -328,5 +353,6 @@ def loss(
       },
       samples=samples,
       area_power=area_power,
+      semantic_samples=semantic_samples,
       semantic_power=semantic_power,
   )

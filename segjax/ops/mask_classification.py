@@ -185,12 +185,12 @@ def class_sums(
   Returns:
     The sum, and the sum of weights to divide it by.
   """
-  batch, number, classes = class_logits.shape
-  void = classes - 1
+  batch, number, _ = class_logits.shape
+  void = class_logits.shape[-1] - 1
   rows = jnp.arange(batch)[:, None]
   # No query is twice among them; those of no segment write void.
-  kinds = jnp.where(segments.valid, segments.classes, void)
-  target = jnp.full((batch, number), void).at[rows, queries].set(kinds)
+  classes = jnp.where(segments.valid, segments.classes, void)
+  target = jnp.full((batch, number), void).at[rows, queries].set(classes)
   weight = jnp.where(target == void, void_weight, 1.0)
   entropy = optax.softmax_cross_entropy_with_integer_labels(
       class_logits.astype(jnp.float32), target
@@ -326,7 +326,7 @@ def semantic_logits(
   Returns:
     [B, height, width, K] in the type of `mask_logits`.
   """
-  kinds = jax.nn.softmax(class_logits.astype(jnp.float32))[..., :-1]
+  probabilities = jax.nn.softmax(class_logits.astype(jnp.float32))[..., :-1]
   masks = jax.nn.sigmoid(resize(mask_logits.astype(jnp.float32), size))
-  scores = jnp.einsum('bqk,bhwq->bhwk', kinds, masks)
+  scores = jnp.einsum('bqk,bhwq->bhwk', probabilities, masks)
   return jnp.log(scores + 1e-6).astype(mask_logits.dtype)

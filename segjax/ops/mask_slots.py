@@ -194,11 +194,11 @@ def class_loss(
   """Returns the weighted cross entropy of classes, a mean over queries."""
   void = class_logits.shape[-1] - 1
   nothing = jnp.full(class_logits.shape[:2], void)
-  kinds = of_queries(truth.classes, nothing, matched, truth)
+  classes = of_queries(truth.classes, nothing, matched, truth)
   entropy = optax.softmax_cross_entropy_with_integer_labels(
-      class_logits.astype(jnp.float32), kinds
+      class_logits.astype(jnp.float32), classes
   )
-  share = jnp.where(kinds == void, 1 - OF_SEGMENTS, OF_SEGMENTS)
+  share = jnp.where(classes == void, 1 - OF_SEGMENTS, OF_SEGMENTS)
   return mean_of_terms(share * weights * entropy)
 
 
@@ -317,8 +317,8 @@ def semantic_loss(logits: jax.Array, label: jax.Array) -> jax.Array:
   """Returns the cross entropy of classes of pixels.
 
   Args:
-    logits: [B, H, W, K].
-    label: [B, H, W], `segment_matching.IGNORE` of void pixels.
+    logits: [B, ..., K].
+    label: [B, ...], `segment_matching.IGNORE` of void pixels.
   """
   valid = label < logits.shape[-1]
   entropy = optax.softmax_cross_entropy_with_integer_labels(
@@ -349,19 +349,15 @@ def sampled_semantic_loss(
     count: number of pixels.
     power: see `sample_pixels`.
   """
-  kinds = logits.shape[-1]
-  masks = jax.nn.one_hot(label, kinds)  # Zeros of what is ignored.
+  num_classes = logits.shape[-1]
+  masks = jax.nn.one_hot(label, num_classes)  # Zeros of what is ignored.
   places = sample_pixels(inverse_area(masks), draws, count, power)
   batch = len(label)
   label = jnp.take_along_axis(label.reshape(batch, -1), places, 1)
   logits = jnp.take_along_axis(
-      logits.reshape(batch, -1, kinds), places[..., None], 1
+      logits.reshape(batch, -1, num_classes), places[..., None], 1
   )
-  valid = label < kinds
-  entropy = optax.softmax_cross_entropy_with_integer_labels(
-      logits.astype(jnp.float32), jnp.where(valid, label, 0)
-  )
-  return mean_of_terms(entropy * valid)
+  return semantic_loss(logits, label)
 
 
 def prediction_losses(
@@ -396,6 +392,7 @@ def kmax_loss(
     weights: Mapping[str, float],
     samples: int,
     area_power: float,
+    semantic_samples: int,
     semantic_power: float,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Returns the loss of kMaX-DeepLab and its parts.
@@ -405,14 +402,15 @@ def kmax_loss(
 
   Args:
     out: `layer_class_logits` [L, B, Q, K + 1], `layer_mask_logits` [L, B, h, w,
-      Q], `layer_pixel_features` [L, B, h, w, C] and `semantic_logits` [B, h, w,
-      K + 1].
+      Q], `layer_pixel_features` [L, B, h, w, C], and `semantic_logits` of K or
+      K + 1 classes at any stride, 4D.
     batch: with `label`, `instances` and its tables.
     rng: key of the pixels that are drawn.
     weights: factors of 'class', 'dice', 'mask', 'instance' and 'semantic'.
     samples: number of pixels that are drawn.
     area_power: see `sample_pixels`.
-    semantic_power: the same for the auxiliary head.
+    semantic_samples: `samples` of the auxiliary head, 0 for all pixels.
+    semantic_power: `area_power` of the auxiliary head.
   """
   layers = [out[f'layer_{x}_logits'] for x in ('class', 'mask')]
   layers.append(out['layer_pixel_features'])
@@ -431,13 +429,17 @@ def kmax_loss(
     parts['instance'] = pixel_contrast(features, truth, places)
     total += sum(weights[name] * part for name, part in parts.items())
   logits = out['semantic_logits']
-  parts['semantic'] = sampled_semantic_loss(
-      logits,
-      thinned(batch['label'], logits.shape[1:3]),
-      _draws(keys[1], logits),
-      count=samples,
-      power=semantic_power,
-  )
+  label = thinned(batch['label'], logits.shape[1:3])
+  if semantic_samples:
+    parts['semantic'] = sampled_semantic_loss(
+        logits,
+        label,
+        _draws(keys[1], logits),
+        count=semantic_samples,
+        power=semantic_power,
+    )
+  else:
+    parts['semantic'] = semantic_loss(logits, label)
   total += weights['semantic'] * parts['semantic']
   parts = {name: _mean(part) for name, part in parts.items()}
   return _mean(total), parts
@@ -460,8 +462,8 @@ def max_loss(
   """
   classes, masks = out['class_logits'], out['mask_logits']
   _, *size, number = masks.shape
-  kinds = classes.shape[-1] - 1
-  truth = targets(size, kinds, number, **batch)
+  num_classes = classes.shape[-1] - 1
+  truth = targets(size, num_classes, number, **batch)
   matched = match(classes, masks, truth)
   queries = class_weights(masks, truth, matched)
   parts = prediction_losses(classes, masks, queries, truth, matched)
@@ -493,7 +495,7 @@ def semantic_logits(
     class_logits: [B, Q, K + 1], the last one for no segment.
     mask_logits: [B, H, W, Q].
   """
-  kinds = jax.nn.softmax(class_logits.astype(jnp.float32))[..., :-1]
-  masks = jax.nn.softmax(mask_logits.astype(jnp.float32))
-  scores = jnp.einsum('bqk,bhwq->bhwk', kinds, masks)
+  probabilities = jax.nn.softmax(class_logits.astype(jnp.float32))[..., :-1]
+  shares = jax.nn.softmax(mask_logits.astype(jnp.float32))
+  scores = jnp.einsum('bqk,bhwq->bhwk', probabilities, shares)
   return jnp.log(scores + 1e-6).astype(mask_logits.dtype)

@@ -272,11 +272,8 @@ def merge_owners(
     [H, W] int32, segments from 1 on and 0 for void; their classes, [Q] int32,
     `NO_CLASS` for those that are not there; and their scores, [Q], 0 for those.
   """
-  slots = jnp.arange(len(kinds))
   here = vote(jnp.zeros_like(owner), owner, len(kinds), 1)[:, 0] > 0
-  stuff = here & ~is_thing[kinds]
-  same = (kinds[:, None] == kinds) & stuff[:, None] & stuff
-  first = jnp.where(stuff, same.argmax(1), slots)
+  first = _first_of_class(kinds, here & ~is_thing[kinds])
   segments = jnp.pad(first + 1, (1, 0))[owner]
   area = vote(jnp.zeros_like(owner), segments, len(kinds), 1)[:, 0]
   least = jnp.where(is_thing[kinds], thing_area, stuff_area)
@@ -288,6 +285,17 @@ def merge_owners(
       table.astype(jnp.int32),
       jnp.where(kept, scores, 0.0),
   )
+
+
+def _first_of_class(kinds, stuff):
+  """Returns the first of the stuff of each one's class, [Q].
+
+  Args:
+    kinds: [Q], classes.
+    stuff: [Q], which are stuff that is there; others are their own first.
+  """
+  same = (kinds[:, None] == kinds) & stuff[:, None] & stuff
+  return jnp.where(stuff, same.argmax(1), jnp.arange(len(kinds)))
 
 
 def merge_detections(
@@ -383,9 +391,7 @@ def merge_masks(
   area = (masks >= 0.5).sum((0, 1))
   counts &= (left > 0) & (won >= overlap * area)
   # The first query of a class of stuff has the others' pixels, too.
-  stuff = counts & ~jnp.append(is_thing, True)[kinds]
-  same = (kinds[:, None] == kinds) & stuff[:, None] & stuff
-  first = jnp.where(stuff, same.argmax(1), jnp.arange(queries))
+  first = _first_of_class(kinds, counts & ~jnp.append(is_thing, True)[kinds])
   counted = inside & counts[winner]
   segments = jnp.where(counted, first[winner] + 1, 0)
   here = counts & (first == jnp.arange(queries))

@@ -268,13 +268,13 @@ class Scores:
       mine, true = kinds == kind, classes[there] == kind
       if not mine.any() and not true.any():
         continue
+      truth = pixels[there][true], crowds[true]
       for name, (overlaps, of_found) in table.items():
         rows, totals = coco_ap.match(
             overlaps[mine][:, true],
             scores[mine],
             of_found[mine],
-            pixels[there][true],
-            crowds[true],
+            *truth,
             category=kind,
             image=number,
         )
@@ -285,8 +285,7 @@ class Scores:
             shared[mine][:, true],
             scores[mine],
             areas[mine],
-            pixels[there][true],
-            crowds[true],
+            *truth,
             void[mine],
             category=kind,
         )

@@ -148,35 +148,32 @@ def predict(
     ValueError: there is no such way of merging.
   """
   is_thing = jnp.asarray(_is_thing(label_map))
-  if merging == 'queries':
+  of_slots = {
+      'pixelwise': functools.partial(
+          ops.pixelwise_owners,
+          threshold=thing_threshold,
+          pixel_threshold=pixel_threshold,
+      ),
+      'maskwise': functools.partial(
+          ops.maskwise_owners,
+          is_thing=is_thing,
+          thing_threshold=thing_threshold,
+          stuff_threshold=stuff_threshold,
+          overlap=overlap,
+          pixel_threshold=pixel_threshold,
+          mask_power=mask_power,
+      ),
+  }
+  if merging in of_slots:
+    join = functools.partial(
+        _divided,
+        of_slots[merging],
+        thing_area=thing_area,
+        stuff_area=stuff_area,
+    )
+  elif merging == 'queries':
     join = functools.partial(
         ops.merge_masks, threshold=class_threshold, overlap=mask_overlap
-    )
-  elif merging == 'pixelwise':
-    join = functools.partial(
-        _divided,
-        functools.partial(
-            ops.pixelwise_owners,
-            threshold=thing_threshold,
-            pixel_threshold=pixel_threshold,
-        ),
-        thing_area=thing_area,
-        stuff_area=stuff_area,
-    )
-  elif merging == 'maskwise':
-    join = functools.partial(
-        _divided,
-        functools.partial(
-            ops.maskwise_owners,
-            is_thing=is_thing,
-            thing_threshold=thing_threshold,
-            stuff_threshold=stuff_threshold,
-            overlap=overlap,
-            pixel_threshold=pixel_threshold,
-            mask_power=mask_power,
-        ),
-        thing_area=thing_area,
-        stuff_area=stuff_area,
     )
   else:
     raise ValueError(
@@ -189,28 +186,39 @@ def predict(
         # As the systems whose masks divide pixels resize all maps.
         align_corners=merging != 'queries' and out['logits'].shape[2] % 2 == 1,
     )
-
-  def of_image(logits, center, offset):
-    classes = logits.argmax(-1).astype(jnp.int32)
-    points, count = ops.find_centers(
-        center, threshold=threshold, nms=nms, top_k=top_k
-    )
-    groups = ops.group(offset, points, count)
-    segments, table = ops.merge(
-        classes, groups, is_thing, top_k=top_k, stuff_area=stuff_area
-    )
-    scores = class_scores(logits, segments, table)
-    peaks = center_scores(center, segments, len(table))
-    scores *= jnp.where(jnp.arange(len(table)) < top_k, peaks, 1.0)
-    return {
-        'segments': segments,
-        'classes': table.astype(jnp.uint8),
-        'scores': jnp.where(table == ops.NO_CLASS, 0.0, scores),
-        'labels': classes.astype(jnp.uint8),
-    }
-
+  of_image = functools.partial(
+      _of_centers,
+      is_thing=is_thing,
+      threshold=threshold,
+      nms=nms,
+      top_k=top_k,
+      stuff_area=stuff_area,
+  )
   logits = out['logits'].astype(jnp.float32)
   return jax.vmap(of_image)(logits, out['center'], out['offset'])
+
+
+def _of_centers(
+    logits, center, offset, *, is_thing, threshold, nms, top_k, stuff_area
+):
+  """Groups the pixels of an image around peaks of its heat map."""
+  classes = logits.argmax(-1).astype(jnp.int32)
+  points, count = ops.find_centers(
+      center, threshold=threshold, nms=nms, top_k=top_k
+  )
+  groups = ops.group(offset, points, count)
+  segments, table = ops.merge(
+      classes, groups, is_thing, top_k=top_k, stuff_area=stuff_area
+  )
+  scores = class_scores(logits, segments, table)
+  peaks = center_scores(center, segments, len(table))
+  scores *= jnp.where(jnp.arange(len(table)) < top_k, peaks, 1.0)
+  return {
+      'segments': segments,
+      'classes': table.astype(jnp.uint8),
+      'scores': jnp.where(table == ops.NO_CLASS, 0.0, scores),
+      'labels': classes.astype(jnp.uint8),
+  }
 
 
 def _divided(divide, classes, masks, is_thing, **areas):

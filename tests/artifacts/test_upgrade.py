@@ -4,6 +4,8 @@ import json
 import pytest
 
 from configs import deeplabv3
+from configs import kmax_deeplab
+from configs import max_deeplab
 from configs import pspnet
 from segjax.artifacts.upgrade import upgrade
 from segjax.artifacts.workdir import Workdir
@@ -98,6 +100,23 @@ def test_a_crf_after_prediction_is_a_refinement(before, after):
   assert config == upgrade({'predict': {'flip': True, 'refine': after}})
   assert config['predict'].items() >= {'flip': True, 'refine': after}.items()
   assert 'crf' not in config['predict']
+
+
+def test_mask_slots_have_the_fields_that_were_fixed():
+  for module, model, losses in (
+      (max_deeplab, ('memory_features', 'path_levels', 'stacks', 'blocks'), ()),
+      (kmax_deeplab, ('levels', 'semantic_decoder'), ('semantic_samples',)),
+  ):
+    today = module.get_config().to_dict()
+    before = {
+        **today,
+        'model': {k: v for k, v in today['model'].items() if k not in model},
+        'system_loss': {
+            k: v for k, v in today['system_loss'].items() if k not in losses
+        },
+    }
+    assert before != today
+    assert upgrade(before) == today
 
 
 @pytest.mark.parametrize('module', [deeplabv3, pspnet])

@@ -22,6 +22,7 @@ SPECS = {
     'clahe': 'clahe(1.0)',
     'class_balanced_crop': 'class_balanced_crop(40, 50)',
     'copy_paste': 'copy_paste(1.0)',
+    'cut_border': 'cut_border(1.0, 9)',
     'cutmix': 'cutmix(1.0)',
     'cutout': 'cutout(1.0)',
     'directions': 'directions',

@@ -117,6 +117,34 @@ def test_ops_of_a_chain_draw_differently():
   assert 8 < mirrored < 32
 
 
+IN_TURN = 'in_turn(resize(24, 32)|flip, resize(8, 16), resize(12))|normalize'
+
+
+def test_passes_over_the_images_take_sizes_in_turn():
+  # Passes of 10 images, in batches of 4 that begin in one of them.
+  sizes = [batch['label'].shape[1:] for batch in take(11, spec=IN_TURN)]
+  of_passes = [(24, 32), (8, 16), (12, 12), (24, 32), (8, 16)]
+  assert sizes == [of_passes[4 * step // 10] for step in range(11)]
+  (resumed,) = take(1, spec=IN_TURN, first_step=6)
+  assert_same(resumed, take(7, spec=IN_TURN)[6])
+
+
+@pytest.mark.parametrize('hosts', [2, 4])
+def test_hosts_have_the_size_of_the_whole_batch(hosts):
+  whole = take(9, spec=IN_TURN)
+  parts = [take(9, spec=IN_TURN, num_hosts=hosts, host=h) for h in range(hosts)]
+  for batch, *shares in zip(whole, *parts, strict=True):
+    assert_same(
+        {k: np.concatenate([share[k] for share in shares]) for k in batch},
+        batch,
+    )
+
+
+def test_a_pass_sees_the_images_that_it_would_see_at_one_size():
+  spec = 'in_turn(pad(40, 48), pad(42, 50))|normalize(0, 1)'
+  assert indices(take(12, spec=spec)) == indices(take(12, spec=PLAIN))
+
+
 def test_a_batch_may_be_larger_than_the_data_set():
   (batch,) = take(1, dataset=Images(3), spec=PLAIN, batch_size=7)
   assert np.bincount(indices([batch])).max() <= 3

@@ -7,6 +7,7 @@ from segjax.data.transforms import color
 
 GEOMETRY = (
     'class_balanced_crop(20, 30)',
+    'cut_border(1.0, 9)',
     'elastic(1.0)',
     'flip(1.0)',
     'grid_distortion(1.0)',
@@ -52,6 +53,25 @@ def test_parse_gives_the_ops_in_order():
   )
 
 
+def test_parts_in_turn_stand_in_specs_of_their_own():
+  spec = 'bgr|in_turn(resize(64, -3)|rotate, resize(32))|flip'
+  assert transforms.in_turn(spec) == (
+      'bgr|resize(64, -3)|rotate|flip',
+      'bgr|resize(32)|flip',
+  )
+  assert transforms.in_turn('flip|normalize') == ('flip|normalize',)
+  with pytest.raises(ValueError, match=r'for config\.preprocess\.train'):
+    transforms.parse(spec)
+
+
+@pytest.mark.parametrize(
+    'spec', ['in_turn()|flip', 'in_turn(flip, n=2)', 'in_turn(flip)|in_turn(a)']
+)
+def test_parts_in_turn_are_arguments_of_one_op(spec):
+  with pytest.raises(ValueError, match='in_turn is written once'):
+    transforms.in_turn(spec)
+
+
 @pytest.mark.parametrize(
     ('size', 'expected'), [((25, 35), (32, 44)), ((20, 45), (22, 50))]
 )
@@ -66,6 +86,7 @@ def test_the_longer_side_has_a_limit_and_sides_are_rounded_down(size, expected):
     [
         ('flop', 'Known: bgr, blur, border_weights, canny, centers, clahe'),
         ('clahe(limit=0.5)', 'limit is at least 1'),
+        ('cut_border(pixels=0)', '1 or more'),
         ('gamma(low=2.0)', '0 < low <= high'),
         ('grid_distortion(limit=1.0)', 'from 0 to below 1'),
         ('grid_distortion(cells=0)', '1 or more'),
@@ -564,6 +585,36 @@ def test_cutout_blanks_rectangles_of_the_image_alone():
     assert rows.size == height * width * 3
     assert height == min(20, 40 - rows.min())
     assert width == min(30, 60 - columns.min())
+
+
+def test_the_border_is_cut_off_alike_on_opposite_sides():
+  cuts = set()
+  for seed in range(40):
+    cut = run('cut_border(1.0, 3)', example(40, 60), seed)
+    assert cut['image'].shape == (40, 60, 3)
+    found = [
+        (rows, columns)
+        for rows in range(4)
+        for columns in range(4)
+        if same(
+            cut,
+            run('resize(40, 60)', inner(example(40, 60), rows, columns)),
+        )
+    ]
+    assert len(found) == 1
+    cuts.update(found)
+  assert {n for cut in cuts for n in cut} == {0, 1, 2, 3}
+  assert len(cuts) > 10
+  # Of a small image, something is left.
+  for seed in range(20):
+    assert run('cut_border(1.0, 9)', example(4, 60), seed)['label'].any()
+
+
+def inner(features, rows, columns):
+  """An example without its first and last rows and columns."""
+  height, width = features['label'].shape
+  window = slice(rows, height - rows), slice(columns, width - columns)
+  return {name: features[name][window] for name in ('image', 'label')}
 
 
 def distorted(image, rng):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segjax import models
+from segjax.data import transforms
 from segjax.models import espnet
 from segjax.ops.targets import shrink_label
 
@@ -119,3 +120,13 @@ def test_the_config_of_the_encoder_has_twice_the_batch():
   assert first.system_loss.coarse
   assert not second.system_loss.coarse
   assert second.total_steps == 2 * first.total_steps
+
+
+def test_the_five_sizes_of_training_suit_encoder_and_decoder():
+  config = importlib.import_module('configs.espnet').get_config('cityscapes')
+  specs = transforms.in_turn(config.preprocess.train)
+  sizes = [transforms.static_size(transforms.parse(spec)) for spec in specs]
+  assert sizes == [
+      *((768, 1536), (720, 1280), (256, 512), (384, 768), (512, 1024)),
+  ]
+  assert not np.any(np.array(sizes) % 8)

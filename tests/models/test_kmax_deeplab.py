@@ -45,6 +45,52 @@ def test_each_layer_and_the_last_map_predict_in_training():
   assert not {name for name in outputs(False) if 'layer' in name}
 
 
+def test_a_fifth_map_reads_the_pooled_stem_and_the_last_one_predicts():
+  fields = dict(
+      levels=('c5', 'c4', 'c3', 'pooled', 'c2'),
+      filters=(16, 8, 8, 8, 4),
+      depths=(1, 1, 1, 1, 1),
+      kinds=('axial', 'axial', 'bottleneck', 'bottleneck', 'bottleneck'),
+      semantic_decoder=False,
+  )
+  out = outputs(True, **fields)
+  assert out['mask_logits'].shape == (2, 17, 25, 6)
+  assert out['layer_mask_logits'].shape == (3, 2, 17, 25, 6)
+  # The auxiliary head predicts at stride 32, and none for no segment.
+  assert out['semantic_logits'].shape == (2, 3, 4, 3)
+  model = models.create('kmax_deeplab', 3, **{**FIELDS, **fields})
+  params = jax.eval_shape(model.init, jax.random.key(0), IMAGE)['params']
+  norm = params['pixel_decoder']['norm_pooled']['scale']
+  stem = params['backbone']['stem']['conv']['kernel']
+  assert norm.shape == stem.shape[-1:]
+  depthwise = params['predictor']['pixel']['depthwise']['conv']['kernel']
+  assert depthwise.shape[-1] == 16  # Four times the last filters.
+
+
+def test_the_whole_map_of_the_auxiliary_head_counts_without_samples():
+  batch = {
+      'label': jnp.asarray(np.arange(256).reshape(1, 16, 16) % 3, jnp.uint8),
+      'instances': jnp.zeros((1, 16, 16), int),
+      'instance_classes': jnp.full((1, 1), 255, jnp.uint8),
+      'instance_crowds': jnp.zeros((1, 1), jnp.uint8),
+  }
+  rng = np.random.default_rng(0)
+  semantic = rng.normal(size=(1, 2, 2, 3)).astype(np.float32)
+  out = {
+      'layer_class_logits': jnp.zeros((1, 1, 4, 4)),
+      'layer_mask_logits': jnp.zeros((1, 1, 4, 4, 4)),
+      'layer_pixel_features': jnp.ones((1, 1, 4, 4, 1)),
+      'semantic_logits': jnp.asarray(semantic),
+  }
+  _, parts = kmax_deeplab.loss(
+      out, batch, jax.random.key(0), base=None, samples=4, semantic_samples=0
+  )
+  label = np.asarray(batch['label'])[0, ::8, ::8]
+  logs = np.asarray(jax.nn.log_softmax(semantic[0]))
+  expected = -np.take_along_axis(logs, label[..., None].astype(int), 2).mean()
+  assert float(parts['semantic']) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_query_moves_by_the_pixels_that_fit_it_best():
   layer = kmax_deeplab.KMeansLayer(2, features=16, expansion=8)
   pixels = jax.random.normal(jax.random.key(0), (1, 3, 4, 5))

@@ -1,9 +1,14 @@
+import contextlib
+import importlib
+
 import jax
 import numpy as np
 import pytest
 
+from segjax import experiment
 from segjax import models
 from segjax.layers import two_stage
+from tests import equal_steps
 
 FIELDS = dict(
     backbone='resnet/tiny',
@@ -140,3 +145,33 @@ def test_detections_come_by_score_and_lie_in_the_image(trained):
     assert (boxes[:, 2:] <= SHAPE[1:3]).all()
     shown = out['logits'].argmax(-1)
     assert set(np.unique(shown)) <= {0, *out['classes'].ravel()}
+
+
+@pytest.mark.slow  # It compiles two steps of training.
+def test_eight_devices_take_the_step_that_one_takes(
+    random_state, cheaply_compiled
+):
+  config = importlib.import_module('configs.mask_rcnn').get_config()
+  config.dataset.options.length = config.batch_size = 8
+  config.preprocess.train = 'random_crop(64)|objects(4)|normalize'
+  config.optim.optimizer = 'sgd(momentum=0.9)'
+  config.optim.clip = 0.0
+  config.model.update(
+      levels=('c4', 'c5'),
+      anchor_sizes=((24.0,), (48.0,)),
+      before=(8, 8),
+      proposals=(8, 8),
+      # All anchors and all boxes are learnt from: devices draw differently.
+      rpn_sample=2 * 3 * (4 * 4 + 2 * 2),
+      roi_sample=4 * (8 + 4),
+  )
+  setup = experiment.training(config)
+  state = random_state(jax.eval_shape(setup.init))
+  with contextlib.closing(setup.batches(0)) as batches:
+    batch = next(batches)
+  assert batch['instance_valid'].any()
+  one = equal_steps.run(setup.step, state, [batch])
+  eight = equal_steps.run(setup.step, state, [batch], setup.layout)
+  assert len(jax.devices()) == 8
+  found = equal_steps.differences(eight, one)
+  assert max(found.values()) < 1e-3, found

@@ -1,8 +1,11 @@
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from segjax import backbones
 from segjax import models
 from segjax.models import max_deeplab
 from segjax.ops import mask_slots
@@ -11,6 +14,7 @@ FIELDS = dict(
     backbone='axial_resnet/tiny',
     memory=7,
     slots=5,
+    memory_features=16,
     features=16,
     path_features=16,
     expansion=8,
@@ -35,6 +39,74 @@ def test_the_slots_that_are_used_predict_at_stride_4():
   assert {name for name in params if name.startswith('path')} == {
       *('path0', 'path1', 'path_extra')
   }
+
+
+def test_stacked_decoders_go_down_and_up_again():
+  model = models.create(
+      'max_deeplab',
+      3,
+      **{
+          **FIELDS,
+          'path_features': 32,
+          'path_levels': ('c4', 'c5'),
+          'stacks': (1, 1),
+          'blocks': 2,
+      },
+  )
+  out, variables = jax.eval_shape(
+      lambda x: model.init_with_output(jax.random.key(0), x, train=False),
+      IMAGE,
+  )
+  assert out['mask_logits'].shape == (2, 17, 25, 5)
+  assert out['aux']['semantic'].shape == (2, 66, 97, 3)
+  params = variables['params']
+  # Two ways down and up again, and the last one; one block a stride in the
+  # backbone, and two behind it.
+  assert {name for name in params if name.startswith('refine')} == {
+      *(f'refine_{i}' for i in range(1, 9)),
+      *(f'refine_{i}_1' for i in range(5, 9)),
+      *(f'refine_c{level}{end}' for level in (2, 3) for end in ('', '_1')),
+  }
+  # Memory and pixels look at each other behind every block at stride 16.
+  assert {name for name in params if name.startswith('path')} == {
+      *('path_c4_0', 'path0', 'path1', 'path_extra', 'path_extra_1'),
+      *('path_refine_4', 'path_refine_8', 'path_refine_8_1'),
+  }
+  widths = {
+      name: params[name]['memory']['dense']['kernel'].shape[1]
+      for name in ('path_c4_0', 'path0', 'path_refine_8')
+  }
+  assert widths == {'path_c4_0': 16, 'path0': 32, 'path_refine_8': 32}
+  # The auxiliary head reads features at stride 4 without a decoder.
+  assert 'semantic' not in params
+  depthwise = params['semantic_head']['depthwise']['conv']['kernel']
+  assert depthwise.shape[-1] == 4 * 8
+
+
+@pytest.mark.parametrize(
+    ('arg', 'millions'),
+    [('coco_panoptic', 61.9), ('coco_panoptic,large=True', 451)],
+)
+def test_both_sizes_have_as_many_parameters_as_in_the_paper(arg, millions):
+  config = importlib.import_module('configs.max_deeplab').get_config(arg)
+  model = models.create('max_deeplab', 133, **config.model)
+  image = jax.ShapeDtypeStruct((1, 65, 65, 3), np.float32)
+  params = jax.eval_shape(model.init, jax.random.key(0), image)['params']
+  # Without the auxiliary head, which is for training alone.
+  used = {k: x for k, x in params.items() if not k.startswith('semantic')}
+  count = sum(x.size for x in jax.tree.leaves(used)) / 1e6
+  assert count == pytest.approx(millions, rel=0.02)
+
+
+def test_paths_are_dropped_more_often_at_larger_strides():
+  backbone = backbones.build('axial_resnet/max_s(drop_path=0.2)')
+  # The first block of a stage reads the stride of the one before.
+  assert [backbone.dropped(4, i) for i in range(2)] == pytest.approx([0, 0.15])
+  assert [backbone.dropped(5, i) for i in range(2)] == pytest.approx(
+      [0.15, 0.2]
+  )
+  wide = backbones.build('axial_resnet/swidernet(drop_path=0.2)')
+  assert [wide.dropped(2, i) for i in range(2)] == pytest.approx([0, 0.05])
 
 
 def test_memory_attends_to_pixels_and_memory_with_one_softmax():

@@ -12,6 +12,9 @@ is given other examples of the split, in training alone.
 The spec names an op and its fields, as literals: `resize(512, mode='short')`.
 Sizes are height, width; one number is a square. The defaults are mmseg 1.2.2's
 where it has any. README.md lists all ops.
+
+In training, passes over the images may take parts of a spec in turn, as in
+`in_turn(resize(512, 1024), resize(256, 512))|flip|normalize`; see `in_turn`.
 """
 
 import ast
@@ -34,6 +37,7 @@ from segjax.data.transforms.edges import Canny
 from segjax.data.transforms.edges import Directions
 from segjax.data.transforms.geometry import ClassBalancedCrop
 from segjax.data.transforms.geometry import Crop
+from segjax.data.transforms.geometry import CutBorder
 from segjax.data.transforms.geometry import Elastic
 from segjax.data.transforms.geometry import Flip
 from segjax.data.transforms.geometry import GridDistortion
@@ -67,6 +71,7 @@ OPS = {
     'clahe': Clahe,
     'class_balanced_crop': ClassBalancedCrop,
     'copy_paste': CopyPaste,
+    'cut_border': CutBorder,
     'cutmix': CutMix,
     'cutout': Cutout,
     'directions': Directions,
@@ -93,6 +98,48 @@ OPS = {
 
 def parse(spec):
   """Returns the ops of a spec, a tuple; a ValueError says what is wrong."""
+  steps = _steps(spec)
+  if any(map(_is_in_turn, steps)):
+    raise ValueError(
+        f'{spec!r}: in_turn is for config.preprocess.train, since passes of'
+        ' training take its parts in turn. Write one of them here.'
+    )
+  ops = tuple(map(_op, steps))
+  _check_order(ops)
+  return ops
+
+
+def in_turn(spec):
+  """Returns the specs that passes over the training examples take in turn.
+
+  They are those with each part of an `in_turn(...)` in its place:
+  'in_turn(resize(64)|rotate, resize(32))|flip' has 'resize(64)|rotate|flip' and
+  'resize(32)|flip'. A spec without one is the only spec.
+  """
+  steps = _steps(spec)
+  places = [i for i, step in enumerate(steps) if _is_in_turn(step)]
+  if not places:
+    return (spec,)
+  (place, *more), call = places, steps[places[0]]
+  if more or call.keywords or not call.args:
+    raise ValueError(
+        f'{spec!r}: in_turn is written once, with ops as its arguments, such as'
+        " 'in_turn(resize(64)|rotate, resize(32))|flip|normalize'."
+    )
+  before, after = steps[:place], steps[place + 1 :]
+  return tuple(
+      '|'.join(map(ast.unparse, (*before, *_chain(part), *after)))
+      for part in call.args
+  )
+
+
+def _is_in_turn(step):
+  """Tells whether a step of a spec, a syntax tree, is an `in_turn(...)`."""
+  return isinstance(step, ast.Call) and ast.unparse(step.func) == 'in_turn'
+
+
+def _steps(spec):
+  """Returns the steps of a spec, a list of syntax trees."""
   try:
     node = ast.parse(f'({spec})', mode='eval').body
   except SyntaxError as error:
@@ -100,13 +147,16 @@ def parse(spec):
         f'Cannot read {spec!r}: write ops with literal arguments and a | '
         "between them, such as 'random_crop(512)|flip|normalize'."
     ) from error
+  return _chain(node)
+
+
+def _chain(node):
+  """Returns the syntax trees between the | of one, a list."""
   steps = []
   while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
     steps.append(node.right)
     node = node.left
-  ops = tuple(_op(step) for step in (node, *reversed(steps)))
-  _check_order(ops)
-  return ops
+  return [node, *reversed(steps)]
 
 
 def fuse(ops):
@@ -188,7 +238,14 @@ def _check_order(ops):
   names = {kind: name for name, kind in OPS.items()}
   for i, op in enumerate(ops):
     moves = isinstance(
-        op, Sized | RandomResize | Rotate | Elastic | GridDistortion | Mix
+        op,
+        Sized
+        | RandomResize
+        | CutBorder
+        | Rotate
+        | Elastic
+        | GridDistortion
+        | Mix,
     )
     if moves and halo(ops[:i]):
       raise ValueError(

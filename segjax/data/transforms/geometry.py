@@ -388,6 +388,39 @@ class Flip(Sometimes):
 
 
 @dataclasses.dataclass(frozen=True)
+class CutBorder(Sometimes):
+  """Cuts off up to `pixels` of the border, and resizes to the size before.
+
+  As many rows are cut off at the top as at the bottom, and as many columns on
+  the left as on the right; the two numbers are drawn apart. The authors of
+  ESPNet, https://arxiv.org/abs/1803.06815, train so.
+  """
+
+  pixels: int = 32
+
+  def __post_init__(self):
+    super().__post_init__()
+    if type(self.pixels) is not int or self.pixels < 1:
+      raise ValueError(f'pixels={self.pixels!r} is a whole number, 1 or more')
+
+  def change(self, features, rng):
+    size = features['image'].shape[:2]
+    # At least one pixel is left.
+    most = np.clip((np.array(size) - 1) // 2, 0, self.pixels)
+    cut = rng.integers(most, endpoint=True)
+    window = tuple(
+        slice(n, side - n) for n, side in zip(cut, size, strict=True)
+    )
+    inner = move(
+        features,
+        lambda image: image[window],
+        lambda array, _: array[window],
+        points=lambda points: points - cut,
+    )
+    return _resize(inner, size)
+
+
+@dataclasses.dataclass(frozen=True)
 class Rotate(Sometimes):
   """Rotates about the centre by up to `degrees` either way; the size stays."""
 

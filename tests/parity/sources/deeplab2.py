@@ -133,6 +133,7 @@ CASES = {
             ' filters=16)'.format(tuple(spec['build']['num_blocks'])),
             memory=spec['build']['max_num_mask_slots'],
             slots=spec['build']['num_mask_slots'],
+            memory_features=32,
             features=32,
             expansion=48,
             depth=24,

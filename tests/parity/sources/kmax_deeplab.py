@@ -127,7 +127,11 @@ class Parts(nn.Module):
     y = Block('bottleneck', 128, 32, name='bottleneck', **fields)(x, train)
     fused = kmax_deeplab.Fuse(32, name='fuse')(y, feats['c4'], train)
     maps = kmax_deeplab.PixelDecoder(
-        self.filters, self.depths, self.kinds, name='decoder'
+        ('c5', 'c4', 'c3', 'c2'),
+        self.filters,
+        self.depths,
+        self.kinds,
+        name='decoder',
     )(feats, train)
     return {
         'axial_every4': x[..., ::4],
