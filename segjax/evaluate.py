@@ -72,14 +72,18 @@ def make(setup: Evaluation) -> Callable:
     scores = _Scores(task, setup.system.label_map, setup.absent, dataset)
     panels = {}
     start = time.monotonic()
-    for example, prediction in progress.track(
+    tracked = progress.track(
         predictions(), len(dataset) // hosts.count(), 'Evaluating'
-    ):
+    )
+    for count, (example, prediction) in enumerate(tracked):
       with explained(dataset, places, example['name']):
         scores.add(places[example['name']], example, prediction)
-        if len(panels) < setup.num_pictures:
+        if count < setup.num_pictures:
           drawn = scores.total.draw(example, prediction)
-          panels[f'panel_{len(panels)}'] = drawn
+          panels[f'panel_{count}'] = drawn
+          if 'unrefined' in prediction:
+            refined = scores.total.draw_refined(example, prediction)
+            panels[f'refined_{count}'] = refined
         seen(example, prediction)
     scores.gather()
     seconds = time.monotonic() - start

@@ -9,14 +9,24 @@ r"""Makes a data set of labels that other programs have written.
 It writes images, masks and, where classes are counted objects, maps of objects
 with their classes, and dataset.json: what the data set 'folder' reads. Formats
 are COCO's instances and panoptic segments, labelme, YOLO's segmentation files,
-CVAT's 'CVAT for images 1.1' and 'Segmentation mask 1.1', GeoJSON, and folders
-of images and masks; segjax/data/annotations tells which files each expects.
+CVAT's 'CVAT for images 1.1' and 'Segmentation mask 1.1', GeoJSON, folders of
+images and masks, and sets that segjax reads; segjax/data/annotations tells
+which files each expects.
 
-Where regions overlap, upper ones are seen, and of one layer smaller ones. What
-is left out or changed is counted at the end. A split that is already in the
-data set is not touched; a new one must have the classes of its dataset.json.
+Where regions overlap, upper ones are seen, and of one layer smaller ones. With
+--overlapping masks have a bit for each of the classes that it names, for the
+task multilabel, and regions hide nothing:
+
+  python -m segjax.tools.import_labels --from=data_set --data_set=camvid \
+      CamVid/ bits/ --overlapping=road,vehicle=car+bicyclist,vegetation=tree
+
+What is left out or changed is counted at the end. A split that is already in
+the data set is not touched; a new one must have the classes of its
+dataset.json.
 """
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent import futures
 import dataclasses
 import json
@@ -40,15 +50,18 @@ from segjax.runtime import atomic
 from segjax.runtime import progress
 from segjax.runtime import terminal
 
+MOST_BITS = 15  # Classes of a mask of 16 bits, of which one is for ignored.
+
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
   """The classes of the data set that is written.
 
   Attributes:
-    labels: their names, colours and things.
+    labels: their names, colours and things, and whether they overlap.
     train_ids: train id or `IGNORE` of each class of the source that is taken.
-    outside: train id of pixels of no region, or `IGNORE`.
+      If classes overlap, the bits of each class of the source, as a number.
+    outside: the same of pixels of no region.
   """
 
   labels: label_map.LabelMap
@@ -63,12 +76,14 @@ class Written:
   Attributes:
     pixels: number of each class, and of `IGNORE` behind them.
     objects: number of each class.
+    area: number of all pixels.
     pictures: number of pictures.
     notes: what was left out or changed.
   """
 
   pixels: np.ndarray
   objects: np.ndarray
+  area: int
   pictures: int
   notes: annotations.Notes
 
@@ -132,6 +147,70 @@ def choose_classes(
   return Classes(labels, train_ids, outside)
 
 
+def choose_overlapping(
+    source: annotations.Source,
+    groups: Mapping[str, Sequence[str]],
+    *,
+    ignored: tuple[str, ...] = (),
+    known: label_map.LabelMap | None = None,
+    where: object = '',
+) -> Classes:
+  """Decides which classes a data set has whose classes overlap.
+
+  Args:
+    source: of the labels.
+    groups: the classes of the source that each class of the data set is of.
+    ignored: classes of the source whose pixels are ignored.
+    known: classes that the data set already has.
+    where: path of their file, for errors.
+
+  Raises:
+    ValueError: a name is unknown, there are more classes than bits, or they are
+      not those of the data set.
+  """
+  given = {category.name: category for category in source.categories}
+  named = [(title, n) for title, names in groups.items() for n in names]
+  named += [('--ignored', name) for name in ignored]
+  for title, name in named:
+    if name not in given:
+      raise ValueError(
+          f'{title}: there is no class {name!r}; there are'
+          f' {", ".join(given) or "none"}'
+      )
+  if len(groups) > MOST_BITS:
+    raise ValueError(
+        f'{len(groups)} classes, and masks of overlapping classes have'
+        f' {MOST_BITS} at most'
+    )
+  ignore = 1 << len(groups)
+  bits = {
+      name: sum(
+          1 << bit for bit, names in enumerate(groups.values()) if name in names
+      )
+      for name in given
+  }
+  bits |= dict.fromkeys((*ignored, annotations.IGNORED), ignore)
+  defaults = label_map.default_colors(len(groups))
+  labels = label_map.LabelMap(
+      names=tuple(groups),
+      colors=tuple(
+          tuple(given[names[0]].color or defaults[bit])
+          for bit, names in enumerate(groups.values())
+      ),
+      ids={bit: bit for bit in range(len(groups))} | {len(groups): IGNORE},
+      overlapping=True,
+  )
+  if known is not None and (known.names, known.ids) != (
+      labels.names,
+      labels.ids,
+  ):
+    raise ValueError(
+        f'{where} has other classes, {", ".join(known.names)}, than'
+        f' --overlapping names, {", ".join(groups)}: import into another folder'
+    )
+  return Classes(labels, bits, ignore if source.complete else 0)
+
+
 def _labels(taken, given, stuff, where):
   """Returns the label map of classes."""
   if not taken:
@@ -166,7 +245,9 @@ def describe(labels: label_map.LabelMap) -> dict:
   ):
     entry = {'name': name, 'color': list(color), 'ids': [i]}
     entries.append(entry | ({'thing': True} if i in labels.things else {}))
-  return {'classes': entries, 'ignore': [IGNORE]}
+  ignored = [raw for raw, train_id in labels.ids.items() if train_id == IGNORE]
+  content = {'classes': entries, 'ignore': ignored}
+  return content | ({'overlapping': True} if labels.overlapping else {})
 
 
 def write_picture(
@@ -193,6 +274,7 @@ def write_picture(
       np.zeros(labels.num_classes + 1, np.int64),
       np.zeros(labels.num_classes, np.int64),
       0,
+      0,
       notes,
   )
   try:
@@ -210,6 +292,18 @@ def write_picture(
     notes.add('images that EXIF turned, written upright', picture.name)
   if not regions:
     notes.add('images without a region', picture.name)
+  masks = folder / 'masks' / f'{picture.name}.png'
+  masks.parent.mkdir(parents=True, exist_ok=True)
+  if labels.overlapping:
+    label = painting.paint_bits(
+        regions, size, classes.train_ids, classes.outside, notes, picture.name
+    )
+    _write_image(picture, folder, pixels, turned, link)
+    if labels.num_classes < 8:
+      label = label.astype(np.uint8)
+    image.write_png(masks, label)
+    counts = [int((label >> bit & 1).sum()) for bit in labels.ids]
+    return Written(np.array(counts), nothing.objects, label.size, 1, notes)
   label, ids, table = painting.paint(
       regions,
       size,
@@ -220,8 +314,6 @@ def write_picture(
       picture.name,
   )
   _write_image(picture, folder, pixels, turned, link)
-  masks = folder / 'masks' / f'{picture.name}.png'
-  masks.parent.mkdir(parents=True, exist_ok=True)
   image.write_png(masks, label, palette=labels.colors)
   if labels.things:
     _write_objects(
@@ -232,6 +324,7 @@ def write_picture(
   return Written(
       np.append(counts[: labels.num_classes], counts[IGNORE]),
       np.bincount(kinds, minlength=labels.num_classes),
+      label.size,
       1,
       notes,
   )
@@ -333,6 +426,7 @@ def write_split(
         continue
       total.pixels += one.pixels
       total.objects += one.objects
+      total.area += one.area
       total.pictures += one.pictures
       total.notes.merge(one.notes)
     if total is None or not total.pictures:
@@ -354,7 +448,7 @@ def report(
 ) -> str:
   """Tells what of a split has been written, and what has not."""
   width = max(len(name) for name in (*labels.names, 'ignored'))
-  share = written.pixels / max(written.pixels.sum(), 1)
+  share = written.pixels / max(written.area, 1)
   lines = [f'{folder}: {written.pictures} images']
   for i, name in enumerate((*labels.names, 'ignored')):
     line = f'  {name:{width}} {share[i]:8.3%} of the pixels'
@@ -375,6 +469,7 @@ def import_labels(
     classes: tuple[str, ...] = (),
     stuff: tuple[str, ...] = (),
     ignored: tuple[str, ...] = (),
+    overlapping: Mapping[str, Sequence[str]] | None = None,
     link: bool = False,
     **options,
 ) -> str:
@@ -389,6 +484,8 @@ def import_labels(
     classes: the classes to take, in their order; () takes all.
     stuff: classes that are not counted objects.
     ignored: classes whose pixels are ignored.
+    overlapping: the classes that overlap, each with the classes of the source
+      that are of it; masks then have a bit for each.
     link: whether images become links to the originals.
     **options: those of the format.
 
@@ -416,20 +513,31 @@ def import_labels(
   known = None
   if path.exists():
     known = label_map.parse(json.loads(path.read_bytes()), path)
-    ids = {i: i for i in range(known.num_classes)} | {IGNORE: IGNORE}
-    if dict(known.ids) != ids or known.overlapping:
+    ids = {i: i for i in range(known.num_classes)}
+    ids[known.num_classes if known.overlapping else IGNORE] = IGNORE
+    if dict(known.ids) != ids or known.overlapping != bool(overlapping):
       raise ValueError(
-          f'{path} has other ids than this program writes, 0, 1, ... and'
-          f' {IGNORE} for ignored: import into another folder'
+          f'{path} has other ids than this program writes now: import into'
+          ' another folder'
       )
-  chosen = choose_classes(
-      found,
-      classes=classes,
-      stuff=stuff,
-      ignored=ignored,
-      known=known,
-      where=path,
-  )
+  if overlapping:
+    if classes or stuff:
+      raise ValueError(
+          '--overlapping names the classes, and none is of counted objects:'
+          ' leave out --classes and --stuff'
+      )
+    chosen = choose_overlapping(
+        found, overlapping, ignored=ignored, known=known, where=path
+    )
+  else:
+    chosen = choose_classes(
+        found,
+        classes=classes,
+        stuff=stuff,
+        ignored=ignored,
+        known=known,
+        where=path,
+    )
   target.mkdir(parents=True, exist_ok=True)
   parts = [f'note: {line}' for line in notes.lines()]
   for other, pictures in splits.items():
@@ -453,10 +561,35 @@ def main(name, paths, **options):
   source, target = map(pathlib.Path, paths)
   with terminal.errors_in_words():
     print(import_labels(name, source, target, **options))
+  task = ''
+  if options.get('overlapping'):
+    task = (
+        " --config.task=multilabel --config.loss='binary_cross_entropy + dice'"
+    )
   print(
       f'Next: SEGJAX_DATA_DIR={target} python -m segjax.doctor'
-      ' --config=configs/deeplabv3.py:folder'
+      f' --config=configs/deeplabv3.py:folder{task}'
   )
+
+
+def read_groups(entries: Sequence[str]) -> dict[str, tuple[str, ...]]:
+  """Returns the classes of entries such as 'road' and 'vehicle=car+bus'.
+
+  Raises:
+    ValueError: a class is named twice, or a name is empty.
+  """
+  groups = {}
+  for entry in entries:
+    title, _, names = entry.partition('=')
+    members = tuple(n.strip() for n in (names or title).split('+'))
+    title = title.strip()
+    if not title or not all(members) or title in groups:
+      raise ValueError(
+          f'--overlapping={",".join(entries)}: each class is named once, as in'
+          ' road,vehicle=car+bus'
+      )
+    groups[title] = members
+  return groups
 
 
 if __name__ == '__main__':
@@ -478,11 +611,20 @@ if __name__ == '__main__':
   _IGNORED = flags.DEFINE_list(
       'ignored', [], 'Classes whose pixels are ignored in training and scores.'
   )
+  _OVERLAPPING = flags.DEFINE_list(
+      'overlapping',
+      [],
+      'Classes that may overlap, with those of the labels that are of each, as'
+      ' in road,vehicle=car+bus; masks then have a bit for each.',
+  )
   _LINK = flags.DEFINE_bool(
       'link', False, 'Whether images are linked instead of copied.'
   )
   _CLASS_PROPERTY = flags.DEFINE_string(
       'class_property', '', 'Of GeoJSON, the property that tells the class.'
+  )
+  _DATA_SET = flags.DEFINE_string(
+      'data_set', '', 'Of --from=data_set, which set it is, such as camvid.'
   )
   flags.mark_flags_as_required(['from'])
 
@@ -490,6 +632,10 @@ if __name__ == '__main__':
     options = {}
     if _CLASS_PROPERTY.value:
       options['class_property'] = _CLASS_PROPERTY.value
+    if _DATA_SET.value:
+      options['data_set'] = _DATA_SET.value
+    with terminal.errors_in_words():
+      groups = read_groups(_OVERLAPPING.value)
     main(
         _FROM.value,
         args[1:],
@@ -498,6 +644,7 @@ if __name__ == '__main__':
         classes=tuple(_CLASSES.value),
         stuff=tuple(_STUFF.value),
         ignored=tuple(_IGNORED.value),
+        overlapping=groups,
         link=_LINK.value,
         **options,
     )
