@@ -10,9 +10,9 @@ The default is the network of transformers 5.24, whose weights want a backbone
 with `resize='bilinear', epsilon=1e-12`; those whose units have no batch norm,
 but biases, want `fusion_norm=False`. That of segmentation-models-pytorch 0.6
 has `coarsest_unit=True, aux_level=''` and a backbone with `resize='antialias'`.
-All were checked. Those networks take sides that are multiples of 32; here what is fused
-becomes as large as the next map, and images may have any size. The auxiliary
-head reads the finest fused map, 'fusion3', as in transformers.
+All were checked. Those networks take sides that are multiples of 32; here what
+is fused becomes as large as the next map, and images may have any size. The
+auxiliary head reads the finest fused map, 'fusion3', as in transformers.
 """
 
 import math

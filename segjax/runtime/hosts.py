@@ -15,7 +15,6 @@ import traceback
 from typing import Any
 
 from absl import logging
-from absl import logging
 import jax
 from jax.experimental import multihost_utils
 import numpy as np
