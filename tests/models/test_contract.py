@@ -330,6 +330,10 @@ def test_a_point_head_is_a_field_of_model_config_and_loss(name):
   assert own['point_weight'].default == 1.0
   text = 'c2(features=16, train_points=32, subdivision_points=64)'
   model = configured(name).clone(points=text)
+  if getattr(model, 'align_corners', False):
+    with pytest.raises(ValueError, match='set align_corners=False'):
+      initialised(model)
+    model = model.clone(align_corners=False)
   assert 'points' in initialised(model)['params']
   assert 'points' not in initialised(configured(name))['params']
 

@@ -566,7 +566,7 @@ def test_a_set_that_is_known_becomes_one_of_classes_that_overlap(tmp_path):
       overlapping=BITS,
   )
   assert 'split test is not there' in told
-  assert f'green    {64 / 192:8.3%} of the pixels' in told
+  assert f'green   {64 / 192:8.3%} of the pixels' in told
   for split in ('train', 'val'):
     dataset = datasets.load('folder', split, str(tmp_path / 'bits'))
     assert dataset.label_map.overlapping
