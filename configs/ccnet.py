@@ -45,7 +45,9 @@ def get_config(arg=''):
       align_corners=paper,
       dropout=0.1,
       aux_level='c4',
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   if arg.small:
     config.model.update(features=64, key_features=16)
   if paper:

@@ -56,7 +56,9 @@ def get_config(arg=''):
       align_corners=False,
       dropout=0.1,
       aux_level='c4',
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   config.system_loss.affinity_weight = 1.0
   config.predict.mode = 'slide'
   config.predict.window = (height, width)

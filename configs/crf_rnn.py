@@ -38,6 +38,7 @@ def get_config(arg=''):
       widths=(160.0, 3.0, 3.0),
       # The std of normalize: `common.BGR` divides by 1.0.
       image_std=(1.0, 1.0, 1.0),
+      upsampling='transposed',
   )
   config.optim.factors = (('/upsample', 0.0),)  # Upsampling stays bilinear.
   if arg.dataset != 'voc2012':

@@ -40,7 +40,9 @@ def get_config(arg=''):
       dropout=0.1,
       align_corners=False,
       aux_level='c4',
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   if arg.small:  # In small feature maps, larger rates would read only padding.
     config.model.update(rates=(3, 6, 9), features=128)
   if arg.dataset == 'shapes':

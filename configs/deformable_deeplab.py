@@ -39,6 +39,7 @@ def get_config(arg=''):
           deformable=('c5',),
       ),
       features=128 if arg.small else 1024,
+      upsampling='transposed',
   )
   config.optim.factors = (('^upsample/', 0.0),)
   if arg.small:

@@ -57,6 +57,7 @@ def get_config(arg=''):
       rates=(1, 1, 2, 4, 8, 16),
       learned_upsampling=False,
       dropout=0.1 if arg.small else 0.5,
+      upsampling='transposed',
   )
   if not arg.small:
     trained = 'backbone|classifier|' if arg.stage == 'context' else ''

@@ -30,8 +30,10 @@ def get_config(arg=''):
       widths=(96, 192, 384, 768),
       features=256,
       coarsest_unit=False,
+      fusion_norm=True,
       dropout=0.1,
       aux_level='fusion3',
+      upsampling='transposed',
   )
   config.optim.optimizer = 'adamw'
   config.optim.weight_decay = 0.01

@@ -45,7 +45,10 @@ def get_config(arg=''):
     changes = dict(RECIPES.get(backbone, RECIPES['drn/d_22']), eval=NORMALIZE)
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'drn'
-  config.model = dict(backbone=backbone)
+  config.model = dict(
+      backbone=backbone,
+      upsampling='transposed',
+  )
   # Upsampling stays bilinear.
   config.optim.factors = (('^upsample/', 0.0),)
   if not arg.small:

@@ -45,7 +45,9 @@ def get_config(arg=''):
       align_corners=False,
       dropout=0.1,
       aux_level='c4',
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   config.optim.factors = FROZEN
   if arg.small:
     config.model.update(features=64, num_bases=16)

@@ -32,7 +32,12 @@ def get_config(arg=''):
   changes = SMALL if arg.dataset == 'shapes' else recipe
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'encoder_decoder'
-  config.model = dict(width=64, skip=True, batch_at_test=False)
+  config.model = dict(
+      width=64,
+      skip=True,
+      batch_at_test=False,
+      upsampling='transposed',
+  )
   if arg.small:
     config.model.update(width=12)
   if recipe:

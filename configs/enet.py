@@ -35,6 +35,7 @@ def get_config(arg=''):
       dilations=(1, 2, 0, 4, 1, 8, 0, 16),
       stages=2,
       dropouts=(0.01, 0.1),
+      upsampling='transposed',
   )
   if arg.small:
     # Images of 96 x 128 have no room for the two largest rates.

@@ -54,6 +54,7 @@ def get_config(arg=''):
       blocks=4,
       upscales=2,
       annealing=(1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6),
+      upsampling='transposed',
   )
   config.system_loss = dict(
       class_weight=2.0,

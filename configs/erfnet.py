@@ -34,6 +34,7 @@ def get_config(arg=''):
       drop_channels=False,
       head_features=128,
       dropout=0.1,
+      upsampling='transposed',
   )
   if arg.small:
     config.model.update(

@@ -57,6 +57,7 @@ def get_config(arg=''):
       depths=(2, 8),
       features=(16, 64, 128),
       decoder=arg.decoder,
+      upsampling='transposed',
   )
   config.system_loss.coarse = not arg.decoder
   if arg.small:

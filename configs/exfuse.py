@@ -29,5 +29,6 @@ def get_config(arg=''):
       kernel=7,
       adjacent=3,
       image_classes=0,
+      upsampling='transposed',
   )
   return config

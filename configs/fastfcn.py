@@ -58,7 +58,9 @@ def get_config(arg=''):
       align_corners=False,
       dropout=0.1,
       aux_level='c4',
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   config.system_loss.presence_weight = 0.2
   if arg.small:  # In small feature maps, larger rates would read only padding.
     config.model.update(features=64, rates=(3, 6, 9))

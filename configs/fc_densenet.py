@@ -52,6 +52,7 @@ def get_config(arg=''):
       drop_channels=False,
       epsilon=1e-4,
       batch_at_test=False,
+      upsampling='transposed',
   )
   if arg.small:
     config.model.dropout = 0.0  # Features are too few to drop some.

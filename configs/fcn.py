@@ -51,6 +51,7 @@ def get_config(arg=''):
       stride=stage['stride'],
       scales=(0.01, 1e-4) if arg.stage == 'at_once' else (1.0, 1.0),
       dropout=0.1 if arg.small else 0.5,
+      upsampling='transposed',
   )
   bilinear = '/upsample'  # Upsampling stays bilinear.
   if arg.small:

@@ -26,5 +26,7 @@ def get_config(arg=''):
       head_concat=True,
       dropout=0.1,
       aux_level='c4',
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   return config

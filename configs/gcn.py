@@ -31,6 +31,7 @@ def get_config(arg=''):
       kernel=7,
       deconvolution=False,
       last_conv=False,
+      upsampling='transposed',
   )
   if arg.small:  # The channels of scores are few, so those of features count.
     config.model.update(

@@ -38,7 +38,9 @@ def get_config(arg=''):
       backbone=arg.backbone or ('hrnet/tiny' if arg.small else 'hrnet/w48'),
       align_corners=False,
       fuse_bias=True,
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   if authors:
     config.lr.schedule = 'poly(power=0.9)'
   return config

@@ -46,6 +46,7 @@ def get_config(arg=''):
   config.model = dict(
       backbone=arg.backbone or (SMALL if arg.small else 'resnet/18'),
       variant='paper',
+      upsampling='transposed',
   )
   if recipe:
     config.optim.optimizer = 'adam'

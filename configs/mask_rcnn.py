@@ -112,6 +112,7 @@ def get_config(arg=''):
       detections=100,
       rpn_sample=256,
       roi_sample=512,
+      upsampling='transposed',
   )
   if arg.dataset == 'nuclei':  # Many small objects.
     config.model.update(

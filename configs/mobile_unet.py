@@ -28,7 +28,12 @@ def get_config(arg=''):
   )
   config = common.base(arg.dataset, small=arg.small, **recipe)
   config.model_name = 'mobile_unet'
-  config.model = dict(width=64, skip=True, batch_at_test=False)
+  config.model = dict(
+      width=64,
+      skip=True,
+      batch_at_test=False,
+      upsampling='transposed',
+  )
   if arg.small:
     config.model.update(width=16)
   if recipe:

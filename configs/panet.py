@@ -27,7 +27,8 @@ def get_config(arg=''):
       backbone=common.backbone(
           arg.backbone or ('resnet/tiny' if arg.small else network),
           output_stride=16,
-      )
+      ),
+      upsampling='transposed',
   )
   # Of the loss of which classes occur in an image.
   config.system_loss.presence_weight = 1.0

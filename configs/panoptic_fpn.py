@@ -86,6 +86,7 @@ def get_config(arg=''):
       detections=100,
       rpn_sample=256,
       roi_sample=512,
+      upsampling='transposed',
   )
   if arg.small:
     config.task = 'panoptic_two_stage(stuff_area=64)'

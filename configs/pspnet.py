@@ -41,7 +41,9 @@ def get_config(arg=''):
       drop_channels=False,
       aux_level='c4',
       aux_features=0,
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   if arg.small:
     config.model.update(features=64)
   if arg.csail:

@@ -37,7 +37,9 @@ def get_config(arg=''):
       features=32 if arg.small else 256,
       dropout=0.1,
       align_corners=False,
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   if arg.small:
     return config
   config.optim.optimizer = 'adamw'

@@ -38,7 +38,9 @@ def get_config(arg=''):
       eval_steps=7,
       groups=8 if arg.small else 32,
       dropout=0.1,
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   if arg.small:
     return config
   config.optim.optimizer = 'adamw'

@@ -32,6 +32,7 @@ def get_config(arg=''):
   config.model = dict(
       backbone=arg.backbone or ('resnet/tiny' if arg.small else 'resnet/50'),
       depths=(2, 2, 2, 2) if arg.small else (3, 4, 6, 3),
+      upsampling='transposed',
   )
   if recipe:
     config.optim.weight_decay = 1e-4

@@ -47,6 +47,7 @@ def get_config(arg=''):
       ),
       features=(512, 256, 128, 64),
       frozen=bool(recipe),  # Random weights are not worth keeping.
+      upsampling='transposed',
   )
   if arg.small:
     config.model.update(features=(64, 48, 32, 16))

@@ -60,6 +60,7 @@ def get_config(arg=''):
       dropout=0.1,
       aux_level='up1',
       narrow=False,
+      upsampling='transposed',
   )
   if arg.small:
     config.model.update(width=8 if arg.dataset == 'shapes' else 16)

@@ -81,7 +81,9 @@ def get_config(arg=''):
       align_corners=False,
       aux_level='c4',
       aux_features=0,
+      points='',
   )
+  config.system_loss.point_weight = 1.0  # Of a point head.
   modern = arg.backbone.startswith(('swin/', 'convnext/'))
   if arg.small:
     config.model.update(features=32)

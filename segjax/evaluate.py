@@ -66,14 +66,17 @@ def score(
   scores = _Scores(evaluation)
   panels = {}
   start = time.monotonic()
-  for example, prediction in progress.track(
+  tracked = progress.track(
       predictions(), len(dataset) // hosts.count(), 'Evaluating'
-  ):
+  )
+  for count, (example, prediction) in enumerate(tracked):
     with explained(dataset, places, example['name']):
       scores.add(places[example['name']], example, prediction)
-      if len(panels) < evaluation.num_pictures:
-        drawn = scores.total.draw(example, prediction)
-        panels[f'panel_{len(panels)}'] = drawn
+      if count < evaluation.num_pictures:
+        panels[f'panel_{count}'] = scores.total.draw(example, prediction)
+        if 'unrefined' in prediction:
+          refined = scores.total.draw_refined(example, prediction)
+          panels[f'refined_{count}'] = refined
       seen(example, prediction)
   scores.gather()
   seconds = time.monotonic() - start

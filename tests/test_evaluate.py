@@ -9,6 +9,7 @@ from segjax import evaluate
 from segjax import experiment
 from segjax import parallel
 from segjax import train
+from segjax.artifacts import pictures
 from segjax.artifacts.checkpoint import Checkpoints
 from segjax.artifacts.workdir import Workdir
 from segjax.data import datasets
@@ -161,3 +162,23 @@ def test_scores_of_partitions_are_told_where_a_set_is_about_them(
   for name in ('rand_error', 'V_rand', 'V_info', 'pixel_error'):
     assert written[name] == pytest.approx(scores[name])
     assert f'{scores[name]:.4f}' in words
+
+
+def test_a_refined_prediction_is_drawn_before_and_after(workdir, variables):
+  config = workdir.read_config()
+  config.predict.refine = 'dense_crf(iterations=2)'
+  setup = evaluation(config, TwoSizes())
+  _, drawn = evaluate.score(setup, setup.predictor(variables))
+  before, after, label = pictures.apart(drawn['refined_0'])
+  _, expected, prediction = pictures.apart(drawn['panel_0'])
+  np.testing.assert_array_equal(label, expected)
+  np.testing.assert_array_equal(after, prediction)
+  assert before.shape == after.shape
+  assert (before != after).any()
+  # The CRF smooths: fewer neighbours differ.
+  edges = [(np.diff(x.astype(int), axis=1) != 0).sum() for x in (before, after)]
+  assert edges[1] < edges[0]
+  config.predict.refine = ''
+  setup = evaluation(config, TwoSizes())
+  _, drawn = evaluate.score(setup, setup.predictor(variables))
+  assert not any(name.startswith('refined') for name in drawn)

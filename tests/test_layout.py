@@ -27,7 +27,7 @@ MAY_IMPORT = {
     'parallel': 'data runtime',
     'evaluation': 'parallel',
     'ops': 'kernels parallel',
-    'layers': 'ops kernels parallel',
+    'layers': 'ops kernels parallel specs',
     'backbones': 'layers ops kernels specs',
     'models': 'backbones layers ops',
     'losses': 'ops parallel specs',

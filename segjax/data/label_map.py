@@ -257,11 +257,7 @@ def parse(content, where):
 
 
 def content(label_map: LabelMap) -> dict:
-  """Returns what `parse` reads, for masks that hold train ids and `IGNORE`.
-
-  Args:
-    label_map: of classes that exclude each other.
-  """
+  """Returns what `parse` reads, for masks that hold train ids or their bits."""
   classes = [
       {'name': name, 'color': list(color), 'ids': [i]}
       | ({'thing': True} if i in label_map.things else {})
@@ -269,6 +265,9 @@ def content(label_map: LabelMap) -> dict:
           zip(label_map.names, label_map.colors, strict=True)
       )
   ]
+  if label_map.overlapping:
+    ignored = [label_map.num_classes]  # The bit behind those of the classes.
+    return {'classes': classes, 'ignore': ignored, 'overlapping': True}
   return {'classes': classes, 'ignore': [IGNORE]}
 
 

@@ -156,8 +156,9 @@ def predict(
     (example, prediction), in the order in which images are finished, since
     several are in progress at a time. A prediction has the `labels` [H, W]
     uint8, or [H, W, K] where classes overlap, with `probabilities` also the
-    `probabilities` [H, W, K] float32, and the other outputs of `forward`,
-    averaged over windows and views, [H, W, K] float32.
+    `probabilities` [H, W, K] float32, where they are refined the labels before,
+    `unrefined`, and the other outputs of `forward`, averaged over windows and
+    views, [H, W, K] float32.
   """
   examples, size = iter(examples), options.batch_size
   in_progress = 0
@@ -337,6 +338,7 @@ def _predict_image(example, options, probabilities):
       results['probabilities'] = np.asarray(
           temper(results['probabilities'], options.temperature)
       )
+    results['unrefined'] = labels
     labels = decide(results['probabilities'], options.threshold)
     if not probabilities:
       del results['probabilities']

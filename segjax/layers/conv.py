@@ -216,32 +216,28 @@ class ResizeConvNormAct(nn.Module):
 
 
 class TransposedConvNormAct(nn.Module):
-  """Applies a transposed convolution, a norm and an activation."""
+  """Applies a transposed convolution of stride 1, a norm and an activation.
+
+  Those that enlarge are `layers.upsample.UpsampleNormAct`.
+  """
 
   features: int
   kernel: int = 3
-  stride: int = 1
-  padding: int | tuple[int, int] = 0  # See `ConvTranspose`.
-  output_padding: int = 0
+  padding: int = 0  # See `ConvTranspose`.
   bias: bool = True
   norm: Callable[..., nn.Module] = norms.BatchNorm
-  act: Callable | None = nn.relu
-  init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x, train):
     x = ConvTranspose(
         self.features,
         self.kernel,
-        stride=self.stride,
+        stride=1,
         padding=self.padding,
-        output_padding=self.output_padding,
         bias=self.bias,
-        kernel_init=self.init,
         name='conv',
     )(x)
-    x = self.norm(train, name='norm')(x)
-    return self.act(x) if self.act else x
+    return nn.relu(self.norm(train, name='norm')(x))
 
 
 class SeparableConvNormAct(nn.Module):

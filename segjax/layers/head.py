@@ -9,6 +9,7 @@ from flax import linen as nn
 import jax
 
 from segjax.layers import norm as norms
+from segjax.layers import point_head
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import torch_default
@@ -90,6 +91,7 @@ def segmentation_outputs(
     aux_level: str = '',
     aux_features: int = 0,
     align_corners: bool = False,
+    points: str = '',
 ) -> dict[str, Any]:
   """Computes logits and auxiliary logits from the last features of a system.
 
@@ -112,19 +114,33 @@ def segmentation_outputs(
       head out.
     aux_features: see `FCNHead`.
     align_corners: whether upsampling aligns the centres of corner pixels.
+    points: a point head that scores uncertain pixels anew, see
+      `layers.point_head`; '' leaves it out. `feats` has its level.
 
   Returns:
     {'logits': [B, height, width, K], 'aux': {aux_level: [B, height, width,
-    K]}}.
+    K]}}, and in training the `points` and `point_logits` of a point head.
+
+  Raises:
+    ValueError: the point head has no such option, or corners are aligned.
   """
   x = nn.Dropout(dropout, dropout_dims)(x, deterministic=not train)
   logits = classifier(num_classes, kernel=kernel)(x)
   head = FCNHead(num_classes, dropout, aux_features, name='aux')
+  aux = auxiliary(
+      head, feats, aux_level, size, train, align_corners=align_corners
+  )
+  if not points:
+    logits = resize(logits, size, align_corners=align_corners)
+    return {'logits': logits, 'aux': aux}
+  if align_corners:
+    raise ValueError(
+        f'points={points!r}: a point head enlarges logits as images are resized'
+        ' and cannot align their corners: set align_corners=False.'
+    )
   return {
-      'logits': resize(logits, size, align_corners=align_corners),
-      'aux': auxiliary(
-          head, feats, aux_level, size, train, align_corners=align_corners
-      ),
+      'aux': aux,
+      **point_head.outputs(points, feats, logits, size, train),
   }
 
 

@@ -4,7 +4,7 @@ from flax import linen as nn
 import jax
 
 from segjax.layers.head import classifier
-from segjax.layers.upsample import BilinearUpsample
+from segjax.layers.upsample import upsample_scores
 
 # First row and column of the image in the enlarged scores, by the stride of the
 # finest scores. These and the offsets below follow from the 100 pixels of
@@ -27,6 +27,7 @@ class SkipHead(nn.Module):
   stride: int = 8  # Stride of the finest scores: 32, 16 or 8.
   scales: tuple[float, float] = (1.0, 1.0)  # Factors on features 'c4' and 'c3'.
   first_bias: bool = False  # Bias of the first upsampling; CRF-RNN has one.
+  upsampling: str = 'transposed'  # See `layers.upsample`.
 
   reads = ('c3', 'c4', 'fc7')  # Levels of the VGG that a system must ask for.
 
@@ -36,14 +37,16 @@ class SkipHead(nn.Module):
       raise ValueError(f'stride={self.stride}: FCN has 32, 16 or 8.')
     x = self.score('fc7', feats['fc7'])
     if self.stride <= 16:
-      x = BilinearUpsample(2, bias=self.first_bias, name='upsample_fc7')(x)
+      x = upsample_scores(
+          self.upsampling, 2, bias=self.first_bias, name='upsample_fc7'
+      )(x)
       scores = self.score('c4', self.scales[0] * feats['c4'])
       x += crop(scores, C4_OFFSET, x.shape[1:3])
     if self.stride == 8:
-      x = BilinearUpsample(2, name='upsample_c4')(x)
+      x = upsample_scores(self.upsampling, 2, name='upsample_c4')(x)
       scores = self.score('c3', self.scales[1] * feats['c3'])
       x += crop(scores, C3_OFFSET, x.shape[1:3])
-    x = BilinearUpsample(self.stride, name='upsample')(x)
+    x = upsample_scores(self.upsampling, self.stride, name='upsample')(x)
     return crop(x, IMAGE_OFFSETS[self.stride], size)
 
   def score(self, level, feats):

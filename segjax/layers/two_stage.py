@@ -16,8 +16,8 @@ import jax.numpy as jnp
 
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.head import classifier
+from segjax.layers.upsample import upsample
 from segjax.ops import anchors as anchor_ops
 from segjax.ops import box_matching
 from segjax.ops import boxes as box_ops
@@ -113,6 +113,7 @@ class MaskHead(nn.Module):
   num_classes: int
   features: int = 256
   depth: int = 4  # Number of 3x3 convolutions.
+  upsampling: str = 'transposed'  # See `layers.upsample`.
 
   @nn.compact
   def __call__(self, x, train):
@@ -120,7 +121,7 @@ class MaskHead(nn.Module):
       x = ConvNormAct(self.features, bias=True, norm=None, name=f'conv{i}')(
           x, train
       )
-    x = ConvTranspose(self.features, bias=True, name='upsample')(x)
+    x = upsample(self.upsampling, self.features, bias=True, name='upsample')(x)
     return classifier(self.num_classes)(nn.relu(x))
 
 
@@ -144,6 +145,7 @@ class TwoStage(nn.Module):
     mask_bins: the same for its mask, half of the rows of the mask.
     mask_features: see `MaskHead`; 0: no masks are predicted.
     mask_depth: see `MaskHead`.
+    upsampling: of the mask, see `MaskHead`.
     trunk: layers between the bins and the heads, a module that is called as
       `trunk(x, train)`, or None.
     before: proposals of each level before suppression, in prediction and in
@@ -173,6 +175,7 @@ class TwoStage(nn.Module):
   mask_bins: int = 14
   mask_features: int = 256
   mask_depth: int = 4
+  upsampling: str = 'transposed'
   trunk: Callable[..., Any] | None = None
   before: tuple[int, int] = (1000, 2000)
   proposals: tuple[int, int] = (1000, 2000)
@@ -189,7 +192,10 @@ class TwoStage(nn.Module):
     self.box_head = BoxHead(self.num_classes, self.box_features)
     if self.mask_features:
       self.mask_head = MaskHead(
-          self.num_classes, self.mask_features, self.mask_depth
+          self.num_classes,
+          self.mask_features,
+          self.mask_depth,
+          self.upsampling,
       )
 
   def __call__(self, pyramid, size, truth=None, *, train=False):
@@ -497,7 +503,8 @@ OF_MODELS = {
         name: name
         for name in (
             *('rounded_anchors', 'sampling', 'aligned', 'box_features'),
-            *('mask_depth', 'before', 'proposals', 'min_score', 'max_overlap'),
+            *('mask_depth', 'upsampling', 'before', 'proposals', 'min_score'),
+            'max_overlap',
             *('detections', 'rpn_sample', 'roi_sample'),
         )
     },

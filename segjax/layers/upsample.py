@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import he_normal
+from segjax.layers.norm import BatchNorm
 from segjax.ops import conv
 from segjax.ops.pixel_shuffle import pixel_shuffle
 from segjax.ops.resize import resize
@@ -28,13 +29,16 @@ def upsample(
     kernel: int = 2,
     *,
     stride: int = 2,
-    padding: int = 0,
+    padding: int | tuple[int, int] = 0,
     output_padding: int = 0,
     bias: bool = False,
     kernel_init: Callable = he_normal,
     name: str,
 ) -> nn.Module:
   """Returns a layer that multiplies the size of its input by `stride`.
+
+  A kernel that is larger than its stride and not padded makes rows and columns
+  more than that; the other modes repeat their last ones instead.
 
   Args:
     mode: 'transposed', a transposed convolution; 'nearest' or 'bilinear', which
@@ -47,29 +51,39 @@ def upsample(
     padding: of a transposed convolution; see `ConvTranspose`.
     output_padding: the same.
     bias: whether a bias is added.
-    kernel_init: initialiser of the kernel of a transposed convolution.
+    kernel_init: initialiser of the kernel.
     name: name of the layer's parameters in its parent.
 
   Raises:
-    ValueError: there is no such mode, or the sides of the transposed
-      convolution are not multiplied by the stride.
+    ValueError: there is no such mode, or the result of the transposed
+      convolution is smaller than the input times the stride.
   """
-  if mode not in MODES:
-    raise ValueError(f'upsampling={mode!r} is not one of {", ".join(MODES)}.')
-  if kernel - 2 * padding + output_padding != stride:
+  check_mode(mode)
+  cut = sum(padding) if isinstance(padding, tuple) else 2 * padding
+  extra = kernel - cut + output_padding - stride
+  if extra < 0:
     raise ValueError(
         f'kernel={kernel}, padding={padding}, output_padding={output_padding}:'
         f' the result is not {stride} times as large.'
     )
   if mode == 'subpixel':
-    return SubpixelConv(features, factor=stride, bias=bias, name=name)
+    return SubpixelConv(
+        features,
+        factor=stride,
+        extra=extra,
+        bias=bias,
+        kernel_init=kernel_init,
+        name=name,
+    )
   if mode != 'transposed':
     return EnlargedConv(
         features,
         kernel=kernel + 1 - kernel % 2,
         factor=stride,
         method=mode,
+        extra=extra,
         bias=bias,
+        kernel_init=kernel_init,
         name=name,
     )
   return ConvTranspose(
@@ -84,6 +98,41 @@ def upsample(
   )
 
 
+def check_mode(mode: str) -> None:
+  """Raises a ValueError if a way of upsampling is none of `MODES`."""
+  if mode not in MODES:
+    raise ValueError(f'upsampling={mode!r} is not one of {", ".join(MODES)}.')
+
+
+class UpsampleNormAct(nn.Module):
+  """Applies a layer of `upsample`, a norm and an activation."""
+
+  mode: str
+  features: int
+  kernel: int = 2
+  padding: int | tuple[int, int] = 0
+  output_padding: int = 0
+  bias: bool = False
+  norm: Callable[..., nn.Module] = BatchNorm
+  act: Callable | None = nn.relu
+  init: Callable = he_normal
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = upsample(
+        self.mode,
+        self.features,
+        self.kernel,
+        padding=self.padding,
+        output_padding=self.output_padding,
+        bias=self.bias,
+        kernel_init=self.init,
+        name='conv',
+    )(x)
+    x = self.norm(train, name='norm')(x)
+    return self.act(x) if self.act else x
+
+
 class EnlargedConv(nn.Module):
   """Enlarges by a method of `ops.resize`, and applies a convolution.
 
@@ -94,7 +143,9 @@ class EnlargedConv(nn.Module):
   kernel: int = 3  # Odd.
   factor: int = 2
   method: str = 'nearest'
+  extra: int = 0  # Rows and columns more, which repeat the last ones.
   bias: bool = False
+  kernel_init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x):
@@ -103,6 +154,7 @@ class EnlargedConv(nn.Module):
         tuple(self.factor * side for side in x.shape[1:3]),
         method=self.method,
     )
+    x = _repeat_last(x, self.extra)
     border = (self.kernel // 2,) * 2
     x = jnp.pad(x, ((0, 0), border, border, (0, 0)), mode='symmetric')
     return Conv(
@@ -110,7 +162,7 @@ class EnlargedConv(nn.Module):
         (self.kernel, self.kernel),
         padding='VALID',
         use_bias=self.bias,
-        kernel_init=he_normal,
+        kernel_init=self.kernel_init,
         name='conv',
     )(x)
 
@@ -124,14 +176,16 @@ class SubpixelConv(nn.Module):
 
   features: int
   factor: int = 2
+  extra: int = 0  # Rows and columns more, which repeat the last ones.
   bias: bool = False
+  kernel_init: Callable = he_normal
 
   @nn.compact
   def __call__(self, x):
     count = self.factor**2
 
     def init(key, shape, dtype=jnp.float32):
-      first = he_normal(key, (*shape[:-1], self.features), dtype)
+      first = self.kernel_init(key, (*shape[:-1], self.features), dtype)
       return jnp.repeat(first, count, axis=-1)
 
     x = Conv(
@@ -142,7 +196,65 @@ class SubpixelConv(nn.Module):
         kernel_init=init,
         name='conv',
     )(x)
-    return pixel_shuffle(x, self.factor)
+    return _repeat_last(pixel_shuffle(x, self.factor), self.extra)
+
+
+def _repeat_last(x, extra):
+  """Repeats the last row and column of [B, H, W, C] `extra` times."""
+  return jnp.pad(x, ((0, 0), (0, extra), (0, extra), (0, 0)), mode='edge')
+
+
+def upsample_scores(
+    mode: str,
+    factor: int,
+    *,
+    padding: int = 0,
+    mix: bool = True,
+    bias: bool = False,
+    name: str,
+) -> nn.Module:
+  """Returns a layer that enlarges scores and starts as interpolation.
+
+  The arguments behind the mode are those of `BilinearUpsample`, which is the
+  mode 'transposed'. The other modes of `upsample` double the size as often as
+  it takes, whether the factor is trained or frozen.
+  """
+  check_mode(mode)
+  if mode == 'transposed':
+    return BilinearUpsample(factor, padding, mix, bias, name=name)
+  return EnlargedScores(mode, factor, padding, bias, name=name)
+
+
+class EnlargedScores(nn.Module):
+  """Doubles scores by `upsample`, by kernels that keep them at first."""
+
+  mode: str
+  factor: int  # A power of 2.
+  padding: int = 0  # See `BilinearUpsample`, whose result is as large.
+  bias: bool = False
+
+  @nn.compact
+  def __call__(self, x):
+    steps = self.factor.bit_length() - 1
+    if self.factor != 1 << steps:
+      raise ValueError(
+          f'upsampling={self.mode!r} enlarges by powers of 2, and not by'
+          f" {self.factor}: take 'transposed'."
+      )
+    sides = [(n + 1) * self.factor - 2 * self.padding for n in x.shape[1:3]]
+    # A transposed convolution reaches half a pixel beyond the border.
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
+    for i in range(steps):
+      x = upsample(
+          self.mode,
+          x.shape[-1],
+          bias=self.bias,
+          kernel_init=keep,
+          name=f'step{i}',
+      )(x)
+    first = self.factor // 2 + self.padding
+    rows, columns = (slice(first, first + side) for side in sides)
+    return x[:, rows, columns]
 
 
 class BilinearUpsample(nn.Module):
@@ -217,6 +329,14 @@ def bilinear(key, shape, dtype=jnp.float32):
   channel_map = jnp.eye(channels) if inputs > 1 else jnp.ones((1, channels))
   kernel = jnp.einsum('h,w,oi->hwoi', tent(rows), tent(columns), channel_map)
   return kernel.astype(dtype)
+
+
+def keep(key, shape, dtype=jnp.float32):
+  """Initialises a kernel [h, w, C, C], h and w odd, to return its input."""
+  del key
+  rows, columns, inputs, channels = shape
+  kernel = jnp.zeros(shape, dtype)
+  return kernel.at[rows // 2, columns // 2].set(jnp.eye(inputs, channels))
 
 
 def tent(size):

@@ -21,6 +21,8 @@ from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import he_normal
 from segjax.layers.head import segmentation_outputs
 from segjax.layers.norm import BatchNorm
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 from segjax.ops.reduce import mean_over
 from segjax.ops.reduce import ratio
 from segjax.ops.resize import resize
@@ -77,6 +79,7 @@ class Model(nn.Module):
   align_corners: bool = False
   dropout: float = 0.1
   aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -88,7 +91,9 @@ class Model(nn.Module):
           f' train one with config.model.sides={size}.'
       )
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = feats['c5']
     value = Aggregation(self.features, self.kernel, name='aggregation')(
@@ -111,6 +116,7 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
     return {**outputs, 'prior': prior}
 
@@ -201,6 +207,7 @@ def loss(
     *,
     base: Callable,
     affinity_weight: float = 1.0,
+    point_weight: float = 1.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Adds the affinity loss: which pixels are of one class.
 
@@ -212,8 +219,11 @@ def loss(
     rng: key of the step.
     base: loss of the task.
     affinity_weight: factor of the added term.
+    point_weight: factor of the loss of a point head.
   """
-  total, parts = base(out, batch, rng)
+  total, parts = points.loss(
+      out, batch, rng, base=base, point_weight=point_weight
+  )
   prior, labels = out['prior'], batch['label'].astype(jnp.int32)
   num_classes = max(out['logits'].shape[-1], 2)
   known = (labels >= 0) & (labels < num_classes)

@@ -26,6 +26,7 @@ class Model(nn.Module):
   num_classes: int
   backbone: str = 'vgg/16'
   dropout: float = 0.5
+  upsampling: str = 'transposed'  # Of scores, see `layers.upsample`.
   train_iterations: int = 5  # Mean-field iterations in training.
   iterations: int = 10  # Mean-field iterations in evaluation.
   # See `CRFRNN`.
@@ -41,7 +42,12 @@ class Model(nn.Module):
         dropout=self.dropout,
         name='backbone',
     )(image, train)
-    head = SkipHead(self.num_classes, first_bias=True, name='head')
+    head = SkipHead(
+        self.num_classes,
+        first_bias=True,
+        upsampling=self.upsampling,
+        name='head',
+    )
     unary = head(feats, image.shape[1:3])
     crf = CRFRNN(
         self.train_iterations if train else self.iterations,

@@ -17,6 +17,8 @@ from segjax.layers.attention import attend_everywhere
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import classifier
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 from segjax.ops.resize import resize
 
 
@@ -81,11 +83,14 @@ class Model(nn.Module):
   align_corners: bool = False
   dropout: float = 0.1
   aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     branches = {
         'position': Branch(self.features, self.key_features, name='position'),
@@ -104,6 +109,7 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
     for name, x in branches.items():
       x = nn.Dropout(self.dropout)(x, deterministic=not train)
@@ -112,3 +118,7 @@ class Model(nn.Module):
           logits, size, align_corners=self.align_corners
       )
     return outputs
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

@@ -17,6 +17,8 @@ from segjax import backbones
 from segjax.layers.aspp import ASPP
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 
 
 class Model(nn.Module):
@@ -34,11 +36,14 @@ class Model(nn.Module):
   dropout: float = 0.1
   align_corners: bool = False  # Of the last upsampling.
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = ASPP(
         self.features,
@@ -59,4 +64,9 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

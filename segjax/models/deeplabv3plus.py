@@ -33,6 +33,8 @@ from segjax.layers.aspp import ASPP
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import SeparableConvNormAct
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 from segjax.ops.resize import resize
 
 
@@ -55,12 +57,15 @@ class Model(nn.Module):
   # Rates after ASPP and after each convolution of the decoder.
   dropout: tuple[float, float, float] = (0.1, 0.0, 0.0)
   aux_features: int = 0  # Channels of the auxiliary head on 'c4'; 0 omits it.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     level = 'c4' if self.aux_features else ''
     feats = backbones.build(
-        self.backbone, ('c2', 'c5', level), name='backbone'
+        self.backbone,
+        ('c2', 'c5', level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = ASPP(
         self.features,
@@ -96,4 +101,9 @@ class Model(nn.Module):
         aux_level=level,
         aux_features=self.aux_features,
         align_corners=self.align_corners,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

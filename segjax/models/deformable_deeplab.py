@@ -17,7 +17,7 @@ from segjax import backbones
 from segjax.layers.conv import conv
 from segjax.layers.head import classifier
 from segjax.layers.skip import crop
-from segjax.layers.upsample import BilinearUpsample
+from segjax.layers.upsample import upsample_scores
 
 STRIDE = 16  # Of the scores.
 
@@ -28,6 +28,7 @@ class Model(nn.Module):
   num_classes: int
   backbone: str = "resnet/101_msra(deformable=('c5',))"
   features: int = 1024
+  upsampling: str = 'transposed'  # Of scores, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -36,5 +37,5 @@ class Model(nn.Module):
     )(image, train)
     x = nn.relu(conv(self.features, 1, bias=True, name='reduce')(feats['c5']))
     x = classifier(self.num_classes)(x)
-    x = BilinearUpsample(STRIDE, mix=False, name='upsample')(x)
+    x = upsample_scores(self.upsampling, STRIDE, mix=False, name='upsample')(x)
     return {'logits': crop(x, STRIDE // 2, image.shape[1:3]), 'aux': {}}

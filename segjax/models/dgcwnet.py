@@ -17,6 +17,8 @@ from segjax.layers.attention import attend_everywhere
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 
 
 class ChannelWeights(nn.Module):
@@ -65,11 +67,14 @@ class Model(nn.Module):
   align_corners: bool = True  # As in the code of its backbone.
   dropout: float = 0.1
   aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = ConvNormAct(self.features, name='reduce')(feats['c5'], train)
     y = DistanceGuidedAttention(self.key_features, name='attention')(x, train)
@@ -84,6 +89,7 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
 
 
@@ -102,3 +108,7 @@ def squared_distances(x):
   wide = x.astype(jnp.float32)
   squares = jnp.square(wide - wide.mean((1, 2), keepdims=True))
   return (squares + squares.mean((1, 2), keepdims=True)).astype(x.dtype)
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

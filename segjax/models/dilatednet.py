@@ -17,7 +17,7 @@ from segjax import backbones
 from segjax.backbones import vgg
 from segjax.layers.conv import conv
 from segjax.layers.head import classifier
-from segjax.layers.upsample import BilinearUpsample
+from segjax.layers.upsample import upsample_scores
 from segjax.ops.upsample_aligned import upsample_aligned
 
 STRIDE = 8
@@ -47,6 +47,7 @@ class Model(nn.Module):
   # Enlarges scores by a trained transposed convolution, instead of
   # interpolating probabilities.
   learned_upsampling: bool = False
+  upsampling: str = 'transposed'  # The trained one, see `layers.upsample`.
   dropout: float = 0.5
 
   @property
@@ -70,8 +71,12 @@ class Model(nn.Module):
     )
     x = self.scores(image[:, rows, columns], train)
     if self.learned_upsampling:
-      x = BilinearUpsample(
-          STRIDE, padding=STRIDE // 2, mix=False, name='upsample'
+      x = upsample_scores(
+          self.upsampling,
+          STRIDE,
+          padding=STRIDE // 2,
+          mix=False,
+          name='upsample',
       )(x)
       logits = x[:, :height, :width]
     else:

@@ -15,6 +15,8 @@ from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.layers.head import segmentation_outputs
 from segjax.layers.norm import BatchNorm
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 from segjax.ops.attention import attention
 
 
@@ -74,11 +76,14 @@ class Model(nn.Module):
   align_corners: bool = False
   dropout: float = 0.1
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = ConvNormAct(self.features, name='reduce')(feats['c5'], train)
     x = DisentangledNonLocal(
@@ -96,4 +101,9 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

@@ -7,11 +7,12 @@ every patch and a linear layer mixes both; 'add' adds it, and 'ignore' leaves it
 out (section 3.1).
 
 The default is the network of transformers 5.24, whose weights want a backbone
-with `resize='bilinear', epsilon=1e-12`. That of segmentation-models-pytorch 0.6
+with `resize='bilinear', epsilon=1e-12`; those whose units have no batch norm,
+but biases, want `fusion_norm=False`. That of segmentation-models-pytorch 0.6
 has `coarsest_unit=True, aux_level=''` and a backbone with `resize='antialias'`.
-Both were checked. Both take sides that are multiples of 32; here what is fused
-becomes as large as the next map, and images may have any size. The auxiliary
-head reads the finest fused map, 'fusion3', as in transformers.
+All were checked. Those networks take sides that are multiples of 32; here what
+is fused becomes as large as the next map, and images may have any size. The
+auxiliary head reads the finest fused map, 'fusion3', as in transformers.
 """
 
 import math
@@ -21,9 +22,10 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.layers.head import FCNHead
+from segjax.layers.norm import BatchNorm
+from segjax.layers.upsample import upsample
 from segjax.ops.resize import resize
 
 READOUTS = 'project', 'add', 'ignore'
@@ -40,8 +42,10 @@ class Model(nn.Module):
   widths: tuple[int, int, int, int] = (96, 192, 384, 768)  # Of the maps.
   features: int = 256
   coarsest_unit: bool = False  # Whether the first block has the coarsest map.
+  fusion_norm: bool = True  # Batch norm in fusion; else a bias.
   dropout: float = 0.1
   aux_level: str = 'fusion3'  # Fused map of the auxiliary head; '' has none.
+  upsampling: str = 'transposed'  # Of the maps, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -63,13 +67,16 @@ class Model(nn.Module):
       x = feats[f'block{tap}']
       if joined:
         x = self._read(x, feats[f'class{tap}'], f'readout{i}')
-      maps.append(Reassemble(width, self.features, i, name=f'reassemble{i}')(x))
+      x = Reassemble(
+          width, self.features, i, self.upsampling, name=f'reassemble{i}'
+      )(x)
+      maps.append(x)
     fused, x = {}, None
     for i, new in enumerate(reversed(maps)):
       finer = maps[2 - i].shape if i < 3 else [2 * side for side in new.shape]
-      x = Fusion(self.features, self.coarsest_unit, name=f'fusion{i}')(
-          new, x, tuple(finer[1:3]), train
-      )
+      x = Fusion(
+          self.features, self.coarsest_unit, self.fusion_norm, name=f'fusion{i}'
+      )(new, x, tuple(finer[1:3]), train)
       fused[f'fusion{i}'] = x
     if self.aux_level and self.aux_level not in fused:
       raise ValueError(
@@ -105,13 +112,21 @@ class Reassemble(nn.Module):
   width: int
   features: int
   level: int  # 0 for the finest, to 3.
+  upsampling: str  # See `Model`.
 
   @nn.compact
   def __call__(self, x):
     x = conv(self.width, 1, bias=True, name='project')(x)
     if self.level < 2:
       factor = 4 >> self.level
-      x = ConvTranspose(self.width, factor, factor, bias=True, name='resize')(x)
+      x = upsample(
+          self.upsampling,
+          self.width,
+          factor,
+          stride=factor,
+          bias=True,
+          name='resize',
+      )(x)
     elif self.level == 3:
       x = conv(self.width, stride=2, bias=True, name='resize')(x)
     return conv(self.features, name='output')(x)
@@ -122,6 +137,7 @@ class Fusion(nn.Module):
 
   features: int
   coarsest_unit: bool
+  norm: bool  # See `Residual`.
 
   @nn.compact
   def __call__(self, new, coarser, size, train):
@@ -134,10 +150,10 @@ class Fusion(nn.Module):
       train: whether norms take their statistics from the batch.
     """
     if coarser is not None or self.coarsest_unit:
-      new = Residual(self.features, name='unit1')(new, train)
+      new = Residual(self.features, self.norm, name='unit1')(new, train)
     if coarser is not None:
       new += coarser
-    x = Residual(self.features, name='unit2')(new, train)
+    x = Residual(self.features, self.norm, name='unit2')(new, train)
     # A 1x1 convolution and interpolation may change places.
     x = conv(self.features, 1, bias=True, name='project')(x)
     return resize(x, size, align_corners=True)
@@ -147,10 +163,17 @@ class Residual(nn.Module):
   """Adds two 3x3 convolutions, each of activated features, to a map."""
 
   features: int
+  norm: bool  # Whether batch norm follows each convolution; else it has a bias.
 
   @nn.compact
   def __call__(self, x, train):
     y = x
     for name in ('conv1', 'conv2'):
-      y = ConvNormAct(self.features, act=None, name=name)(nn.relu(y), train)
+      y = ConvNormAct(
+          self.features,
+          bias=not self.norm,
+          norm=BatchNorm if self.norm else None,
+          act=None,
+          name=name,
+      )(nn.relu(y), train)
     return x + y

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from segjax import backbones
 from segjax.layers.head import classifier
-from segjax.layers.upsample import BilinearUpsample
+from segjax.layers.upsample import upsample_scores
 
 STRIDE = 8
 
@@ -22,6 +22,7 @@ class Model(nn.Module):
 
   num_classes: int
   backbone: str = 'drn/d_22'
+  upsampling: str = 'transposed'  # Of scores, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -29,6 +30,12 @@ class Model(nn.Module):
         self.backbone, ('c5',), output_stride=STRIDE, name='backbone'
     )(image, train)
     scores = classifier(self.num_classes)(feats['c5'])
-    upsample = BilinearUpsample(STRIDE, STRIDE // 2, mix=False, name='upsample')
+    upsample = upsample_scores(
+        self.upsampling,
+        STRIDE,
+        padding=STRIDE // 2,
+        mix=False,
+        name='upsample',
+    )
     logits = upsample(scores)[:, : image.shape[1], : image.shape[2]]
     return {'logits': logits, 'aux': {}}

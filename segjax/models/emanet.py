@@ -18,6 +18,8 @@ from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.layers.em_attention import EMAttention
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 
 
 class EMAUnit(nn.Module):
@@ -59,11 +61,14 @@ class Model(nn.Module):
   align_corners: bool = False
   dropout: float = 0.1
   aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = ConvNormAct(self.features, name='reduce')(feats['c5'], train)
     x = EMAUnit(
@@ -82,4 +87,9 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

@@ -17,6 +17,8 @@ from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.encoding import ContextEncoding
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 from segjax.ops.presence import presence_loss
 from segjax.ops.resize import resize
 
@@ -35,12 +37,15 @@ class Model(nn.Module):
   align_corners: bool = False
   dropout: float = 0.1
   aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     laterals = ('c3', 'c4') if self.lateral else ()
     feats = backbones.build(
-        self.backbone, ('c5', *laterals, self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', *laterals, self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = ConvNormAct(self.features, name='reduce')(feats['c5'], train)
     joined = [x]
@@ -63,6 +68,7 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
     return {**outputs, 'presence': presence}
 
@@ -74,6 +80,7 @@ def loss(
     *,
     base: Callable,
     presence_weight: float = 0.2,
+    point_weight: float = 1.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Adds the semantic encoding loss: which classes occur in each image.
 
@@ -83,7 +90,10 @@ def loss(
     rng: key of the step.
     base: loss of the task.
     presence_weight: factor of the added term.
+    point_weight: factor of the loss of a point head.
   """
-  total, parts = base(out, batch, rng)
+  total, parts = points.loss(
+      out, batch, rng, base=base, point_weight=point_weight
+  )
   presence = presence_loss(out['presence'], batch['label'])
   return total + presence_weight * presence, {**parts, 'presence': presence}

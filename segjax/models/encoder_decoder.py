@@ -19,22 +19,28 @@ import functools
 from flax import linen as nn
 
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.encoder_decoder import EncoderDecoder
 from segjax.layers.head import classifier
 from segjax.layers.norm import slim_batch_norm
+from segjax.layers.upsample import upsample
 
 
 class Up(nn.Module):
-  """Doubles the size by a transposed convolution; ReLU, norm, ReLU follow."""
+  """Doubles the size; ReLU, norm, ReLU follow."""
 
   features: int
+  upsampling: str  # See `Model`.
   norm: Callable[..., nn.Module]
 
   @nn.compact
   def __call__(self, x, train):
-    x = ConvTranspose(
-        self.features, kernel=3, padding=(0, 1), bias=True, name='conv'
+    x = upsample(
+        self.upsampling,
+        self.features,
+        kernel=3,
+        padding=(0, 1),
+        bias=True,
+        name='conv',
     )(x)
     return nn.relu(self.norm(train, name='norm')(nn.relu(x)))
 
@@ -46,13 +52,14 @@ class Model(nn.Module):
   width: int = 64  # Channels of the first stage.
   skip: bool = True  # Adds features of the encoder in the decoder.
   batch_at_test: bool = False  # See `BatchNorm`.
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     norm = functools.partial(slim_batch_norm, batch_at_test=self.batch_at_test)
     x = EncoderDecoder(
         functools.partial(ConvNormAct, bias=True, norm=norm),
-        functools.partial(Up, norm=norm),
+        functools.partial(Up, upsampling=self.upsampling, norm=norm),
         width=self.width,
         skip=self.skip,
         name='body',

@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from segjax import backbones
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.layers.norm import layer_norm
+from segjax.layers.upsample import upsample
 from segjax.ops import mask_classification
 from segjax.ops.resize import resize
 
@@ -40,6 +40,7 @@ class Model(nn.Module):
   queries: int = 100
   blocks: int = 4  # Number of last blocks that the queries enter.
   upscales: int = 2  # Doublings of the patches' resolution for masks.
+  upsampling: str = 'transposed'  # Of these, see `layers.upsample`.
   # For each of these blocks where in the run its masks begin to go, and where
   # those of the last one are gone.
   annealing: tuple[float, ...] = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6)
@@ -56,7 +57,7 @@ class Model(nn.Module):
           f' {self.blocks + 1} rising shares of the run.'
       )
     predictions = []
-    head = Head(self.num_classes, self.upscales, name='head')
+    head = Head(self.num_classes, self.upscales, self.upsampling, name='head')
 
     def before(i, x, norm):
       k = i - (backbone.depth - self.blocks)
@@ -119,6 +120,7 @@ class Head(nn.Module):
 
   num_classes: int
   upscales: int
+  upsampling: str  # See `Model`.
 
   @nn.compact
   def __call__(self, tokens, queries, grid):
@@ -141,17 +143,19 @@ class Head(nn.Module):
         query = nn.gelu(query, approximate=False)
     x = tokens[:, -rows * columns :].reshape(batch, rows, columns, width)
     for i in range(self.upscales):
-      x = Upscale(name=f'upscale{i}')(x)
+      x = Upscale(self.upsampling, name=f'upscale{i}')(x)
     return classes, jnp.einsum('bqc,bhwc->bhwq', query, x)
 
 
 class Upscale(nn.Module):
-  """Doubles the sides of a map by a transposed convolution."""
+  """Doubles the sides of a map."""
+
+  upsampling: str  # See `Model`.
 
   @nn.compact
   def __call__(self, x):
     width = x.shape[-1]
-    x = ConvTranspose(width, bias=True, name='enlarge')(x)
+    x = upsample(self.upsampling, width, bias=True, name='enlarge')(x)
     x = nn.gelu(x, approximate=False)
     x = conv(width, groups=width, name='depthwise')(x)
     return layer_norm('norm')(x)

@@ -19,6 +19,7 @@ from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.upsample import UpsampleNormAct
 from segjax.layers.upsample import upsample
 from segjax.ops.pool import max_pool
 from segjax.ops.resize import resize
@@ -66,26 +67,6 @@ class NonBottleneck(nn.Module):
     return nn.relu(x + y)
 
 
-class Upsampler(nn.Module):
-  """Doubles the size by a transposed convolution, with batch norm and ReLU."""
-
-  features: int
-  upsampling: str  # See `Model`.
-
-  @nn.compact
-  def __call__(self, x, train):
-    x = upsample(
-        self.upsampling,
-        self.features,
-        kernel=3,
-        padding=1,
-        output_padding=1,
-        bias=True,
-        name='conv',
-    )(x)
-    return nn.relu(batch_norm(train, name='norm')(x))
-
-
 class Model(nn.Module):
   """Encoder to stride 8, decoder to stride 2."""
 
@@ -117,7 +98,16 @@ class Model(nn.Module):
     for i, dilation in enumerate(self.dilations):
       x = block(dilation, self.dropouts[1], name=f'stage3_{i}')(x, train)
     for stage, width in ((4, second), (5, first)):
-      x = Upsampler(width, self.upsampling, name=f'up{stage}')(x, train)
+      x = UpsampleNormAct(
+          self.upsampling,
+          width,
+          kernel=3,
+          padding=1,
+          output_padding=1,
+          bias=True,
+          norm=batch_norm,
+          name=f'up{stage}',
+      )(x, train)
       for i in range(2):
         x = block(name=f'stage{stage}_{i}')(x, train)
     if not self.head_features:

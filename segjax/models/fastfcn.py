@@ -19,7 +19,9 @@ from segjax.layers.conv import ConvNormAct
 from segjax.layers.encoding import ContextEncoding
 from segjax.layers.head import segmentation_outputs
 from segjax.layers.jpu import JPU
+from segjax.layers.point_head import level_of
 from segjax.layers.psp import PyramidPooling
+from segjax.ops import points
 from segjax.ops.presence import presence_loss
 
 HEADS = 'psp', 'aspp', 'enc'
@@ -42,6 +44,7 @@ class Model(nn.Module):
   align_corners: bool = False
   dropout: float = 0.1
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -51,7 +54,9 @@ class Model(nn.Module):
       )
     levels = 'c3', 'c4', 'c5'
     feats = backbones.build(
-        self.backbone, (*levels, self.aux_level), name='backbone'
+        self.backbone,
+        (*levels, self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = JPU(self.features, align_corners=self.align_corners, name='jpu')(
         [feats[level] for level in levels], train
@@ -83,6 +88,7 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
     return {**outputs, **scores}
 
@@ -94,6 +100,7 @@ def loss(
     *,
     base: Callable,
     presence_weight: float = 0.2,
+    point_weight: float = 1.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Adds EncNet's semantic encoding loss where the head is 'enc'.
 
@@ -103,8 +110,11 @@ def loss(
     rng: key of the step.
     base: loss of the task.
     presence_weight: factor of the added term.
+    point_weight: factor of the loss of a point head.
   """
-  total, parts = base(out, batch, rng)
+  total, parts = points.loss(
+      out, batch, rng, base=base, point_weight=point_weight
+  )
   if 'presence' not in out:
     return total, parts
   presence = presence_loss(out['presence'], batch['label'])

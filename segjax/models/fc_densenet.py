@@ -20,9 +20,9 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax.layers import remat
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import conv
 from segjax.layers.norm import BatchNorm
+from segjax.layers.upsample import upsample
 from segjax.ops.pool import max_pool
 
 he_uniform = nn.initializers.he_uniform()
@@ -83,6 +83,7 @@ class Model(nn.Module):
   drop_channels: bool = False  # See `Layer`.
   epsilon: float = 1e-4  # Added by norms to the variance.
   batch_at_test: bool = False  # See `BatchNorm`.
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -114,7 +115,8 @@ class Model(nn.Module):
     _, new = block(depths[-1], 'bottleneck')(x, train)
     for i, depth in enumerate(reversed(depths[:-1])):
       skip = skips.pop()
-      up = ConvTranspose(
+      up = upsample(
+          self.upsampling,
           new.shape[-1],
           kernel=3,
           bias=True,

@@ -23,6 +23,7 @@ class Model(nn.Module):
   stride: int = 8  # Stride of the finest scores: 32, 16 or 8.
   scales: tuple[float, float] = (1.0, 1.0)  # Factors on pool4 and pool3.
   dropout: float = 0.5
+  upsampling: str = 'transposed'  # Of scores, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -33,5 +34,11 @@ class Model(nn.Module):
         dropout=self.dropout,
         name='backbone',
     )(image, train)
-    head = SkipHead(self.num_classes, self.stride, self.scales, name='head')
+    head = SkipHead(
+        self.num_classes,
+        self.stride,
+        self.scales,
+        upsampling=self.upsampling,
+        name='head',
+    )
     return {'logits': head(feats, image.shape[1:3]), 'aux': {}}

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 
 
 class Model(nn.Module):
@@ -26,11 +28,14 @@ class Model(nn.Module):
   head_concat: bool = False  # Whether a convolution reads their input as well.
   dropout: float = 0.1
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = feats['c5']
     features = x.shape[-1] // 4
@@ -49,4 +54,9 @@ class Model(nn.Module):
         dropout=self.dropout,
         feats=feats,
         aux_level=self.aux_level,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

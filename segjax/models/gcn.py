@@ -16,7 +16,7 @@ from segjax import backbones
 from segjax.layers.global_conv import BoundaryRefinement
 from segjax.layers.global_conv import GlobalConv
 from segjax.layers.head import classifier
-from segjax.layers.upsample import BilinearUpsample
+from segjax.layers.upsample import upsample_scores
 from segjax.ops.resize import resize
 
 
@@ -27,6 +27,7 @@ class Model(nn.Module):
   backbone: str = 'resnet/152'
   kernel: int = 7  # Length of the rows and columns of the global convolutions.
   deconvolution: bool = False  # Trained upsampling, which starts as bilinear.
+  upsampling: str = 'transposed'  # The trained one, see `layers.upsample`.
   # Leaves out the level of stride 2, where scores stay at stride 4, and ends
   # with a 1x1 convolution of the scores.
   last_conv: bool = False
@@ -63,6 +64,8 @@ class Model(nn.Module):
     """Returns scores at the size of a level, which is about twice theirs."""
     if not self.deconvolution:
       return resize(x, size, align_corners=True)
-    x = BilinearUpsample(2, padding=1, bias=True, name=f'enlarge_{level}')(x)
+    x = upsample_scores(
+        self.upsampling, 2, padding=1, bias=True, name=f'enlarge_{level}'
+    )(x)
     height, width = size
     return x[:, :height, :width]

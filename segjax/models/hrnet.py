@@ -15,6 +15,8 @@ from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import segmentation_outputs
 from segjax.layers.levels import join_levels
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 
 LEVELS = ('c2', 'c3', 'c4', 'c5')
 
@@ -26,12 +28,13 @@ class Model(nn.Module):
   backbone: str = 'hrnet/w48'
   align_corners: bool = False
   fuse_bias: bool = True  # Bias of the 1x1 convolution.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
         self.backbone,
-        LEVELS,
+        (*LEVELS, level_of(self.points)),
         align_corners=self.align_corners,
         name='backbone',
     )(image, train)
@@ -45,4 +48,10 @@ class Model(nn.Module):
         image.shape[1:3],
         train,
         align_corners=self.align_corners,
+        feats=feats,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

@@ -14,6 +14,8 @@ from segjax import backbones
 from segjax.layers.attention import Attention
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 
 
 class SelfAttention(nn.Module):
@@ -84,11 +86,14 @@ class Model(nn.Module):
   dropout: float = 0.1
   aux_level: str = 'c4'  # That an auxiliary head is on; '': there is none.
   aux_features: int = 0  # Channels of that head; 0: a quarter of the level's.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = ConvNormAct(self.features, name='reduce')(feats['c5'], train)
     y = InterlacedAttention(self.key_features, self.block, name='context')(
@@ -106,4 +111,9 @@ class Model(nn.Module):
         aux_level=self.aux_level,
         aux_features=self.aux_features,
         align_corners=self.align_corners,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

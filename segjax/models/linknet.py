@@ -19,31 +19,33 @@ from flax import linen as nn
 from segjax import backbones
 from segjax.layers import remat
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import ConvTranspose
 from segjax.layers.conv import TransposedConvNormAct
 from segjax.layers.head import xavier_classifier
+from segjax.layers.upsample import UpsampleNormAct
+from segjax.layers.upsample import upsample
 from segjax.ops.pool import max_pool
 
 LAST = 32  # Channels at the size of the image.
 
 
 class Enlarge(nn.Module):
-  """Doubles the size by a transposed convolution, and crops to a size.
+  """Doubles the size, and crops to a size.
 
   The double of a level is one row or column longer than the finer level where
   that has an odd side.
   """
 
+  upsampling: str  # See `Model`.
   features: int
   kernel: int  # 3 or 4.
   bias: bool
 
   @nn.compact
   def __call__(self, x, size, train):
-    y = TransposedConvNormAct(
+    y = UpsampleNormAct(
+        self.upsampling,
         self.features,
         kernel=self.kernel,
-        stride=2,
         padding=1,
         output_padding=4 - self.kernel,
         bias=self.bias,
@@ -55,6 +57,7 @@ class Enlarge(nn.Module):
 class Stage(nn.Module):
   """Narrows to a quarter of the channels, enlarges, and widens; figure 3."""
 
+  upsampling: str  # See `Model`.
   features: int
   variant: str
   enlarge: bool = True  # Else the size stays.
@@ -72,9 +75,9 @@ class Stage(nn.Module):
     inner, smp = x.shape[-1] // 4, self.variant == 'smp'
     x = ConvNormAct(inner, kernel=1, name='narrow')(x, train)
     if self.enlarge:
-      x = Enlarge(inner, 4 if smp else 3, bias=smp, name='enlarge')(
-          x, like.shape[1:3], train
-      )
+      x = Enlarge(
+          self.upsampling, inner, 4 if smp else 3, bias=smp, name='enlarge'
+      )(x, like.shape[1:3], train)
     else:
       x = TransposedConvNormAct(
           inner, kernel=3, padding=1, bias=False, name='enlarge'
@@ -88,6 +91,7 @@ class Model(nn.Module):
   num_classes: int
   backbone: str = 'resnet/18'
   variant: str = 'paper'  # Or 'smp', see above.
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -106,13 +110,16 @@ class Model(nn.Module):
       skip = feats[level]
       # Only the paper's last stage has the size of its skip already.
       x = skip + Stage(
+          self.upsampling,
           skip.shape[-1],
           self.variant,
           enlarge=self.variant == 'smp' or level != 'c1',
           name=f'up_{level}',
       )(x, skip, train)
     if self.variant == 'smp':
-      x = Stage(LAST, self.variant, name='up_image')(x, image, train)
+      x = Stage(self.upsampling, LAST, self.variant, name='up_image')(
+          x, image, train
+      )
       logits = xavier_classifier(self.num_classes, kernel=1)(x)
     else:
       logits = self._head(x, image.shape[1:3], train)
@@ -121,7 +128,11 @@ class Model(nn.Module):
   def _head(self, x, size, train):
     """Returns scores [B, height, width, K] of features at stride 4."""
     half = tuple(-(-side // 2) for side in size)
-    x = Enlarge(LAST, 3, bias=True, name='head_enlarge')(x, half, train)
+    x = Enlarge(self.upsampling, LAST, 3, bias=True, name='head_enlarge')(
+        x, half, train
+    )
     x = ConvNormAct(LAST, bias=True, name='head_conv')(x, train)
-    x = ConvTranspose(self.num_classes, bias=True, name='classifier')(x)
+    x = upsample(
+        self.upsampling, self.num_classes, bias=True, name='classifier'
+    )(x)
     return x[:, : size[0], : size[1]]

@@ -16,10 +16,10 @@ from flax import linen as nn
 
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import SeparableConvNormAct
-from segjax.layers.conv import TransposedConvNormAct
 from segjax.layers.encoder_decoder import EncoderDecoder
 from segjax.layers.head import classifier
 from segjax.layers.norm import slim_batch_norm
+from segjax.layers.upsample import UpsampleNormAct
 
 
 class Model(nn.Module):
@@ -29,6 +29,7 @@ class Model(nn.Module):
   width: int = 64  # Channels of the first stage.
   skip: bool = True  # Adds features of the encoder in the decoder.
   batch_at_test: bool = False  # See `BatchNorm`.
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -36,7 +37,12 @@ class Model(nn.Module):
     x = EncoderDecoder(
         functools.partial(SeparableConvNormAct, bias=True, norm=norm),
         functools.partial(
-            TransposedConvNormAct, stride=2, padding=(0, 1), norm=norm
+            UpsampleNormAct,
+            self.upsampling,
+            kernel=3,
+            padding=(0, 1),
+            bias=True,
+            norm=norm,
         ),
         functools.partial(ConvNormAct, kernel=1, bias=True, norm=norm),
         width=self.width,

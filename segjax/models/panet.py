@@ -20,8 +20,8 @@ import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
-from segjax.layers.conv import TransposedConvNormAct
 from segjax.layers.conv import conv
+from segjax.layers.upsample import UpsampleNormAct
 from segjax.ops.presence import presence_loss
 from segjax.ops.resize import resize
 
@@ -29,8 +29,9 @@ KERNELS = (7, 5, 3)  # Of the pyramid, from the finest level to the coarsest.
 
 
 class Double(nn.Module):
-  """Enlarges features to the double by a transposed convolution, and crops."""
+  """Enlarges features to the double, and crops."""
 
+  upsampling: str  # See `Model`.
   features: int
   act: Callable | None = nn.relu
 
@@ -43,12 +44,11 @@ class Double(nn.Module):
       size: (height, width) of the result, the double or one less.
       train: whether the norm takes its statistics from the batch.
     """
-    x = TransposedConvNormAct(
+    x = UpsampleNormAct(
+        self.upsampling,
         self.features,
         kernel=4,
-        stride=2,
         padding=1,
-        bias=False,
         act=self.act,
         name='layer',
     )(x, train)
@@ -60,6 +60,8 @@ class FeaturePyramidAttention(nn.Module):
 
   To the product of features and weights the mean over the image is added.
   """
+
+  upsampling: str  # See `Model`.
 
   @nn.compact
   def __call__(self, x, train):
@@ -74,9 +76,13 @@ class FeaturePyramidAttention(nn.Module):
     y = levels.pop()
     while levels:
       i, finer = len(levels) + 1, levels.pop()
-      y = Double(inner, name=f'up{i}')(y, finer.shape[1:3], train)
+      y = Double(self.upsampling, inner, name=f'up{i}')(
+          y, finer.shape[1:3], train
+      )
       y = nn.relu(finer + y)
-    weights = Double(features, name='up1')(y, x.shape[1:3], train)
+    weights = Double(self.upsampling, features, name='up1')(
+        y, x.shape[1:3], train
+    )
     master = ConvNormAct(features, kernel=1, act=None, name='master')(x, train)
     mean = ConvNormAct(features, kernel=1, act=None, name='mean')(
         x.mean((1, 2), keepdims=True), train
@@ -86,6 +92,8 @@ class FeaturePyramidAttention(nn.Module):
 
 class GlobalAttentionUpsample(nn.Module):
   """Adds finer features, gated by the mean of the coarser ones; figure 4."""
+
+  upsampling: str  # See `Model`.
 
   @nn.compact
   def __call__(self, coarse, fine, train):
@@ -106,7 +114,9 @@ class GlobalAttentionUpsample(nn.Module):
           coarse, train
       )
     else:
-      coarse = Double(features, act=None, name='enlarge')(coarse, size, train)
+      coarse = Double(self.upsampling, features, act=None, name='enlarge')(
+          coarse, size, train
+      )
     return nn.relu(coarse + fine * gate)
 
 
@@ -120,6 +130,7 @@ class Model(nn.Module):
   num_classes: int
   # With rates of 1, 2 and 4 in the three blocks of the last stage.
   backbone: str = 'resnet/50(output_stride=16, multi_grid=(0, 1, 2))'
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -127,9 +138,11 @@ class Model(nn.Module):
     feats = backbones.build(self.backbone, ('c5', *levels), name='backbone')(
         image, train
     )
-    x = FeaturePyramidAttention(name='pyramid')(feats['c5'], train)
+    x = FeaturePyramidAttention(self.upsampling, name='pyramid')(
+        feats['c5'], train
+    )
     for level in levels:
-      x = GlobalAttentionUpsample(name=f'upsample_{level}')(
+      x = GlobalAttentionUpsample(self.upsampling, name=f'upsample_{level}')(
           x, feats[level], train
       )
     x = conv(self.num_classes, bias=True, name='classifier')(x)

@@ -48,6 +48,7 @@ class Model(nn.Module):
   box_features: int = 1024
   mask_features: int = 256
   mask_depth: int = 4  # Convolutions before masks are enlarged.
+  upsampling: str = 'transposed'  # Of masks, see `layers.upsample`.
   # Proposals of each level before suppression, and of an image after it; in
   # prediction and in training.
   before: tuple[int, int] = (1000, 2000)

@@ -1,84 +1,22 @@
 """PointRend on Semantic FPN, https://arxiv.org/abs/1912.08193.
 
-Segmentation as rendering: coarse logits are enlarged in steps of two, and after
-each step a small network scores the most uncertain pixels anew, from features
-and coarse logits read at their centres. In training it scores random points,
-most of them uncertain ones. Checked against mmsegmentation 1.2.2, the default,
-and, head and choice of points, against the authors' code in detectron2, which
-has `subdivision_points=8192` and, on Semantic FPN, `coarse_every_layer=False`.
+Segmentation as rendering: the logits of Semantic FPN are enlarged in steps, and
+after each step a head scores the most uncertain pixels anew; it is that of
+`segjax/layers/point_head.py`, which other systems take by a field. Checked
+against mmsegmentation 1.2.2, the default, and, head and choice of points,
+against the authors' code in detectron2, which has `subdivision_points=8192`
+and, on Semantic FPN, `coarse_every_layer=False`.
 """
 
-from collections.abc import Callable
-
 from flax import linen as nn
-import jax
-import jax.numpy as jnp
 
 from segjax import backbones
 from segjax.layers import norm as norms
-from segjax.layers.conv import he_normal
 from segjax.layers.fpn import FPN
 from segjax.layers.fpn import sum_levels
 from segjax.layers.head import classifier
-from segjax.ops import points as ops
-from segjax.ops.resize import resize
-
-
-class PointHead(nn.Module):
-  """Linear layers on the features and the coarse logits of single points."""
-
-  num_classes: int
-  features: int = 256
-  # Joins the coarse logits to the input of every layer, not of the first alone.
-  coarse_every_layer: bool = True
-
-  @nn.compact
-  def __call__(self, fine, coarse, points):
-    """Returns the logits of points.
-
-    Args:
-      fine: [B, h, w, C], features.
-      coarse: [B, h, w, num_classes], logits.
-      points: [B, P, 2], (x, y) from 0 to 1.
-
-    Returns:
-      [B, P, num_classes].
-    """
-    coarse = ops.sample(coarse, points)
-    x = jnp.concatenate([ops.sample(fine, points), coarse], -1)
-    for i in (1, 2, 3):
-      x = nn.Dense(self.features, kernel_init=he_normal, name=f'fc{i}')(x)
-      x = nn.relu(x)
-      if self.coarse_every_layer:
-        x = jnp.concatenate([x, coarse], -1)
-    init = nn.initializers.normal(0.01)
-    return nn.Dense(self.num_classes, kernel_init=init, name='classifier')(x)
-
-
-def subdivide(
-    coarse: jax.Array,
-    score: Callable[[jax.Array], jax.Array],
-    count: int,
-    rounds: int = 2,
-) -> jax.Array:
-  """Returns logits enlarged in steps of two, uncertain pixels scored anew.
-
-  Args:
-    coarse: [B, h, w, K].
-    score: returns the logits [B, P, K] of points [B, P, 2].
-    count: how many pixels of each image are scored after each step.
-    rounds: how many steps there are.
-
-  Returns:
-    [B, h * 2^rounds, w * 2^rounds, K].
-  """
-  logits = coarse
-  for _ in range(rounds):
-    size = 2 * logits.shape[1], 2 * logits.shape[2]
-    logits = resize(logits, size)
-    index = ops.most_uncertain_pixels(logits, count)
-    logits = ops.replace_pixels(logits, index, score(ops.centers(index, size)))
-  return logits
+from segjax.layers.point_head import PointHead
+from segjax.ops import points
 
 
 class Model(nn.Module):
@@ -98,22 +36,11 @@ class Model(nn.Module):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    coarse, score = self.parts(image, train)
-    size = image.shape[1:3]
-    if not train:
-      logits = subdivide(coarse, score, self.subdivision_points)
-      # Sides that do not divide by 4 have become longer than the image's.
-      return {'logits': resize(logits, size), 'aux': {}}
-    points = self.draw(coarse)
-    return {
-        'logits': resize(coarse, size),
-        'aux': {},
-        'points': points,
-        'point_logits': score(points),
-    }
+    coarse, fine, head = self.parts(image, train)
+    return {'aux': {}, **head.outputs(fine, coarse, image.shape[1:3], train)}
 
   def parts(self, image, train):
-    """Returns coarse logits, and the function that scores points."""
+    """Returns coarse logits, features of points, and the head that has both."""
     levels = ('c2', 'c3', 'c4', 'c5')
     feats = backbones.build(self.backbone, levels, name='backbone')(
         image, train
@@ -128,46 +55,14 @@ class Model(nn.Module):
         self.num_classes,
         self.point_features,
         self.coarse_every_layer,
+        self.train_points,
+        self.oversampling,
+        self.importance,
+        self.subdivision_points,
         name='points',
     )
-    return coarse, lambda points: head(pyramid['c2'], coarse, points)
-
-  def draw(self, coarse):
-    """Returns the points of a training step, [B, train_points, 2]."""
-    uncertain = int(self.importance * self.train_points)
-    candidates = self.oversampling * self.train_points
-    draws = jax.random.uniform(
-        self.make_rng('sample'),
-        (len(coarse), candidates + self.train_points - uncertain, 2),
-    )
-    chosen = ops.most_uncertain(coarse, draws[:, :candidates], uncertain)
-    return jnp.concatenate([chosen, draws[:, candidates:]], 1)
+    return coarse, pyramid['c2'], head
 
 
-def loss(
-    out: dict,
-    batch: dict,
-    rng: jax.Array,
-    *,
-    base: Callable,
-    point_weight: float = 1.0,
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-  """Adds the loss of the task at the points, as if they were an image.
-
-  Args:
-    out: outputs of the model in training.
-    batch: what they are outputs for; labels and weights are those of the pixels
-      that the points lie in.
-    rng: key of what the task draws.
-    base: the loss of the task, of the coarse logits and of the points.
-    point_weight: factor of the second.
-  """
-  total, parts = base(out, batch, rng)
-  truth = {
-      name: ops.nearest(batch[name], out['points'])[:, :, None]
-      for name in ('label', 'weight')
-      if name in batch
-  }
-  outputs = {'logits': out['point_logits'][:, :, None], 'aux': {}}
-  points, _ = base(outputs, {**batch, **truth}, rng)
-  return total + point_weight * points, {**parts, 'points': points}
+# That of the task, and the same at the points.
+loss = points.loss

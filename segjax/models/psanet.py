@@ -22,6 +22,8 @@ from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 from segjax.ops import psa_mask
 from segjax.ops.resize import resize
 
@@ -80,6 +82,7 @@ class Model(nn.Module):
   align_corners: bool = False
   dropout: float = 0.1
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -89,7 +92,9 @@ class Model(nn.Module):
           f' {", ".join(DIRECTIONS)}.'
       )
     feats = backbones.build(
-        self.backbone, ('c5', self.aux_level), name='backbone'
+        self.backbone,
+        ('c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = feats['c5']
     height, width, channels = x.shape[1:]
@@ -119,4 +124,9 @@ class Model(nn.Module):
         feats=feats,
         aux_level=self.aux_level,
         align_corners=self.align_corners,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

@@ -20,7 +20,9 @@ from flax import linen as nn
 from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
 from segjax.layers.psp import PyramidPooling
+from segjax.ops import points
 
 
 class Model(nn.Module):
@@ -41,11 +43,14 @@ class Model(nn.Module):
   drop_channels: bool = False  # Whole ones; else single numbers.
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
   aux_features: int = 0  # Channels in that head; 0: a quarter of the level's.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, (self.level, self.aux_level), name='backbone'
+        self.backbone,
+        (self.level, self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     x = PyramidPooling(
         self.pool_features or self.features,
@@ -67,4 +72,9 @@ class Model(nn.Module):
         aux_level=self.aux_level,
         aux_features=self.aux_features,
         align_corners=self.align_corners,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

@@ -20,6 +20,8 @@ from segjax import backbones
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.conv import conv
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 from segjax.ops.resize import resize
 
 
@@ -33,11 +35,14 @@ class Model(nn.Module):
   features: int = 256
   dropout: float = 0.1
   align_corners: bool = False  # Of the last upsampling.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, (*self.levels, 'c2'), name='backbone'
+        self.backbone,
+        (*self.levels, 'c2', level_of(self.points)),
+        name='backbone',
     )(image, train)
     levels = [
         resize(
@@ -55,6 +60,8 @@ class Model(nn.Module):
         train,
         dropout=self.dropout,
         align_corners=self.align_corners,
+        feats=feats,
+        points=self.points,
     )
 
   def _project(self, x, name, train):
@@ -62,3 +69,7 @@ class Model(nn.Module):
     if self.linear:
       return conv(self.features, 1, bias=True, name=name)(x)
     return ConvNormAct(self.features, kernel=1, name=name)(x, train)
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

@@ -22,6 +22,8 @@ from segjax.layers.conv import conv
 from segjax.layers.head import segmentation_outputs
 from segjax.layers.levels import join_levels
 from segjax.layers.norm import group_norm
+from segjax.layers.point_head import level_of
+from segjax.ops import points
 from segjax.ops.factorization import factorize
 from segjax.ops.factorization import random_bases
 
@@ -79,6 +81,7 @@ class Model(nn.Module):
   eval_steps: int = 7
   groups: int = 32  # Of the group norms.
   dropout: float = 0.1
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False, bases=None):
@@ -91,9 +94,9 @@ class Model(nn.Module):
         negative; None draws them.
     """
     levels = ('c3', 'c4', 'c5')
-    feats = backbones.build(self.backbone, levels, name='backbone')(
-        image, train
-    )
+    feats = backbones.build(
+        self.backbone, (*levels, level_of(self.points)), name='backbone'
+    )(image, train)
     norm = functools.partial(group_norm, groups=self.groups)
     layer = functools.partial(ConvNormAct, self.features, kernel=1, norm=norm)
     x = layer(name='squeeze')(join_levels(feats, levels), train)
@@ -101,5 +104,15 @@ class Model(nn.Module):
     x = Hamburger(self.rank, steps, norm, name='hamburger')(x, bases, train)
     x = layer(name='align')(x, train)
     return segmentation_outputs(
-        x, self.num_classes, image.shape[1:3], train, dropout=self.dropout
+        x,
+        self.num_classes,
+        image.shape[1:3],
+        train,
+        dropout=self.dropout,
+        feats=feats,
+        points=self.points,
     )
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

@@ -15,22 +15,14 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from segjax import backbones
-from segjax.layers.conv import ConvTranspose
-from segjax.layers.conv import TransposedConvNormAct
 from segjax.layers.norm import BatchNorm
+from segjax.layers.upsample import UpsampleNormAct
+from segjax.layers.upsample import upsample
 from segjax.ops.pad import pad_to_multiple
 
 SKIPS = ('c4_expanded', 'c3_expanded', 'c2_expanded', 'c1_expanded')
 
-# Doubles the size.
-up = functools.partial(
-    TransposedConvNormAct,
-    stride=2,
-    padding=(0, 1),
-    bias=False,
-    norm=functools.partial(BatchNorm, momentum=0.99, epsilon=1e-3),
-    init=nn.initializers.normal(0.02),
-)
+batch_norm = functools.partial(BatchNorm, momentum=0.99, epsilon=1e-3)
 
 
 class Model(nn.Module):
@@ -42,6 +34,7 @@ class Model(nn.Module):
   # Whether norms of the backbone use running statistics in training, too. Its
   # parameters are frozen by `config.optim.factors`.
   frozen: bool = True
+  upsampling: str = 'transposed'  # Of the decoder, see `layers.upsample`.
 
   @nn.compact
   def __call__(self, image, *, train=False):
@@ -52,9 +45,18 @@ class Model(nn.Module):
     for i, (features, skip) in enumerate(
         zip(self.features, SKIPS, strict=True), 1
     ):
-      x = up(features, name=f'up{i}')(x, train)
+      x = UpsampleNormAct(
+          self.upsampling,
+          features,
+          kernel=3,
+          padding=(0, 1),
+          norm=batch_norm,
+          init=nn.initializers.normal(0.02),
+          name=f'up{i}',
+      )(x, train)
       x = jnp.concatenate([x, feats[skip]], -1)
-    logits = ConvTranspose(
+    logits = upsample(
+        self.upsampling,
         self.num_classes,
         kernel=3,
         padding=(0, 1),

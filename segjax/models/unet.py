@@ -74,7 +74,7 @@ class Model(nn.Module):
   num_classes: int
   width: int = 64  # Channels of the first level; they double with each.
   padded: bool = True
-  # How the unpadded one enlarges, see `layers.upsample`.
+  # How the unpadded and the narrow one enlarge, see `layers.upsample`.
   upsampling: str = 'transposed'
   last_up: int = 0  # Channels that the last upsampling makes; 0: `width`.
   dropout: float = 0.1  # Before the classifier; unpadded: in levels 3 and 4.

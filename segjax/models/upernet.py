@@ -29,7 +29,9 @@ from segjax.layers.conv import conv
 from segjax.layers.dropout import channel_dropout
 from segjax.layers.fpn import FPN
 from segjax.layers.head import segmentation_outputs
+from segjax.layers.point_head import level_of
 from segjax.layers.psp import PyramidPooling
+from segjax.ops import points
 from segjax.ops.resize import resize
 
 LEVELS = ('c2', 'c3', 'c4')  # Levels of the pyramid below the coarsest, 'c5'.
@@ -81,13 +83,21 @@ class Model(nn.Module):
   align_corners: bool = False  # Of the last upsampling.
   aux_level: str = 'c4'  # Level of the auxiliary head; '' omits it.
   aux_features: int = 0  # Its channels; 0: a quarter of the level's.
+  points: str = ''  # Point head, see `layers.point_head`; '' has none.
 
   @nn.compact
   def __call__(self, image, *, train=False):
     feats = backbones.build(
-        self.backbone, (*LEVELS, 'c5', self.aux_level), name='backbone'
+        self.backbone,
+        (*LEVELS, 'c5', self.aux_level, level_of(self.points)),
+        name='backbone',
     )(image, train)
     if self.shared:
+      if self.points:
+        raise ValueError(
+            f'points={self.points!r}: the network with a shared pyramid has no'
+            " point head; set points='' or shared=False."
+        )
       logits = self._shared(feats, train)
       return {'logits': resize(logits, image.shape[1:3]), 'aux': {}}
     levels = {level: feats[level] for level in (*LEVELS, 'c5')}
@@ -125,6 +135,7 @@ class Model(nn.Module):
         aux_level=self.aux_level,
         align_corners=self.align_corners,
         aux_features=self.aux_features,
+        points=self.points,
     )
 
   def _shared(self, feats, train):
@@ -144,3 +155,7 @@ class Model(nn.Module):
     )
     x = ConvNormAct(self.features, name='fuse')(x, train)
     return conv(self.num_classes, bias=True, name='classifier')(x)
+
+
+# That of the task, and of a point head if there is one.
+loss = points.loss

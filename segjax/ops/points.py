@@ -4,6 +4,7 @@ A point is (x, y), as a part of the width and of the height: (0, 0) is the
 upper left corner of the map and (1, 1) the lower right one.
 """
 
+from collections.abc import Callable
 import functools
 
 import jax
@@ -107,19 +108,21 @@ def nearest(labels: jax.Array, points: jax.Array) -> jax.Array:
   """Returns the values of the pixels that points lie in.
 
   Args:
-    labels: [B, H, W], any type.
+    labels: [B, H, W, ...], any type.
     points: [B, P, 2], (x, y); beyond the map, its nearest pixel is taken. On
       the line between two pixels, the one with the even index is, as PyTorch's
       `grid_sample` does.
 
   Returns:
-    [B, P] in the type of `labels`.
+    [B, P, ...] in the type of `labels`.
   """
-  batch, height, width = labels.shape
+  batch, height, width, *others = labels.shape
   place = jnp.round(positions(points, (height, width)))
   place = place.clip(0, np.array((width - 1, height - 1))).astype(jnp.int32)
   index = place[..., 1] * width + place[..., 0]
-  return jnp.take_along_axis(labels.reshape(batch, -1), index, 1, mode='clip')
+  flat = labels.reshape(batch, height * width, *others)
+  index = index.reshape(*index.shape, *[1] * len(others))
+  return jnp.take_along_axis(flat, index, 1, mode='clip')
 
 
 def warp(x: jax.Array, flow: jax.Array) -> jax.Array:
@@ -271,6 +274,38 @@ def replace_pixels(
       )
   )
   return replace(flat, index, values.astype(x.dtype)).reshape(x.shape)
+
+
+def loss(
+    out: dict,
+    batch: dict,
+    rng: jax.Array,
+    *,
+    base: Callable,
+    point_weight: float = 1.0,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Adds the loss of the task at the points, as if they were an image.
+
+  Args:
+    out: outputs of a system in training; one without `points` has the loss of
+      the task alone.
+    batch: what they are outputs for; labels and weights are those of the pixels
+      that the points lie in.
+    rng: key of what the task draws.
+    base: the loss of the task, of the coarse logits and of the points.
+    point_weight: factor of the second.
+  """
+  total, parts = base(out, batch, rng)
+  if 'points' not in out:
+    return total, parts
+  truth = {
+      name: nearest(batch[name], out['points'])[:, :, None]
+      for name in ('label', 'weight')
+      if name in batch
+  }
+  outputs = {'logits': out['point_logits'][:, :, None], 'aux': {}}
+  points, _ = base(outputs, {**batch, **truth}, rng)
+  return total + point_weight * points, {**parts, 'points': points}
 
 
 @jax.custom_vjp

@@ -205,6 +205,21 @@ class Scores:
         example['raw'], example['label'], prediction['labels'], self.label_map
     )
 
+  def draw_refined(self, example: dict, prediction: dict) -> np.ndarray:
+    """Returns a prediction before and after its refinement, and the label.
+
+    Args:
+      example: with the `label` [H, W].
+      prediction: with the labels before, `unrefined`, too.
+
+    Returns:
+      Three pictures side by side, [H, W, 3] uint8.
+    """
+    labels = prediction['unrefined'], prediction['labels'], example['label']
+    return pictures.beside(
+        *(pictures.colorize(x, self.label_map.colors) for x in labels)
+    )
+
   def paint(self, raw: np.ndarray, prediction: dict) -> np.ndarray:
     """Returns a prediction as a picture of its own, [H, W, 3] uint8.
 

@@ -9,14 +9,24 @@ r"""Makes a data set of labels that other programs have written.
 It writes images, masks and, where classes are counted objects, maps of objects
 with their classes, and dataset.json: what the data set 'folder' reads. Formats
 are COCO's instances and panoptic segments, labelme, YOLO's segmentation files,
-CVAT's 'CVAT for images 1.1' and 'Segmentation mask 1.1', GeoJSON, and folders
-of images and masks; segjax/data/annotations tells which files each expects.
+CVAT's 'CVAT for images 1.1' and 'Segmentation mask 1.1', GeoJSON, folders of
+images and masks, and sets that segjax reads; segjax/data/annotations tells
+which files each expects.
 
-Where regions overlap, upper ones are seen, and of one layer smaller ones. What
-is left out or changed is counted at the end. A split that is already in the
-data set is not touched; a new one must have the classes of its dataset.json.
+Where regions overlap, upper ones are seen, and of one layer smaller ones. With
+--overlapping masks have a bit for each of the classes that it names, for the
+task multilabel, and regions hide nothing:
+
+  python -m segjax.tools.import_labels --from=data_set --data_set=camvid \
+      CamVid/ bits/ --overlapping=road,vehicle=car+bicyclist,vegetation=tree
+
+What is left out or changed is counted at the end. A split that is already in
+the data set is not touched; a new one must have the classes of its
+dataset.json.
 """
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 import pathlib
 import sys
@@ -43,6 +53,7 @@ def import_labels(
     classes: tuple[str, ...] = (),
     stuff: tuple[str, ...] = (),
     ignored: tuple[str, ...] = (),
+    overlapping: Mapping[str, Sequence[str]] | None = None,
     link: bool = False,
     **options,
 ) -> str:
@@ -57,6 +68,8 @@ def import_labels(
     classes: the classes to take, in their order; () takes all.
     stuff: classes that are not counted objects.
     ignored: classes whose pixels are ignored.
+    overlapping: the classes that overlap, each with the classes of the source
+      that are of it; masks then have a bit for each.
     link: whether images become links to the originals.
     **options: those of the format.
 
@@ -81,15 +94,25 @@ def import_labels(
           ' --split, or another folder'
       )
   path = target / 'dataset.json'
-  known = _known_classes(path)
-  chosen = class_choice.choose(
-      found,
-      classes=classes,
-      stuff=stuff,
-      ignored=ignored,
-      known=known,
-      where=path,
-  )
+  known = _known_classes(path, bool(overlapping))
+  if overlapping:
+    if classes or stuff:
+      raise ValueError(
+          '--overlapping names the classes, and none is of counted objects:'
+          ' leave out --classes and --stuff'
+      )
+    chosen = class_choice.choose_overlapping(
+        found, overlapping, ignored=ignored, known=known, where=path
+    )
+  else:
+    chosen = class_choice.choose(
+        found,
+        classes=classes,
+        stuff=stuff,
+        ignored=ignored,
+        known=known,
+        where=path,
+    )
   target.mkdir(parents=True, exist_ok=True)
   parts = [f'note: {line}' for line in notes.lines()]
   for other, pictures in splits.items():
@@ -100,7 +123,7 @@ def import_labels(
   return '\n'.join(parts)
 
 
-def _known_classes(path):
+def _known_classes(path, overlapping):
   """Returns the classes of the dataset.json of a data set, if there is one.
 
   Raises:
@@ -109,11 +132,12 @@ def _known_classes(path):
   if not path.exists():
     return None
   known = label_map.parse(json.loads(path.read_bytes()), path)
-  ids = {i: i for i in range(known.num_classes)} | {IGNORE: IGNORE}
-  if dict(known.ids) != ids or known.overlapping:
+  ids = {i: i for i in range(known.num_classes)}
+  ids[known.num_classes if overlapping else IGNORE] = IGNORE
+  if dict(known.ids) != ids or known.overlapping != overlapping:
     raise ValueError(
-        f'{path} has other ids than this program writes, 0, 1, ... and'
-        f' {IGNORE} for ignored: import into another folder'
+        f'{path} has other ids than this program writes now: import into'
+        ' another folder'
     )
   return known
 
@@ -123,7 +147,7 @@ def report(
 ) -> str:
   """Tells what of a split has been written, and what has not."""
   width = max(len(name) for name in (*labels.names, 'ignored'))
-  share = written.pixels / max(written.pixels.sum(), 1)
+  share = written.pixels / max(written.area, 1)
   lines = [f'{folder}: {written.pictures} images']
   for i, name in enumerate((*labels.names, 'ignored')):
     line = f'  {name:{width}} {share[i]:8.3%} of the pixels'
@@ -144,10 +168,35 @@ def main(name, paths, **options):
   source, target = map(pathlib.Path, paths)
   with terminal.errors_in_words():
     print(import_labels(name, source, target, **options))
+  task = ''
+  if options.get('overlapping'):
+    task = (
+        " --config.task=multilabel --config.loss='binary_cross_entropy + dice'"
+    )
   print(
       f'Next: SEGJAX_DATA_DIR={target} python -m segjax.doctor'
-      ' --config=configs/deeplabv3.py:folder'
+      f' --config=configs/deeplabv3.py:folder{task}'
   )
+
+
+def read_groups(entries: Sequence[str]) -> dict[str, tuple[str, ...]]:
+  """Returns the classes of entries such as 'road' and 'vehicle=car+bus'.
+
+  Raises:
+    ValueError: a class is named twice, or a name is empty.
+  """
+  groups = {}
+  for entry in entries:
+    title, _, names = entry.partition('=')
+    members = tuple(n.strip() for n in (names or title).split('+'))
+    title = title.strip()
+    if not title or not all(members) or title in groups:
+      raise ValueError(
+          f'--overlapping={",".join(entries)}: each class is named once, as in'
+          ' road,vehicle=car+bus'
+      )
+    groups[title] = members
+  return groups
 
 
 if __name__ == '__main__':
@@ -169,11 +218,20 @@ if __name__ == '__main__':
   _IGNORED = flags.DEFINE_list(
       'ignored', [], 'Classes whose pixels are ignored in training and scores.'
   )
+  _OVERLAPPING = flags.DEFINE_list(
+      'overlapping',
+      [],
+      'Classes that may overlap, with those of the labels that are of each, as'
+      ' in road,vehicle=car+bus; masks then have a bit for each.',
+  )
   _LINK = flags.DEFINE_bool(
       'link', False, 'Whether images are linked instead of copied.'
   )
   _CLASS_PROPERTY = flags.DEFINE_string(
       'class_property', '', 'Of GeoJSON, the property that tells the class.'
+  )
+  _DATA_SET = flags.DEFINE_string(
+      'data_set', '', 'Of --from=data_set, which set it is, such as camvid.'
   )
   flags.mark_flags_as_required(['from'])
 
@@ -181,6 +239,10 @@ if __name__ == '__main__':
     options = {}
     if _CLASS_PROPERTY.value:
       options['class_property'] = _CLASS_PROPERTY.value
+    if _DATA_SET.value:
+      options['data_set'] = _DATA_SET.value
+    with terminal.errors_in_words():
+      groups = read_groups(_OVERLAPPING.value)
     main(
         _FROM.value,
         args[1:],
@@ -189,6 +251,7 @@ if __name__ == '__main__':
         classes=tuple(_CLASSES.value),
         stuff=tuple(_STUFF.value),
         ignored=tuple(_IGNORED.value),
+        overlapping=groups,
         link=_LINK.value,
         **options,
     )

@@ -149,3 +149,21 @@ def test_projections_of_segformer_go_to_their_levels():
     name = f'decode_head.{module}.0.proj.weight'
     plan = torch.Plan([name], renaming, template, 'torch')
     assert plan.locate(name, 2) == ('params/project_c2/kernel', False)
+
+
+@pytest.mark.parametrize('norm', [False, True])
+def test_units_of_dpt_have_batch_norm_or_biases(norm):
+  fields = dict(taps=(0, 0, 0, 0), widths=(4, 5, 6, 7), features=3)
+  template = shapes(
+      models.create('dpt', 7, backbone=PLAIN, fusion_norm=norm, **fields)
+  )
+  renaming = rules.find('transformers', 'dpt', PLAIN)
+  unit = 'neck.fusion_stage.layers.1.residual_layer2'
+  kept = ['batch_norm2.weight'] if norm else ['convolution2.bias']
+  names = [f'{unit}.{name}' for name in ('convolution2.weight', *kept)]
+  plan = torch.Plan(names, renaming, template, 'torch')
+  path = 'params/fusion1/unit2/conv2'
+  found = [plan.locate(n, r) for n, r in zip(names, (4, 1), strict=True)]
+  last = f'{path}/norm/scale' if norm else f'{path}/conv/bias'
+  assert found == [(f'{path}/conv/kernel', False), (last, False)]
+  assert ('norm' in template['params']['fusion1']['unit2']['conv2']) == norm

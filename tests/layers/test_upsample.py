@@ -6,6 +6,7 @@ import pytest
 from segjax.layers.upsample import MODES
 from segjax.layers.upsample import BilinearUpsample
 from segjax.layers.upsample import upsample
+from segjax.layers.upsample import upsample_scores
 from segjax.ops.resize import resize
 
 
@@ -110,3 +111,31 @@ def test_what_is_no_upsampling_is_refused():
     upsample('bicubic', 3, name='up')
   with pytest.raises(ValueError, match='not 2 times as large'):
     upsample('transposed', 3, 3, padding=1, name='up')
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_a_kernel_without_padding_makes_a_row_and_a_column_more(mode):
+  layer = upsample(mode, 5, 3, name='up')
+  x = jax.random.normal(jax.random.key(0), (2, 3, 4, 6))
+  y, _ = layer.init_with_output(jax.random.key(1), x)
+  assert y.shape == (2, 7, 9, 5)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_scores_are_enlarged_to_interpolated_ones_before_training(mode):
+  layer = upsample_scores(mode, 8, padding=1, bias=True, name='up')
+  x = jnp.broadcast_to(jnp.arange(12.0)[:, None, None], (2, 12, 4, 3))
+  y, _ = layer.init_with_output(jax.random.key(1), x)
+  assert y.shape == (2, 102, 38, 3)
+  # Pixel 8 n + 7 has the middle of pixel n between it and the one behind it.
+  inner = np.asarray(y)[:, 10:-10, 10:-10, 0]
+  rows = np.arange(102)[10:-10]
+  exact = (rows + 0.5 - 7) / 8
+  off = np.abs(inner - exact[:, None]).max()
+  assert off < (1e-4 if mode in ('transposed', 'bilinear') else 0.501)
+
+
+def test_scores_are_not_enlarged_by_steps_to_what_is_no_power_of_two():
+  x = jnp.ones((1, 4, 4, 2))
+  with pytest.raises(ValueError, match='powers of 2, and not by 6'):
+    upsample_scores('nearest', 6, name='up').init(jax.random.key(0), x)

@@ -2,14 +2,19 @@
 
 import functools
 import importlib
+import inspect
 import pathlib
+import re
 
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
 from segjax import models
 from segjax.data import fields
+from segjax.layers.conv import ConvTranspose
+from segjax.layers.upsample import BilinearUpsample
 
 FOLDER = pathlib.Path(models.__file__).parent
 NAMES = [p.stem for p in sorted(FOLDER.glob('*.py')) if p.stem != '__init__']
@@ -129,7 +134,13 @@ ON_BACKBONES = [
     for name in NAMES
     if 'backbone' in models.create(name, CLASSES).__dataclass_fields__
 ]
-# Of these, on plain vision transformers.
+# Of these, those that take PointRend's head.
+WITH_POINTS = [
+    name
+    for name in ON_BACKBONES
+    if 'points' in models.create(name, CLASSES).__dataclass_fields__
+]
+# On plain vision transformers.
 ON_TRANSFORMERS = ('dinov2_linear', 'dpt', 'eomt', 'setr')
 
 
@@ -168,28 +179,46 @@ def initialised(model):
 
 
 @functools.cache
-def outputs(model, *, train):
+def traced(model, *, train):
   """Outputs and intermediate values of a model in bfloat16, as shapes.
 
-  Tracing is what these tests cost: a model is traced once in each mode.
+  Tracing is what these tests cost: a model is traced once in each mode. The
+  third result are the names of its layers that enlarge by a transposed
+  convolution.
   """
+  enlarging = set()
+
+  def record(call, args, kwargs, context):
+    layer = context.module
+    if isinstance(layer, BilinearUpsample) or (
+        isinstance(layer, ConvTranspose) and layer.stride > 1
+    ):
+      enlarging.add('/'.join(layer.path))
+    return call(*args, **kwargs)
+
   variables = initialised(model)
   given = fields.placeholders(reads(model, train), image(model).shape)
   given['image'] = image(model)
   params = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), variables['params']
   )
-  return jax.eval_shape(
-      functools.partial(
-          model.apply,
-          train=train,
-          capture_intermediates=True,
-          mutable=[*(variables.keys() - {'params'}), 'intermediates'],
-      ),
-      {**variables, 'params': params},
-      **given,
-      rngs={'dropout': jax.random.key(0), 'sample': jax.random.key(1)},
-  )
+  with nn.intercept_methods(record):
+    out, collections = jax.eval_shape(
+        functools.partial(
+            model.apply,
+            train=train,
+            capture_intermediates=True,
+            mutable=[*(variables.keys() - {'params'}), 'intermediates'],
+        ),
+        {**variables, 'params': params},
+        **given,
+        rngs={'dropout': jax.random.key(0), 'sample': jax.random.key(1)},
+    )
+  return out, collections, enlarging
+
+
+def outputs(model, *, train):
+  return traced(model, train=train)[:2]
 
 
 # Values that stay in float32: coordinates are exact to parts of a pixel, scores
@@ -260,6 +289,53 @@ def test_without_a_level_there_is_no_auxiliary_head(name):
   assert level not in outputs(model, train=True)[0]['aux']
   assert 'aux' not in initialised(model)['params']
   assert 'aux' in initialised(configured(name))['params']
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_what_enlarges_by_a_transposed_convolution_can_do_it_otherwise(name):
+  out, _, enlarging = traced(configured(name), train=False)
+  source = (FOLDER / f'{name}.py').read_text()
+  if not enlarging and 'segjax.layers.upsample import' not in source:
+    return
+  fields_of = configured(name).__dataclass_fields__
+  assert 'upsampling' in fields_of, f'{name}: {sorted(enlarging)}'
+  assert fields_of['upsampling'].default == 'transposed'
+  config = importlib.import_module(f'configs.{name}').get_config()
+  assert config.model.upsampling == 'transposed'
+  if enlarging:
+    other = configured(name).clone(upsampling='nearest')
+    changed, _, enlarging = traced(other, train=False)
+    assert changed == out
+    assert not enlarging
+
+
+def test_only_the_layer_with_modes_enlarges_by_a_transposed_convolution():
+  package = FOLDER.parent
+  files = [*FOLDER.glob('*.py'), *(package / 'layers').glob('*.py')]
+  naming = {
+      path.name
+      for path in files
+      if re.search(r'\b(ConvTranspose|BilinearUpsample)\b', path.read_text())
+  }
+  # In `conv`, the transposed convolution itself, and a layer of stride 1.
+  assert naming == {'conv.py', 'upsample.py'}
+
+
+@pytest.mark.parametrize('name', WITH_POINTS)
+def test_a_point_head_is_a_field_of_model_config_and_loss(name):
+  config = importlib.import_module(f'configs.{name}').get_config()
+  assert config.model.points == ''
+  assert config.system_loss.point_weight == 1.0
+  own = inspect.signature(models.module(name).loss).parameters
+  assert own['point_weight'].default == 1.0
+  text = 'c2(features=16, train_points=32, subdivision_points=64)'
+  model = configured(name).clone(points=text)
+  if getattr(model, 'align_corners', False):
+    with pytest.raises(ValueError, match='set align_corners=False'):
+      initialised(model)
+    model = model.clone(align_corners=False)
+  assert 'points' in initialised(model)['params']
+  assert 'points' not in initialised(configured(name))['params']
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -34,68 +34,6 @@ def trained():
   }
 
 
-def draw(seed, count, coarse):
-  """Points of a training step."""
-  model = models.create('pointrend', CLASSES, train_points=count)
-  rngs = {'sample': jax.random.key(seed)}
-  return np.asarray(model.apply({}, coarse, rngs=rngs, method='draw'))
-
-
-def test_subdivision_replaces_exactly_the_most_uncertain_pixels():
-  coarse = jax.random.normal(jax.random.key(0), (2, 4, 6, CLASSES))
-  asked = []
-
-  def score(points):
-    asked.append(points)
-    return jnp.full((*points.shape[:2], CLASSES), 100.0)
-
-  refined = pointrend.subdivide(coarse, score, 7, rounds=1)
-  enlarged = resize(coarse, (8, 12))
-  replaced = np.asarray((refined == 100).all(-1))
-  scores = np.asarray(ops.uncertainty(enlarged))
-  for new, score in zip(replaced, scores, strict=True):
-    assert new.sum() == 7
-    assert score[new].min() > score[~new].max()
-  np.testing.assert_array_equal(refined[~replaced], enlarged[~replaced])
-  pixels = np.argwhere(replaced[0])
-  centers = {((c + 0.5) / 12, (r + 0.5) / 8) for r, c in pixels}
-  np.testing.assert_allclose(
-      sorted(map(tuple, asked[0][0].tolist())), sorted(centers), rtol=1e-6
-  )
-
-
-def test_every_step_asks_for_points_of_the_finer_grid():
-  asked = []
-
-  def score(points):
-    asked.append(points.shape)
-    return jnp.zeros((*points.shape[:2], CLASSES))
-
-  refined = pointrend.subdivide(jnp.zeros((2, 3, 4, CLASSES)), score, 100)
-  assert refined.shape == (2, 12, 16, CLASSES)
-  assert asked == [(2, 48, 2), (2, 100, 2)]  # All pixels, if there are fewer.
-
-
-def test_points_are_drawn_anew_for_each_image_and_key():
-  coarse = jnp.zeros((2, 9, 13, CLASSES))
-  first, again, other = (draw(seed, 16, coarse) for seed in (0, 0, 1))
-  assert first.shape == (2, 16, 2)
-  np.testing.assert_array_equal(first, again)
-  assert not np.isin(first, other).any()
-  assert not np.isin(first[0], first[1]).any()
-  assert 0 <= first.min() <= first.max() < 1
-
-
-def test_three_quarters_of_the_points_are_where_logits_are_uncertain():
-  # From left to right, the first class is less and less certain.
-  lead = jnp.linspace(10, 0, 13)[:, None] * jnp.eye(CLASSES)[0]
-  points = draw(0, 400, jnp.broadcast_to(lead, (2, 9, 13, CLASSES)))
-  # They are a quarter of three candidates for each point; near the edges, where
-  # logits fade, there are some of them too.
-  assert (points[:, :300, 0] > 0.65).mean() > 0.8
-  assert 0.4 < points[:, 300:, 0].mean() < 0.6
-
-
 def test_training_returns_points_and_coarse_logits():
   model = models.create('pointrend', CLASSES, **FIELDS)
 

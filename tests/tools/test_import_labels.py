@@ -16,6 +16,7 @@ from segjax.data import coco_masks
 from segjax.data import datasets
 from segjax.data import image
 from segjax.doctor import data
+from segjax.tools import import_labels as import_tool
 from segjax.tools.import_labels import import_labels
 from segjax.tools.import_labels import main
 from tests import tiny
@@ -526,3 +527,85 @@ def test_the_command_and_the_doctor_after_it(tmp_path):
   assert 'car' in report
   with pytest.raises(SystemExit, match='^segjax: .* is not touched'):
     main('coco', paths)
+
+
+BITS = {'road': ('road',), 'vehicle': ('car', 'bicyclist'), 'green': ('tree',)}
+# Ids of CamVid: sky 0, road 3, tree 5, car 8, bicyclist 10, ignored 11.
+CAMVID = filled((0, 0, 16, 4)) * 5 + filled((0, 6, 16, 12)) * 3
+CAMVID[8:10, 2:5], CAMVID[8:10, 8:9], CAMVID[11, 15] = 8, 10, 11
+
+
+def camvid(root, splits=('train', 'val')):
+  for split in splits:
+    photo(root / split / 'a.png')
+    photo(root / f'{split}annot' / 'a.png', CAMVID.astype(np.uint8))
+
+
+def test_a_set_that_is_known_becomes_one_of_classes_that_overlap(tmp_path):
+  camvid(tmp_path / 'CamVid')
+  told = import_labels(
+      'data_set',
+      tmp_path / 'CamVid',
+      tmp_path / 'bits',
+      data_set='camvid',
+      overlapping=BITS,
+  )
+  assert 'split test is not there' in told
+  assert f'green   {64 / 192:8.3%} of the pixels' in told
+  for split in ('train', 'val'):
+    dataset = datasets.load('folder', split, str(tmp_path / 'bits'))
+    assert dataset.label_map.overlapping
+    assert dataset.label_map.names == ('road', 'vehicle', 'green')
+    label = dataset[0]['label']
+    known = CAMVID != 11
+    for k, ids in enumerate(([3], [8, 10], [5])):
+      np.testing.assert_array_equal(
+          label[..., k][known], np.isin(CAMVID, ids)[known]
+      )
+    assert (label[~known] == 255).all()
+
+
+def test_regions_hide_nothing_where_classes_overlap(tmp_path):
+  photo(tmp_path / 'drawn' / 'a.png')
+  shapes = [
+      {'label': name, 'points': pairs(box(*corners)), 'shape_type': 'polygon'}
+      for name, corners in (('wall', (0, 0, 8, 8)), ('door', (2, 2, 6, 6)))
+  ]
+  content = {'imagePath': 'a.png', 'shapes': shapes}
+  content |= {'imageHeight': 12, 'imageWidth': 16}
+  (tmp_path / 'drawn' / 'a.json').write_text(json.dumps(content))
+  import_labels(
+      'labelme',
+      tmp_path / 'drawn',
+      tmp_path / 'bits',
+      overlapping={'house': ('wall', 'door'), 'door': ('door',)},
+  )
+  label = datasets.load('folder', 'train', str(tmp_path / 'bits'))[0]['label']
+  house, door = label[..., 0], label[..., 1]
+  np.testing.assert_array_equal(house, filled((0, 0, 8, 8)))
+  np.testing.assert_array_equal(door, filled((2, 2, 6, 6)))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(overlapping={'road': ('rode',)}), "road: .* no class 'rode'"),
+        (dict(overlapping=BITS, classes=('road',)), 'leave out --classes'),
+        (dict(data_set=''), 'name the set with --data_set'),
+        (dict(data_set='shapes'), 'no file of labels'),
+    ],
+)
+def test_overlapping_classes_that_cannot_be_are_refused(
+    tmp_path, options, message
+):
+  camvid(tmp_path / 'CamVid', ('train',))
+  options = {'data_set': 'camvid', **options}
+  with pytest.raises(ValueError, match=message):
+    import_labels('data_set', tmp_path / 'CamVid', tmp_path / 'bits', **options)
+
+
+def test_groups_of_classes_are_read():
+  groups = import_tool.read_groups(['road', 'vehicle=car + bus'])
+  assert groups == {'road': ('road',), 'vehicle': ('car', 'bus')}
+  with pytest.raises(ValueError, match='each class is named once'):
+    import_tool.read_groups(['road', 'road=car'])

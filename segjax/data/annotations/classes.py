@@ -1,10 +1,14 @@
 """Decides which classes a data set of annotations has."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 
 from segjax.data import annotations
 from segjax.data import label_map
 from segjax.data.label_map import IGNORE
+
+MOST_BITS = 15  # Classes of a mask of 16 bits, of which one is for ignored.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,9 +16,10 @@ class Classes:
   """The classes of the data set that is written.
 
   Attributes:
-    labels: their names, colours and things.
+    labels: their names, colours and things, and whether they overlap.
     train_ids: train id or `IGNORE` of each class of the source that is taken.
-    outside: train id of pixels of no region, or `IGNORE`.
+      If classes overlap, the bits of each class of the source, as a number.
+    outside: the same of pixels of no region.
   """
 
   labels: label_map.LabelMap
@@ -79,6 +84,70 @@ def choose(
   train_ids |= dict.fromkeys(ignored, IGNORE)
   outside = IGNORE if source.complete else train_ids[background]
   return Classes(labels, train_ids, outside)
+
+
+def choose_overlapping(
+    source: annotations.Source,
+    groups: Mapping[str, Sequence[str]],
+    *,
+    ignored: tuple[str, ...] = (),
+    known: label_map.LabelMap | None = None,
+    where: object = '',
+) -> Classes:
+  """Decides which classes a data set has whose classes overlap.
+
+  Args:
+    source: of the labels.
+    groups: the classes of the source that each class of the data set is of.
+    ignored: classes of the source whose pixels are ignored.
+    known: classes that the data set already has.
+    where: path of their file, for errors.
+
+  Raises:
+    ValueError: a name is unknown, there are more classes than bits, or they are
+      not those of the data set.
+  """
+  given = {category.name: category for category in source.categories}
+  named = [(title, n) for title, names in groups.items() for n in names]
+  named += [('--ignored', name) for name in ignored]
+  for title, name in named:
+    if name not in given:
+      raise ValueError(
+          f'{title}: there is no class {name!r}; there are'
+          f' {", ".join(given) or "none"}'
+      )
+  if len(groups) > MOST_BITS:
+    raise ValueError(
+        f'{len(groups)} classes, and masks of overlapping classes have'
+        f' {MOST_BITS} at most'
+    )
+  ignore = 1 << len(groups)
+  bits = {
+      name: sum(
+          1 << bit for bit, names in enumerate(groups.values()) if name in names
+      )
+      for name in given
+  }
+  bits |= dict.fromkeys((*ignored, annotations.IGNORED), ignore)
+  defaults = label_map.default_colors(len(groups))
+  labels = label_map.LabelMap(
+      names=tuple(groups),
+      colors=tuple(
+          tuple(given[names[0]].color or defaults[bit])
+          for bit, names in enumerate(groups.values())
+      ),
+      ids={bit: bit for bit in range(len(groups))} | {len(groups): IGNORE},
+      overlapping=True,
+  )
+  if known is not None and (known.names, known.ids) != (
+      labels.names,
+      labels.ids,
+  ):
+    raise ValueError(
+        f'{where} has other classes, {", ".join(known.names)}, than'
+        f' --overlapping names, {", ".join(groups)}: import into another folder'
+    )
+  return Classes(labels, bits, ignore if source.complete else 0)
 
 
 def _labels(taken, given, stuff, where):

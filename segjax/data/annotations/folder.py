@@ -72,7 +72,7 @@ def read(source, images, notes):
         objects_folder=maps or '',
     )
     splits[split] = [
-        Picture(e.name, e.image, functools.partial(_regions, dataset, e))
+        Picture(e.name, e.image, functools.partial(regions, dataset, e))
         for e in examples
     ]
   categories = [
@@ -128,7 +128,7 @@ def _by_colors(examples):
   return label_map.LabelMap(names, colors, {}, color_coded=True)
 
 
-def _regions(dataset, example, size, notes):
+def regions(dataset, example, size, notes):
   """Returns the regions of an example: objects, and the rest by class."""
   del notes
   labels = dataset.label_map

@@ -93,6 +93,40 @@ def paint(
   return label, dense[ids], table
 
 
+def paint_bits(
+    regions: Sequence[Region],
+    size: tuple[int, int],
+    bits: Mapping[str, int],
+    outside: int,
+    notes: Notes,
+    name: str,
+) -> np.ndarray:
+  """Paints the regions of a picture into bits, so that none hides another.
+
+  Args:
+    regions: of the picture.
+    size: height and width.
+    bits: the bits of each class, as a number; 0 for a class without any.
+    outside: bits of pixels of no region.
+    notes: where what is left out is counted.
+    name: of the picture.
+
+  Returns:
+    The bits of each pixel, [H, W] uint16.
+  """
+  label = np.zeros(size, np.uint16)
+  covered = np.zeros(size, bool)
+  for region in regions:
+    patch = rasterize(region, size, notes, name)
+    if patch is None:
+      continue
+    window, mask = patch
+    covered[window] |= mask
+    label[window][mask] |= np.uint16(bits[region.category])
+  label[~covered] = outside
+  return label
+
+
 def rasterize(
     region: Region, size: tuple[int, int], notes: Notes, name: str
 ) -> Patch | None:

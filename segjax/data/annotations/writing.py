@@ -26,12 +26,14 @@ class Written:
   Attributes:
     pixels: number of each class, and of `IGNORE` behind them.
     objects: number of each class.
+    area: number of all pixels.
     pictures: number of pictures.
     notes: what was left out or changed.
   """
 
   pixels: np.ndarray
   objects: np.ndarray
+  area: int
   pictures: int
   notes: annotations.Notes
 
@@ -78,6 +80,7 @@ def write_split(
         continue
       total.pixels += one.pixels
       total.objects += one.objects
+      total.area += one.area
       total.pictures += one.pictures
       total.notes.merge(one.notes)
     if total is None or not total.pictures:
@@ -118,6 +121,7 @@ def write_picture(
       np.zeros(labels.num_classes + 1, np.int64),
       np.zeros(labels.num_classes, np.int64),
       0,
+      0,
       notes,
   )
   try:
@@ -135,6 +139,18 @@ def write_picture(
     notes.add('images that EXIF turned, written upright', picture.name)
   if not regions:
     notes.add('images without a region', picture.name)
+  masks = folder / 'masks' / f'{picture.name}.png'
+  masks.parent.mkdir(parents=True, exist_ok=True)
+  if labels.overlapping:
+    label = painting.paint_bits(
+        regions, size, classes.train_ids, classes.outside, notes, picture.name
+    )
+    _write_image(picture, folder, pixels, turned, link)
+    if labels.num_classes < 8:
+      label = label.astype(np.uint8)
+    image.write_png(masks, label)
+    counts = [int((label >> bit & 1).sum()) for bit in labels.ids]
+    return Written(np.array(counts), nothing.objects, label.size, 1, notes)
   label, ids, table = painting.paint(
       regions,
       size,
@@ -145,8 +161,6 @@ def write_picture(
       picture.name,
   )
   _write_image(picture, folder, pixels, turned, link)
-  masks = folder / 'masks' / f'{picture.name}.png'
-  masks.parent.mkdir(parents=True, exist_ok=True)
   image.write_png(masks, label, palette=labels.colors)
   if labels.things:
     _write_objects(
@@ -157,6 +171,7 @@ def write_picture(
   return Written(
       np.append(counts[: labels.num_classes], counts[IGNORE]),
       np.bincount(kinds, minlength=labels.num_classes),
+      label.size,
       1,
       notes,
   )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.convert import rules
+from segjax.layers import point_head
 from segjax.layers.conv import Conv
 from segjax.losses.cross_entropy import cross_entropy
 from segjax.models import pointrend
@@ -31,14 +32,18 @@ class Network(pointrend.Model):
 
   @nn.compact
   def __call__(self, image, *, train=False):
-    coarse, score = self.parts(image, train)
+    coarse, fine, head = self.parts(image, train)
+
+    def score(points):
+      return head(fine, coarse, points)
+
     points = jnp.broadcast_to(SPREAD, (len(image), *SPREAD.shape))
     return {
         'coarse': coarse,
         'points': points,
         'point_logits': score(points).swapaxes(1, 2),
-        'logits': pointrend.subdivide(coarse, score, 8196),
-        'logits_256': pointrend.subdivide(coarse, score, 256),
+        'logits': point_head.subdivide(coarse, score, 8196),
+        'logits_256': point_head.subdivide(coarse, score, 256),
     }
 
 
@@ -51,7 +56,7 @@ class Toy(nn.Module):
   def __call__(self, image, *, train=False):
     fine = Conv(16, (3, 3), strides=4, padding=1, name='p2')(image)
     coarse = Conv(self.num_classes, (1, 1), name='classifier')(fine)
-    head = pointrend.PointHead(self.num_classes, 64, name='points')
+    head = point_head.PointHead(self.num_classes, 64, name='points')
     draws, others = (
         jnp.float32(
             reference.generator(f'public:points{i}').random((2, count, 2))
@@ -63,7 +68,7 @@ class Toy(nn.Module):
         'coarse': coarse,
         'points': points,
         'point_logits': head(fine, coarse, points),
-        'logits': pointrend.subdivide(
+        'logits': point_head.subdivide(
             coarse, lambda points: head(fine, coarse, points), 96
         ),
     }

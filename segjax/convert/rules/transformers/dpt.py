@@ -3,8 +3,9 @@
 Its backbone has `resize='bilinear', epsilon=1e-12`, and the default `widths`
 are those of ViT-B; `dpt-large-ade` on ViT-L has `taps=(5, 11, 17, 23)` and
 `widths=(256, 512, 1024, 1024)`. The final norm and the first block of the
-coarsest fusion are in its files, but not used, and are dropped. Units without
-batch norm, `use_batch_norm_in_fusion_residual=False`, are none of ours.
+coarsest fusion are in its files, but not used, and are dropped. Files whose
+configuration has `use_batch_norm_in_fusion_residual=False`, the default there,
+have `fusion_norm=False`; those of `dpt-large-ade` have batch norm.
 """
 
 from segjax.convert.rules import under
