@@ -219,3 +219,19 @@ def test_maxima_over_the_border_need_no_infinity(image):
       e for e in program.jaxpr.eqns if e.primitive.name == 'reduce_window_max'
   )
   assert not np.any(pool.params['padding'])
+
+
+def test_selections_are_among_few_axes_and_no_short_integers(image):
+  def function(x):
+    place = jnp.where(x > 0, jnp.uint8(3), (x < -1).astype(jnp.uint8))
+    here = place[..., None, None] == jnp.arange(4, dtype=jnp.uint8)
+    return place, jnp.where(here, x[..., None, None], 0.0)
+
+  program = rewritten(function, image)
+  selected = [
+      e.outvars[0].aval
+      for e in program.jaxpr.eqns
+      if e.primitive.name == 'select_n'
+  ]
+  assert [x.dtype for x in selected] == [np.int32, np.float32]
+  assert max(x.ndim for x in selected) <= 4

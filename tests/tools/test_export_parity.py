@@ -47,3 +47,13 @@ def test_what_a_file_has_is_not_compared_again(tmp_path, monkeypatch):
   assert lines[3] == (
       '| unet | yes, 2e-06 | NotImplementedError: no such thing |'
   )
+
+
+def test_a_system_that_enlarges_roundings_is_compared_with_float64():
+  answers = {
+      'pidnet': {'to_jax': 1e-3, 'to_float64': 2e-4, 'jax_to_float64': 9e-4},
+      'unet': {'to_jax': 1e-3, 'to_float64': 1e-3, 'jax_to_float64': 2e-4},
+  }
+  table = export_parity.table({k: {'onnx': v} for k, v in answers.items()})
+  assert '| pidnet | yes, 2e-04 to float64, and JAX 9e-04 |' in table
+  assert '| unet | differs, 1e-03 to float64, and JAX 2e-04 |' in table

@@ -9,7 +9,6 @@ import itertools
 from typing import Any
 
 from jax import lax
-import jax.numpy as jnp
 import numpy as np
 
 from segjax.artifacts.portable.interpreter import bind
@@ -59,10 +58,15 @@ def cumulative(combine: Callable) -> Callable:
 
 
 def select(equation, inputs: Sequence) -> Any:
-  """Selects among arrays of few axes, which every runtime does."""
+  """Selects among arrays of few axes and no short integers.
+
+  TFLite selects among no others.
+  """
   which, *cases = inputs
-  shape = cases[0].shape
-  if len(shape) <= 4 or np.shape(which) != shape:
-    return bind(equation, inputs)[0]
-  flat = [lax.reshape(jnp.asarray(x), (np.prod(shape),)) for x in inputs]
-  return bind(equation, flat)[0].reshape(shape)
+  shape, kind = cases[0].shape, cases[0].dtype
+  if np.issubdtype(kind, np.integer) and kind.itemsize < 4:
+    cases = [lax.convert_element_type(x, np.int32) for x in cases]
+  if len(shape) > 4 and np.shape(which) == shape:
+    which, *cases = (lax.reshape(x, (np.prod(shape),)) for x in (which, *cases))
+  y = bind(equation, [which, *cases])[0]
+  return lax.convert_element_type(y.reshape(shape), kind)

@@ -74,9 +74,9 @@ def _matrix(run):
       shown = f'{100 * share:.0f}' if share >= 0.005 else ''
       said = f'{counts[i, j]:,} pixels of {name} as {other}, {share:.1%}'
       cells.append(
-          Markup(
-              '<td style="--share:{:.3f}" class="{}" title="{}">{}</td>'
-          ).format(share, 'full' if share > 0.55 else '', said, shown)
+          Markup('<td style="--share:{:.3f}" title="{}">{}</td>').format(
+              share, said, shown
+          )
       )
     rows.append(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(

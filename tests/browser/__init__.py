@@ -1,0 +1,1 @@
+"""`python -m tests.browser`: the pages, opened and clicked in Chromium."""
