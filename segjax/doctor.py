@@ -46,6 +46,7 @@ from segjax.runtime import terminal
 MIXED = 0.05  # Part of an object that may be of another class in the mask.
 SPECK = 10  # Pixels that an object should have.
 DRAWN = 8  # Examples of a split that are drawn.
+NAME = 50  # Letters of the name of an example in that of its picture.
 # What is looked at: the examples of training and of evaluation.
 LOADERS = {
     'train': experiment.train_dataset,
@@ -460,7 +461,7 @@ def draw(config, folder):
   folder = epath.Path(folder)
   _check_new(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  number = 0
+  taken = set()
   for role, load in LOADERS.items():
     try:
       dataset = load(config)
@@ -472,11 +473,13 @@ def draw(config, folder):
         example = dataset[index]
       except BadExample:
         continue  # As above.
-      name = example['name'].replace('/', '_')
+      # The end of a path; another one may have it, too.
+      name = f'{role}_{example["name"].replace("/", "_")[-NAME:]}'
+      name = f'{name}_{index}' if name in taken else name
+      taken.add(name)
       picture = _picture(example, dataset.label_map)
-      image.write_png(folder / f'{role}_{name}.png', picture)
-      number += 1
-  return f'{number} pictures are in {folder}.'
+      image.write_png(folder / f'{name}.png', picture)
+  return f'{len(taken)} pictures are in {folder}.'
 
 
 def _picture(example, labels):
