@@ -97,6 +97,7 @@ class ExportedPredictor:
               f'{name} holds {raw.dtype}, and the model takes'
               f' {self._about.dtype}: convert the image to that.'
           )
+        images.check_finite(raw, name)
         shown = self._resized(raw, self._about.shape[1:3])
       except Exception as error:
         if on_error is None:

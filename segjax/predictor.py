@@ -302,6 +302,7 @@ class Predictor(OneImage):
     # A part of an image may be as dark as no image is.
     if not example.get('part_of_image'):
       self.check_values(example['image'], example['name'])
+    images.check_finite(example['image'], example['name'])
     raw = images.with_channels(example['image'], self.channels, example['name'])
     features = {'image': raw}
     for name in example.keys() & fields.FIELDS.keys() - {'image'}:

@@ -1,5 +1,6 @@
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -407,6 +408,17 @@ def test_examples_without_any_object_cannot_be_learned_from(cells):
   errors, warnings = cells.check(instances=True)
   assert not errors
   assert '1 of 2 images of the train split' in warnings
+
+
+def test_pictures_of_equal_names_are_all_drawn(cells, tmp_path):
+  folder = cells.root / 'train'
+  for kind in ('images', 'masks'):
+    (folder / kind / 'a').mkdir()
+    for where in ('a/b.png', 'a_b.png', f'a/{"c" * 250}.png'):
+      shutil.copy(folder / kind / 'a.png', folder / kind / where)
+  said = doctor.draw(config(cells.root), tmp_path / 'drawn')
+  assert said.startswith('6 pictures')  # 5 of train and 1 of val.
+  assert len(list((tmp_path / 'drawn').iterdir())) == 6
 
 
 @pytest.mark.parametrize('with_objects', [True, False])

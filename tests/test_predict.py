@@ -1,3 +1,4 @@
+import copy
 import pathlib
 import subprocess
 import sys
@@ -220,6 +221,29 @@ def test_images_whose_outputs_share_a_name_are_refused(
   for name in names:
     assert str(tmp_path / name) in str(error.value)
   assert not (tmp_path / 'out').exists()
+
+
+def test_a_name_that_leaves_no_room_for_its_files_is_refused(
+    predictor, tmp_path
+):
+  # NAME_overlay.png is one byte too long beside what is written before it.
+  path = tmp_path / f'{"a" * (255 - 16)}.png'
+  images.write_png(path, np.zeros((9, 9, 3), np.uint8))
+  with pytest.raises(ValueError, match='too long by 1 bytes for the file aa'):
+    predict.write(predictor, [tmp_path], tmp_path / 'out')
+  shorter = path.rename(tmp_path / path.name[1:])
+  predict.write(predictor, [tmp_path], tmp_path / 'out')
+  assert (tmp_path / f'out/{shorter.stem}_overlay.png').exists()
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_an_image_that_is_not_finite_is_named(predictor, value):
+  image = np.zeros((9, 9, 3), np.float32)
+  image[2, 3] = value
+  predictor = copy.copy(predictor)
+  predictor._values = None  # As of weights that were converted.
+  with pytest.raises(ValueError, match='bad: 3 of 243 values are NaN or inf'):
+    predictor.predict_one(image, name='bad')
 
 
 def test_the_uncertainty_of_one_image_is_no_label_of_another(sampled, tmp_path):

@@ -10,6 +10,7 @@ from etils import epath
 
 # File in the folder of predictions that tells what they are of.
 RECORD = '.prediction.json'
+LONGEST_NAME = 255  # Bytes of a name that file systems take.
 
 
 def check_names(
@@ -17,7 +18,7 @@ def check_names(
     sources: Mapping[str, epath.Path],
     output: epath.Path,
 ) -> None:
-  """Raises ValueError if a file would be written twice or over an image.
+  """Raises ValueError if a file cannot be written, or twice or over an image.
 
   Args:
     files: {name of an image: names of the files that are written of it}.
@@ -29,6 +30,14 @@ def check_names(
   folder = output.resolve()
   for name, written in files.items():
     for file in written:
+      # It is written beside its place first, see `atomic.replacing`.
+      length = len(os.fsencode(f'.{os.path.basename(file)}.tmp'))
+      if length > LONGEST_NAME:
+        raise ValueError(
+            f'{sources[name]}: its name is too long by'
+            f' {length - LONGEST_NAME} bytes for the file {file}: give it a'
+            ' shorter one.'
+        )
       if file in owner:
         raise ValueError(
             f'Both {sources[owner[file]]} and {sources[name]} would be written'

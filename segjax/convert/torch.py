@@ -69,10 +69,7 @@ def _read(plan, state, problems):
       if place is not None:
         path, alias = place
         tensors = read[path]
-        if broken := _count_broken(tensor):
-          raise ValueError(
-              f'{broken} of {np.size(tensor)} numbers are NaN or infinite'
-          )
+        _check_numbers(np.asarray(tensor), plan.variables.get(path))
         # A joint may change the shape; what it returns is compared later.
         shape = None if path in plan.joined else plan.shape(path)
         value = plan.layout.read(np.asarray(tensor), path, shape)
@@ -82,12 +79,32 @@ def _read(plan, state, problems):
   return read
 
 
-def _count_broken(tensor):
-  """Returns how many numbers of a tensor are not finite."""
-  array = np.asarray(tensor)
-  if array.dtype.kind in 'iub':
-    return 0
-  return int((~np.isfinite(array.astype(np.float32))).sum())
+def _check_numbers(tensor, variable):
+  """Raises ValueError if the numbers of a tensor are none of a model.
+
+  Args:
+    tensor: array of the file.
+    variable: that it fills, or None if a joint takes it.
+  """
+  kind = tensor.dtype.kind
+  if kind in 'iub':
+    if variable is None or not np.issubdtype(variable.dtype, np.integer):
+      raise ValueError(
+          f'it holds {tensor.dtype}, expected fractions: weights that were'
+          ' quantised are converted before that, or from their dequantize()'
+      )
+    return
+  if kind == 'c':
+    raise ValueError(f'it holds {tensor.dtype}, expected real numbers')
+  try:
+    broken = int((~np.isfinite(tensor.astype(np.float32))).sum())
+  except (TypeError, ValueError) as error:  # Such as bfloat16 in .npz.
+    raise ValueError(
+        f'it holds {tensor.dtype}, which NumPy does not know as numbers: save'
+        ' it as float32'
+    ) from error
+  if broken:
+    raise ValueError(f'{broken} of {tensor.size} numbers are NaN or infinite')
 
 
 def _originals(read, problems):

@@ -48,6 +48,8 @@ STORAGES = {
     'torch.CharStorage': np.int8,
     'torch.ByteStorage': np.uint8,
     'torch.BoolStorage': np.bool_,
+    'torch.ComplexFloatStorage': np.complex64,
+    'torch.ComplexDoubleStorage': np.complex128,
     # Storages of tensors that are not read.
     'torch.storage.UntypedStorage': np.uint8,
     'torch.QInt8Storage': np.int8,
@@ -212,8 +214,11 @@ def select(content, key='', ema=False):
   averaged = False
   while isinstance(content, dict):
     inner = {k: v for k, v in content.items() if isinstance(v, dict)}
-    if key in inner:
-      return inner[key], True  # Whoever chooses knows.
+    if key in inner:  # Whoever chooses knows whether it has averages.
+      chosen = inner[key]
+      if not any(map(_is_tensor, chosen.values())):
+        chosen, _ = select(chosen)
+      return chosen, True
     if not key:
       dropped, taken = _choose_average(content, inner, ema and not averaged)
       averaged = averaged or taken is not None
@@ -363,6 +368,7 @@ def _without_prefixes(arrays):
       (p for p in PREFIXES if arrays and all(n.startswith(p) for n in arrays)),
       '',
   ):
+    logging.info('All names begin with %r, which is taken off.', prefix)
     arrays = {n.removeprefix(prefix): array for n, array in arrays.items()}
   return arrays
 

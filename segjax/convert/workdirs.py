@@ -1,5 +1,6 @@
 """Writes weights of other sources as workdirs, and back."""
 
+import collections
 import contextlib
 import dataclasses
 import importlib
@@ -338,12 +339,30 @@ def _unwrap(state, plan):
   while not any(_places(plan, unwrapped).values()):
     first = {name.partition('.')[0] for name in unwrapped}
     if len(first) != 1 or not all('.' in name for name in unwrapped):
+      _suggest_keys(unwrapped, prefix, plan)
       return state  # The list of problems then has the names of the file.
     prefix += f'{first.pop()}.'
     unwrapped = {n.partition('.')[2]: x for n, x in unwrapped.items()}
   if prefix:
     logging.info('All names begin with %r, which is taken off.', prefix)
   return unwrapped
+
+
+def _suggest_keys(state, prefix, plan):
+  """Says which names would fit without their beginnings, such as 'student'."""
+  parts = collections.defaultdict(dict)
+  for name, tensor in state.items():
+    first, _, rest = name.partition('.')
+    parts[first][rest] = tensor
+  if fitting := [
+      f'--key={prefix}{first}'
+      for first, behind in parts.items()
+      if any(_places(plan, behind).values())
+  ]:
+    logging.warning(
+        'Names begin differently. %s takes those of one module alone.',
+        ' or '.join(fitting),
+    )
 
 
 def _save(workdir, variables, source, stem, state, plan, **origin):

@@ -1,15 +1,16 @@
 """Decodes image files to the samples that they store, and verifies checksums.
 
 PNG and TIFF are decoded by imagecodecs and tifffile, which raise if a checksum
-is wrong; JPEG by imagecodecs, too; WebP and BMP by OpenCV; indices into
-palettes and all other formats by Pillow. The content of a file decides its
-format, not its suffix.
+is wrong; JPEG by imagecodecs, too; WebP and BMP by OpenCV; all other formats
+and bitmaps of indices by Pillow. The content of a file decides its format, not
+its suffix.
 """
 
 import contextlib
 import dataclasses
 import io
 import logging
+import re
 import struct
 import warnings
 import zlib
@@ -31,6 +32,9 @@ TOO_LARGE = (
     ' cut it into tiles; segjax.predict --windows reads parts of an image'
 )
 LIBPNG_SIDE = 1_000_000  # Pixels of the longest side that libpng decodes.
+# Begin of a segment of JPEG. After 0xff coded pixels have 0 or a restart.
+SEGMENT = re.compile(rb'\xff[\x02-\xcf\xd8-\xfe]')
+JPEG_END = b'\xff\xd9'
 # Tag Orientation of EXIF and of TIFF.
 ORIENTATION = 0x0112
 # Compressions of TIFF that keep every value. Others lose some or may do so.
@@ -80,6 +84,15 @@ def decode(data: bytes) -> Decoded:
     Refused: the file holds what is not read, such as several pages.
     Exception: the file is damaged; decoders raise errors of any type.
   """
+  decoded = _decode_any(data)
+  native = decoded.pixels.dtype.newbyteorder('=')
+  return dataclasses.replace(
+      decoded, pixels=decoded.pixels.astype(native, copy=False)
+  )
+
+
+def _decode_any(data):
+  """Decodes the content of a file; numbers may be in its order of bytes."""
   if data.startswith(NUMPY):
     return Decoded(np.load(io.BytesIO(data), allow_pickle=False))
   if data.startswith(TIFF):
@@ -149,30 +162,61 @@ def _decode_png(data):
   """Decodes a PNG; all of its checksums must be right."""
   # Text, colour profiles and gamma do not change the samples, and libpng
   # writes warnings about odd ones.
-  kept, width, height, kind = [PNG], 0, 0, 0
+  kept, width, height, bits, kind = [PNG], 0, 0, 0, 0
+  palette = None
   for name, start, end in _png_chunks(data):
     body = data[start + 8 : end - 4]
     if name == b'IHDR':
-      width, height, _, kind = struct.unpack('>IIBB', body[:10])
+      width, height, bits, kind = struct.unpack('>IIBB', body[:10])
       _check_size(width, height)
     elif name == b'acTL':
       _check_pages(struct.unpack('>I', body[:4])[0], 'frames')
+    elif name == b'PLTE':
+      palette = np.frombuffer(body, np.uint8).reshape(-1, 3)
     if name in (b'IHDR', b'PLTE', b'IDAT', b'IEND'):
       kept.append(data[start:end])
-  data = b''.join(kept)
-  if kind == 3 or max(width, height) > LIBPNG_SIDE:
-    return _decode_pillow(Image.open(io.BytesIO(data)))
-  pixels = imagecodecs.png_decode(data)
+  if max(width, height) > LIBPNG_SIDE:
+    return _decode_pillow(Image.open(io.BytesIO(b''.join(kept))))
+  if kind == 3:
+    return _decode_indices(kept, bits, palette)
+  pixels = imagecodecs.png_decode(b''.join(kept))
   if kind == 4:  # Grey with alpha.
     pixels = pixels[:, :, [0, 0, 0, 1]]
   return Decoded(pixels, alpha=kind in (4, 6))
+
+
+def _decode_indices(chunks, bits, palette):
+  """Decodes an indexed PNG of given chunks.
+
+  libpng gives colours, and Pillow does not see that rows are missing. So the
+  indices are decoded as greys, which libpng spreads over 0 to 255.
+  """
+  if palette is None:
+    raise ValueError('it has indices, but no palette')
+  signature, header, *others = chunks
+  named = bytearray(header[4:-4])  # Name and content of the chunk IHDR.
+  named[4 + 9] = 0  # The type of colour is grey.
+  header = header[:4] + bytes(named) + struct.pack('>I', zlib.crc32(named))
+  others = [chunk for chunk in others if chunk[4:8] != b'PLTE']
+  pixels = imagecodecs.png_decode(b''.join([signature, header, *others]))
+  pixels //= 255 // (2**bits - 1)
+  _check_indices(pixels, palette)
+  return Decoded(pixels, palette)
+
+
+def _check_indices(pixels, palette):
+  """Raises ValueError if an index has no colour."""
+  if pixels.size and pixels.max() >= len(palette):
+    raise ValueError(
+        f'it has the index {pixels.max()}, but {len(palette)} colours'
+    )
 
 
 def _png_chunks(data):
   """Yields (name, start, end) of the chunks of a PNG, and verifies them."""
   start = len(PNG)
   while True:
-    (length,) = struct.unpack('>I', data[start : start + 4])
+    length = int.from_bytes(data[start : start + 4])
     name, end = data[start + 4 : start + 8], start + length + 12
     if end > len(data):
       raise ValueError('the file is truncated')
@@ -201,11 +245,9 @@ def _decode_webp(data):
 
 def _decode_jpeg(data, picture):
   """Decodes a JPEG; of several pictures the first is the main one."""
-  # OpenCV fills the missing part of a truncated JPEG; Pillow raises. The end
-  # mark cannot occur inside the coded pixels, so a file that ends with it is
-  # complete.
-  if not data.endswith(b'\xff\xd9'):
-    return _decode_pillow(picture, 'JPEG')
+  # Decoders fill the missing part of a truncated JPEG, or take zeros for it.
+  if not _has_end(data):
+    raise ValueError('the file is truncated: the mark of its end is missing')
   if picture.mode in ('L', 'RGB'):
     # OpenCV's libjpeg gives the same, and writes lines about damaged files.
     try:
@@ -213,6 +255,23 @@ def _decode_jpeg(data, picture):
     except imagecodecs.Jpeg8Error:
       return _decode_pillow(picture, 'JPEG')
   return dataclasses.replace(_decode_opencv(data, picture), lossy='JPEG')
+
+
+def _has_end(data):
+  """Tells whether the mark of the end follows the pixels of a JPEG.
+
+  A JPEG may hold another one, a thumbnail, in a segment before its pixels.
+  """
+  if data.endswith(JPEG_END):
+    return True
+  start = 2
+  while segment := SEGMENT.search(data, start):
+    if segment[0] == JPEG_END:
+      return True
+    start = segment.end() + int.from_bytes(
+        data[segment.end() : segment.end() + 2]
+    )
+  return False
 
 
 def _decode_opencv(data, picture=None):
@@ -231,10 +290,7 @@ def _decode_pillow(picture, lossy=''):
   if picture.mode == 'P':
     pixels = np.array(picture)
     palette = np.array(picture.getpalette('RGB'), np.uint8).reshape(-1, 3)
-    if pixels.size and pixels.max() >= len(palette):
-      raise ValueError(
-          f'it has the index {pixels.max()}, but {len(palette)} colours'
-      )
+    _check_indices(pixels, palette)
     return Decoded(pixels, palette, lossy=lossy)
   if picture.mode == '1':  # Black and white, as in a PNG of one bit.
     return Decoded(np.array(picture).astype(np.uint8) * 255, lossy=lossy)

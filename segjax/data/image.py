@@ -82,8 +82,8 @@ def check_finite(image: np.ndarray, name: epath.PathLike) -> None:
   if bad := image.size - np.isfinite(image).sum():
     raise BadExample(
         f'{name}: {bad} of {image.size} values are NaN or infinite, of which'
-        ' nothing can be learned; give them a number, such as the mean of the'
-        ' others, and ignore these pixels in the mask'
+        ' nothing can be learned or predicted; give them a number, such as the'
+        ' mean of the others, and ignore these pixels in the mask'
     )
 
 

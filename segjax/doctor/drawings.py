@@ -10,6 +10,7 @@ from segjax.data.image import BadExample
 from segjax.doctor.examples import LOADERS
 
 DRAWN = 8  # Examples of a split that are drawn.
+NAME = 50  # Letters of the name of an example in that of its picture.
 
 
 def check_new(folder: epath.PathLike) -> None:
@@ -37,7 +38,7 @@ def draw(config, folder: epath.PathLike) -> str:
   folder = epath.Path(folder)
   check_new(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  number = 0
+  taken = set()
   for role, load in LOADERS.items():
     try:
       dataset = load(config)
@@ -49,11 +50,13 @@ def draw(config, folder: epath.PathLike) -> str:
         example = dataset[index]
       except BadExample:
         continue  # As above.
-      name = example['name'].replace('/', '_')
+      # The end of a path; another one may have it, too.
+      name = f'{role}_{example["name"].replace("/", "_")[-NAME:]}'
+      name = f'{name}_{index}' if name in taken else name
+      taken.add(name)
       picture = _picture(example, dataset.label_map)
-      image.write_png(folder / f'{role}_{name}.png', picture)
-      number += 1
-  return f'{number} pictures are in {folder}.'
+      image.write_png(folder / f'{name}.png', picture)
+  return f'{len(taken)} pictures are in {folder}.'
 
 
 def _picture(example, labels):

@@ -214,13 +214,16 @@ def test_prefixes_of_wrappers_are_taken_off_and_said(
   jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
-def test_names_that_no_rule_knows_are_those_of_the_file(state, tmp_path):
+def test_names_that_no_rule_knows_are_those_of_the_file(
+    state, tmp_path, caplog
+):
   path = tmp_path / 'wrapped.npz'
   wrapped = {f'model.{n}': x for n, x in state.items()}
   torch_file.write(path, wrapped | {'criterion.scale': np.ones(1)})
   with pytest.raises(ValueError, match=r'criterion.scale \[1\]: no rule match'):
     workdirs.convert('torchvision', get_config(), path, tmp_path / 'out')
   assert not (tmp_path / 'out').exists()
+  assert '--key=model takes those of one module alone' in caplog.text
 
 
 def test_weights_that_are_not_finite_are_named(state, tmp_path):

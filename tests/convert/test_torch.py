@@ -125,6 +125,18 @@ def test_all_that_is_amiss_is_in_one_error(state, template):
   ]
 
 
+@pytest.mark.parametrize('dtype', [np.int8, np.uint8, np.complex64, 'V2'])
+def test_numbers_that_are_no_fractions_are_named(state, template, dtype):
+  weights = state['head.weight'].astype(np.float16)
+  # NumPy reads bfloat16 in .npz as two bytes.
+  state['head.weight'] = (
+      weights.view(dtype) if dtype == 'V2' else weights.astype(dtype)
+  )
+  (problem,) = problems(state, RULES, template)
+  name = str(np.dtype(dtype))
+  assert problem.startswith(f'head.weight [5, 4]: it holds {name}, ')
+
+
 def test_two_tensors_for_one_variable_are_an_error(state, template):
   state['top.bias'] = tensor(5)
   assert problems(state, (*RULES, ('top', 'classifier')), template) == [

@@ -121,6 +121,22 @@ def test_a_key_chooses_among_several_weights(tmp_path):
     torch_file.read(path, key='ema')
 
 
+def test_a_key_may_name_what_is_around_the_weights():
+  weights = torch_file.read(FILES / 'checkpoint.pth', key='state_dict')
+  content = {'student': {'state_dict': weights, 'step': 3}, 'teacher': weights}
+  assert torch_file.select(content, 'student') == (weights, True)
+
+
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.module.'])
+def test_prefixes_of_wrappers_are_taken_off_and_said(tmp_path, caplog, prefix):
+  path = tmp_path / 'wrapped.safetensors'
+  torch_file.write(path, {f'{prefix}{n}': x for n, x in EXPECTED.items()})
+  with caplog.at_level('INFO'):
+    arrays = torch_file.read(path)
+  assert_same({name: arrays[name] for name in EXPECTED}, EXPECTED)
+  assert "begin with 'module.', which is taken off" in caplog.text
+
+
 def calling(module, name, argument):
   """Returns a pickle that, loaded, is the result of a call."""
   return f'c{module}\n{name}\n(V{argument}\ntR.'.encode()

@@ -429,6 +429,63 @@ def test_a_png_with_a_wrong_checksum_of_zlib_is_an_error(file, kind):
     image.read_mask(file(png(*sides, 8, kind, rows, *palette, checksum=1)))
 
 
+@pytest.mark.parametrize('kind', [0, 3])
+@pytest.mark.parametrize('lacking', [slice(0, -21 * 3), slice(0, -1)])
+def test_a_png_that_lacks_rows_is_an_error(file, kind, lacking):
+  rows = b''.join(b'\0' + row.tobytes() for row in IDS)
+  palette = [(b'PLTE', bytes(range(30)))] if kind else []
+  with pytest.raises(BadExample, match=r'file\.dat: damaged.*enough image'):
+    image.read_mask(file(png(20, 12, 8, kind, rows[lacking], *palette)))
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_indices_of_few_bits_are_no_shades(file, bits):
+  indices = IDS % 2**bits
+  places = np.arange(bits)[::-1]
+  packed = np.packbits(((indices[..., None] >> places) & 1).reshape(12, -1), -1)
+  rows = b''.join(b'\0' + row.tobytes() for row in packed)
+  colors = np.arange(3 * 2**bits, dtype=np.uint8).reshape(-1, 3) * 5
+  path = file(png(20, 12, bits, 3, rows, (b'PLTE', colors.tobytes())))
+  np.testing.assert_array_equal(image.read_mask(path), indices)
+  np.testing.assert_array_equal(image.read_image(path), colors[indices])
+
+  few = (b'PLTE', colors[:1].tobytes())
+  with pytest.raises(BadExample, match=r'damaged.* index \d+, but 1 colours'):
+    image.read_mask(file(png(20, 12, bits, 3, rows, few)))
+  with pytest.raises(BadExample, match='indices, but no palette'):
+    image.read_mask(file(png(20, 12, bits, 3, rows)))
+
+
+@pytest.mark.parametrize('progressive', [False, True])
+@pytest.mark.parametrize('share', [0.98, 0.7, 0.3])
+@pytest.mark.parametrize('tail', [b'', b'\0', b'\xff', b'\xa5'])
+def test_a_jpeg_without_an_end_is_an_error(file, progressive, share, tail):
+  array = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+  whole = pillow(array, 'jpeg', progressive=progressive)
+  thumbnail = pillow(IDS, 'jpeg')  # It has an end of its own.
+  length = struct.pack('>H', len(thumbnail) + 2)
+  whole = whole[:2] + b'\xff\xe1' + length + thumbnail + whole[2:]
+  expected = image.read_image(file(whole))
+  padded = image.read_image(file(whole + bytes(50)))
+  np.testing.assert_array_equal(padded, expected)
+  kept = int(len(whole) * share)
+  with pytest.raises(BadExample, match=r'file\.dat: damaged .* is truncated'):
+    image.read_image(file(whole[:kept] + tail * (len(whole) - kept)))
+
+
+@pytest.mark.parametrize('dtype', ['>u2', '>f4'])
+@pytest.mark.parametrize('kind', ['npy', 'tiff'])
+def test_the_order_of_bytes_changes_no_type(file, dtype, kind):
+  array = as_colors(IDS).astype(dtype)
+  buffer = io.BytesIO()
+  np.save(buffer, array)
+  data = tiff(array, byteorder='>', photometric='rgb')
+  found = image.read_image(file(data if kind == 'tiff' else buffer.getvalue()))
+  assert found.dtype == np.dtype(dtype).newbyteorder('=')
+  assert found.dtype.isnative
+  np.testing.assert_array_equal(found, array)
+
+
 @pytest.mark.parametrize('compression', ['zlib', 'lzma'])
 def test_a_tiff_with_a_wrong_checksum_is_an_error(file, compression):
   data = tiff(IDS, compression=compression)

@@ -8,6 +8,7 @@ import dataclasses
 import fnmatch
 import functools
 import re
+import unicodedata
 
 from absl import logging
 from etils import epath
@@ -382,6 +383,7 @@ def pair(
   mask_files, more_masks = _list_files(
       masks, mask_suffixes or image_suffixes, beside_masks
   )
+  mask_files = _named_alike(mask_files, image_files)
   unpaired = [image_files[n] for n in image_files if n not in mask_files]
   if unpaired:
     raise FileNotFoundError(
@@ -497,6 +499,25 @@ def _list_files(folder, suffixes, beside=''):
         + (f'; left out: {rest}' if rest else '')
     )
   return files, rest
+
+
+def _named_alike(files, others):
+  """Returns files under those names of others that look the same.
+
+  The letter e with an accent is one character or two in Unicode, and macOS and
+  other systems write names in different ways.
+
+  Args:
+    files: {name: path}.
+    others: names, or what has them as keys.
+  """
+  forms = {unicodedata.normalize('NFC', n): n for n in others if n not in files}
+
+  def name(given):
+    form = unicodedata.normalize('NFC', given)
+    return given if given in others else forms.pop(form, given)
+
+  return {name(given): path for given, path in files.items()}
 
 
 def _read_text(path):

@@ -28,12 +28,12 @@ objects are of one class.
 
 from concurrent import futures
 import dataclasses
-import json
 
 from absl import logging
 import numpy as np
 
 from segjax.data import image
+from segjax.data import json_text
 from segjax.data import label_map
 from segjax.data import listing
 from segjax.data.datasets import files
@@ -261,7 +261,7 @@ def _read_json(path):
   """Reads the label map in a dataset.json."""
   try:
     # It recognises UTF-16 and UTF-32, and a byte order mark.
-    content = json.loads(path.read_bytes())
+    content = json_text.loads(path.read_bytes())
   except UnicodeDecodeError as error:
     raise ValueError(
         f'{path}: not UTF-8, {error.reason} at byte {error.start}; save it as'

@@ -127,6 +127,27 @@ def test_names_are_paths_in_the_folder(tmp_path):
   assert [e.name for e in examples] == ['a/x', 'b']
 
 
+def test_names_that_look_the_same_in_unicode_are_one(tmp_path):
+  composed, apart = 'r\u00fce', 'ru\u0308e'
+  black = np.zeros((2, 2), np.uint8)
+  write(tmp_path / f'images/{composed}.png', black)
+  write(tmp_path / f'masks/{apart}.png', black)
+  examples = files.pair(tmp_path / 'images', tmp_path / 'masks')
+  assert [(e.name, e.mask.stem) for e in examples] == [(composed, apart)]
+  assert not examples.left_out
+
+  # Two files may differ in nothing else; one mask is not for both.
+  write(tmp_path / f'images/{apart}.png', black)
+  with pytest.raises(FileNotFoundError, match='1 of 2 images have no mask'):
+    files.pair(tmp_path / 'images', tmp_path / 'masks')
+  write(tmp_path / f'masks/{composed}.png', black)
+  examples = files.pair(tmp_path / 'images', tmp_path / 'masks')
+  assert {e.name: e.mask.stem for e in examples} == {
+      composed: composed,
+      apart: apart,
+  }
+
+
 def test_an_image_without_a_mask_is_named(tmp_path):
   split_of(tmp_path, *np.zeros((3, 4, 6, 3), np.uint8))
   (tmp_path / 'masks/1.png').unlink()

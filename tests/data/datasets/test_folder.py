@@ -232,6 +232,11 @@ def test_a_json_may_be_any_unicode(tmp_path, encoding):
         (b'', 'not JSON'),
         (b'\x00\x01\x02', 'not JSON'),
         (b'[' * 20 + b'"', 'not JSON'),
+        (b'{"classes": []} // all', 'not JSON'),
+        (
+            b'{"classes": [{"name": "a", "ids": 1, "ids": 2}]}',
+            'not JSON, the key "ids" is given twice',
+        ),
     ],
 )
 def test_a_json_that_cannot_be_read_is_named(tmp_path, content, message):
