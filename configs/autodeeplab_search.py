@@ -53,6 +53,7 @@ def get_config(arg=''):
   )
   if arg.small:
     config.model.update(layers=3, features=4, blocks=2)
+    config.preprocess.train = 'flip|random_crop(48, 64)|normalize'
     config.optim.groups.architecture.base = 3e-2
   else:
     config.optim.weight_decay = 3e-4

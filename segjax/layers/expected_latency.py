@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from segjax.layers.slimmable import Width
+from segjax.layers.slimmable import of_cells
 from segjax.layers.slimmable_paths import OPERATIONS
 from segjax.layers.slimmable_paths import SCALES
 from segjax.layers.slimmable_paths import cell_widths
@@ -92,7 +94,7 @@ def expected_latency(
     ends: int,
     alphas: Sequence[jax.Array],
     betas: Sequence[jax.Array | None],
-    chosen: Sequence[Sequence[Width]],
+    chosen: Sequence[Width],
     published: bool = False,
 ) -> jax.Array:
   """Returns the latency that is expected of an architecture, in milliseconds.
@@ -106,7 +108,7 @@ def expected_latency(
     ends: width of stem and heads.
     alphas: see `PathNetwork`, as for `betas`.
     betas: weights of what comes from the finer and from the same scale.
-    chosen: widths of each scale.
+    chosen: of each scale the widths of its cells.
     published: adds up as the authors' code, which weighs the paths to all
       scales of a layer by the betas of its last scale, those of layer 2 by the
       last row, and counts what a cell keeps in what goes down from it, too.
@@ -156,6 +158,7 @@ def expected_latency(
     total += time(kind, height, columns, channels, count, 2)
     height, columns, channels = height // 2, columns // 2, count
   end = Width(list(widths).index(ends))
+  chosen = [of_cells(row) for row in chosen]
   # Latency of what stays on each scale, and of what goes down from it.
   keeps, downs = [total, 0.0, 0.0], [0.0, 0.0, 0.0]
   for layer in range(layers):
@@ -194,6 +197,6 @@ def _arriving(scale, beta, keeps, finer):
 
 def _indices(width, widths):
   """Returns which widths a cell may have: one that is fixed, or all."""
-  if isinstance(width.index, int):
+  if isinstance(width.index, int | np.integer):
     return [width.index]
   return range(len(widths))
