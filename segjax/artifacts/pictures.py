@@ -422,7 +422,7 @@ def curves(title, lines, size=(360, 220)):
     _paste(page, label, max(y - text, 0), left - label.shape[1] - 2)
   end = _text(f'step {max(steps)}', text)
   _paste(page, end, height + 2 * text, left + width - end.shape[1])
-  for (name, line), color in zip(lines.items(), LINES, strict=False):
+  for line, color in zip(lines.values(), LINES, strict=False):
     points = [
         (
             left + width * step / max(steps),

@@ -38,16 +38,22 @@ from segjax.tools import genotype
 
 
 def with_network(config, fields: dict):
-  """Returns a copy of a config whose model has some fields."""
+  """Returns a copy of a config whose model has some fields.
+
+  What the config leaves empty stays so: a student without a teacher learns
+  without, though a search finds a teacher, too.
+  """
   config = config.copy_and_resolve_references()
-  config.model.update(fields)
+  used = {k: v for k, v in fields.items() if config.model[k] != ()}
+  config.model.update(used)
   return config
 
 
 def cost(config) -> int:
   """Returns the FLOPs of a config's network for one image, in evaluation.
 
-  They are those of convolutions, for an image of the evaluation split.
+  They are those of convolutions and of matrix products, with which resizing is
+  computed, too, for an image of the evaluation split.
   """
   dataset = experiment.eval_dataset(config)
   system = experiment.system(config, dataset.label_map)
@@ -123,8 +129,8 @@ def page(
       '',
       f'{best} on {config.dataset.eval_split} of `{config.dataset.name}` after'
       f' {config.total_steps} steps of {config.batch_size} images, from random'
-      ' weights; GFLOPs of the convolutions for one image; mean and standard'
-      ' deviation over seeds. Written by',
+      ' weights; GFLOPs of convolutions and matrix products for one image; mean'
+      ' and standard deviation over seeds. Written by',
       '',
       f'    {facts["command"]}',
       '',
@@ -143,7 +149,8 @@ def page(
     lines.append(f'| {" | ".join(cells)} |')
   lines += ['', 'Their fields:', '']
   for name, (fields, _) in networks.items():
-    words = ', '.join(f'{key}={value}' for key, value in fields.items())
+    used = with_network(config, fields).model
+    words = ', '.join(f'{key}={used[key]}' for key in fields if used[key] != ())
     lines.append(f'- {name}: `{words}`')
   return '\n'.join(lines) + '\n'
 

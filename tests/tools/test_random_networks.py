@@ -47,7 +47,7 @@ def test_those_of_nearest_cost_are_taken_once_each(monkeypatch):
   }
 
 
-def test_the_cost_is_that_of_all_convolutions():
+def test_the_cost_is_that_of_all_convolutions_and_of_resizing():
   config = get_config('fasterseg')
   branch = ((1,), (0,), ())
   fields = dict(branches=(branch,), features=3, stem_width=12, head_width=12)
@@ -63,6 +63,8 @@ def test_the_cost_is_that_of_all_convolutions():
       2 * (height // s) * (width // s) * taps * a * b
       for s, taps, a, b in layers
   )
+  # Enlarging the scores, rows first.
+  expected += 2 * (height * 16 + height * width * 16 // 12) * 12 * 8
   assert random_networks.cost(config) == expected
 
 
