@@ -185,6 +185,7 @@ class PathNetwork(nn.Module):
           variable_broadcast='params',
           variable_carry='batch_stats',
           split_rngs={'params': False},
+          check_constancy_invariants=False,  # Would trace the cells twice.
       )
       _, stacked = loop(self, (), jax.tree.map(_stack, *given))
       maps = [[x[i] for x in stacked] for i in range(len(given))]

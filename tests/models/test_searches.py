@@ -4,6 +4,7 @@ import importlib
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -28,6 +29,53 @@ def turn(name, step):
   """Whose turn a step of a search of `STEPS` steps is, counted from 0."""
   groups = GROUPS[name].to_dict()
   return int(optim.turn(groups, step, total_steps=STEPS))
+
+
+# Some parameters of each; the rest are of its group, too.
+PARAMS = {
+    'autodeeplab_search': {
+        'alphas': np.ones((20, 8), np.float32),
+        'betas': np.ones((4, 4, 3), np.float32),
+        'stem0': {'kernel': np.ones((3, 3), np.float32)},
+    },
+    'fasterseg_search': {
+        'student': {'alpha0': np.ones((6, 5), np.float32)},
+        'teacher': {'beta1': np.ones((4, 2), np.float32)},
+        'cells': {'student_head0': {'kernel': np.ones((3, 3), np.float32)}},
+    },
+}
+
+
+@pytest.mark.parametrize('name', PARAMS)
+def test_weights_and_architecture_move_in_turns_alone(name):
+  config = importlib.import_module(f'configs.{name}').get_config()
+  total, groups = config.total_steps, config.optim.groups.to_dict()
+  tx = optim.create(
+      optim.schedule(total, **config.lr),
+      optimizer=config.optim.optimizer,
+      weight_decay=config.optim.weight_decay,
+      decay_on=config.optim.decay_on,
+      factors=(),
+      clip=config.optim.clip,
+      groups=groups,
+      total_steps=total,
+  )
+  params = jax.tree.map(jnp.asarray, PARAMS[name])
+  state = tx.init(params)
+  names = optim.by_name(params, str)
+  begin, moved = round(total / 3), []
+  for step in (0, 1, begin - 1, begin, begin + 1):
+    now = int(optim.turn(groups, step, total_steps=total))
+    updates, state = tx.update(params, state, params, step=jnp.int32(step))
+    new = jax.tree.map(jnp.add, params, updates)
+    for path, a, b in zip(
+        *map(jax.tree.leaves, (names, params, new)), strict=True
+    ):
+      of_architecture = bool(re.search(groups['architecture']['names'], path))
+      assert np.array_equal(a, b) == (of_architecture != now), (step, path)
+    moved.append(now)
+  assert moved[:3] == [0, 0, 0]
+  assert set(moved[3:]) == {0, 1}
 
 
 @pytest.mark.slow  # Compiles two networks of all paths, minutes on two cores.
