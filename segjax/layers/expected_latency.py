@@ -45,12 +45,9 @@ def operators(
   def add(*operator):
     known[key(*operator)] = operator
 
-  height, columns = size
-  channels = 3
-  for kind, width in (('conv', 2), ('conv_2x', 4), ('conv_2x', 8)):
-    count = round(features * width * ends / 12) * (2 if width < 8 else 1)
-    add(kind, height, columns, channels, count, 2)
-    height, columns, channels = height // 2, columns // 2, count
+  for operator in _stem(size, features, ends):
+    add(*operator)
+  height, columns = (side // 8 for side in size)
   for layer in range(layers):
     for scale in range(min(layer + 1, SCALES)):
       side = height >> scale, columns >> scale
@@ -70,6 +67,17 @@ def operators(
                   stride,
               )
   return known
+
+
+def _stem(size, features, ends):
+  """Returns the operators of the student's stem; see `operators`."""
+  height, columns = size
+  channels, found = 3, []
+  for kind, width in (('conv', 2), ('conv_2x', 4), ('conv_2x', 8)):
+    count = round(features * width * ends / 12) * (2 if width < 8 else 1)
+    found.append((kind, height, columns, channels, count, 2))
+    height, columns, channels = height // 2, columns // 2, count
+  return found
 
 
 def key(
@@ -151,12 +159,8 @@ def expected_latency(
     column = write.index if times.shape[1] > 1 else 0
     return (times[row, column] * alpha).sum() * read.score * write.score
 
-  height, columns = size
-  channels, total = 3, 0.0
-  for kind, width in (('conv', 2), ('conv_2x', 4), ('conv_2x', 8)):
-    count = round(features * width * ends / 12) * (2 if width < 8 else 1)
-    total += time(kind, height, columns, channels, count, 2)
-    height, columns, channels = height // 2, columns // 2, count
+  height, columns = (side // 8 for side in size)
+  total = sum(time(*operator) for operator in _stem(size, features, ends))
   end = Width(list(widths).index(ends))
   chosen = [of_cells(row) for row in chosen]
   # Latency of what stays on each scale, and of what goes down from it.
