@@ -12,10 +12,13 @@ finds is trained by configs/autodeeplab.py:
 
 Steps take turns: one of the weights and one of the architecture, each from its
 half of the training images. The architecture begins after a third of the steps,
-which are half of those of the weights: 20 epochs of 40. Ours: six steps on
-`shapes`, read off and trained for six more, to see that the three commands fit
-together; a whole search has not been run yet. On a CPU the network of all paths
-takes minutes to compile.
+which are half of those of the weights: 20 epochs of 40.
+
+Ours, on `shapes`: three layers, two blocks a cell, crops of 48 x 64, 240 steps,
+4.1 CPU minutes on two cores, of which compiling takes about two: 14.5 mIoU on
+val of the network of all paths. It finds cells of skips alone, to which such
+searches are known to tend (https://arxiv.org/abs/1909.09656);
+launch/search_autodeeplab.md trains them beside random ones.
 """
 
 from configs import common
@@ -53,6 +56,7 @@ def get_config(arg=''):
   )
   if arg.small:
     config.model.update(layers=3, features=4, blocks=2)
+    config.preprocess.train = 'flip|random_crop(48, 64)|normalize'
     config.optim.groups.architecture.base = 3e-2
   else:
     config.optim.weight_decay = 3e-4

@@ -50,7 +50,7 @@ def get_config(arg=''):
   recipe = {}
   if not arg.small:
     recipe = RECIPES.get(arg.dataset, {}).get(arg.pretrain, {})
-  changes = dict(steps=240, batch=8) if arg.dataset == 'shapes' else recipe
+  changes = dict(steps=120, batch=4) if arg.dataset == 'shapes' else recipe
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'fasterseg_search'
   config.model = dict(
@@ -77,17 +77,19 @@ def get_config(arg=''):
         optimizer='adam(b1=0.5)',
         weight_decay=0.0,
         clip=0.0,
-        base=3e-3 if arg.small else 3e-4,
+        base=3e-2 if arg.small else 3e-4,
         schedule='constant',
     )
   if arg.small:
     config.model.update(
-        layers=5,
+        layers=6,
         features=4,
         widths=(6, 12),
         student_ends=6,
         latency_size=(96, 128),
     )
+    config.preprocess.train = 'flip|random_crop(64)|normalize'
+    config.eval_every = config.total_steps
   else:
     # A sixteenth of the pixels of a crop at stride 8, at least.
     kept = 128 if arg.pretrain else 98

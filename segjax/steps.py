@@ -9,6 +9,7 @@ from typing import Any
 
 import flax
 from flax import linen as nn
+from flax.core import tracers
 import jax
 import jax.numpy as jnp
 import optax
@@ -347,11 +348,17 @@ def make_search_step(
 
 
 def _watch_outputs(found):
-  """Returns a context that notes of each layer whether its output is finite."""
+  """Returns a context that notes of each layer whether its output is finite.
+
+  Layers within a loop of XLA are left out: their outputs are values of each
+  round, not of the step.
+  """
+  outside = tracers.current_trace()
 
   def call(next_call, args, kwargs, context):
     out = next_call(*args, **kwargs)
-    if context.method_name == '__call__':
+    looped = tracers.current_trace() != outside
+    if context.method_name == '__call__' and not looped:
       name = '/'.join(context.module.path) or 'the model'
       _note(found, f'the output of {name}', out)
     return out

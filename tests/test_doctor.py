@@ -416,7 +416,7 @@ def test_pictures_of_equal_names_are_all_drawn(cells, tmp_path):
     (folder / kind / 'a').mkdir()
     for where in ('a/b.png', 'a_b.png', f'a/{"c" * 250}.png'):
       shutil.copy(folder / kind / 'a.png', folder / kind / where)
-  said = doctor.draw(config(cells.root), tmp_path / 'drawn')
+  said = drawings.draw(config(cells.root), tmp_path / 'drawn')
   assert said.startswith('6 pictures')  # 5 of train and 1 of val.
   assert len(list((tmp_path / 'drawn').iterdir())) == 6
 

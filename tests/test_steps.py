@@ -486,3 +486,33 @@ def test_a_frozen_norm_may_see_one_value():
   state = steps.init_state(variables, optax.sgd(1.0), ema=False)
   step = make_step(model, frozen=lambda name: name.startswith('pooled/'))
   jax.eval_shape(step, state, batch)
+
+
+class Looped(nn.Module):
+  """Applies one convolution twice, in a loop of XLA."""
+
+  @nn.compact
+  def __call__(self, image, *, train=False):
+    x = nn.Dense(8, name='first')(image)
+    loop = nn.scan(
+        lambda conv, x, _: (conv(x), None),
+        variable_broadcast='params',
+        split_rngs={'params': False},
+        length=2,
+    )
+    x, _ = loop(nn.Dense(8, name='looped'), x, None)
+    return {'logits': classifier(CLASSES)(x), 'aux': {}}
+
+
+def test_a_search_looks_at_layers_around_a_loop():
+  system = system_of(Looped(), CLASSES)
+  state = steps.init_state(
+      system.init(0, (4, 6, 7, 3)), optax.sgd(1.0), ema=False
+  )
+  step = steps.make_search_step(system, seed=0)
+  _, found = jax.eval_shape(step, state, make_batch(0))
+  names = [name[7:] for name in found]
+  assert 'the output of first' in names
+  assert 'the output of classifier' in names
+  assert 'the output of looped' not in names
+  assert 'the gradient of looped/kernel' in names

@@ -1,17 +1,22 @@
 """Diagrams of scores: uint8 arrays, RGB [H, W, 3]."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
+from segjax.artifacts import pictures
 from segjax.artifacts.pictures import INK
 from segjax.artifacts.pictures import PAPER
+from segjax.artifacts.pictures import legend_entry
 from segjax.artifacts.pictures import paste
 from segjax.artifacts.pictures import text_tile
 
 RAMP = ((244, 247, 250), (22, 72, 133))  # Of a share, from 0 to 1.
 NO_DATA = (228, 228, 228)
+# Of lines in a chart; a chart has no more lines.
+LINES = ((22, 72, 133), (201, 93, 30), (60, 140, 70), (130, 60, 140))
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -124,3 +129,60 @@ def reliability(
   words = np.rot90(text_tile('accuracy', size))
   paste(page, words, size + (side - words.shape[0]) // 2, 0)
   return page
+
+
+def curves(
+    title: str,
+    lines: Mapping[str, Mapping[int, float]],
+    size: tuple[int, int] = (360, 220),
+) -> np.ndarray:
+  """Draws values over steps, with a line and an entry in the legend for each.
+
+  Args:
+    title: what is drawn.
+    lines: {name: {step: value}}.
+    size: (width, height) of the plot in pixels.
+
+  Returns:
+    [H, W, 3], from 0 to the largest value.
+  """
+  width, height = size
+  text, steps = 12, [step for line in lines.values() for step in line]
+  highest = max(value for line in lines.values() for value in line.values())
+  labels = [text_tile(f'{share * highest:.3g}', text) for share in (1, 0.5, 0)]
+  left = max(label.shape[1] for label in labels) + 4
+  page = np.full((height + 4 * text, left + width + text, 3), PAPER, np.uint8)
+  for label, share in zip(labels, (0, 0.5, 1), strict=True):
+    y = text + round(share * height)
+    cv2.line(page, (left, y), (left + width, y), NO_DATA, 1)
+    paste(page, label, max(y - text, 0), left - label.shape[1] - 2)
+  end = text_tile(f'step {max(steps)}', text)
+  paste(page, end, height + 2 * text, left + width - end.shape[1])
+  for line, color in zip(lines.values(), LINES, strict=False):
+    points = [
+        (
+            left + width * step / max(steps),
+            text + height * (1 - value / highest),
+        )
+        for step, value in sorted(line.items())
+    ]
+    cv2.polylines(
+        page, [np.rint(points).astype(np.int32)], False, color, 2, cv2.LINE_AA
+    )
+  entries = [
+      legend_entry(name, color, text)
+      for name, color in zip(lines, LINES, strict=False)
+  ]
+  return pictures.captioned(np.vstack([page, *_as_wide(entries, page)]), title)
+
+
+def _as_wide(tiles, page):
+  """Returns tiles with white at their right, as wide as a page."""
+  return [
+      np.pad(
+          tile,
+          ((0, 0), (0, page.shape[1] - tile.shape[1]), (0, 0)),
+          constant_values=255,
+      )
+      for tile in tiles
+  ]

@@ -155,7 +155,9 @@ def add_legend(
   """
   size = int(np.clip(picture.shape[1] // 60, 12, 36))
   ids = np.setdiff1d(label, IGNORE)
-  entries = [_entry(label_map.names[i], label_map.colors[i], size) for i in ids]
+  entries = [
+      legend_entry(label_map.names[i], label_map.colors[i], size) for i in ids
+  ]
   if not entries:
     return picture
   cell = max(entry.shape[1] for entry in entries)
@@ -342,7 +344,7 @@ def text_tile(
   return tile[:, : width + 1]
 
 
-def _entry(name, color, size):
+def legend_entry(name, color, size):
   """Returns a line of a legend: a swatch and a name."""
   words = text_tile(name, size)
   entry = np.full((2 * size, words.shape[1] + 3 * size, 3), PAPER, np.uint8)

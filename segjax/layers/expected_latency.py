@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from segjax.layers.slimmable import Width
+from segjax.layers.slimmable import of_cells
 from segjax.layers.slimmable_paths import OPERATIONS
 from segjax.layers.slimmable_paths import SCALES
 from segjax.layers.slimmable_paths import cell_widths
@@ -43,12 +45,9 @@ def operators(
   def add(*operator):
     known[key(*operator)] = operator
 
-  height, columns = size
-  channels = 3
-  for kind, width in (('conv', 2), ('conv_2x', 4), ('conv_2x', 8)):
-    count = round(features * width * ends / 12) * (2 if width < 8 else 1)
-    add(kind, height, columns, channels, count, 2)
-    height, columns, channels = height // 2, columns // 2, count
+  for operator in _stem(size, features, ends):
+    add(*operator)
+  height, columns = (side // 8 for side in size)
   for layer in range(layers):
     for scale in range(min(layer + 1, SCALES)):
       side = height >> scale, columns >> scale
@@ -68,6 +67,17 @@ def operators(
                   stride,
               )
   return known
+
+
+def _stem(size, features, ends):
+  """Returns the operators of the student's stem; see `operators`."""
+  height, columns = size
+  channels, found = 3, []
+  for kind, width in (('conv', 2), ('conv_2x', 4), ('conv_2x', 8)):
+    count = round(features * width * ends / 12) * (2 if width < 8 else 1)
+    found.append((kind, height, columns, channels, count, 2))
+    height, columns, channels = height // 2, columns // 2, count
+  return found
 
 
 def key(
@@ -92,7 +102,7 @@ def expected_latency(
     ends: int,
     alphas: Sequence[jax.Array],
     betas: Sequence[jax.Array | None],
-    chosen: Sequence[Sequence[Width]],
+    chosen: Sequence[Width],
     published: bool = False,
 ) -> jax.Array:
   """Returns the latency that is expected of an architecture, in milliseconds.
@@ -106,7 +116,7 @@ def expected_latency(
     ends: width of stem and heads.
     alphas: see `PathNetwork`, as for `betas`.
     betas: weights of what comes from the finer and from the same scale.
-    chosen: widths of each scale.
+    chosen: of each scale the widths of its cells.
     published: adds up as the authors' code, which weighs the paths to all
       scales of a layer by the betas of its last scale, those of layer 2 by the
       last row, and counts what a cell keeps in what goes down from it, too.
@@ -149,13 +159,10 @@ def expected_latency(
     column = write.index if times.shape[1] > 1 else 0
     return (times[row, column] * alpha).sum() * read.score * write.score
 
-  height, columns = size
-  channels, total = 3, 0.0
-  for kind, width in (('conv', 2), ('conv_2x', 4), ('conv_2x', 8)):
-    count = round(features * width * ends / 12) * (2 if width < 8 else 1)
-    total += time(kind, height, columns, channels, count, 2)
-    height, columns, channels = height // 2, columns // 2, count
+  height, columns = (side // 8 for side in size)
+  total = sum(time(*operator) for operator in _stem(size, features, ends))
   end = Width(list(widths).index(ends))
+  chosen = [of_cells(row) for row in chosen]
   # Latency of what stays on each scale, and of what goes down from it.
   keeps, downs = [total, 0.0, 0.0], [0.0, 0.0, 0.0]
   for layer in range(layers):
@@ -194,6 +201,6 @@ def _arriving(scale, beta, keeps, finer):
 
 def _indices(width, widths):
   """Returns which widths a cell may have: one that is fixed, or all."""
-  if isinstance(width.index, int):
+  if isinstance(width.index, int | np.integer):
     return [width.index]
   return range(len(widths))

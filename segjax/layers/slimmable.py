@@ -25,26 +25,33 @@ class Width(NamedTuple):
   """A width of the list of widths, and what it multiplies features by.
 
   The score is 1; if the width is sampled, the gradient reaches its probability
-  through the score.
+  through the score. The widths of several cells are arrays, see `of_cells`.
   """
 
   index: jax.Array | int
   score: jax.Array | float = 1.0
 
 
-def sampled(ratios: jax.Array, uniform: jax.Array) -> list[Width]:
-  """Draws widths by straight-through Gumbel softmax.
+def of_cells(widths: Width) -> list[Width]:
+  """Returns the width of each cell from arrays, [cells]."""
+  return [Width(*one) for one in zip(*widths, strict=True)]
+
+
+def sampled(ratios: jax.Array, uniform: jax.Array) -> Width:
+  """Draws the widths of cells by straight-through Gumbel softmax.
 
   Args:
     ratios: [cells, widths], raw.
     uniform: [cells, widths], random numbers from 0 to 1.
+
+  Returns:
+    A `Width` with [cells] in its fields.
   """
   noise = -jnp.log(-jnp.log(uniform + 1e-20) + 1e-20)
   soft = jax.nn.softmax(jax.nn.log_softmax(ratios) + noise)
   index = soft.argmax(-1)
   chosen = jnp.take_along_axis(soft, index[:, None], -1)[:, 0]
-  scores = 1 + chosen - jax.lax.stop_gradient(chosen)
-  return [Width(i, score) for i, score in zip(index, scores, strict=True)]
+  return Width(index, 1 + chosen - jax.lax.stop_gradient(chosen))
 
 
 def divisible(channels: float) -> int:

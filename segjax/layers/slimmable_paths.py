@@ -5,9 +5,12 @@ code builds it: each cell adds up all operations on what comes from the same
 scale and from the finer one, and passes on a map of each stride.
 """
 
+from collections.abc import Sequence
 import functools
+from typing import NamedTuple
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
 from segjax.layers import remat
@@ -19,6 +22,7 @@ from segjax.layers.slimmable import Width
 from segjax.layers.slimmable import WidthNorm
 from segjax.layers.slimmable import counts
 from segjax.layers.slimmable import mask
+from segjax.layers.slimmable import of_cells
 from segjax.ops.resize import resize
 
 OPERATIONS = ('skip', 'conv', 'conv_downup', 'conv_2x', 'conv_2x_downup')
@@ -116,6 +120,25 @@ class Mixture(nn.Module):
     return total * jnp.asarray(read.score * write.score, x.dtype)
 
 
+class Pass(NamedTuple):
+  """An architecture at some widths, to see the network with.
+
+  Attributes:
+    role: 'teacher' or 'student', whose stem and heads are used.
+    ends: width of stem and heads, in twelfths.
+    alphas: of each scale the weights of operations, [cells, operations].
+    betas: of each scale but the first the weights of what comes from the finer
+      and from the same scale, [cells, 2].
+    widths: of each scale the width of each cell, with [cells] in its fields.
+  """
+
+  role: str
+  ends: int
+  alphas: Sequence[jax.Array]
+  betas: Sequence[jax.Array | None]
+  widths: Sequence[Width]
+
+
 class PathNetwork(nn.Module):
   """Stems and heads of both architectures, and the cells that they share."""
 
@@ -129,31 +152,64 @@ class PathNetwork(nn.Module):
     return round(self.features * 8 * 2**scale * width / 12)
 
   @nn.compact
-  def __call__(self, image, role, ends, alphas, betas, widths, train):
-    """Returns {head: scores [B, h, w, num_classes] at stride 8}.
+  def __call__(self, image, passes, train):
+    """Returns {head: scores [B, h, w, num_classes] at stride 8} of each pass.
+
+    The passes go through the cells one after the other in a loop of XLA, which
+    compiles the cells once and not once for each pass. Running statistics move
+    with each.
 
     Args:
       image: [B, H, W, C].
-      role: 'teacher' or 'student'.
-      ends: width of stem and heads, in twelfths.
-      alphas: of each scale the weights of operations, [cells, operations].
-      betas: of each scale but the first the weights of what comes from the
-        finer and from the same scale, [cells, 2].
-      widths: of each scale a list of `Width`.
+      passes: a list of `Pass`.
       train: whether norms take statistics from the batch.
     """
-    if self.is_initializing() and role == 'student':
+    layer = _created_once(functools.partial(ConvNormAct, init=he_fan_in))
+    head = _created_once(functools.partial(FCNHead, self.num_classes, 0.0))
+    if self.is_initializing():
       # The teacher's own parts, without the cells that it shares.
-      self.stem(image, 'teacher', 12, train)
+      self.stem(layer, image, 'teacher', 12, train)
       sides = [(1, 4 >> s, 4 >> s, self.channels(s)) for s in range(SCALES)]
-      self.heads([jnp.zeros(side) for side in sides], 'teacher', 12, train)
-    x = self.stem(image, role, ends, train)
-    end = Width(self.widths.index(ends))
-    before = [(_filled(x, self.channels(0)), None)]  # Same size, and half.
+      maps = [jnp.zeros(side) for side in sides]
+      self.heads(layer, head, maps, 'teacher', 12, train)
+    given = []
+    for role, ends, *architecture in passes:
+      x = self.stem(layer, image, role, ends, train)
+      end = Width(self.widths.index(ends))
+      given.append((_filled(x, self.channels(0)), end, *architecture))
+    if len(given) == 1:
+      maps = [self.cells(*given[0], train)]
+    else:
+      loop = nn.scan(
+          lambda network, carry, one: (carry, network.cells(*one, train)),
+          variable_broadcast='params',
+          variable_carry='batch_stats',
+          split_rngs={'params': False},
+          check_constancy_invariants=False,  # Would trace the cells twice.
+      )
+      _, stacked = loop(self, (), jax.tree.map(_stack, *given))
+      maps = [[x[i] for x in stacked] for i in range(len(given))]
+    return [
+        self.heads(layer, head, m, role, ends, train)
+        for m, (role, ends, *_) in zip(maps, passes, strict=True)
+    ]
+
+  def cells(self, x, end, alphas, betas, widths, train):
+    """Returns what the last cell of each scale keeps.
+
+    Args:
+      x: features of a stem, as wide as the widest.
+      end: width of stem and heads.
+      alphas: see `Pass`, as for the next ones.
+      betas: weights of the inputs of cells.
+      widths: of the cells.
+      train: whether norms take statistics from the batch.
+    """
+    widths = [of_cells(row) for row in widths]
+    before = [(x, None)]  # Same size, and half.
     for layer in range(self.layers):
       now = []
       for scale in range(min(layer + 1, SCALES)):
-        read, keep, down = cell_widths(layer, scale, self.layers, widths, end)
         given = []
         if scale:
           given.append(before[scale - 1][1])
@@ -161,7 +217,8 @@ class PathNetwork(nn.Module):
           given.append(before[scale][0])
         weights = [1.0]
         if len(given) == 2:
-          weights = betas[scale][layer - scale - 1].astype(image.dtype)
+          weights = betas[scale][layer - scale - 1].astype(x.dtype)
+        read, keep, down = cell_widths(layer, scale, self.layers, widths, end)
         results = {}
         for name, stride, write in (('keep', 1, keep), ('down', 2, down)):
           if write is None:
@@ -180,15 +237,18 @@ class PathNetwork(nn.Module):
               train,
           )
           results[name] = sum(
-              weights[i] * y for i, y in enumerate(jnp.split(parts, len(given)))
+              weight * y
+              for weight, y in zip(
+                  weights, jnp.split(parts, len(given)), strict=True
+              )
           )
         now.append((results['keep'], results.get('down')))
       before = now
-    return self.heads([keep for keep, _ in before], role, ends, train)
+    return [keep for keep, _ in before]
 
-  def stem(self, image, role, ends, train):
-    """Returns features at stride 8."""
-    x, layer = image, functools.partial(ConvNormAct, init=he_fan_in)
+  def stem(self, layer, image, role, ends, train):
+    """Returns features at stride 8, of convolutions that `layer` creates."""
+    x = image
     for i, (width, layers) in enumerate(((2, 1), (4, 2), (8, 2))):
       features = round(self.features * width * ends / 12)
       features *= 2 if width < 8 else 1
@@ -200,9 +260,17 @@ class PathNetwork(nn.Module):
         )(x, train)
     return x
 
-  def heads(self, maps, role, ends, train):
-    """Returns the scores of each head from a map of each scale."""
-    layer = functools.partial(ConvNormAct, init=he_fan_in)
+  def heads(self, layer, head, maps, role, ends, train):
+    """Returns the scores of each head from a map of each scale.
+
+    Args:
+      layer: creates convolutions.
+      head: creates heads.
+      maps: [B, h, w, C] each.
+      role: see `Pass`.
+      ends: see `Pass`.
+      train: whether norms take statistics from the batch.
+    """
     fine = [self.channels(scale, ends) for scale in range(SCALES)]
     maps = [x[..., :n] for x, n in zip(maps, fine, strict=True)]
     decoded = [maps[0]]
@@ -222,10 +290,26 @@ class PathNetwork(nn.Module):
       )
       channels = x.shape[-1]
       features = channels if channels <= 256 else channels // 2
-      scores[name] = FCNHead(
-          self.num_classes, 0.0, features, layer, name=f'{role}_{name}'
-      )(x, train)
+      conv = functools.partial(ConvNormAct, init=he_fan_in)
+      scores[name] = head(features, conv, name=f'{role}_{name}')(x, train)
     return scores
+
+
+def _created_once(module):
+  """Returns a function that creates a module for a name, or returns that."""
+  known = {}
+
+  def create(*args, name, **options):
+    if name not in known:
+      known[name] = module(*args, name=name, **options)
+    return known[name]
+
+  return create
+
+
+def _stack(*values):
+  """Returns numbers or arrays as one array."""
+  return jnp.stack([jnp.asarray(value) for value in values])
 
 
 def _filled(x, channels):

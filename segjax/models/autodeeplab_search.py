@@ -223,13 +223,7 @@ class Model(nn.Module):
     betas = normalized_betas(betas).astype(image.dtype)
     if self.slip:
       betas = betas.at[1, 1, SAME].set(betas[1, 1, DOWN])
-    x, half = image, self.features // 2 * self.blocks
-    for i, (features, stride) in enumerate(
-        ((half, 2), (half, 1), (self.features * self.blocks, 2))
-    ):
-      x = ConvNormAct(
-          features, stride=stride, bias=True, init=he_fan_in, name=f'stem{i}'
-      )(x, train)
+    x = self.stem(image, train)
     sizes = [x.shape[1:3]]
     for _ in range(1, LEVELS):
       # The centres of the corner pixels stay, but if a side is even.
@@ -239,27 +233,16 @@ class Model(nn.Module):
     for layer in range(self.layers):
       outputs = []
       for level in range(min(layer + 2, LEVELS)):
-        given, weights = {}, []
-        for name, source, move in (
-            *(('down', level - 1, DOWN), ('same', level, SAME)),
-            ('up', level + 1, UP),
-        ):
-          if 0 <= source < len(history):
-            given[name] = history[source][-1]
-            weights.append(betas[layer, source, move])
-        before = None
-        if level < len(history) and len(history[level]) > 1:
-          before = history[level][-2]
-        results = Cell(
+        cell = Cell(
             self.features * 2**level,
             self.blocks,
             sizes[level],
             name=f'cell{count}',
-        )(before, given, alphas, train)
-        count += 1
-        outputs.append(
-            sum(w * y for w, y in zip(weights, results, strict=True))
         )
+        outputs.append(
+            self.output(cell, history, level, alphas, betas[layer], train)
+        )
+        count += 1
       for level, x in enumerate(outputs):
         if level == len(history):
           history.append([])
@@ -271,6 +254,42 @@ class Model(nn.Module):
       scores = head(outputs[-1], train)
       total += resize(scores, image.shape[1:3], align_corners=True)
     return {'logits': total, 'aux': {}}
+
+  def stem(self, image, train):
+    """Returns features at stride 4."""
+    x, half = image, self.features // 2 * self.blocks
+    for i, (features, stride) in enumerate(
+        ((half, 2), (half, 1), (self.features * self.blocks, 2))
+    ):
+      x = ConvNormAct(
+          features, stride=stride, bias=True, init=he_fan_in, name=f'stem{i}'
+      )(x, train)
+    return x
+
+  def output(self, cell, history, level, alphas, betas, train):
+    """Returns what a cell makes of up to three levels, weighted by `betas`.
+
+    Args:
+      cell: the `Cell`.
+      history: of each level the outputs of up to two layers before.
+      level: of the cell.
+      alphas: see `Cell`.
+      betas: weights of the moves to this layer, [4, 3].
+      train: whether norms take statistics from the batch.
+    """
+    given, weights = {}, []
+    for name, source, move in (
+        *(('down', level - 1, DOWN), ('same', level, SAME)),
+        ('up', level + 1, UP),
+    ):
+      if 0 <= source < len(history):
+        given[name] = history[source][-1]
+        weights.append(betas[source, move])
+    before = None
+    if level < len(history) and len(history[level]) > 1:
+      before = history[level][-2]
+    results = cell(before, given, alphas, train)
+    return sum(w * y for w, y in zip(weights, results, strict=True))
 
 
 def best_levels(betas: np.ndarray) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from segjax.layers.slimmable import Width
 from segjax.layers.slimmable import sampled
 from segjax.layers.slimmable_paths import OPERATIONS
 from segjax.layers.slimmable_paths import SCALES
+from segjax.layers.slimmable_paths import Pass
 from segjax.layers.slimmable_paths import PathNetwork
 from segjax.ops.resize import resize
 from segjax.ops.targets import shrink_label
@@ -95,33 +96,47 @@ class Model(nn.Module):
       if self.pretrain:
         passes['random1'] = 'student', self.random()
         passes['random2'] = 'student', self.random()
-    scores = {
-        name: self.scores(image, role, widths, train)
-        for name, (role, widths) in passes.items()
-    }
-    first = next(iter(scores.values()))
-    logits = resize(first['head02'], image.shape[1:3], align_corners=True)
+    scores = self.scores(image, passes.values(), train)
+    logits = resize(scores[0]['head02'], image.shape[1:3], align_corners=True)
     outputs = {'logits': logits, 'aux': {}}
     if train:
       outputs['scores'] = {
           f'{name}_{head}': x
-          for name, heads in scores.items()
+          for name, heads in zip(passes, scores, strict=True)
           for head, x in heads.items()
       }
       if self.latency:
         outputs['latency'] = self.latencies()
     return outputs
 
-  def scores(self, image, role, widths, train):
-    """Returns {head: scores at stride 8} of an architecture at some widths."""
-    alphas, betas, _ = getattr(self, role)()
-    ends = 12 if role == 'teacher' else self.student_ends
-    return self.cells(image, role, ends, alphas, betas, widths, train)
+  def scores(self, image, passes, train):
+    """Returns {head: scores at stride 8} for each of [(role, widths)]."""
+    architectures = {role: getattr(self, role)() for role, _ in passes}
+    return self.cells(
+        image,
+        [
+            Pass(
+                role,
+                12 if role == 'teacher' else self.student_ends,
+                *architectures[role][:2],
+                widths,
+            )
+            for role, widths in passes
+        ],
+        train,
+    )
+
+  def counts(self):
+    """Returns how many cells of each scale have a width."""
+    return [self.layers - max(scale, 1) for scale in range(SCALES)]
 
   def fixed(self, index):
     """Returns the width with an index everywhere."""
-    width = Width(range(len(self.widths))[index])
-    return [[width] * (self.layers - max(s, 1)) for s in range(SCALES)]
+    index = range(len(self.widths))[index]
+    return [
+        Width(np.full(n, index, np.int32), np.ones(n, np.float32))
+        for n in self.counts()
+    ]
 
   def drawn(self, train):
     """Returns the student's widths: sampled, or the likeliest in evaluation."""
@@ -129,7 +144,10 @@ class Model(nn.Module):
     if not ratios:
       return self.fixed(-1)
     if not train:
-      return [[Width(i) for i in ratio.argmax(-1)] for ratio in ratios]
+      return [
+          Width(ratio.argmax(-1), np.ones(len(ratio), np.float32))
+          for ratio in ratios
+      ]
     keys = jax.random.split(self.make_rng('sample'), SCALES)
     return [
         sampled(ratio, jax.random.uniform(k, ratio.shape))
@@ -140,16 +158,13 @@ class Model(nn.Module):
     """Returns widths that are drawn with equal probabilities."""
     key = self.make_rng('sample')
     return [
-        [
-            Width(i)
-            for i in jax.random.randint(
-                jax.random.fold_in(key, scale),
-                (self.layers - max(scale, 1),),
-                0,
-                len(self.widths),
-            )
-        ]
-        for scale in range(SCALES)
+        Width(
+            jax.random.randint(
+                jax.random.fold_in(key, scale), (n,), 0, len(self.widths)
+            ),
+            np.ones(n, np.float32),
+        )
+        for scale, n in enumerate(self.counts())
     ]
 
   def latencies(self):

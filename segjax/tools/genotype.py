@@ -11,8 +11,11 @@ The file that is written has the fields of the model that the third command
 trains from random weights.
 """
 
+from collections.abc import Callable
 import contextlib
+import functools
 import inspect
+from typing import NamedTuple
 
 from absl import app
 from absl import flags
@@ -27,8 +30,22 @@ from segjax.runtime import atomic
 from segjax.runtime import terminal
 
 
-def read(workdir: Workdir) -> tuple[int, dict]:
-  """Returns the last step of a search, and the fields that it has found.
+class Search(NamedTuple):
+  """What a search has left behind.
+
+  Attributes:
+    step: of the newest checkpoint.
+    params: of that step.
+    decode: returns the fields of the network that parameters stand for.
+  """
+
+  step: int
+  params: dict
+  decode: Callable[[dict], dict]
+
+
+def load(workdir: Workdir) -> Search:
+  """Loads a search from its workdir.
 
   The architecture is that of the newest checkpoint, which has seen most, and
   not of the one whose shared weights score best.
@@ -59,9 +76,9 @@ def read(workdir: Workdir) -> tuple[int, dict]:
       )
     saved = checkpoints.read(step)
   # Fields of the search that the result depends on.
-  read = inspect.signature(decode).parameters
-  fields = {k: v for k, v in config.model.items() if k in read}
-  return step, decode(saved['params'], **fields)
+  known = inspect.signature(decode).parameters
+  fields = {k: v for k, v in config.model.items() if k in known}
+  return Search(step, saved['params'], functools.partial(decode, **fields))
 
 
 def write(path: epath.Path, fields: dict) -> None:
@@ -78,12 +95,14 @@ def write(path: epath.Path, fields: dict) -> None:
 def main(workdir: Workdir, output: str) -> None:
   """Decodes the search in a workdir and writes the fields."""
   with terminal.errors_in_words():
-    step, fields = read(workdir)
+    search = load(workdir)
+    fields = search.decode(search.params)
     path = epath.Path(output or workdir.path / 'genotype.json')
     write(path, fields)
     words = [f'  {name} = {value}' for name, value in fields.items()]
     logging.info(
-        'Found in step %d:\n%s\nWritten to %s.', step, '\n'.join(words), path
+        'Found in step %d:\n%s\nWritten to %s.',
+        *(search.step, '\n'.join(words), path),
     )
 
 

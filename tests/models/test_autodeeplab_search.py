@@ -1,4 +1,3 @@
-import importlib
 import itertools
 
 import jax
@@ -7,7 +6,6 @@ import numpy as np
 import pytest
 
 from segjax import models
-from segjax import optim
 from segjax.layers.operations import SEARCHED
 from segjax.models import autodeeplab_search
 
@@ -129,36 +127,3 @@ def test_an_operation_is_the_whole_of_an_edge_whose_weight_it_has():
   )
   expected = states[0] + largest / np.sqrt(1 + 1e-5)
   np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_weights_and_architecture_move_in_turns_alone():
-  config = importlib.import_module('configs.autodeeplab_search').get_config()
-  total = config.total_steps
-  rate = optim.schedule(total, **config.lr)
-  groups = config.optim.groups.to_dict()
-  tx = optim.create(
-      rate,
-      optimizer=config.optim.optimizer,
-      weight_decay=config.optim.weight_decay,
-      decay_on=config.optim.decay_on,
-      factors=(),
-      clip=0.0,
-      groups=groups,
-      total_steps=total,
-  )
-  architecture = {'alphas': draw(20, 8), 'betas': draw(4, 4, 3)}
-  params = {**architecture, 'stem0': {'kernel': draw(3, 3)}}
-  state = tx.init(params)
-  begin = round(total / 3)
-  moved = []
-  for step in (0, 1, begin - 1, begin, begin + 1):
-    turn = int(optim.turn(groups, step, total_steps=total))
-    updates, state = tx.update(params, state, params, step=jnp.int32(step))
-    new = jax.tree.map(jnp.add, params, updates)
-    changed = jax.tree.map(lambda a, b: not np.array_equal(a, b), params, new)
-    by_group = {changed['alphas'], changed['betas']}
-    assert by_group == {turn == 1}
-    assert changed['stem0']['kernel'] == (turn == 0)
-    moved.append(turn)
-  assert moved[:3] == [0, 0, 0]
-  assert set(moved[3:]) == {0, 1}

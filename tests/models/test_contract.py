@@ -144,12 +144,20 @@ WITH_POINTS = [
 ON_TRANSFORMERS = ('dinov2_linear', 'dpt', 'eomt', 'setr')
 
 
+# What is traced of those whose layers are many and alike.
+FEWER = {
+    'autodeeplab_search': dict(layers=2),
+    'fasterseg_search': dict(layers=3),
+}
+
+
 @functools.cache
 def configured(name):
-  """The model of the config without an argument."""
+  """The model of the config without an argument, or with fewer layers."""
   config = importlib.import_module(f'configs.{name}').get_config()
   assert config.model_name == name
-  return models.create(config.model_name, CLASSES, **config.model)
+  fields = {**config.model, **FEWER.get(name, {})}
+  return models.create(config.model_name, CLASSES, **fields)
 
 
 def size(model):

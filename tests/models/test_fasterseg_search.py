@@ -97,15 +97,15 @@ def test_sampled_widths_pass_gradients_of_their_probabilities():
   ratios, uniform = draw(3, 4), np.random.default_rng(1).uniform(size=(3, 4))
   widths = slimmable.sampled(jnp.asarray(ratios), uniform)
   noisy = ratios - np.log(-np.log(uniform))
-  assert [int(w.index) for w in widths] == noisy.argmax(-1).tolist()
-  np.testing.assert_allclose([w.score for w in widths], 1, rtol=1e-6)
+  np.testing.assert_array_equal(widths.index, noisy.argmax(-1))
+  np.testing.assert_allclose(widths.score, 1, rtol=1e-6)
 
   def probability(ratios):
     soft = jax.nn.softmax(jax.nn.log_softmax(ratios) - np.log(-np.log(uniform)))
     return soft.max(-1).sum()
 
   np.testing.assert_allclose(
-      jax.grad(lambda r: sum(w.score for w in slimmable.sampled(r, uniform)))(
+      jax.grad(lambda r: slimmable.sampled(r, uniform).score.sum())(
           jnp.asarray(ratios)
       ),
       jax.grad(probability)(jnp.asarray(ratios)),

@@ -42,4 +42,4 @@ def test_the_newest_architecture_is_written_as_fields(tmp_path):
 def test_a_run_that_searches_for_nothing_is_refused(tmp_path):
   workdir = write(tmp_path / 'run', 'deeplabv3', {1: {'a': np.zeros(2)}})
   with pytest.raises(ValueError, match='autodeeplab_search'):
-    genotype.read(workdir)
+    genotype.load(workdir)

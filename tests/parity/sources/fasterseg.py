@@ -136,17 +136,14 @@ def search(spec, variables, image, given):
       'student': ('student', widths),
       'student_min': ('student', model.fixed(0)),
   }
-  computed = {
-      'sampled_widths': np.array([w.index for row in widths for w in row])
-  }
+  computed = {'sampled_widths': np.concatenate([w.index for w in widths])}
   for name, (role, chosen) in passes.items():
     for train, prefix in ((False, ''), (True, 'train_')):
-      heads = forward.call(
+      (heads,) = forward.call(
           model,
           variables,
           image,
-          role,
-          chosen,
+          [(role, chosen)],
           train=train,
           method='scores',
           whole=False,
@@ -154,11 +151,10 @@ def search(spec, variables, image, given):
       computed |= {f'{prefix}{name}_{k}': v for k, v in heads.items()}
 
   def weighted(params):
-    heads = model.apply(
+    (heads,) = model.apply(
         {**variables, 'params': {**variables['params'], 'student': params}},
         image,
-        'student',
-        drawn(params),
+        [('student', drawn(params))],
         False,
         method='scores',
     )
