@@ -86,6 +86,8 @@ ONLY_IN = {
         'segjax/main.py',
         'segjax/doctor/machine.py',
         'segjax/replay.py',
+        'segjax/tools/budgets.py',
+        'segjax/tools/random_networks.py',
     ),
     'tensorflow': (
         'segjax/artifacts/formats/savedmodel.py',
