@@ -13,6 +13,7 @@ from segjax.artifacts.portable import indexing
 from segjax.kernels.cond import cond
 from segjax.layers import conv
 from segjax.layers import norm
+from segjax.layers import upsample
 from segjax.ops.pool import max_pool
 
 SHAPE = (1, 7, 9, 8)
@@ -65,7 +66,7 @@ def applied(layer, random_variables):
         lambda: conv.ConvNormAct(6, stride=2, norm=norm.slim_batch_norm),
         lambda: conv.ActivatedConv(6, act=None),
         lambda: conv.SeparableConvNormAct(6),
-        lambda: conv.TransposedConvNormAct(6, stride=2, padding=1),
+        lambda: upsample.UpsampleNormAct("transposed", 6, kernel=4, padding=1),
     ],
     ids=['bias', 'depthwise', 'strided', 'activated', 'separable', 'up'],
 )

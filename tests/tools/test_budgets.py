@@ -45,7 +45,7 @@ def test_a_run_without_and_one_with_each_budget_are_drawn(
   colors = {
       tuple(c) for c in np.unique(image.read_image(path).reshape(-1, 3), axis=0)
   }
-  assert {budgets.pictures.LINES[i] for i in range(3)} <= colors
+  assert {budgets.diagrams.LINES[i] for i in range(3)} <= colors
 
 
 def test_what_has_no_budget_is_refused(config):
