@@ -66,7 +66,7 @@ def applied(layer, random_variables):
         lambda: conv.ConvNormAct(6, stride=2, norm=norm.slim_batch_norm),
         lambda: conv.ActivatedConv(6, act=None),
         lambda: conv.SeparableConvNormAct(6),
-        lambda: upsample.UpsampleNormAct("transposed", 6, kernel=4, padding=1),
+        lambda: upsample.UpsampleNormAct('transposed', 6, kernel=4, padding=1),
     ],
     ids=['bias', 'depthwise', 'strided', 'activated', 'separable', 'up'],
 )
