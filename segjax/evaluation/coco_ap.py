@@ -3,9 +3,14 @@
 Microsoft COCO, https://arxiv.org/abs/1405.0312. The numbers are those of
 pycocotools 2.0.11. `match` is for the objects of a class in an image; what it
 returns is kept for all images, and `accumulate` makes curves of it.
+`AveragePrecision` does all of it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from segjax.evaluation import collections
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # Of intersections over unions.
 RECALLS = np.linspace(0, 1, 101)
@@ -17,6 +22,71 @@ AREAS = {
 }
 LIMITS = (1, 10, 100)  # Detections of a class in an image.
 COLUMNS = 6  # Of the rows of `match`.
+
+
+class AveragePrecision:
+  """Precision of detections over a split, added up image by image.
+
+  Args:
+    num_classes: K.
+  """
+
+  def __init__(self, num_classes: int):
+    self._rows = [np.zeros((0, COLUMNS), np.int64)]
+    self._totals = np.zeros((num_classes, len(AREAS)), np.int64)
+
+  def add(
+      self,
+      table: np.ndarray,
+      scores: np.ndarray,
+      areas: np.ndarray,
+      kinds: np.ndarray,
+      truth_areas: np.ndarray,
+      truth_kinds: np.ndarray,
+      crowds: np.ndarray,
+      *,
+      things: Sequence[int],
+      image: int,
+  ) -> None:
+    """Counts the detections of an image.
+
+    Args:
+      table: [D, G], from `overlaps`.
+      scores: [D].
+      areas: [D], of the detections.
+      kinds: [D], their classes.
+      truth_areas: [G].
+      truth_kinds: [G], classes of the true objects.
+      crowds: [G], whether a true object is a group.
+      things: the classes that are scored.
+      image: number of the image; see `match`.
+    """
+    for kind in things:
+      mine, true = kinds == kind, truth_kinds == kind
+      if mine.any() or true.any():
+        rows, totals = match(
+            table[mine][:, true],
+            scores[mine],
+            areas[mine],
+            truth_areas[true],
+            crowds[true],
+            category=kind,
+            image=image,
+        )
+        self._rows.append(rows)
+        self._totals[kind] += totals
+
+  def gather(self) -> None:
+    """Joins what all processes have, each of which saw a part of the split."""
+    self._totals = collections.sum_over_processes(self._totals)
+    rows = np.concatenate(self._rows)
+    self._rows = [collections.rows_of_processes(rows)]
+
+  def compute(self) -> tuple[dict[str, float], np.ndarray]:
+    """Returns the numbers of `summarize`, and the AP of each class, [K]."""
+    rows = np.concatenate(self._rows)
+    precision, recall = accumulate(rows, self._totals)
+    return summarize(precision, recall), per_class(precision)
 
 
 def overlaps(

@@ -222,9 +222,10 @@ class Scores:
     _is_thing(label_map)
     self.label_map, self._raw_ids = label_map, None
     classes = label_map.num_classes
-    # Of each kind the rows of images, and how many true objects there are.
-    self._rows = {kind: [] for kind in ('masks', 'boxes', 'cityscapes')}
-    self._totals = np.zeros((classes, len(coco_ap.AREAS)), np.int64)
+    self._precision = {
+        kind: coco_ap.AveragePrecision(classes) for kind in ('masks', 'boxes')
+    }
+    self._cityscapes = []  # Rows of images.
     missed = len(cityscapes_ap.THRESHOLDS)
     self._missed = np.zeros((classes, missed + 1), np.int64)
     self._with_masks = np.zeros(1, np.int64)  # Images that had masks.
@@ -264,61 +265,54 @@ class Scores:
       overlaps = coco_ap.overlaps(shared, areas, pixels[there], crowds)
       table['masks'] = overlaps, areas
     number = zlib.crc32(example['name'].encode())
+    for name, (overlaps, of_found) in table.items():
+      self._precision[name].add(
+          overlaps,
+          scores,
+          of_found,
+          kinds,
+          pixels[there],
+          classes[there],
+          crowds,
+          things=self.label_map.things,
+          image=number,
+      )
+    if 'masks' not in prediction:
+      return
     for kind in self.label_map.things:
       mine, true = kinds == kind, classes[there] == kind
-      if not mine.any() and not true.any():
-        continue
-      truth = pixels[there][true], crowds[true]
-      for name, (overlaps, of_found) in table.items():
-        rows, totals = coco_ap.match(
-            overlaps[mine][:, true],
-            scores[mine],
-            of_found[mine],
-            *truth,
-            category=kind,
-            image=number,
-        )
-        self._rows[name].append(rows)
-      self._totals[kind] += totals
-      if 'masks' in prediction:
+      if mine.any() or true.any():
         rows, missed, total = cityscapes_ap.match(
             shared[mine][:, true],
             scores[mine],
             areas[mine],
-            *truth,
+            pixels[there][true],
+            crowds[true],
             void[mine],
             category=kind,
         )
-        self._rows['cityscapes'].append(rows)
+        self._cityscapes.append(rows)
         self._missed[kind] += [*missed, total]
 
   def gather(self) -> None:
     """Joins what all processes have, each of which saw a part of the split."""
-    self._totals, self._missed, self._with_masks = (
+    self._missed, self._with_masks = (
         collections.sum_over_processes(x)
-        for x in (self._totals, self._missed, self._with_masks)
+        for x in (self._missed, self._with_masks)
     )
-    columns = dict(
-        masks=coco_ap.COLUMNS,
-        boxes=coco_ap.COLUMNS,
-        cityscapes=cityscapes_ap.COLUMNS,
-    )
-    self._rows = {
-        name: [collections.rows_of_processes(_joined(rows, columns[name]))]
-        for name, rows in self._rows.items()
-    }
+    for precision in self._precision.values():
+      precision.gather()
+    rows = _joined(self._cityscapes)
+    self._cityscapes = [collections.rows_of_processes(rows)]
 
   def compute(self) -> dict[str, float]:
     """Returns all scores by name; `AP` is of boxes where there are no masks."""
     kinds = ('masks', 'boxes') if self._with_masks.any() else ('boxes',)
     scores = {}
     for kind in kinds:
-      rows = _joined(self._rows[kind], coco_ap.COLUMNS)
-      precision, recall = coco_ap.accumulate(rows, self._totals)
-      numbers = coco_ap.summarize(precision, recall)
+      numbers, each = self._precision[kind].compute()
       if kind == kinds[0]:
         scores |= numbers
-        each = coco_ap.per_class(precision)
         for i in self.label_map.things:
           scores[f'AP/{self.label_map.names[i]}'] = float(each[i])
       scores |= {
@@ -326,7 +320,7 @@ class Scores:
       }
     if 'masks' in kinds:
       each = cityscapes_ap.average_precision(
-          _joined(self._rows['cityscapes'], cityscapes_ap.COLUMNS),
+          _joined(self._cityscapes),
           self._missed[:, :-1],
           self._missed[:, -1],
       )
@@ -588,9 +582,9 @@ def _whole(prediction, i, size):
   return mask
 
 
-def _joined(rows, columns):
-  """Returns a list of rows as one array [n, columns]."""
-  return np.concatenate([np.zeros((0, columns), np.int64), *rows])
+def _joined(rows):
+  """Returns a list of rows as one array [n, COLUMNS]."""
+  return np.concatenate([np.zeros((0, cityscapes_ap.COLUMNS), np.int64), *rows])
 
 
 def _refuse_probabilities(probabilities):

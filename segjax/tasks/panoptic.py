@@ -24,6 +24,7 @@ Segments are numbered from 1 on; 0 is void.
 from collections.abc import Iterator
 import functools
 import json
+import zlib
 
 from etils import epath
 import jax
@@ -37,6 +38,7 @@ from segjax.data import image as images
 from segjax.data.label_map import IGNORE
 from segjax.data.label_map import LabelMap
 from segjax.data.raw_ids import RawIds
+from segjax.evaluation import coco_ap
 from segjax.evaluation import collections
 from segjax.evaluation import panoptic_quality
 from segjax.ops import panoptic as ops
@@ -281,7 +283,7 @@ def center_scores(
 
 
 class Scores:
-  """Panoptic quality, added up over images, and how segments are shown.
+  """Panoptic quality and AP of images, and how segments are shown.
 
   A prediction is a dict of arrays of one image, as `predict` makes them. The
   scores of the task 'semantic' come with it, of the class of each pixel.
@@ -293,6 +295,7 @@ class Scores:
     self.label_map, self._raw_ids = label_map, None
     self._semantic = semantic.scores(label_map, absent=absent)
     self._sums = [np.zeros((label_map.num_classes, 4)) for _ in range(2)]
+    self._precision = coco_ap.AveragePrecision(label_map.num_classes)
     self._written = {}  # Sizes and segments of images, by name.
 
   def add(self, example: dict, prediction: dict) -> None:
@@ -314,10 +317,39 @@ class Scores:
           self.label_map.num_classes,
           boundary=boundary,
       )
+    self._add_objects(example, prediction)
+
+  def _add_objects(self, example, prediction):
+    """Counts the segments of things as detections of objects."""
+    things = self.label_map.things
+    ids, segments = compact(prediction)
+    kinds = np.array([one['category_id'] for one in segments], int)
+    classes = np.asarray(example['instance_classes'])
+    shared = panoptic_quality.overlaps(
+        ids, example['instances'], len(kinds), len(classes)
+    )
+    pixels = shared.sum(0)[1:]
+    found, there = np.isin(kinds, things), pixels > 0
+    areas = shared.sum(1)[1:][found]
+    crowds = np.asarray(example['instance_crowds'], bool)[there]
+    self._precision.add(
+        coco_ap.overlaps(
+            shared[1:, 1:][found][:, there], areas, pixels[there], crowds
+        ),
+        np.array([one['score'] for one in segments])[found],
+        areas,
+        kinds[found],
+        pixels[there],
+        classes[there],
+        crowds,
+        things=things,
+        image=zlib.crc32(example['name'].encode()),
+    )
 
   def gather(self) -> None:
     """Sums over processes, each of which saw a part of the split."""
     self._semantic.gather()
+    self._precision.gather()
     self._sums = [collections.sum_over_processes(x) for x in self._sums]
 
   def compute(self) -> dict[str, float]:
@@ -331,6 +363,8 @@ class Scores:
     for name, value in zip(self.label_map.names, per_class, strict=True):
       scores[f'PQ/{name}'] = value
     scores = {name: float(value) for name, value in scores.items()}
+    numbers, _ = self._precision.compute()
+    scores |= {name: numbers[name] for name in ('AP', 'AP50', 'AP75')}
     return scores | self._semantic.compute()
 
   def describe(self, scores: dict[str, float]) -> str:
@@ -345,8 +379,9 @@ class Scores:
     width = max(map(len, per_class))
     lines = [f'  {name:<{width}}  {pq:7.4f}' for name, pq in per_class.items()]
     return (
-        f'{"; ".join(means)}; boundary PQ {scores["boundary_PQ"]:.4f}; PQ per'
-        ' class:\n'
+        f'{"; ".join(means)}; boundary PQ {scores["boundary_PQ"]:.4f}; AP of'
+        f' the masks of things {scores["AP"]:.4f} (at 0.5'
+        f' {scores["AP50"]:.4f}); PQ per class:\n'
         + '\n'.join(lines)
         + '\nOf the class of each pixel: '
         + self._semantic.describe(scores)
@@ -354,7 +389,9 @@ class Scores:
 
   def conventions(self) -> dict[str, str]:
     """Returns how the scores were counted, to be written beside them."""
-    return self._semantic.conventions()
+    return self._semantic.conventions() | {
+        'AP': "COCO's rules, of segments of things and their scores"
+    }
 
   def pictures(self) -> dict[str, np.ndarray]:
     """Returns pictures of the sums: the confusion matrix of pixels."""

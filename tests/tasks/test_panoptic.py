@@ -271,3 +271,23 @@ def test_segments_may_have_more_numbers_than_eight_bits(rows):
   assert classes[np.array(known) - 1].tolist() == [2, 2, 3, 0, 1]
   assert crowds[np.array(known) - 1].tolist() == [0, 0, 1, 0, 0]
   assert (segments[example['label'] == 255] == 0).all()
+
+
+def test_segments_of_things_are_scored_as_objects_too(prediction):
+  example = truth()
+  scores = panoptic.scores(LABELS)
+  scores.add(example, prediction)
+  assert scores.compute()['AP'] == pytest.approx(1.0)
+  # A car of which a part is missing is a hit at lower thresholds alone.
+  partly = dict(prediction, segments=prediction['segments'].copy())
+  number = partly['segments'][9, 3]
+  place = np.argwhere(partly['segments'] == number)
+  rest = place[place[:, 1] > 8]
+  partly['segments'][tuple(rest.T)] = 0
+  scores = panoptic.scores(LABELS)
+  scores.add(example, partly)
+  computed = scores.compute()
+  share = 1 - len(rest) / len(place)
+  assert 0.5 < share < 0.75
+  assert computed['AP50'] == pytest.approx(1.0)
+  assert computed['AP75'] < 0.6
