@@ -16,7 +16,8 @@ ResNet from random weights, 700 steps in 3 CPU minutes: queries learn slowly.
 
 from configs import common
 
-OBJECTS = {'semantic': False, 'panoptic': True}  # Whether a task has them.
+# Whether a task has objects.
+OBJECTS = {'semantic': False, 'panoptic': True, 'instances': True}
 
 
 def get_config(arg=''):
@@ -67,8 +68,13 @@ def get_config(arg=''):
         decoder_layers=3,
         decoder_inner=64,
     )
+    if arg.dataset == 'nuclei':
+      config.model.queries = 100
     config.system_loss.points = 256
     config.lr.warmup_steps = 50
+  if arg.task == 'instances':  # An object for each query, at most.
+    config.preprocess.train += f'|objects({config.model.queries})'
+  if arg.small:
     return config
   config.optim.decay_on = '^(?!.*(norm|queries|positions|levels))'
   config.optim.factors = (('^backbone/', 0.1),)

@@ -33,6 +33,12 @@ SMALL = {
         train='flip|random_crop(96, 128)|centers(4.0, small_area=0)|normalize',
         steps=500,
     ),
+    'nuclei': dict(
+        train='random_scale(0.8, 1.6)|random_crop(128)|flip|normalize'
+        '|centers(2.0, small_area=0)',
+        steps=2000,
+        batch=8,
+    ),
     **{
         name: dict(
             train='random_scale(0.5, 1.0)|random_crop(192)|flip|normalize'
@@ -57,6 +63,12 @@ PAPER = {
         train='random_scale(0.5, 2.0)|random_crop(1025, 2049)|flip|normalize'
         '|centers(8.0, small_area=4096, small_weight=3.0)',
         steps=90_000,
+        batch=8,
+    ),
+    'nuclei': dict(
+        train='random_scale(0.5, 2.0)|random_crop(256)|flip|photometric'
+        '|normalize|centers(4.0, small_area=0)',
+        steps=10_000,
         batch=8,
     ),
 }
@@ -117,6 +129,8 @@ def get_config(arg=''):
   config.optim.weight_decay = 0.0
   if arg.small:
     config.task = 'panoptic(stuff_area=64)'
+    if arg.dataset == 'nuclei':  # Many small objects.
+      config.task = 'panoptic(stuff_area=64, nms=5, top_k=400)'
     config.model.update(
         rates=(2, 4, 6),
         aspp_features=64,

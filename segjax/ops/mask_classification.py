@@ -23,6 +23,7 @@ from segjax.ops.resize import resize
 from segjax.ops.segment_matching import Segments
 from segjax.ops.segment_matching import class_segments
 from segjax.ops.segment_matching import match
+from segjax.ops.segment_matching import object_segments
 from segjax.ops.segment_matching import panoptic_segments
 
 
@@ -222,8 +223,8 @@ def loss(
   Args:
     out: with the logits of L predictions, `layer_class_logits` [L, B, Q, K + 1]
       and `layer_mask_logits` [L, B, h, w, Q].
-    batch: fields by name; with objects, these and classes of stuff are the
-      segments, else the classes.
+    batch: fields that the task reads, by name. The segments are those of the
+      task: classes, objects and classes of stuff, or objects alone.
     rng: key of the points.
     base: loss of the task, not used.
     class_weight: factor of the cross entropy of classes.
@@ -290,16 +291,19 @@ def _segments(
     num_classes,
     queries,
     *,
-    label,
+    label=None,
     instances=None,
     instance_classes=None,
     instance_crowds=None,
+    instance_valid=None,
     **others,
 ):
   """Returns the segments of a batch, no more than there are queries."""
   del others
   if instances is None:
     return class_segments(label, num_classes, queries)
+  if label is None:
+    return object_segments(instances, instance_classes, instance_valid, queries)
   return panoptic_segments(
       label,
       instances,
@@ -308,6 +312,65 @@ def _segments(
       num_classes,
       queries,
   )
+
+
+def detect(
+    class_logits: jax.Array,
+    mask_logits: jax.Array,
+    size: tuple[int, int],
+    is_thing: jax.Array,
+    count: int,
+) -> dict[str, jax.Array]:
+  """Returns the best objects of an image, each a query with a class.
+
+  The score of an object is the probability of the class times the mean
+  probability of the mask where that is above a half. A query may be several
+  objects, of different classes.
+
+  Args:
+    class_logits: [Q, K + 1], the last one for no segment.
+    mask_logits: [h, w, Q].
+    size: (height, width) of the image.
+    is_thing: [K], the classes that are looked for.
+    count: of objects, at most; D is this, or Q * K.
+
+  Returns:
+    `boxes` [D, 4], y0 x0 y1 x1 around the masks; `classes` [D]; `scores` [D], 0
+    where a mask is empty; and `inside` [height, width, ceil(D / 8)] uint8, in
+    which bit i % 8 of byte i // 8 tells whether a pixel is of object i.
+  """
+  queries, kinds = class_logits.shape[0], len(is_thing)
+  probabilities = jax.nn.softmax(class_logits.astype(jnp.float32))[:, :-1]
+  probabilities = jnp.where(is_thing, probabilities, 0.0)
+  best, index = lax.top_k(
+      probabilities.reshape(-1), min(count, queries * kinds)
+  )
+
+  def measure(query):
+    low = mask_logits[..., query][None, ..., None].astype(jnp.float32)
+    mask = resize(low, size)[0, ..., 0]
+    inside = mask > 0
+    area = inside.sum()
+    sure = (jax.nn.sigmoid(mask) * inside).sum() / jnp.maximum(area, 1)
+    bounds = [
+        bound
+        for line in (inside.any(1), inside.any(0))
+        for bound in (line.argmax(), len(line) - line[::-1].argmax())
+    ]
+    y0, y1, x0, x1 = jnp.where(area > 0, jnp.stack(bounds), 0)
+    box = jnp.stack([y0, x0, y1, x1]).astype(jnp.float32)
+    return sure, box, inside
+
+  # One after the other: enlarged masks are as large as the image.
+  sure, boxes, inside = lax.map(measure, index // kinds)
+  return {
+      'boxes': boxes,
+      'classes': index % kinds,
+      'scores': best * sure,
+      'inside': jnp.moveaxis(
+          jnp.packbits(inside, axis=0, bitorder='little'), 0, -1
+      ),
+  }
 
 
 def semantic_logits(

@@ -85,6 +85,26 @@ def panoptic_segments(
   return _present(numbers, classes, most)
 
 
+def object_segments(
+    instances: jax.Array,
+    instance_classes: jax.Array,
+    instance_valid: jax.Array,
+    most: int,
+) -> Segments:
+  """Returns a segment for each object; other pixels are of none.
+
+  Args:
+    instances: [B, H, W], 0 for no object, and i for object i of 1 to N.
+    instance_classes: [B, N].
+    instance_valid: [B, N], whether an object is to be learnt from.
+    most: T; of more objects in an image, the first ones count.
+  """
+  valid = jnp.pad(instance_valid, ((0, 0), (1, 0))) > 0
+  valid = jax.vmap(lambda row, ids: row[ids])(valid, instances)
+  numbers = jnp.where(valid, instances - 1, NOTHING).astype(jnp.int32)
+  return _present(numbers, instance_classes.astype(jnp.int32), most)
+
+
 def _present(numbers, classes, most):
   """Returns up to `most` segments that have a pixel, in order of number."""
   batch, count = classes.shape

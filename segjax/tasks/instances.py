@@ -5,7 +5,9 @@ x1 in pixels of the image that it was given; `classes` [B, D], class 0 is no
 object; `scores` [B, D], 0 for a detection that is not there; and, if the system
 predicts masks, `mask_logits` [B, D, S, S], a grid in each box. `logits`
 [B, H, W, K] show all of them in one label map. In training there are also
-`anchors`, `rois` and `roi_mask_logits`, see `layers.two_stage`.
+`anchors`, `rois` and `roi_mask_logits`, see `layers.two_stage`. A system of
+queries has `class_logits` [B, Q, K + 1] and `mask_logits` [B, h, w, Q] instead,
+and a loss of its own.
 
 The truth travels as one map `instances` [B, H, W] with the tables
 `instance_classes` and `instance_crowds`, see the task 'panoptic'. For training
@@ -38,6 +40,7 @@ from segjax.evaluation import coco_ap
 from segjax.evaluation import collections
 from segjax.evaluation import masks as mask_ops
 from segjax.ops import anchors as anchor_ops
+from segjax.ops import mask_classification
 from segjax.ops import roi_align
 from segjax.ops.reduce import mean_over
 from segjax.runtime import atomic
@@ -187,18 +190,31 @@ def smooth_l1(values: jax.Array, targets: jax.Array) -> jax.Array:
   )
 
 
-def predict(out, label_map: LabelMap) -> dict[str, jax.Array]:
-  """Returns the detections, with probabilities as masks.
+def predict(
+    out, label_map: LabelMap, *, detections: int = 100
+) -> dict[str, jax.Array]:
+  """Returns the detections and their masks.
 
   Args:
     out: outputs of a system.
     label_map: says which classes are things; others have a score of 0.
+    detections: how many are chosen, at most, among the masks of queries. A
+      detector has a field for it.
 
   Returns:
-    `boxes` [B, D, 4], `classes` [B, D] uint8, `scores` [B, D] and, if the
-    system predicts masks, `masks` [B, D, S, S], probabilities.
+    `boxes` [B, D, 4], `classes` [B, D] uint8 and `scores` [B, D]; of a detector
+    that predicts masks, `masks` [B, D, S, S], probabilities; and of queries
+    `inside` [B, H, W, ceil(D / 8)], see `mask_classification.detect`.
   """
   is_thing = jnp.asarray(_is_thing(label_map))
+  if 'class_logits' in out:
+    size = out['logits'].shape[1:3]
+    found = jax.vmap(
+        lambda kinds, masks: mask_classification.detect(
+            kinds, masks, size, is_thing, detections
+        )
+    )(out['class_logits'], out['mask_logits'])
+    return found | {'classes': found['classes'].astype(jnp.uint8)}
   found = {
       'boxes': out['boxes'],
       'classes': out['classes'].astype(jnp.uint8),
@@ -258,7 +274,7 @@ class Scores:
             sides.prod(-1),
         )
     }
-    if 'masks' in prediction:
+    if _has_masks(prediction):
       self._with_masks += 1
       shared, areas, void = _shared(prediction, found, ids, label, len(classes))
       shared = shared[:, 1:][:, there]
@@ -277,7 +293,7 @@ class Scores:
           things=self.label_map.things,
           image=number,
       )
-    if 'masks' not in prediction:
+    if not _has_masks(prediction):
       return
     for kind in self.label_map.things:
       mine, true = kinds == kind, classes[there] == kind
@@ -503,7 +519,7 @@ class Scores:
           'score': float(prediction['scores'][i]),
       }
       mask = _whole(prediction, i, image.shape[:2])
-      if 'masks' in prediction:
+      if _has_masks(prediction):
         entry['segmentation'] = coco_masks.encode(mask)
       entries.append(entry)
       if raw and raw.instance_files:
@@ -563,8 +579,17 @@ def _shared(prediction, found, ids, label, count):
   return shared, shared.sum(1), void
 
 
+def _has_masks(prediction):
+  """Returns whether detections have masks, and not boxes alone."""
+  return 'masks' in prediction or 'inside' in prediction
+
+
 def _pasted(prediction, i, size):
   """Returns a window of the image, and the mask of a detection in there."""
+  if 'inside' in prediction:
+    window = slice(size[0]), slice(size[1])
+    bits = prediction['inside'][window][..., i // 8]
+    return window, bits >> i % 8 & 1 == 1
   box = prediction['boxes'][i]
   window, values = mask_ops.paste(prediction['masks'][i], box, size)
   return window, values > 0.5
@@ -573,7 +598,7 @@ def _pasted(prediction, i, size):
 def _whole(prediction, i, size):
   """Returns the mask of a detection, or its filled box, [H, W] booleans."""
   mask = np.zeros(size, bool)
-  if 'masks' in prediction:
+  if _has_masks(prediction):
     window, values = _pasted(prediction, i, size)
     mask[window] = values
   else:

@@ -85,6 +85,43 @@ def test_the_panoptic_task_learns_from_objects_and_predicts_segments():
   assert predicted['classes'].shape == predicted['scores'].shape == (2, 5)
 
 
+def test_the_task_instances_learns_from_objects_alone_and_finds_them():
+  model = models.create('mask2former', 3, **FIELDS)
+  built = system.build('mask2former', model, LABELS, task='instances')
+  shape = 2, 32, 48
+  batch = {
+      'image': jnp.zeros((*shape, 3)),
+      'instances': jnp.zeros(shape, jnp.int32),
+      'instance_boxes': jnp.zeros((2, 6, 4)),
+      'instance_classes': jnp.zeros((2, 6), jnp.uint8),
+      'instance_valid': jnp.zeros((2, 6), jnp.uint8),
+  }
+
+  def run(batch):
+    key = jax.random.key(0)
+    variables = model.init(key, batch['image'])
+    out, _ = built.apply(variables, batch, train=True, rng=key)
+    total, parts = built.loss(out, batch, key)
+    return (
+        total,
+        parts,
+        built.predict(
+            lambda batch, key: built.apply(variables, batch)[0], batch, key
+        ),
+    )
+
+  total, parts, predicted = jax.eval_shape(run, batch)
+  assert total.shape == ()
+  assert set(parts) == {'class', 'mask', 'dice'}
+  # Each of 5 queries may be an object of each of 3 classes.
+  assert predicted['boxes'].shape == (2, 15, 4)
+  assert predicted['inside'].shape == (*shape, 2)
+  config = importlib.import_module('configs.mask2former').get_config(
+      'nuclei,task=instances,small=True'
+  )
+  assert config.preprocess.train.endswith(f'|objects({config.model.queries})')
+
+
 def test_what_a_bottom_up_system_learns_from_is_not_asked_for():
   config = importlib.import_module('configs.mask2former').get_config(
       'task=panoptic'

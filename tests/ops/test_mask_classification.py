@@ -145,3 +145,36 @@ def test_scores_of_pixels_are_sums_over_queries():
   np.testing.assert_allclose(
       np.exp(logits[0]), shares @ kinds, rtol=1e-4, atol=1e-5
   )
+
+
+def test_queries_are_objects_with_the_bounds_of_their_masks():
+  masks = np.full((6, 8, 3), -4.0, np.float32)
+  masks[1:3, 2:7, 0] = 4.0
+  masks[4:, :2, 1] = 2.0  # The third is empty.
+  classes = np.log(
+      np.array(
+          [[0.1, 0.6, 0.2, 0.1], [0.1, 0.1, 0.7, 0.1], [0.0, 0.9, 0.0, 0.1]]
+      )
+      + 1e-9
+  ).astype(np.float32)
+  is_thing = np.array([False, True, True])
+  found = ops.detect(classes, jnp.asarray(masks), (6, 8), is_thing, 4)
+  found = {name: np.asarray(x) for name, x in found.items()}
+  # The empty one is the most probable, and is not there.
+  assert found['classes'].tolist() == [1, 2, 1, 2]
+  sure = [1 / (1 + np.exp(-x)) for x in (4.0, 2.0)]
+  np.testing.assert_allclose(
+      found['scores'],
+      [0, 0.7 * sure[1], 0.6 * sure[0], 0.2 * sure[0]],
+      rtol=1e-5,
+  )
+  assert found['boxes'].tolist() == [
+      [0, 0, 0, 0],
+      [4, 0, 6, 2],
+      [1, 2, 3, 7],
+      [1, 2, 3, 7],
+  ]
+  assert found['inside'].shape == (6, 8, 1)
+  for i, query in enumerate((2, 1, 0, 0)):
+    bit = found['inside'][..., 0] >> i & 1
+    np.testing.assert_array_equal(bit, masks[..., query] > 0)

@@ -43,3 +43,15 @@ def test_segments_are_objects_and_classes_of_stuff_but_no_groups():
   assert segments.ids.tolist() == [[0, 2, 4, -1, -1]]
   assert segments.classes[0, :3].tolist() == [1, 1, 0]
   assert segments.numbers.tolist() == [[[4, 4, 0, 2, -1, -1]]]
+
+
+def test_objects_alone_are_segments_where_stuff_is_not_asked_for():
+  segments = segment_matching.object_segments(
+      jnp.array([[[0, 0, 1, 3, 2, 0]]]),
+      jnp.array([[1, 1, 2, 255]]),
+      jnp.array([[1, 0, 1, 0]]),  # The second is a group.
+      most=3,
+  )
+  assert segments.ids.tolist() == [[0, 2, -1]]
+  assert segments.classes[0, :2].tolist() == [1, 2]
+  assert segments.numbers.tolist() == [[[-1, -1, 0, 2, -1, -1]]]
