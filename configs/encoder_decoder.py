@@ -1,9 +1,8 @@
 r"""Encoder-Decoder, of GeorgeSeif's Semantic-Segmentation-Suite.
 
 https://github.com/GeorgeSeif/Semantic-Segmentation-Suite publishes no scores of
-it, and there is no paper. Ours: 31.4 mIoU on val of `shapes`, a narrow network
-from random weights, 700 steps in 2 CPU minutes: without residual connections it
-learns late which object it is.
+it, and there is no paper. Ours: 49.9 mIoU on val of `shapes`, a narrow network
+from random weights, 700 steps in 2 CPU minutes; its loss still falls then.
 
   bash launch/local.sh --config=configs/encoder_decoder.py
   python -m segjax.main --workdir=runs/camvid \

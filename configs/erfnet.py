@@ -2,9 +2,7 @@ r"""ERFNet, https://ieeexplore.ieee.org/document/8063438.
 
 Paper: 68.0 mIoU on Cityscapes test from random weights, 69.7 with an encoder
 trained on ImageNet. mmsegmentation, whose network and recipe Cityscapes has,
-reports 72.5 on val (160k steps). Ours: 15.0 on val of `shapes`, a narrow
-network from random weights, 700 steps in 3 CPU minutes: it tells objects from
-the background, and not yet which they are.
+reports 72.5 on val (160k steps).
 
   bash launch/local.sh --config=configs/erfnet.py
   python -m segjax.main --workdir=runs/cityscapes \

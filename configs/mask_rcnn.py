@@ -11,10 +11,14 @@ https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md.
   python -m segjax.main --workdir=runs/nuclei \
       --config=configs/mask_rcnn.py:nuclei
 
-The first, a tiny ResNet from random weights on a CPU, has 27.1 AP on the first
-48 scenes of val, 60.7 at an overlap of 0.5, if it ends after 250 steps and 0.8
-minutes of CPU time, --config.total_steps=250 --config.lr.warmup_steps=25. Its
-1000 steps have not been run to their end yet.
+The first, a tiny ResNet from random weights on a CPU, has 65.4 AP on val, 93.8
+at an overlap of 0.5, after 1.6 minutes of CPU time; with
+
+  python -m segjax.main --workdir=runs/nuclei \
+      --config=configs/mask_rcnn.py:nuclei,small=True
+
+the same network has 33.7 AP on val of the nuclei, 63.3 at an overlap of 0.5,
+after 3.3 minutes.
 
 `masks=False` makes it Faster R-CNN, `variant=c4` reads boxes from the third
 stage of the backbone instead of a pyramid. Steps and rates for Cityscapes are

@@ -1,9 +1,7 @@
 r"""MobileUNet, of GeorgeSeif's Semantic-Segmentation-Suite.
 
 https://github.com/GeorgeSeif/Semantic-Segmentation-Suite publishes no scores of
-it, and there is no paper. Ours: 15.0 mIoU on val of `shapes`, a narrow network
-from random weights, 700 steps in 5 CPU minutes: it tells objects from the
-background, and not yet which they are.
+it, and there is no paper.
 
   bash launch/local.sh --config=configs/mobile_unet.py
   python -m segjax.main --workdir=runs/camvid \

@@ -24,6 +24,9 @@ has, after 11 minutes, 0.0837 Rand error (V_rand 0.9163), 0.0810 pixel error and
 78.4 mIoU on the 6 slices of val. This Rand error is 1 - V_rand of label maps,
 see segjax/evaluation/partitions.py, and cannot be compared with the paper's,
 which has another definition and other slices.
+
+A narrow network has 56.4 mIoU on val of `shapes`, 700 steps in 4 CPU minutes,
+and its loss still falls then.
 """
 
 from configs import common
