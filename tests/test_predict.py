@@ -9,12 +9,11 @@ import pytest
 
 from segjax import experiment
 from segjax import predict
-from segjax import train
 from segjax.artifacts import pictures
 from segjax.artifacts import prediction_folder
-from segjax.artifacts.workdir import Workdir
 from segjax.data import image as images
 from segjax.data.datasets import shapes
+from segjax.data.values import Values
 from tests import saved_run
 from tests import tiny
 
@@ -23,10 +22,16 @@ SIZES = {'a': (32, 48), 'b': (21, 17), 'c': (50, 40)}
 
 
 @pytest.fixture(scope='module')
-def workdir(tmp_path_factory):
-  workdir = Workdir(tmp_path_factory.mktemp('run'))
-  train.run(tiny.get_config(), workdir)
-  return workdir
+def workdir(tmp_path_factory, random_variables):
+  """A run with weights of no meaning."""
+  config = tiny.get_config()
+  model = experiment.model(config, shapes.LABEL_MAP)
+  return saved_run.save(
+      tmp_path_factory.mktemp('run'),
+      config,
+      random_variables(model, (1, 32, 48, 3)),
+      values=Values(('uint8',), 100.0, 255.0),
+  )
 
 
 @pytest.fixture(scope='module')

@@ -109,3 +109,6 @@ class JsonLinesWriter:
       self._path.write_text(self._text)
 
   close = flush
+
+  def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+    """Does nothing: only scalars are written as lines."""

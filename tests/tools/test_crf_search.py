@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 
+from segjax import experiment
 from segjax import predict
-from segjax import train
-from segjax.artifacts.workdir import Workdir
 from segjax.data.datasets import shapes
 from segjax.evaluation import semantic
 from segjax.tools import crf_search
+from tests import saved_run
 from tests import tiny
 
 GRID = (
@@ -19,10 +19,12 @@ GRID = (
 
 
 @pytest.fixture(scope='module')
-def workdir(tmp_path_factory):
-  workdir = Workdir(tmp_path_factory.mktemp('run'))
-  train.run(tiny.get_config(), workdir)
-  return workdir
+def workdir(tmp_path_factory, random_variables):
+  """A run with weights of no meaning."""
+  config = tiny.get_config()
+  model = experiment.model(config, shapes.LABEL_MAP)
+  variables = random_variables(model, (1, 32, 48, 3))
+  return saved_run.save(tmp_path_factory.mktemp('run'), config, variables)
 
 
 def test_a_list_stands_for_its_elements():
