@@ -15,7 +15,7 @@ is segjax with XLA's own convolutions.
 
 measures single images of 1024 x 2048 and 512 x 1024, or of one --size: mean and
 95th percentile of the network alone, on the device, and from an image file to a
-written file of labels.
+written file of labels. --output is written after each network and size.
 """
 
 import sys
@@ -63,7 +63,9 @@ _SECONDS = flags.DEFINE_float(
 _REPEATS = flags.DEFINE_integer(
     'repeats', 5, 'Turns of each measurement.', lower_bound=1
 )
-_OUTPUT = flags.DEFINE_string('output', '', 'JSON file to write.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'JSON file to write, or NAME.md for a table in Markdown.'
+)
 _PROFILE = flags.DEFINE_string(
     'profile',
     '',

@@ -13,7 +13,15 @@ from segjax.benchmark import protocol
 
 
 class CompiledWorker(protocol.Timed):
-  """Base class of the workers that run on JAX."""
+  """Base class of the workers that run on JAX.
+
+  Attributes:
+    programs: {name of a build: (compiled step, its first state)}.
+  """
+
+  def __init__(self):
+    super().__init__()
+    self.programs = {}
 
   def compile(self, name, step, state, batch):
     """Compiles a step, runs it once and stores it as a build.
@@ -46,12 +54,18 @@ class CompiledWorker(protocol.Timed):
 
     run(1)
     self.builds[name] = run
+    self.programs[name] = compiled, state
     return {
         'flops': counted,
         'lower_seconds': lowering,
         'compile_seconds': compiling,
         'memory': memory(compiled),
     }
+
+  def drop(self, name):
+    """Removes a build and its program."""
+    self.programs.pop(name, None)
+    return super().drop(name)
 
   def after(self, name):
     """Returns the peak memory of the device, where JAX reports it."""

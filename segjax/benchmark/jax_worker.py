@@ -45,6 +45,10 @@ OPTIM = dict(
 class JaxWorker(compiled.CompiledWorker):
   """Worker that runs steps of segjax."""
 
+  def __init__(self):
+    super().__init__()
+    self._initial = None, None, None  # Model, shapes and values of variables.
+
   def hello(self):
     """Returns a description of the devices and the versions of libraries."""
     return compiled.about(flax, optax)
@@ -87,7 +91,7 @@ class JaxWorker(compiled.CompiledWorker):
     layout = parallel.Layout(mode)
     layout.check(batch)
     timed = create(system, fields, classes, dtype)
-    variables = jax.device_put(initial(timed.model, *size))
+    variables = jax.device_put(self._variables(timed, size))
     arrays = place(compiled.random_batch(batch, size, classes), layout)
     training = functools.partial(train_step, remat=remat)
     make = {'train': training, 'forward': forward_step}[what]
@@ -96,27 +100,24 @@ class JaxWorker(compiled.CompiledWorker):
       facts = self.compile(name, step, state, arrays)
     return {**facts, **count(timed, (batch, *size, 3))}
 
-  def build_files(self, name, *, system, fields, classes, size, dtype):
+  def build_files(self, name, *, of, classes, size):
     """Stores the way from an image file to a file of labels as a build.
 
     A step reads a PNG, normalises it, predicts one image and writes a PNG of
     class ids, as `segjax.predict` does, without the picture on top of it.
 
     Args:
-      name: name of the build, as for the others of `build`.
-      system: name of a module of segjax/models.
-      fields: fields of its `Model`.
+      name: name of the build.
+      of: name of the build, of a forward pass of one image, that predicts.
       classes: number of channels of the logits.
       size: [height, width] of the image.
-      dtype: type of activations.
 
     Returns:
       The number of parameters.
     """
-    timed = create(system, fields, classes, dtype)
+    predict, variables = self.programs[of]
     layout = parallel.Layout('jit')
-    variables = jax.device_put(initial(timed.model, *size))
-    step, variables = forward_step(timed, variables, layout)
+    rest = place(compiled.random_batch(1, size, classes), layout)
     folder = tempfile.TemporaryDirectory()  # It lives as long as the build.
     source = epath.Path(folder.name) / 'image.png'
     # A smooth picture: noise would take longer to decode than photos do.
@@ -131,7 +132,8 @@ class JaxWorker(compiled.CompiledWorker):
       for _ in range(steps):
         image = images.read_image(source, upright=True, channels=3)
         image = transforms.apply(ops, {'image': image})['image']
-        labels = step(variables, {'image': image[None]})
+        batch = {**rest, **place({'image': image[None]}, layout)}
+        labels = predict(variables, batch)
         result = epath.Path(folder.name) / 'labels.png'
         images.write_png(result, np.asarray(labels)[0], palette)
 
@@ -139,6 +141,21 @@ class JaxWorker(compiled.CompiledWorker):
     self.builds[name] = run
     sizes = (x.size for x in jax.tree.leaves(variables['params']))
     return {'parameters': sum(sizes)}
+
+  def _variables(self, system, size):
+    """Initialises variables on the host, once for all steps of a model.
+
+    Where they do not depend on the size of the image, they are initialised once
+    for all sizes, too.
+    """
+    shapes = system.shapes((1, *size, 3))
+    model, before, variables = self._initial
+    if model != system.model or before != shapes:
+      image = jnp.zeros((1, *size, 3))
+      init = jax.jit(system.model.init)
+      variables = jax.device_get(init(jax.random.key(0), image))
+      self._initial = system.model, shapes, variables
+    return variables
 
 
 def create(name, fields, classes, dtype):
@@ -148,13 +165,6 @@ def create(name, fields, classes, dtype):
   }
   model = models.create(name, classes, **fields)
   return systems.build(name, model, numbered(classes), aux=0.4, dtype=dtype)
-
-
-@functools.lru_cache(maxsize=1)
-def initial(model, height, width):
-  """Initialises variables on the host, once for all steps of a model."""
-  image = jnp.zeros((1, height, width, 3))
-  return jax.device_get(jax.jit(model.init)(jax.random.key(0), image))
 
 
 def count(system, shape):

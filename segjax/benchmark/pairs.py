@@ -71,6 +71,13 @@ PAIRS = {
             ' 32'
         ),
     ),
+    'erfnet': Pair('erfnet', torch='erfnet', parameters=2_084_353),
+    'fast_scnn': Pair(
+        'fast_scnn',
+        dict(aux_features=0),
+        torch='fast_scnn',
+        parameters=1_400_197,
+    ),
     'fcn': Pair('fcn_dilated', torch='fcn_resnet50', parameters=35_322_218),
     'hrnet': Pair(
         'hrnet',
@@ -84,6 +91,12 @@ PAIRS = {
         dict(backbone='resnet/50(output_stride=8)'),
         torch='pspnet',
         parameters=48_957_802,
+    ),
+    'segformer': Pair(
+        'segformer',
+        torch='segformer',
+        parameters=3_719_541,
+        differs='theirs has no biases in the projections of the decoder',
     ),
     'unet': Pair('unet', torch='unet', parameters=29_063_146),
     'unet_backbone': Pair(
@@ -105,8 +118,9 @@ LIGHT = {
     name: PAIRS.get(name) or Pair(name)
     for name in (
         *('bisenetv1', 'bisenetv2', 'cgnet', 'contextnet', 'ddrnet', 'enet'),
-        *('erfnet', 'espnet', 'fast_scnn', 'icnet', 'lraspp', 'lw_refinenet'),
-        *('mobile_unet', 'pidnet', 'segformer', 'stdc'),
+        *('atanbori', 'erfnet', 'espnet', 'fast_scnn', 'icnet', 'lraspp'),
+        *('lw_refinenet', 'mobile_unet', 'pidnet', 'segformer', 'segnext'),
+        'stdc',
     )
 }
 MODELS = PAIRS | LIGHT

@@ -227,9 +227,15 @@ def markdown(rows):
 
 
 def write(path, about, rows):
-  """Writes all as JSON, whole or not at all."""
+  """Writes all as JSON, or to NAME.md as a table, whole or not at all."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  text = json.dumps({**about, 'rows': rows}, indent=2) + '\n'
+  if path.suffix == '.md':
+    text = (
+        f'{about["date"]}, {about["machine"]}, {about["cores"]} cores:'
+        f' `{about["command"]}`\n\n{markdown(rows)}'
+    )
+  else:
+    text = json.dumps({**about, 'rows': rows}, indent=2) + '\n'
   with atomic.replacing(path) as file:
     file.write(text.encode())

@@ -17,6 +17,7 @@ from segjax.benchmark.pairs import MODELS
 from segjax.benchmark.process import MissingError
 from segjax.benchmark.process import Worker
 from segjax.benchmark.process import WorkerError
+from segjax.runtime import progress
 
 OURS = 'segjax'
 DTYPES = ('float32', 'bfloat16')
@@ -157,16 +158,17 @@ def latencies(options, hello):
       workers['torch'] = stack.enter_context(peer(options, 'torch'))
     for name, worker in workers.items():
       hello[name] = worker.ask('hello')
-    for model, size in itertools.product(options.models, options.latency_sizes):
+    pairs = list(itertools.product(options.models, options.latency_sizes))
+    for model, size in progress.track(pairs, len(pairs), 'Networks'):
       logging.info('%s, latency at %d x %d', model, *size)
       one = dataclasses.replace(options, size=size, batch=1)
       built = []
       for who, worker, arguments in builds(one, model, 'forward', workers):
         built.append(_built(who, worker, model, 'build', arguments))
         if who == OURS:
-          del arguments['what'], arguments['batch']
+          files = {'of': OURS, 'classes': CLASSES, 'size': size}
           who = f'{OURS}, from file to file'
-          built.append(_built(who, worker, model, 'build_files', arguments))
+          built.append(_built(who, worker, model, 'build_files', files))
       built = [build for build in built if build]
       steps = measure.single_steps(
           built, seconds=options.seconds, fewest=options.repeats

@@ -110,6 +110,30 @@ def upernet(classes):
   return UPerNet(resnet50(), classes)
 
 
+def segformer(classes):
+  """SegFormer-B0 of segmentation_models_pytorch."""
+  import segmentation_models_pytorch as smp
+
+  return Output(
+      smp.Segformer(
+          'mit_b0',
+          encoder_weights=None,
+          decoder_segmentation_channels=256,
+          classes=classes,
+      )
+  )
+
+
+def fast_scnn(classes):
+  """Fast-SCNN without auxiliary heads."""
+  return FastSCNN(classes)
+
+
+def erfnet(classes):
+  """ERFNet with a 3x3 convolution before its classifier."""
+  return ERFNet(classes)
+
+
 def resnet50(dilate=(False, False, False)):
   """Returns torchvision's ResNet-50 as a module that outputs four stages."""
   return torchvision.models._utils.IntermediateLayerGetter(
@@ -119,21 +143,30 @@ def resnet50(dilate=(False, False, False)):
 
 
 def conv_norm_act(
-    inputs, outputs, kernel=3, *, dilation=1, groups=1, bias=False
+    inputs,
+    outputs,
+    kernel=3,
+    *,
+    stride=1,
+    dilation=1,
+    groups=1,
+    bias=False,
+    act=True,
 ):
-  """Returns a convolution of the same size, batch norm and ReLU."""
+  """Returns a padded convolution, batch norm and, with `act`, ReLU."""
   return nn.Sequential(
       nn.Conv2d(
           inputs,
           outputs,
           kernel,
+          stride,
           padding=dilation * (kernel - 1) // 2,
           dilation=dilation,
           groups=groups,
           bias=bias,
       ),
       nn.BatchNorm2d(outputs),
-      nn.ReLU(inplace=True),
+      nn.ReLU(inplace=True) if act else nn.Identity(),
   )
 
 
@@ -328,3 +361,125 @@ class UNet(nn.Module):
     if self.training:
       out['aux'] = enlarge(self.aux(feats[1]), size)
     return out
+
+
+class InvertedResidual(nn.Module):
+  """Widens, convolves each channel, and narrows, around a shortcut."""
+
+  def __init__(self, inputs, outputs, stride):
+    super().__init__()
+    width = 6 * inputs
+    self.residual = stride == 1 and inputs == outputs
+    self.layers = nn.Sequential(
+        conv_norm_act(inputs, width, 1),
+        conv_norm_act(width, width, stride=stride, groups=width),
+        conv_norm_act(width, outputs, 1, act=False),
+    )
+
+  def forward(self, x):
+    y = self.layers(x)
+    return x + y if self.residual else y
+
+
+class FastSCNN(nn.Module):
+  """Fast-SCNN: a shared stem, a deep branch, and their sum."""
+
+  def __init__(self, classes):
+    super().__init__()
+    self.stem = nn.Sequential(
+        conv_norm_act(3, 32, stride=2),
+        self._separable(32, 48, stride=2),
+        self._separable(48, 64, stride=2),
+    )
+    blocks, inputs = [], 64
+    for outputs, first in ((64, 2), (96, 2), (128, 1)):
+      for stride in (first, 1, 1):
+        blocks.append(InvertedResidual(inputs, outputs, stride))
+        inputs = outputs
+    self.deep = nn.Sequential(
+        *blocks, PyramidPooling(128, 32), conv_norm_act(256, 128)
+    )
+    self.low = nn.Sequential(
+        conv_norm_act(128, 128, groups=128),
+        conv_norm_act(128, 128, 1, act=False),
+    )
+    self.high = conv_norm_act(64, 128, 1, act=False)
+    self.head = nn.Sequential(
+        self._separable(128, 128),
+        self._separable(128, 128),
+        nn.Dropout(0.1),
+        nn.Conv2d(128, classes, 1),
+    )
+
+  @staticmethod
+  def _separable(inputs, outputs, stride=1):
+    return nn.Sequential(
+        conv_norm_act(inputs, inputs, stride=stride, groups=inputs, act=False),
+        conv_norm_act(inputs, outputs, 1),
+    )
+
+  def forward(self, image):
+    fine = self.stem(image)
+    deep = enlarge(self.deep(fine), fine.shape[2:])
+    x = functional.relu(self.low(deep) + self.high(fine))
+    return {'out': enlarge(self.head(x), image.shape[2:])}
+
+
+class FactorisedBlock(nn.Module):
+  """Two 3x3 convolutions as columns and rows, around a shortcut."""
+
+  def __init__(self, width, dilation=1, dropout=0.0):
+    super().__init__()
+    self.first, self.second = (
+        nn.Sequential(
+            nn.Conv2d(width, width, (3, 1), 1, (rate, 0), (rate, 1)),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, (1, 3), 1, (0, rate), (1, rate)),
+            nn.BatchNorm2d(width, eps=1e-3),
+        )
+        for rate in (1, dilation)
+    )
+    self.dropout = nn.Dropout(dropout)
+
+  def forward(self, x):
+    y = self.second(functional.relu(self.first(x)))
+    return functional.relu(x + self.dropout(y))
+
+
+class Downsampler(nn.Module):
+  """A strided convolution beside max pooling."""
+
+  def __init__(self, inputs, outputs):
+    super().__init__()
+    self.conv = nn.Conv2d(inputs, outputs - inputs, 3, 2, 1)
+    self.norm = nn.BatchNorm2d(outputs, eps=1e-3)
+
+  def forward(self, x):
+    x = torch.cat([self.conv(x), functional.max_pool2d(x, 2)], 1)
+    return functional.relu(self.norm(x))
+
+
+class ERFNet(nn.Module):
+  """ERFNet: factorised blocks at strides 4 and 8, a decoder to stride 2."""
+
+  def __init__(self, classes):
+    super().__init__()
+    layers = [Downsampler(3, 16), Downsampler(16, 64)]
+    layers += [FactorisedBlock(64, dropout=0.1) for _ in range(5)]
+    layers.append(Downsampler(64, 128))
+    layers += [
+        FactorisedBlock(128, dilation, 0.1) for dilation in 2 * (2, 4, 8, 16)
+    ]
+    for inputs, outputs in ((128, 64), (64, 16)):
+      layers += [
+          nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, 1),
+          nn.BatchNorm2d(outputs, eps=1e-3),
+          nn.ReLU(inplace=True),
+          FactorisedBlock(outputs),
+          FactorisedBlock(outputs),
+      ]
+    self.layers = nn.Sequential(*layers)
+    self.head = fcn_head(16, 128, classes)
+
+  def forward(self, image):
+    return {'out': enlarge(self.head(self.layers(image)), image.shape[2:])}

@@ -79,6 +79,15 @@ def test_json_is_read_back_whole(rows, tmp_path):
   assert [p.name for p in path.parent.iterdir()] == ['speed.json']
 
 
+def test_a_file_in_markdown_has_the_command_and_the_table(rows, tmp_path):
+  path = tmp_path / 'speed.md'
+  report.write(path, report.about({}), rows)
+  head, empty, *table = path.read_text().splitlines()
+  assert 'python -m segjax.benchmark' in head
+  assert not empty
+  assert '\n'.join(table) + '\n' == report.markdown(rows)
+
+
 def test_a_latency_has_mean_and_95th_percentile():
   seconds = [0.1] * 19 + [0.5]
   row = report.latency_row(

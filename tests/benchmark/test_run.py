@@ -97,14 +97,14 @@ def test_ours_and_theirs_are_compared(fakes):
 
 def test_latencies_are_of_single_images_of_both_sizes(fakes):
   options = dataclasses.replace(
-      OPTIONS, what=['latency'], models=['lraspp', 'erfnet'], peers=['torch']
+      OPTIONS, what=['latency'], models=['lraspp', 'espnet'], peers=['torch']
   )
-  lraspp, _, erfnet, _ = run.run(options, {})
+  lraspp, _, espnet, _ = run.run(options, {})
   assert [row['who'] for row in lraspp] == [
       *('segjax', 'segjax, from file to file'),
       *('torch eager', 'torch compiled'),
   ]
-  assert [row['who'] for row in erfnet] == [
+  assert [row['who'] for row in espnet] == [
       'segjax',
       'segjax, from file to file',
   ]
@@ -112,6 +112,7 @@ def test_latencies_are_of_single_images_of_both_sizes(fakes):
   assert net['what'] == files['what'] == 'latency, 1024 x 2048'
   assert net['told']['size'] == files['told']['size'] == [1024, 2048]
   assert net['told']['batch'] == 1
+  assert files['told']['of'] == net['who']
   assert net['mean_seconds'] == net['p95_seconds'] == 0.25
   assert len(net['seconds']) == OPTIONS.repeats
 
