@@ -462,6 +462,8 @@ def base(dataset, *, small=False, **changes):
   config.optim.layer_decay = ''
   config.optim.clip = 0.0  # Largest norm of the gradient; 0 does not clip.
   # Number of parts of a batch whose gradients are computed one after another.
+  # Means weigh the parts by what they count. What is no mean, such as the Dice
+  # coefficient of a batch or the hardest pixels, is that of each part.
   config.optim.accumulate = 1
   # Decay of the moving average of parameters; 0 computes none.
   config.optim.ema = 0.0

@@ -7,7 +7,7 @@ from etils import epath
 import numpy as np
 
 from segjax.data import image
-from segjax.data import json_text
+from segjax.data import texts
 from segjax.data.image import BadExample
 from segjax.data.label_map import IGNORE
 from segjax.data.label_map import LabelMap
@@ -66,7 +66,7 @@ def read_table(
     BadExample: it is no such file, or names a class that is not known.
   """
   try:
-    content = json_text.loads(epath.Path(path).read_bytes())
+    content = texts.parse_json(epath.Path(path).read_bytes())
   except (OSError, ValueError) as error:
     raise BadExample(f'{path}: cannot be read as JSON, {error}') from error
   if not isinstance(content, dict):

@@ -326,7 +326,7 @@ def test_cvat_for_images(tmp_path):
 
 
 def test_cvat_segmentation_masks(tmp_path):
-  root = tmp_path / 'cvat'
+  root = tmp_path / 'SegmentationClass' / 'cvat'
   photo(root / 'JPEGImages/a.png')
   classes = np.zeros((*SIZE, 3), np.uint8)
   classes[2:6, 2:10], classes[11, 0] = (250, 50, 83), (1, 1, 1)
@@ -343,6 +343,10 @@ def test_cvat_segmentation_masks(tmp_path):
   label[11, 0] = 255
   assert example['label'].tolist() == label.tolist()
   assert kinds(example) == [1, 1]
+
+  (root / 'labelmap.txt').write_bytes('stra\u00dfe:1,2,3::'.encode('latin-1'))
+  with pytest.raises(ValueError, match='labelmap.txt: not UTF-8, .* byte 4'):
+    import_labels('cvat', root, tmp_path / 'other')
 
 
 def geojson(path, kind='house', crs=None, scale=1.0, shift=0.0):

@@ -8,7 +8,6 @@ one object.
 """
 
 import functools
-import pathlib
 import re
 from xml.etree import ElementTree
 
@@ -17,6 +16,7 @@ import numpy as np
 from segjax.data import annotations
 from segjax.data import image
 from segjax.data import objects
+from segjax.data import texts
 from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
@@ -145,7 +145,7 @@ def _bitmap(shape):
 def _read_masks(source, images, notes):
   """Reads 'Segmentation mask 1.1'."""
   colors = {}
-  for line in (source / 'labelmap.txt').read_text().splitlines():
+  for line in texts.read(source / 'labelmap.txt').splitlines():
     if line.strip() and not line.startswith('#'):
       name, color, *_ = line.split(':')
       colors[name] = tuple(int(value) for value in color.split(','))
@@ -161,7 +161,7 @@ def _read_masks(source, images, notes):
   members = {
       line.strip(): annotations.SPLITS.get(path.stem.lower(), 'train')
       for path in (source / 'ImageSets/Segmentation').glob('*.txt')
-      for line in path.read_text().splitlines()
+      for line in texts.read(path).splitlines()
   }
   splits = {}
   for name, mask in masks:
@@ -169,9 +169,8 @@ def _read_masks(source, images, notes):
     if file is None:
       notes.add('masks without an image, left out', mask)
       continue
-    of_objects = pathlib.Path(
-        str(mask).replace('SegmentationClass', 'SegmentationObject')
-    )
+    inside = mask.relative_to(source / 'SegmentationClass')
+    of_objects = source / 'SegmentationObject' / inside
     regions = functools.partial(
         _of_masks, mask, of_objects if has_objects else None, colors, name
     )

@@ -14,8 +14,8 @@ import numpy as np
 
 from segjax.data import annotations
 from segjax.data import image
-from segjax.data import json_text
 from segjax.data import label_map
+from segjax.data import texts
 from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
@@ -94,7 +94,7 @@ def _label_map(source, split):
   examples, masks, maps = split
   path = source / 'dataset.json'
   if path.is_file():
-    labels = label_map.parse(json_text.loads(path.read_bytes()), path)
+    labels = label_map.parse(texts.parse_json(path.read_bytes()), path)
     if labels.overlapping:
       raise ValueError(f'{path}: classes that overlap cannot be imported')
   elif not masks:

@@ -15,6 +15,7 @@ import numpy as np
 
 from segjax.data import annotations
 from segjax.data import formats
+from segjax.data import texts
 from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
@@ -63,7 +64,7 @@ def _order(source):
   path = source / 'labels.txt'
   if not path.is_file():
     return []
-  return [line.strip() for line in path.read_text().splitlines()]
+  return [line.strip() for line in texts.read(path).splitlines()]
 
 
 def _load(path):

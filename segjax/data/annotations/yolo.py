@@ -13,6 +13,7 @@ import yaml
 
 from segjax.data import image
 from segjax.data import listing
+from segjax.data import texts
 from segjax.data.annotations import Category
 from segjax.data.annotations import Picture
 from segjax.data.annotations import Region
@@ -80,7 +81,7 @@ def _files(entry, folder, path, images):
         (name, pathlib.Path(file))
         for name, file in listing.find(option, image.SUFFIXES).files
     ]
-  lines = option.read_text().split()
+  lines = texts.read(option).split()
   paths = [option.parent / line for line in lines]
   return [(path.stem, path) for path in paths if path.is_file()]
 
@@ -100,7 +101,7 @@ def _regions(path, names, name, size, notes):
   if not path.is_file():
     return []
   found = []
-  for number, line in enumerate(path.read_text().splitlines(), 1):
+  for number, line in enumerate(texts.read(path).splitlines(), 1):
     if not line.strip():
       continue
     try:

@@ -19,6 +19,7 @@ from segjax.data import listing
 from segjax.data import object_statistics
 from segjax.data import objects
 from segjax.data import proposals
+from segjax.data import texts
 from segjax.data import values
 from segjax.data.datasets import Dataset
 from segjax.data.datasets import NoSplitError
@@ -433,7 +434,7 @@ def read_list(
               for path in (images, masks)
           ),
       )
-      for name in _read_text(path).split()
+      for name in texts.read(path).split()
   ]
   if not examples:
     raise FileNotFoundError(f'the list of examples {path} is empty')
@@ -518,17 +519,6 @@ def _named_alike(files, others):
     return given if given in others else forms.pop(form, given)
 
   return {name(given): path for given, path in files.items()}
-
-
-def _read_text(path):
-  """Returns a text in UTF-8, without the byte order mark that it may have."""
-  try:
-    return path.read_bytes().decode('utf-8-sig')
-  except UnicodeDecodeError as error:
-    raise ValueError(
-        f'{path}: not UTF-8, {error.reason} at byte {error.start}; save it as'
-        ' UTF-8'
-    ) from error
 
 
 def _about_turned(example):

@@ -33,9 +33,9 @@ from absl import logging
 import numpy as np
 
 from segjax.data import image
-from segjax.data import json_text
 from segjax.data import label_map
 from segjax.data import listing
+from segjax.data import texts
 from segjax.data.datasets import files
 from segjax.data.label_map import IGNORE
 
@@ -261,7 +261,7 @@ def _read_json(path):
   """Reads the label map in a dataset.json."""
   try:
     # It recognises UTF-16 and UTF-32, and a byte order mark.
-    content = json_text.loads(path.read_bytes())
+    content = texts.parse_json(path.read_bytes())
   except UnicodeDecodeError as error:
     raise ValueError(
         f'{path}: not UTF-8, {error.reason} at byte {error.start}; save it as'

@@ -1,10 +1,28 @@
-"""Reads JSON that people write by hand."""
+"""Reads texts that people and other programs write."""
 
 import json
+import os
 from typing import Any
 
+from etils import epath
 
-def loads(data: bytes | str) -> Any:
+
+def read(path: str | os.PathLike) -> str:
+  """Returns a text in UTF-8, without the byte order mark that it may have.
+
+  Raises:
+    ValueError: it is in another encoding; names the file.
+  """
+  try:
+    return epath.Path(path).read_bytes().decode('utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise ValueError(
+        f'{path}: not UTF-8, {error.reason} at byte {error.start}; save it as'
+        ' UTF-8'
+    ) from error
+
+
+def parse_json(data: bytes | str) -> Any:
   """Returns the content of a JSON text, as `json.loads` does.
 
   Of a key that is given twice `json.loads` keeps the last value, in silence.
