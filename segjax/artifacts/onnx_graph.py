@@ -30,7 +30,6 @@ OPERATORS = dict(
     log='Log',
     sqrt='Sqrt',
     tanh='Tanh',
-    logistic='Sigmoid',
     abs='Abs',
     sign='Sign',
     floor='Floor',
@@ -83,6 +82,7 @@ class _Graph:
     self._values, self._stored = {}, {}
     self._count = 0
     jaxpr = closed.jaxpr
+    self._takes_logarithms = any(e.primitive.name == 'log' for e in jaxpr.eqns)
     for v, value in zip(jaxpr.constvars, closed.consts, strict=True):
       self._values[v] = np.asarray(value)
     for v, name in zip(jaxpr.invars, inputs, strict=True):
@@ -317,6 +317,15 @@ class _Graph:
     if not _is_bool(equation.invars[0]):
       operator = f'Bitwise{operator}'
     return self.node(operator, *map(self._name, equation.invars))
+
+  def _logistic(self, equation):
+    (v,) = equation.invars
+    if not self._takes_logarithms:
+      return self.node('Sigmoid', self._name(v))
+    # ONNX Runtime's Sigmoid is off by 2e-7, however small the result is, which
+    # logarithms of probabilities enlarge.
+    power = self.node('Exp', self.node('Neg', self._name(v)))
+    return self.node('Reciprocal', self.node('Add', power, self._number(v, 1)))
 
   def _ne(self, equation):
     return self.node(
