@@ -81,7 +81,10 @@ KNOW_FIELDS = {
 # What only some files may import; TensorFlow hides behind parts of CLU.
 ONLY_IN = {
     'segjax.main': (),
-    'segjax.train': ('segjax/main.py', 'segjax/doctor.py', 'segjax/replay.py'),
+    'segjax.train': (
+        *('segjax/main.py', 'segjax/doctor.py', 'segjax/replay.py'),
+        *('segjax/tools/budgets.py', 'segjax/tools/random_networks.py'),
+    ),
     'tensorflow': (
         'segjax/artifacts/formats/savedmodel.py',
         'segjax/artifacts/formats/tflite.py',
