@@ -12,6 +12,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax.kernels.barrier import barrier
 from segjax.ops.targets import class_logits
 
 
@@ -320,6 +321,8 @@ def mix(x: jax.Array, index: jax.Array, weight: jax.Array) -> jax.Array:
   Returns:
     [B, P, C] in the type of `x`.
   """
+  # Else XLA for CPUs computes both for each channel again.
+  index, weight = barrier((index, weight))
   total = sum(
       row * weight[..., i, None] for i, row in enumerate(_rows(x, index))
   )
