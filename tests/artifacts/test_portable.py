@@ -222,7 +222,7 @@ def test_maxima_over_the_border_need_no_infinity(image):
   assert not np.any(pool.params['padding'])
 
 
-def test_selections_are_among_few_axes_and_no_short_integers(image):
+def test_choices_are_among_few_axes_and_no_short_integers(image):
   def function(x):
     place = jnp.where(x > 0, jnp.uint8(3), (x < -1).astype(jnp.uint8))
     here = place[..., None, None] == jnp.arange(4, dtype=jnp.uint8)
@@ -236,3 +236,9 @@ def test_selections_are_among_few_axes_and_no_short_integers(image):
   ]
   assert [x.dtype for x in selected] == [np.int32, np.float32]
   assert max(x.ndim for x in selected) <= 4
+  compared = [
+      e.outvars[0].aval.ndim
+      for e in program.jaxpr.eqns
+      if e.primitive.name == 'eq'
+  ]
+  assert compared == [1]

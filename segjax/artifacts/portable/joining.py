@@ -1,6 +1,6 @@
 """Concatenations, and what is written as such: stacks and running sums.
 
-Selections among arrays stand here too.
+Selections and comparisons stand here too.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import itertools
 from typing import Any
 
 from jax import lax
+import jax.numpy as jnp
 import numpy as np
 
 from segjax.artifacts.portable.interpreter import bind
@@ -57,16 +58,33 @@ def cumulative(combine: Callable) -> Callable:
   return rule
 
 
+def compare(equation, inputs: Sequence) -> Any:
+  """Compares arrays of few axes: kernels of TFLite end the process at more."""
+  return _over_few_axes(equation, inputs)
+
+
 def select(equation, inputs: Sequence) -> Any:
   """Selects among arrays of few axes and no short integers.
 
   TFLite selects among no others.
   """
   which, *cases = inputs
-  shape, kind = cases[0].shape, cases[0].dtype
+  kind = cases[0].dtype
   if np.issubdtype(kind, np.integer) and kind.itemsize < 4:
     cases = [lax.convert_element_type(x, np.int32) for x in cases]
-  if len(shape) > 4 and np.shape(which) == shape:
-    which, *cases = (lax.reshape(x, (np.prod(shape),)) for x in (which, *cases))
-  y = bind(equation, [which, *cases])[0]
-  return lax.convert_element_type(y.reshape(shape), kind)
+  y = _over_few_axes(equation, [which, *cases])
+  return lax.convert_element_type(y, kind)
+
+
+def _over_few_axes(equation, inputs):
+  """Applies an equation of single values to arrays of four axes at most."""
+  shape = equation.outvars[0].aval.shape
+  if len(shape) > 4:
+    # A scalar selects, and is compared, as it is.
+    inputs = [
+        lax.reshape(jnp.broadcast_to(x, shape), (np.prod(shape),))
+        if np.shape(x)
+        else x
+        for x in inputs
+    ]
+  return bind(equation, inputs)[0].reshape(shape)

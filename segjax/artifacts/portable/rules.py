@@ -16,6 +16,7 @@ from segjax.artifacts.portable.values import as_constant
 from segjax.artifacts.portable.values import computed
 from segjax.artifacts.portable.values import is_constant
 
+COMPARISONS = ('eq', 'ne', 'lt', 'le', 'gt', 'ge')
 # From an equation and its inputs to its one result.
 REWRITTEN = {
     'concatenate': joining.concatenate,
@@ -31,6 +32,7 @@ REWRITTEN = {
     'select_n': joining.select,
     'stack': joining.stack,
     **dict.fromkeys(indexing.SCATTERS, indexing.scatter),
+    **dict.fromkeys(COMPARISONS, joining.compare),
 }
 # Primitives that return what they are given.
 SAME = ('optimization_barrier', 'copy', 'sharding_constraint', 'stop_gradient')
