@@ -19,10 +19,11 @@ doubles after an epoch by the speed of what is found; config.system_loss sets
 it. On `shapes` one run does both, and a third of its steps are of weights
 alone.
 
-Ours, on `shapes`, with XLA_FLAGS=--xla_backend_optimization_level=1: six layers,
-a third of the features, crops of 64, without a table of latencies, 120 steps of
-four images, 5 CPU minutes on two cores, of which compiling takes about two: 8.8
-mIoU on val of the student. That is too short to learn more than background.
+Ours, on `shapes`: six layers, a third of the features, crops of 64, without a
+table of latencies, 120 steps of four images, 5 CPU minutes on two cores, of
+which compiling takes about two, with the environment variable
+XLA_FLAGS=--xla_backend_optimization_level=1: 8.8 mIoU on val of the student.
+That is too short to learn more than background.
 """
 
 from configs import common
