@@ -26,7 +26,7 @@ def get_config(arg=''):
       arg, dataset='shapes', network='tiny', backbone='', small=False
   )
   features = common.choose('network', arg.network, NETWORKS)
-  changes = dict(lr=3e-3) if arg.small else {}
+  changes = dict(lr=1e-2) if arg.small else {}
   config = common.base(arg.dataset, small=arg.small, **changes)
   config.model_name = 'segnext'
   config.model = dict(
