@@ -59,8 +59,12 @@ def cumulative(combine: Callable) -> Callable:
 
 
 def compare(equation, inputs: Sequence) -> Any:
-  """Compares arrays of few axes: kernels of TFLite end the process at more."""
-  return _over_few_axes(equation, inputs)
+  """Compares arrays of few axes and no short integers.
+
+  TFLite takes short integers for quantised floats, and ends the process where
+  they have no scale.
+  """
+  return _over_few_axes(equation, list(map(_long, inputs)))
 
 
 def select(equation, inputs: Sequence) -> Any:
@@ -69,11 +73,14 @@ def select(equation, inputs: Sequence) -> Any:
   TFLite selects among no others.
   """
   which, *cases = inputs
-  kind = cases[0].dtype
-  if np.issubdtype(kind, np.integer) and kind.itemsize < 4:
-    cases = [lax.convert_element_type(x, np.int32) for x in cases]
-  y = _over_few_axes(equation, [which, *cases])
-  return lax.convert_element_type(y, kind)
+  y = _over_few_axes(equation, [which, *map(_long, cases)])
+  return lax.convert_element_type(y, equation.outvars[0].aval.dtype)
+
+
+def _long(x):
+  """Returns integers of 32 bits for shorter ones."""
+  short = np.issubdtype(x.dtype, np.integer) and x.dtype.itemsize < 4
+  return lax.convert_element_type(x, np.int32) if short else x
 
 
 def _over_few_axes(equation, inputs):
