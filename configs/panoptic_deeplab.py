@@ -11,7 +11,13 @@ https://github.com/facebookresearch/detectron2/tree/main/projects.
       --config=configs/panoptic_deeplab.py:cityscapes
 
 The first, a tiny ResNet from random weights on a CPU, has 79.4 PQ on val of the
-embedded set (things 76.9, background 96.7) after 3 minutes of CPU time.
+embedded set (things 76.9, background 96.7) after 3 minutes of CPU time; with
+
+  python -m segjax.main --workdir=runs/nuclei \
+      --config=configs/panoptic_deeplab.py:nuclei,small=True
+
+the same network has 66.5 PQ (nuclei 44.3, background 88.7) on val of the nuclei
+after 5.4 minutes, and 20.0 AP of masks, 54.7 at an overlap of 0.5.
 
 `:cityscapes,deeplab2=True` has the network and recipe of DeepLab2, on
 ResNet-50-Beta: 60.8 PQ and 77.0 mIoU on val,
