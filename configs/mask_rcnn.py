@@ -117,6 +117,7 @@ def get_config(arg=''):
       rpn_sample=256,
       roi_sample=512,
       upsampling='transposed',
+      points='',
   )
   if arg.dataset == 'nuclei':  # Many small objects.
     config.model.update(

@@ -87,6 +87,7 @@ def get_config(arg=''):
       rpn_sample=256,
       roi_sample=512,
       upsampling='transposed',
+      points='',
   )
   if arg.small:
     config.task = 'panoptic_two_stage(stuff_area=64)'

@@ -34,7 +34,6 @@ class PointHead(nn.Module):
   importance: float = 0.75  # Share of them that uncertainty chooses.
   subdivision_points: int = 8196  # Of each image, after each step.
 
-  @nn.compact
   def __call__(self, fine, coarse, points):
     """Returns the logits of points.
 
@@ -46,8 +45,17 @@ class PointHead(nn.Module):
     Returns:
       [B, P, num_classes].
     """
-    coarse = ops.sample(coarse, points)
-    x = jnp.concatenate([ops.sample(fine, points), coarse], -1)
+    return self.score(ops.sample(fine, points), ops.sample(coarse, points))
+
+  @nn.compact
+  def score(self, fine, coarse):
+    """Returns the logits of points from what was read there, [B, P, K].
+
+    Args:
+      fine: [B, P, C], features.
+      coarse: [B, P, num_classes], logits.
+    """
+    x = jnp.concatenate([fine, coarse], -1)
     for i in (1, 2, 3):
       x = nn.Dense(self.features, kernel_init=he_normal, name=f'fc{i}')(x)
       x = nn.relu(x)
@@ -86,7 +94,11 @@ class PointHead(nn.Module):
     return {'logits': resize(logits, size)}
 
   def draw(self, coarse):
-    """Returns the points of a training step, [B, train_points, 2]."""
+    """Returns the points of a training step, [B, train_points, 2].
+
+    Args:
+      coarse: [B, h, w, K], the logits whose uncertainty chooses them.
+    """
     uncertain = int(self.importance * self.train_points)
     candidates = self.oversampling * self.train_points
     draws = jax.random.uniform(
@@ -123,10 +135,25 @@ def outputs(
   Raises:
     ValueError: the head has no such option.
   """
+  level, options = options_of(text, PointHead)
+  head = PointHead(coarse.shape[-1], **options, name='points')
+  return head.outputs(feats[level], coarse, size, train)
+
+
+def options_of(text: str, head: type[nn.Module]) -> tuple[str, dict[str, Any]]:
+  """Returns the level that a field `points` names, and the fields of its head.
+
+  Args:
+    text: such as 'c2' or 'c2(features=128)'.
+    head: `PointHead`, or the head of masks of objects.
+
+  Raises:
+    ValueError: the head has no such option.
+  """
   level, options = specs.split(text, 'point head')
   usable = {
       field.name: field.default
-      for field in dataclasses.fields(PointHead)
+      for field in dataclasses.fields(head)
       if field.name not in ('num_classes', 'parent', 'name')
   }
   if unknown := sorted(set(options) - set(usable)):
@@ -135,8 +162,7 @@ def outputs(
         f'points={text!r}: the head has no option {", ".join(unknown)}. It is'
         f" used as '{level}({shown})'."
     )
-  head = PointHead(coarse.shape[-1], **options, name='points')
-  return head.outputs(feats[level], coarse, size, train)
+  return level, options
 
 
 def subdivide(

@@ -14,6 +14,8 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from segjax.layers import point_head
+from segjax.layers import point_masks
 from segjax.layers.conv import Conv
 from segjax.layers.conv import ConvNormAct
 from segjax.layers.head import classifier
@@ -146,6 +148,8 @@ class TwoStage(nn.Module):
     mask_features: see `MaskHead`; 0: no masks are predicted.
     mask_depth: see `MaskHead`.
     upsampling: of the mask, see `MaskHead`.
+    points: a head of points in the place of `MaskHead`, see
+      `layers.point_masks`; '' has none.
     trunk: layers between the bins and the heads, a module that is called as
       `trunk(x, train)`, or None.
     before: proposals of each level before suppression, in prediction and in
@@ -176,6 +180,7 @@ class TwoStage(nn.Module):
   mask_features: int = 256
   mask_depth: int = 4
   upsampling: str = 'transposed'
+  points: str = ''
   trunk: Callable[..., Any] | None = None
   before: tuple[int, int] = (1000, 2000)
   proposals: tuple[int, int] = (1000, 2000)
@@ -190,7 +195,9 @@ class TwoStage(nn.Module):
     per_position = len(self.sizes[0]) * len(self.ratios)
     self.rpn = RegionProposals(per_position, self.rpn_features)
     self.box_head = BoxHead(self.num_classes, self.box_features)
-    if self.mask_features:
+    if self.mask_features and self.points:
+      self.point_masks = point_masks.build(self.points, self.num_classes)
+    elif self.mask_features:
       self.mask_head = MaskHead(
           self.num_classes,
           self.mask_features,
@@ -249,7 +256,7 @@ class TwoStage(nn.Module):
     out = self.detect(pyramid, size, *propose(False))
     if train and truth is not None:
       first = {'logits': logits, 'deltas': deltas, 'boxes': anchors}
-      out |= self.learn(pyramid, first, *propose(True), truth)
+      out |= self.learn(pyramid, first, *propose(True), truth, size)
     return out
 
   def first_stage(self, pyramid):
@@ -328,13 +335,18 @@ class TwoStage(nn.Module):
         )
     )(logits, deltas, boxes, scores > -jnp.inf)
     out = dict(zip(('boxes', 'classes', 'scores'), found, strict=True))
-    if self.mask_features:
+    if self.mask_features and self.points:
+      fine = self.finest(pyramid)
+      at = out['boxes'], out['classes'], size
+      coarse = self.point_masks(fine, out['boxes'], size, False)
+      out['mask_logits'] = self.point_masks.refine(fine, coarse, *at)
+    elif self.mask_features:
       out['mask_logits'] = self.segment(
           pyramid, out['boxes'], out['classes'], False
       )
     return out
 
-  def learn(self, pyramid, first, boxes, scores, truth):
+  def learn(self, pyramid, first, boxes, scores, truth, size):
     """Samples anchors and boxes, and predicts what the latter show.
 
     Args:
@@ -344,6 +356,7 @@ class TwoStage(nn.Module):
       boxes: [B, P, 4], proposals.
       scores: [B, P], -inf for a proposal that is not there.
       truth: a `Truth`.
+      size: see `__call__`.
 
     Returns:
       A dict. `anchors` has what `first` has, [B, A, 4] boxes; `chosen` [B, A],
@@ -352,7 +365,8 @@ class TwoStage(nn.Module):
       to learn from: `boxes` [B, R, 4], `classes` [B, R], 0 for background and
       -1 for none at all, `matched`, `class_logits` [B, R, K] and `deltas`
       [B, R, K, 4]. `roi_mask_logits` [B, M, S, S] are of the first M of them,
-      among which all objects are, each for its class.
+      among which all objects are, each for its class. With `points`, what
+      `learn_points` returns comes in its place.
     """
     batch, count = first['logits'].shape
     key = self.make_rng('sample')
@@ -366,15 +380,47 @@ class TwoStage(nn.Module):
         'anchors': self.sample_anchors(first, truth, draws[:, :count]),
         'rois': {**rois, 'class_logits': logits, 'deltas': deltas},
     }
-    if self.mask_features:
-      objects = self.roi_sample // 4
-      out['roi_mask_logits'] = self.segment(
-          pyramid,
-          boxes[:, :objects],
-          jnp.maximum(classes[:, :objects], 0),
-          True,
-      )
+    objects = self.roi_sample // 4
+    boxes, classes = boxes[:, :objects], classes[:, :objects]
+    classes = jnp.maximum(classes, 0)
+    if self.mask_features and self.points:
+      out |= self.learn_points(pyramid, boxes, classes, size)
+    elif self.mask_features:
+      out['roi_mask_logits'] = self.segment(pyramid, boxes, classes, True)
     return out
+
+  def learn_points(self, pyramid, boxes, classes, size):
+    """Returns coarse masks, and points to learn from with their logits.
+
+    Args:
+      pyramid: see `__call__`.
+      boxes: [B, M, 4].
+      classes: [B, M].
+      size: see `__call__`.
+
+    Returns:
+      `roi_mask_logits` [B, M, S, S]; `roi_points` [B, M, P, 2], (x, y) from 0
+      to 1 in the image; and `roi_point_logits` [B, M, P].
+    """
+    fine = self.finest(pyramid)
+    coarse = self.point_masks(fine, boxes, size, True)
+    points = self.point_masks.draw(coarse, classes)
+    scores = self.point_masks.score(fine, coarse, boxes, classes, size, points)
+    return {
+        'roi_mask_logits': point_masks.of_class(coarse, classes),
+        'roi_points': point_masks.in_image(points, boxes, size),
+        'roi_point_logits': scores,
+    }
+
+  def finest(self, pyramid):
+    """Returns the features that points are read from, [B, h, w, C]."""
+    level = point_head.level_of(self.points)
+    if level not in pyramid:
+      raise ValueError(
+          f'points={self.points!r}: there is no level {level!r} to read; there'
+          f' are {", ".join(pyramid)}.'
+      )
+    return pyramid[level]
 
   def sample_anchors(self, first, truth, draws):
     """Returns the entry `anchors` of `learn`.
@@ -503,8 +549,8 @@ OF_MODELS = {
         name: name
         for name in (
             *('rounded_anchors', 'sampling', 'aligned', 'box_features'),
-            *('mask_depth', 'upsampling', 'before', 'proposals', 'min_score'),
-            'max_overlap',
+            *('mask_depth', 'upsampling', 'points', 'before', 'proposals'),
+            *('min_score', 'max_overlap'),
             *('detections', 'rpn_sample', 'roi_sample'),
         )
     },

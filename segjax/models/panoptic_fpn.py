@@ -49,6 +49,8 @@ class Model(nn.Module):
   mask_features: int = 256
   mask_depth: int = 4  # Convolutions before masks are enlarged.
   upsampling: str = 'transposed'  # Of masks, see `layers.upsample`.
+  # PointRend's masks, such as 'c2', see `layers.point_masks`; '' has none.
+  points: str = ''
   # Proposals of each level before suppression, and of an image after it; in
   # prediction and in training.
   before: tuple[int, int] = (1000, 2000)

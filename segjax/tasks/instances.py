@@ -26,6 +26,7 @@ from etils import epath
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from segjax.artifacts import pictures
 from segjax.artifacts import polygons
@@ -71,6 +72,7 @@ def loss(
     anchor_box_weight: float = 1.0,
     box_weight: float = 1.0,
     mask_weight: float = 1.0,
+    point_weight: float = 1.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Returns the loss of both stages of a detector, and its parts.
 
@@ -83,6 +85,7 @@ def loss(
     anchor_box_weight: factor of the loss of boxes in the first stage.
     box_weight: the same in the second.
     mask_weight: factor of the loss of masks.
+    point_weight: factor of the loss of points of masks, where there are any.
   """
   del rng, pixel, aux
   boxes = batch['instance_boxes']
@@ -101,6 +104,9 @@ def loss(
         out['roi_mask_logits'], out['rois'], batch['instances']
     )
     total += mask_weight * parts['mask']
+  if 'roi_points' in out:
+    parts['points'] = point_loss(out, batch['instances'])
+    total += point_weight * parts['points']
   return total, parts
 
 
@@ -180,6 +186,24 @@ def mask_loss(
   of_object = (classes > 0)[..., None, None]
   pixels = of_object.sum() * logits.shape[-1] ** 2
   return mean_over(jnp.where(of_object, entropy, 0).sum(), pixels)
+
+
+def point_loss(out: dict, ids: jax.Array) -> jax.Array:
+  """Returns the mean binary cross entropy of points of the masks of objects.
+
+  Args:
+    out: with `roi_points` [B, M, P, 2] in the image, `roi_point_logits`
+      [B, M, P], of the first M boxes, and `rois`; see `mask_loss`.
+    ids: [B, H, W], 1 + `matched` where the pixel is of that object.
+  """
+  logits = out['roi_point_logits'].astype(jnp.float32)
+  count = logits.shape[1]
+  classes, matched = (out['rois'][x][:, :count] for x in ('classes', 'matched'))
+  target = mask_classification.masks_at(ids, matched + 1, out['roi_points'])
+  entropy = optax.sigmoid_binary_cross_entropy(logits, target)
+  of_object = (classes > 0)[..., None]
+  points = of_object.sum() * logits.shape[-1]
+  return mean_over(jnp.where(of_object, entropy, 0).sum(), points)
 
 
 def smooth_l1(values: jax.Array, targets: jax.Array) -> jax.Array:
