@@ -333,6 +333,7 @@ def sampled(tmp_path_factory, random_variables):
   """The predictor of a system that samples, with weights of no meaning."""
   config = tiny.get_config()
   config.model_name = 'bayesian_segnet'
+  config.system_loss = {}
   config.model = dict(depths=(1,) * 5, width=4, dropout=0.5, samples=4)
   model = experiment.model(config, shapes.LABEL_MAP)
   variables = random_variables(model, (1, 32, 48, 3))

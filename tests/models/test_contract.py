@@ -134,11 +134,12 @@ ON_BACKBONES = [
     for name in NAMES
     if 'backbone' in models.create(name, CLASSES).__dataclass_fields__
 ]
-# Of these, those that take PointRend's head.
+# Of these, those that take PointRend's head; detectors have one for masks.
 WITH_POINTS = [
     name
     for name in ON_BACKBONES
-    if 'points' in models.create(name, CLASSES).__dataclass_fields__
+    if getattr(models.create(name, CLASSES), 'points', None) == ''
+    and hasattr(models.module(name), 'loss')
 ]
 # On plain vision transformers.
 ON_TRANSFORMERS = ('dinov2_linear', 'dpt', 'eomt', 'setr')

@@ -16,7 +16,7 @@ def test_parameters_are_as_many_as_those_of_the_suite():
 
 
 def test_up_spreads_pixels_to_the_right_and_below():
-  up = Up(1, slim_batch_norm)
+  up = Up(1, 'transposed', slim_batch_norm)
   x = jnp.zeros((1, 2, 3, 1)).at[0, 0, 1, 0].set(1.0)
   variables = up.init(jax.random.key(0), x, False)
   conv = variables['params']['conv']

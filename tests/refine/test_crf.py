@@ -144,7 +144,7 @@ def test_inference_refines_the_probabilities_of_the_whole_image(options):
   np.testing.assert_allclose(after['probabilities'], expected, atol=1e-5)
   np.testing.assert_array_equal(after['labels'], expected.argmax(-1))
   np.testing.assert_array_equal(after['labels'], again['labels'])
-  assert again.keys() == {'labels'}
+  assert again.keys() == {'labels', 'unrefined'}
 
 
 def test_other_outputs_than_probabilities_are_left_as_they_are():
