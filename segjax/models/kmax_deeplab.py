@@ -214,12 +214,8 @@ class Model(nn.Module):
   queries: int = 128
   # Of the pixel decoder. 'pooled' is 'c1' after max pooling, at stride 4.
   levels: tuple[str, ...] = ('c5', 'c4', 'c3', 'c2')
-  filters: tuple[int, ...] = (
-      512,
-      256,
-      128,
-      64,
-  )  # One a level, as the next two.
+  # One a level, as the next two.
+  filters: tuple[int, ...] = (512, 256, 128, 64)
   depths: tuple[int, ...] = (1, 5, 1, 1)
   kinds: tuple[str, ...] = ('axial', 'axial', 'bottleneck', 'bottleneck')
   layers: tuple[int, ...] = (2, 2, 2)  # At strides 32, 16 and 8.

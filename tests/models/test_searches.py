@@ -17,7 +17,7 @@ STEPS = 6
 # Networks of all paths that are as small as they can be.
 SMALLEST = {
     'autodeeplab_search': ('layers=1', 'blocks=1'),
-    'fasterseg_search': ('layers=3', 'features=1'),
+    'fasterseg_search': ('layers=4', 'features=1'),
 }
 GROUPS = {
     name: importlib.import_module(f'configs.{name}').get_config().optim.groups
@@ -91,9 +91,8 @@ def test_a_search_that_is_killed_goes_on_and_moves_one_group_a_step(
       f'--config.total_steps={STEPS}',
       '--config.checkpoint_every=1',
       '--config.keep=9',
-      '--config.eval_every=3',
+      f'--config.eval_every={STEPS}',
       '--config.log_every=1',
-      '--config.dataset.options.length=16',
       program=('-m', 'segjax.main'),
   )
   undisturbed = runs.finish('undisturbed')
