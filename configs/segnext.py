@@ -2,12 +2,7 @@ r"""SegNeXt, https://arxiv.org/abs/2209.08575.
 
 mmsegmentation, whose network and recipe ADE20K has, reports 41.50 mIoU on
 ADE20K val with SegNeXt-T, 44.16 with S, 48.03 with B and 50.99 with L, from
-backbones trained on ImageNet (one scale, 160k steps). Ours: 14.4 on val of
-`shapes`, a tiny MSCAN from random weights, 700 steps in 2 CPU minutes, by the
-first command: it tells objects from the background, and not yet which they are.
-With a rate of 1e-3, without Hamburger, without drop path, with batch norm in
-the head or with twice the width it is the same after 120 steps, and with a
-ResNet in the place of MSCAN it begins to learn.
+backbones trained on ImageNet (one scale, 160k steps).
 
   bash launch/local.sh --config=configs/segnext.py
   python -m segjax.main --workdir=runs/ade20k \
