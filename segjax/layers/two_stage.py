@@ -310,8 +310,9 @@ class TwoStage(nn.Module):
   def segment(self, pyramid, boxes, classes, train):
     """Returns the logits of the masks of classes in boxes, [B, N, S, S]."""
     x = self.mask_head(self.read(pyramid, boxes, self.mask_bins, train), train)
-    x = jnp.take_along_axis(x, classes.reshape(-1, 1, 1, 1), -1)[..., 0]
-    return x.reshape(*boxes.shape[:2], *x.shape[1:])
+    return point_masks.of_class(
+        x.reshape(*classes.shape, *x.shape[1:]), classes
+    )
 
   def detect(self, pyramid, size, boxes, scores):
     """Returns the detections among proposals, see `__call__`.

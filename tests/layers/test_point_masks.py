@@ -91,8 +91,13 @@ def test_points_learn_from_the_pixels_of_their_object():
   assert loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_detector_takes_the_head_by_a_field():
-  model = models.create('mask_rcnn', CLASSES, points='c2(steps=2)', **DETECTOR)
+@pytest.mark.parametrize('name', ['mask_rcnn', 'panoptic_fpn'])
+def test_a_detector_takes_the_head_by_a_field(name):
+  fields = DETECTOR
+  if name == 'panoptic_fpn':  # Its pyramid has five levels.
+    fields = {**DETECTOR, 'anchor_sizes': ((16.0,),) * 5}
+    del fields['levels']
+  model = models.create(name, CLASSES, points='c2(steps=2)', **fields)
   image = jnp.zeros((1, *SIZE, 3))
   truth = dict(
       instance_boxes=BOXES,
