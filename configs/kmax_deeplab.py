@@ -13,7 +13,8 @@ Ours: 53.0 PQ on val of `shapes`, a tiny ResNet from random weights, 700 steps
 in 4 CPU minutes, where matching has only begun to settle.
 
 The recipe for Cityscapes begins with weights of ImageNet, --config.init_from,
-and its network has a fifth map: see segjax/models/kmax_deeplab.py.
+and its network has a fifth map: see segjax/models/kmax_deeplab.py. That it
+makes this map by one block is our assumption.
 """
 
 from configs import common
